@@ -1,0 +1,265 @@
+"""Every way the pipeline can refuse or fail, as types with a stable code.
+
+What belongs here: the two base types, one subclass per code, and the table of codes that the README prints. What does not:
+catching, retrying, logging. A failure says in one sentence what happened (`message`) and in one what to do (`remedy`).
+Messages never hold secrets; they may hold the user's own file name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReframerError(Exception):
+    """Base of all typed failures.
+
+    Attributes:
+        code: Stable, lower-case identifier that scripts may rely on.
+        retryable: Whether the same input can succeed later without anyone changing anything.
+        message: One sentence: what happened.
+        remedy: One sentence: what to do.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    default_remedy: ClassVar[str] = "Report this with the run's log: it is a defect of the pipeline, not of the video."
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        self.message = message
+        self.remedy = remedy or self.default_remedy
+        super().__init__(f"{message} {self.remedy}")
+
+    def __reduce__(self) -> tuple[type[ReframerError], tuple[str, str]]:
+        return type(self), (self.message, self.remedy)
+
+
+class PermanentFailure(ReframerError):
+    """The same input will fail again: never retried."""
+
+
+class RetryableFailure(ReframerError):
+    """The same input may succeed later: retried with backoff, up to a limit."""
+
+    code = "retryable_error"
+    retryable = True
+    default_remedy = "Nothing to do at first: it is retried. If it stays, see `reframer doctor`."
+
+
+# --- the upload itself -------------------------------------------------------------------------------------------------
+
+
+class FileNotReadable(PermanentFailure):
+    """The path does not exist, is no regular file, or may not be read."""
+
+    code = "file_not_readable"
+    default_remedy = "Check the path and its permissions."
+
+
+class FileTooLarge(PermanentFailure):
+    """More bytes than `max_upload_mb`."""
+
+    code = "file_too_large"
+    default_remedy = "Upload a smaller file, or raise REFRAMER_MAX_UPLOAD_MB."
+
+
+class NotAVideo(PermanentFailure):
+    """No accepted container was recognised in the content."""
+
+    code = "not_a_video"
+    default_remedy = "Upload an mp4, mov or avi file that plays in a video player."
+
+
+class NoVideoStream(PermanentFailure):
+    """A media file without a picture, such as audio only."""
+
+    code = "no_video_stream"
+    default_remedy = "Upload a file with a video track."
+
+
+class UnsupportedCodec(PermanentFailure):
+    """The codec is not among the accepted ones."""
+
+    code = "unsupported_codec"
+    default_remedy = "Convert it to H.264 in mp4."
+
+
+class EncryptedVideo(PermanentFailure):
+    """The stream is encrypted (DRM, CENC)."""
+
+    code = "encrypted"
+    default_remedy = "Upload an unprotected copy."
+
+
+class DimensionsOutOfRange(PermanentFailure):
+    """Fewer or more pixels a frame than the limits allow."""
+
+    code = "dimensions_out_of_range"
+    default_remedy = "Scale the video (limits: REFRAMER_MIN_SIDE, REFRAMER_MAX_PIXELS)."
+
+
+class VideoTooLong(PermanentFailure):
+    """Longer, or more frames, than the limits allow."""
+
+    code = "video_too_long"
+    default_remedy = "Cut the video into parts (limits: REFRAMER_MAX_DURATION_S, REFRAMER_MAX_FRAMES)."
+
+
+class TooManyStreams(PermanentFailure):
+    """More streams than any real video has."""
+
+    code = "too_many_streams"
+    default_remedy = "Export the video with one picture and one sound track."
+
+
+class NoDecodableFrames(PermanentFailure):
+    """The header promises a video, but not one frame can be decoded."""
+
+    code = "no_decodable_frames"
+    default_remedy = "The file is damaged or was cut off: export or upload it again."
+
+
+class TruncatedVideo(PermanentFailure):
+    """Clearly less picture than the header promises: a half-finished upload."""
+
+    code = "truncated"
+    default_remedy = "The file was cut off: upload it again, completely."
+
+
+class DamagedVideo(PermanentFailure):
+    """The container or stream cannot be read to a usable end."""
+
+    code = "damaged"
+    default_remedy = "Export the video again."
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+class MediaToolMissing(PermanentFailure):
+    """ffmpeg or ffprobe is not installed."""
+
+    code = "ffmpeg_missing"
+    default_remedy = "Install FFmpeg 5 or newer (Debian, Ubuntu: apt-get install ffmpeg)."
+
+
+class MediaToolTimeout(PermanentFailure):
+    """ffmpeg or ffprobe ran over its clock, CPU or memory limit on this file."""
+
+    code = "media_limit_exceeded"
+    default_remedy = "The file demands more than the limits allow: convert it to plain H.264, or raise REFRAMER_STALL_S or REFRAMER_MEMORY_MB."
+
+
+class StageStalled(RetryableFailure):
+    """No progress for `stall_s` seconds."""
+
+    code = "stalled"
+
+
+class WeightsMissing(PermanentFailure):
+    """A weights file is neither in the folder nor to be fetched."""
+
+    code = "weights_missing"
+    default_remedy = "Run `reframer models fetch`, or put the file into the folder that REFRAMER_WEIGHTS_DIR names, or use `--models demo`."
+
+
+class WeightsUntrusted(PermanentFailure):
+    """Pickled weights whose digest nobody published, and the user has not said --trust."""
+
+    code = "weights_untrusted"
+    default_remedy = "If you trust the source, run `reframer models fetch --trust`: the digest shown is then recorded."
+
+
+class WeightsCorrupt(PermanentFailure):
+    """The file's digest differs from the recorded one."""
+
+    code = "weights_corrupt"
+    default_remedy = "Delete the file and run `reframer models fetch` again."
+
+
+class DownloadFailed(RetryableFailure):
+    """A download broke off; what arrived is kept and resumed."""
+
+    code = "download_failed"
+    default_remedy = "Run the same command again: the download resumes where it broke off."
+
+
+class OutOfMemory(PermanentFailure):
+    """Even a batch of one does not fit the device."""
+
+    code = "out_of_memory"
+    default_remedy = "Use a smaller model (REFRAMER_YOLO_MODEL, REFRAMER_SAM2_MODEL) or a larger device."
+
+
+class InvalidResult(PermanentFailure):
+    """A stage's result broke one of its own invariants and was not written."""
+
+    code = "invalid_result"
+
+
+class SettingsInvalid(PermanentFailure):
+    """A setting has a value outside its range."""
+
+    code = "settings_invalid"
+    default_remedy = "Correct the setting; `reframer doctor` shows all of them."
+
+
+class LeaseLost(RetryableFailure):
+    """Another run took this video over; this one must not commit."""
+
+    code = "lease_lost"
+
+
+class VideoBusy(RetryableFailure):
+    """Another run holds this video's lease."""
+
+    code = "video_busy"
+    default_remedy = "Wait until the other run has finished."
+
+
+class DatabaseUnavailable(RetryableFailure):
+    """The database cannot be reached or is shutting down."""
+
+    code = "database_unavailable"
+    default_remedy = "Check REFRAMER_DATABASE_URL and that the server is up; `reframer doctor` tests it."
+
+
+class DatabaseFull(RetryableFailure):
+    """The database's size limit is reached (SQLSTATE 53100)."""
+
+    code = "database_full"
+    default_remedy = "Free space or raise the plan's limit; nothing of the earlier results is lost."
+
+
+class StoreUnavailable(RetryableFailure):
+    """The object store cannot be reached or refuses."""
+
+    code = "store_unavailable"
+    default_remedy = "Check REFRAMER_STORE_URL and its credentials."
+
+
+class ObjectMissing(PermanentFailure):
+    """An object that the manifest names is not in the store."""
+
+    code = "object_missing"
+    default_remedy = "Run `reframer run --force` for this video to make it anew."
+
+
+class UnknownVideo(PermanentFailure):
+    """No video with this id."""
+
+    code = "unknown_video"
+    default_remedy = "`reframer list` shows the known videos."
+
+
+class InternalError(PermanentFailure):
+    """Anything unforeseen; the log has the traceback."""
+
+
+def all_failures() -> list[type[ReframerError]]:
+    """Every concrete failure, by code, for the README's table and its test."""
+
+    def below(cls: type[ReframerError]) -> list[type[ReframerError]]:
+        return [cls, *(leaf for sub in cls.__subclasses__() for leaf in below(sub))]
+
+    bases = {ReframerError, PermanentFailure, RetryableFailure}
+    return sorted((cls for cls in below(ReframerError) if cls not in bases), key=lambda cls: cls.code)

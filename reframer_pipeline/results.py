@@ -1,0 +1,53 @@
+"""What a stage returns and what it is given: streams of Arrow batches, and at most one file beside them.
+
+What belongs here: the two value types between core and storage. What does not: where they are kept (`storage`), who runs the
+stage (the shell). A stage never holds its whole result: it yields batches, and storage drains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+# Called by a stage as it goes: (done, total) in the stage's own unit; total 0 means unknown.
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """The progress sink of those who do not care."""
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """A stage's result on its way to storage.
+
+    Attributes:
+        stage: Name of the stage.
+        batches: Record batches of `schemas.TABLES[stage]`; consumed once. Work happens while they are drawn.
+        attachment: Local file that belongs to the result (the frame store); complete when `batches` is exhausted.
+    """
+
+    stage: str
+    batches: Iterator[pa.RecordBatch]
+    attachment: Path | None = None
+
+
+class StageInput(Protocol):
+    """A committed result, as the next stages read it."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def result_id(self) -> str: ...
+    @property
+    def row_count(self) -> int: ...
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in written order, a row group at a time."""
+
+    def open_attachment(self) -> BinaryIO:
+        """The attached file, seekable."""

@@ -1,0 +1,135 @@
+"""All settings, in one frozen value that is read once and passed down.
+
+What belongs here: names, defaults, ranges, and which settings change which stage's result. What does not: reading them
+anywhere else (no `os.environ` in the core), secrets in clear (`SecretStr` only).
+Defaults are the reference's; each field's description is what `--help` and the README's table print.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# COCO labels that count as products. Everything the detector sees and this map does not name is dropped.
+COCO_PRODUCTS = (
+    "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "sports ball", "baseball bat", "baseball glove",
+    "skateboard", "surfboard", "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "laptop",
+    "mouse", "remote", "keyboard", "cell phone", "microwave", "toaster", "book", "clock", "vase", "scissors", "teddy bear",
+    "hair drier", "toothbrush",
+)  # fmt: skip
+DEMO_PRODUCTS = ("box", "phone")
+
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseSettings):
+    """Frozen settings of one deployment, from the environment (`REFRAMER_…`) or keyword arguments."""
+
+    model_config = SettingsConfigDict(env_prefix="REFRAMER_", frozen=True, extra="ignore", populate_by_name=True)
+
+    # --- where things live
+    home: Path = Field(Path(".reframer"), description="Data folder: embedded database, objects, uploads, weights.")
+    database_url: SecretStr | None = Field(None, description="Postgres URL; unset: the embedded server in the data folder.")
+    dagster_database_url: SecretStr | None = Field(None, description="Dagster's own database (direct URL); unset: a second database on the embedded server.")
+    store_url: str | None = Field(None, description="Object store, any fsspec URL; unset: HOME/objects.")
+    uploads_url: str | None = Field(None, description="Bucket that is watched; unset: HOME/uploads.")
+    weights_dir: Path | None = Field(None, description="Folder with weights files; unset: HOME/weights.")
+
+    # --- models
+    models: Literal["official", "demo"] = Field("official", description="Official weights, or the bundled demonstration models.")
+    yolo_model: str = Field("yolov8m.pt", description="YOLO weights: yolov8n/s/m/l/x.pt or a path.")
+    sam2_model: str = Field("sam2_hiera_base_plus", description="SAM2 weights: sam2_hiera_tiny/small/base_plus/large or sam2.1_hiera_….")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    batch: int = Field(4, ge=1, le=256, description="Frames a batch; halved after running out of memory.")
+
+    # --- frames and detections
+    vid_stride: int = Field(5, ge=1, le=1000, description="Every N-th source frame is looked at.")
+    imgsz: int = Field(640, ge=64, le=4096, multiple_of=32, description="Longer side the detector works at, pixels.")
+    conf: Fraction01 = Field(0.5, description="Detections below this confidence are dropped.")
+    iou: Fraction01 = Field(0.45, description="IoU over which the weaker of two overlapping boxes is suppressed.")
+    min_size: int = Field(64, ge=0, description="Detections whose longer side is smaller, in pixels, are dropped; 0 switches it off.")
+    person_labels: Annotated[tuple[str, ...], NoDecode] = Field(("person",), description="Model labels that mean person, comma-separated.")
+    product_labels: Annotated[tuple[str, ...], NoDecode] = Field(COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated.")
+
+    # --- tracks
+    track_thresh: Fraction01 = Field(0.5, description="Confidence that starts a track and enters the first matching pass.")
+    track_low_conf: Fraction01 | None = Field(None, description="Keep detections down to this confidence for ByteTrack's second pass; unset: conf.")
+    track_buffer: int = Field(30, ge=0, le=10_000, description="Frames at 30 a second a lost track is kept: 30 is one second, whatever the video's rate.")
+    match_thresh: Fraction01 = Field(0.8, description="Cost limit of a match: 1 - IoU, so 0.8 asks for an IoU of at least 0.2.")
+
+    # --- scenes
+    describer: Literal["auto", "gemini", "local"] = Field("auto", description="Who describes scenes; auto: Gemini with a key, else local.")
+    gemini_api_key: SecretStr | None = Field(None, validation_alias="GEMINI_API_KEY", description="Key for Gemini.")
+    gemini_model: str = Field("gemini-flash-latest", description="Gemini model name.")
+    shot_threshold: float = Field(27.0, gt=0, le=255, description="Content score over which a cut is seen (PySceneDetect's scale).")
+    min_shot_s: float = Field(0.4, ge=0, le=60, description="Cuts closer than this many seconds to the one before are ignored.")
+
+    # --- limits on uploads
+    max_upload_mb: int = Field(500, ge=1, description="Largest upload, in millions of bytes.")
+    min_side: int = Field(16, ge=1, description="Smallest width or height, pixels.")
+    max_pixels: int = Field(8192 * 4320, ge=1, description="Most pixels a frame.")
+    max_duration_s: float = Field(4 * 3600.0, gt=0, description="Longest video, seconds.")
+    max_frames: int = Field(500_000, ge=1, description="Most source frames.")
+    max_streams: int = Field(32, ge=1, description="Most streams in a container.")
+    max_store_mb: int = Field(20_000, ge=1, description="Largest frame store of one video, in millions of bytes.")
+
+    # --- running
+    executor: Literal["in_process", "multiprocess"] = Field("in_process", description="Dagster executor: one warm process, or a process per stage.")
+    max_concurrent_runs: int = Field(2, ge=1, description="Runs at once.")
+    gpu_pool_limit: int = Field(1, ge=1, description="Stages on the GPU at once.")
+    stall_s: float = Field(600.0, gt=0, description="Seconds without progress that end a stage.")
+    memory_mb: int = Field(8096, ge=256, description="Memory of a media process, in millions of bytes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clean(cls, values: dict[str, object]) -> dict[str, object]:
+        """Empty environment values count as unset; label lists may be comma-separated."""
+        cleaned: dict[str, object] = {}
+        for key, value in values.items():
+            if value == "":
+                continue
+            if key in ("person_labels", "product_labels") and isinstance(value, str):
+                value = tuple(part.strip() for part in value.split(",") if part.strip())
+            cleaned[key] = value
+        return cleaned
+
+    # --- derived, so that nobody derives them twice
+    @property
+    def home_dir(self) -> Path:
+        """The data folder, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def objects_url(self) -> str:
+        """Where objects go: any fsspec URL, or a folder."""
+        return self.store_url or str(self.home_dir / "objects")
+
+    @property
+    def bucket_url(self) -> str:
+        """The watched bucket: any fsspec URL, or a folder."""
+        return self.uploads_url or str(self.home_dir / "uploads")
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where weights files are looked for and downloaded to."""
+        return (self.weights_dir or self.home_dir / "weights").expanduser().resolve()
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Private temporary files of running stages."""
+        return self.home_dir / "scratch"
+
+    @property
+    def detector_floor(self) -> float:
+        """Lowest confidence kept by the detector: `conf`, or lower for the tracker's second pass."""
+        return self.conf if self.track_low_conf is None else min(self.conf, self.track_low_conf)
+
+    @property
+    def resolved_describer(self) -> Literal["gemini", "local"]:
+        """The describer that will really be asked."""
+        if self.describer == "auto":
+            return "gemini" if self.gemini_api_key is not None else "local"
+        return self.describer

@@ -1,0 +1,114 @@
+"""Identity: which result belongs to which input, settings, weights and code.
+
+What belongs here: the order of the stages, what each depends on, and the digest that names a result. What does not: asking
+the database whether a result exists (`storage.manifest`). The whole chain of keys is computed without running anything, so
+"what would be recomputed, and why" is a comparison of two dictionaries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reframer_pipeline.settings import Settings
+
+STAGES: Final = ("metadata", "frames", "detections", "masks", "trajectories", "scenes")
+
+INPUTS: Final[dict[str, tuple[str, ...]]] = {
+    "metadata": (),
+    "frames": ("metadata",),
+    "detections": ("frames",),
+    "masks": ("frames", "detections"),
+    "trajectories": ("frames", "detections"),
+    "scenes": ("metadata", "frames", "detections", "masks", "trajectories"),
+}
+
+# Bumped by hand when a stage's code changes its result; the golden-output test says when that was forgotten.
+CODE_VERSIONS: Final[dict[str, int]] = {"metadata": 1, "frames": 1, "detections": 1, "masks": 1, "trajectories": 1, "scenes": 1}
+
+# The settings that change a stage's result. Batch, device, limits and timeouts do not.
+RESULT_SETTINGS: Final[dict[str, tuple[str, ...]]] = {
+    "metadata": (),
+    "frames": ("vid_stride",),
+    "detections": ("imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
+    "masks": (),
+    "trajectories": ("track_thresh", "track_buffer", "match_thresh"),
+    "scenes": ("shot_threshold", "min_shot_s", "resolved_describer"),
+}
+
+# Which weights a stage loads: the role that `vision.weights` knows.
+WEIGHTS_ROLE: Final[dict[str, str]] = {"detections": "detector", "masks": "segmenter"}
+
+_VIDEO_NAMESPACE: Final = uuid.UUID("6f3c2f6e-52c7-5a0e-9b57-1f6a55d2c0de")
+_RESULT_NAMESPACE: Final = uuid.UUID("0b8a4c1e-7d2f-5f64-8c93-9e1d7a3b5c42")
+
+
+def video_id_of(sha256: str) -> str:
+    """UUIDv5 of a file's SHA-256 (hex): the partition key and the key of every table."""
+    return str(uuid.uuid5(_VIDEO_NAMESPACE, sha256))
+
+
+@dataclass(frozen=True)
+class StageKey:
+    """What a stage's result is a function of.
+
+    Attributes:
+        stage: Name of the stage.
+        components: `video`, `code_version`, `settings`, `weights` (digest or None), `inputs` (stage to result id).
+    """
+
+    stage: str
+    components: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the canonical JSON of stage and components."""
+        text = json.dumps({"stage": self.stage, **self.components}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def result_id(self) -> str:
+        """UUIDv5 of the digest: the id that every row of the result carries."""
+        return str(uuid.uuid5(_RESULT_NAMESPACE, self.digest))
+
+
+def stage_keys(sha256: str, settings: Settings, weights: dict[str, str]) -> dict[str, StageKey]:
+    """The keys of all six stages for one video.
+
+    Args:
+        sha256: Hex digest of the video file.
+        settings: The settings the results are to be computed with.
+        weights: Digest by role (`detector`, `segmenter`), from `vision.weights.digests`.
+
+    Returns:
+        Stage name to key, in pipeline order.
+    """
+    keys: dict[str, StageKey] = {}
+    for stage in STAGES:
+        chosen = {name: _plain(getattr(settings, name)) for name in RESULT_SETTINGS[stage]}
+        if stage == "scenes" and settings.resolved_describer == "gemini":
+            chosen["gemini_model"] = settings.gemini_model
+        role = WEIGHTS_ROLE.get(stage)
+        keys[stage] = StageKey(
+            stage,
+            {
+                "video": sha256,
+                "code_version": CODE_VERSIONS[stage],
+                "settings": chosen,
+                "weights": weights[role] if role else None,
+                "inputs": {name: keys[name].result_id for name in INPUTS[stage]},
+            },
+        )
+    return keys
+
+
+def row_id(result_id: str, name: str) -> str:
+    """UUIDv5 of a row within its result, such as `row_id(result, "15:0")` for frame 15's first detection."""
+    return str(uuid.uuid5(uuid.UUID(result_id), name))
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
