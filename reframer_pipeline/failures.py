@@ -104,6 +104,13 @@ class VideoTooLong(PermanentFailure):
     default_remedy = "Cut the video into parts (limits: REFRAMER_MAX_DURATION_S, REFRAMER_MAX_FRAMES)."
 
 
+class FrameStoreTooLarge(PermanentFailure):
+    """The sampled frames need more than `max_store_mb`."""
+
+    code = "frame_store_too_large"
+    default_remedy = "Cut the video into parts, or raise REFRAMER_VID_STRIDE or REFRAMER_MAX_STORE_MB."
+
+
 class TooManyStreams(PermanentFailure):
     """More streams than any real video has."""
 
@@ -242,6 +249,27 @@ class ObjectMissing(PermanentFailure):
 
     code = "object_missing"
     default_remedy = "Run `reframer run --force` for this video to make it anew."
+
+
+class StoreMismatch(PermanentFailure):
+    """Store and database carry different ids: they do not belong together."""
+
+    code = "store_mismatch"
+    default_remedy = "Point REFRAMER_STORE_URL and REFRAMER_DATABASE_URL at a pair that belongs together; nothing was changed."
+
+
+class SchemaMismatch(PermanentFailure):
+    """The database's tables were made by another version of the program, or an applied migration was edited."""
+
+    code = "schema_mismatch"
+    default_remedy = "Use the version of the program that the database was migrated with, or a newer one."
+
+
+class InputMissing(PermanentFailure):
+    """A stage was asked for before the stages it reads."""
+
+    code = "input_missing"
+    default_remedy = "Materialize the stages before it for this video first, or run all of them with `reframer run`."
 
 
 class UnknownVideo(PermanentFailure):

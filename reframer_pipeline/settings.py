@@ -133,3 +133,14 @@ class Settings(BaseSettings):
         if self.describer == "auto":
             return "gemini" if self.gemini_api_key is not None else "local"
         return self.describer
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for a child process that reads its own. Holds secrets in clear."""
+        variables: dict[str, str] = {}
+        for name, spec in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            text = "" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
+            variables[str(spec.validation_alias or f"REFRAMER_{name.upper()}")] = text
+        return variables

@@ -75,19 +75,29 @@ class StageKey:
         return str(uuid.uuid5(_RESULT_NAMESPACE, self.digest))
 
 
-def stage_keys(sha256: str, settings: Settings, weights: dict[str, str]) -> dict[str, StageKey]:
-    """The keys of all six stages for one video.
+def closure(stage: str) -> tuple[str, ...]:
+    """The stage and everything it depends on, in pipeline order."""
+    needed = {stage}
+    for name in reversed(STAGES):
+        if name in needed:
+            needed.update(INPUTS[name])
+    return tuple(name for name in STAGES if name in needed)
+
+
+def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: str = STAGES[-1]) -> dict[str, StageKey]:
+    """The keys of the stages for one video.
 
     Args:
         sha256: Hex digest of the video file.
         settings: The settings the results are to be computed with.
-        weights: Digest by role (`detector`, `segmenter`), from `vision.weights.digests`.
+        weights: Digest by role (`detector`, `segmenter`), from `vision.weights.digests`; only the roles that are needed.
+        upto: The last stage of interest; only its `closure` is computed.
 
     Returns:
         Stage name to key, in pipeline order.
     """
     keys: dict[str, StageKey] = {}
-    for stage in STAGES:
+    for stage in closure(upto):
         chosen = {name: _plain(getattr(settings, name)) for name in RESULT_SETTINGS[stage]}
         if stage == "scenes" and settings.resolved_describer == "gemini":
             chosen["gemini_model"] = settings.gemini_model

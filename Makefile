@@ -1,0 +1,28 @@
+# The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
+.PHONY: demo test lint dev setup lock bench help
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: ## install what is missing: ffmpeg, .venv with the locked packages
+	@scripts/setup.sh
+
+demo: setup ## the main job on the bundled clip with the bundled demo models
+	@$(BIN)/reframer demo
+
+test: setup lint ## lint, types and all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## lint and types only
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy
+
+dev: setup ## the Dagster UI, with the embedded Postgres
+	@$(BIN)/reframer dev
+
+bench: setup ## all benchmarks (minutes)
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: ## resolve the dependencies anew into requirements.lock (needs uv)
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml --extra dev --extra s3 -o requirements.lock

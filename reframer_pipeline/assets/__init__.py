@@ -1,0 +1,14 @@
+"""The six stages as Dagster assets, one file each, in the order of the pipeline. No logic: load, call the core, hand over."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reframer_pipeline.assets.detections import detections
+from reframer_pipeline.assets.frames import frames
+from reframer_pipeline.assets.masks import masks
+from reframer_pipeline.assets.metadata import metadata
+from reframer_pipeline.assets.scenes import scenes
+from reframer_pipeline.assets.trajectories import trajectories
+
+ALL_ASSETS: Final = [metadata, frames, detections, masks, trajectories, scenes]

@@ -1,0 +1,30 @@
+"""The scenes asset: shots, and what happens in each of them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from reframer_pipeline.assets.options import stage_options
+from reframer_pipeline.results import StageInput
+from reframer_pipeline.scenes.analysis import analyse_scenes
+from reframer_pipeline.scenes.local import LocalDescriber
+from reframer_pipeline.stage_run import StageEvents, stage_run
+from reframer_pipeline.versions import INPUTS
+
+
+@dg.asset(
+    ins={name: dg.AssetIn(name, dagster_type=dg.Any) for name in INPUTS["scenes"]},
+    **stage_options("scenes", kinds={"scenedetect", "parquet", "postgres"}),
+)
+def scenes(
+    context: dg.AssetExecutionContext,
+    metadata: StageInput,
+    frames: StageInput,
+    detections: StageInput,
+    masks: StageInput,
+    trajectories: StageInput,
+) -> StageEvents:
+    """Shots to the exact source frame; per shot what happens, how important it is, and what could be replaced and how hard that is."""
+    inputs = {"metadata": metadata, "frames": frames, "detections": detections, "masks": masks, "trajectories": trajectories}
+    with stage_run(context, context.resources.pipeline, "scenes") as run:
+        yield from run.finish(analyse_scenes(inputs, LocalDescriber(), run.settings, run.progress), inputs)

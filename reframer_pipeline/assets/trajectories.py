@@ -1,0 +1,25 @@
+"""The trajectories asset: ByteTrack over the detections."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from reframer_pipeline.assets.options import stage_options
+from reframer_pipeline.media.sampled import median_step, sampled_times
+from reframer_pipeline.results import StageInput
+from reframer_pipeline.stage_run import StageEvents, stage_run
+from reframer_pipeline.vision.boxes import by_frame
+from reframer_pipeline.vision.trajectories import track_detections
+
+
+@dg.asset(
+    ins={name: dg.AssetIn(name, dagster_type=dg.Any) for name in ("frames", "detections")},
+    **stage_options("trajectories", kinds={"bytetrack", "parquet", "postgres"}),
+)
+def trajectories(context: dg.AssetExecutionContext, frames: StageInput, detections: StageInput) -> StageEvents:
+    """The path of every person and product through time, one row per track (ByteTrack, motion only, fresh for every video)."""
+    with stage_run(context, context.resources.pipeline, "trajectories") as run:
+        times = sampled_times(frames)
+        found = by_frame(detections.batches())
+        rows = track_detections(times, found, median_step(times), run.settings, run.progress, len(times))
+        yield from run.finish(rows, {"frames": frames, "detections": detections})

@@ -1,0 +1,66 @@
+"""The command line: `reframer`. One file per group of commands; commands that compute call `run_videos`, those that read the core."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from reframer_pipeline.failures import ReframerError
+
+# Command to the module that holds it: loaded only when asked for, so that `--help` and short commands start at once.
+COMMANDS: Final = {
+    "run": "run",
+    "demo": "demo",
+    "list": "show",
+    "show": "show",
+    "preview": "preview",
+    "models": "models",
+    "db": "db",
+    "dev": "dev",
+    "doctor": "doctor",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of this package and are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module and take the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"reframer_pipeline.cli.{COMMANDS[cmd_name]}")
+        return module.COMMANDS[cmd_name]  # type: ignore[no-any-return]
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="reframer_pipeline")
+def app() -> None:
+    """Every person and product in a video: found, masked, tracked and placed in its scene.
+
+    \b
+    reframer demo                 see it work on the bundled clip, with the bundled models
+    reframer run VIDEO...         process your own files
+    reframer list | show ID       what has been processed, and what came out
+    reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
+    reframer dev                  the Dagster UI
+    reframer doctor               what is installed, and what is missing
+
+    Everything is kept in REFRAMER_HOME (default: .reframer in this folder). Every option of a command can
+    also be given as an environment variable: --vid-stride is REFRAMER_VID_STRIDE.
+    """
+
+
+def main() -> None:
+    """Entry point: typed failures become one clear sentence and exit 1, wrong usage exit 2."""
+    try:
+        app()
+    except ReframerError as failure:
+        click.echo(f"{click.style('failed', fg='red')} [{failure.code}] {failure.message}\n  {failure.remedy}", err=True)
+        sys.exit(2 if failure.code == "settings_invalid" else 1)

@@ -1,0 +1,125 @@
+"""`reframer doctor`: is everything there, and what mends what is not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import NamedTuple
+
+import click
+
+from reframer_pipeline.cli.options import COMPUTING, with_settings
+from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.settings import Settings
+
+PACKAGES = ("dagster", "dagster-postgres", "torch", "ultralytics", "sam2", "trackers", "supervision", "google-genai", "pyarrow", "psycopg")
+
+
+class Finding(NamedTuple):
+    """One line of the report. `mend` says what to do; it is empty when all is well."""
+
+    what: str
+    well: bool
+    detail: str
+    mend: str = ""
+
+
+@click.command()
+@with_settings(*COMPUTING)
+def doctor(settings: Settings) -> None:
+    """Check tools, packages, device, weights, database and store; say how to mend what is wrong.
+
+    Exit status 1 if something must be mended.
+    """
+    sick = False
+    for check in (_ffmpeg, _packages, _one_environment, _device, _weights, _database, _store, _describer):
+        for found in _guarded(check, settings):
+            sick = sick or not found.well
+            OUT.print(f"{'[green]ok  [/green]' if found.well else '[red]mend[/red]'} {found.what:<22} {found.detail}", highlight=False)
+            if found.mend:
+                OUT.print(f"     [yellow]→[/yellow] {found.mend}", highlight=False)
+    sys.exit(1 if sick else 0)
+
+
+def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from check(settings)
+    except ReframerError as failure:
+        yield Finding(check.__name__.strip("_"), False, failure.message, failure.remedy)
+
+
+def _ffmpeg(settings: Settings) -> Iterator[Finding]:
+    for tool in ("ffmpeg", "ffprobe"):
+        path = shutil.which(tool)
+        yield Finding(tool, path is not None, path or "not found", "" if path else "apt-get install ffmpeg")
+
+
+def _packages(settings: Settings) -> Iterator[Finding]:
+    missing = []
+    versions = []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    yield Finding("packages", not missing, ", ".join(versions), f"missing: {', '.join(missing)}; run `make setup`" if missing else "")
+
+
+def _one_environment(settings: Settings) -> Iterator[Finding]:
+    """sam2's Hydra and dagster's selection parser want different antlr versions: both must work in this environment."""
+    from reframer_pipeline.vision.sam2_build import import_sam2
+
+    try:
+        import_sam2()
+        import dagster as dg
+
+        dg.AssetSelection.from_string('key:"detections"')
+    except Exception as error:  # any kind of import trouble is the finding
+        yield Finding("sam2 beside dagster", False, str(error)[:200], "install exactly requirements.lock: `make setup`")
+    else:
+        yield Finding("sam2 beside dagster", True, "both import and work")
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    from reframer_pipeline.vision.device import describe_device, resolve_device
+
+    device = resolve_device(settings.device)
+    slow = device == "cpu" and settings.models == "official"
+    yield Finding("device", True, describe_device(device), "official models take seconds a frame on a CPU; --models demo is quick" if slow else "")
+
+
+def _weights(settings: Settings) -> Iterator[Finding]:
+    from reframer_pipeline.vision import weights
+
+    digests = weights.digests(settings)
+    yield Finding("weights", True, f"{settings.models}: " + ", ".join(f"{role} {digest[:19]}…" for role, digest in digests.items()))
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    from reframer_pipeline.storage.migrations import pending
+    from reframer_pipeline.storage.postgres import Database
+
+    with Database.open(settings) as database:
+        row = database.fetch_one("SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size")
+        waiting = pending(database)
+    assert row is not None
+    kind = "your server" if settings.database_url else "embedded"
+    mend = f"{len(waiting)} migrations wait: `reframer db migrate` (other commands do it too)" if waiting else ""
+    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {row['size']}", mend)
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    from reframer_pipeline.storage import open_storage
+
+    with open_storage(settings):
+        yield Finding("object store", True, settings.objects_url)
+
+
+def _describer(settings: Settings) -> Iterator[Finding]:
+    yield Finding("scene descriptions", True, settings.resolved_describer)
+
+
+COMMANDS = {"doctor": doctor}

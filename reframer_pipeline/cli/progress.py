@@ -1,0 +1,82 @@
+"""Progress bars per stage, read from the database: the same for every executor, since stages report there.
+
+What belongs here: drawing. The figures are `processing_jobs`, written by `stage_run`.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.storage import status
+from reframer_pipeline.storage.postgres import Database
+
+POLL_S = 0.3
+
+
+class StageBars:
+    """Context manager that shows a bar for the stage each video is in. Silent when standard error is no terminal."""
+
+    def __init__(self, db: Database, names: dict[str, str]) -> None:
+        self._db = db
+        self._names = names
+        self._stop = threading.Event()
+        self._current: str | None = None
+        self._bars: dict[tuple[str, str], TaskID] = {}
+        columns = (TextColumn("{task.fields[video]}"), TextColumn("[bold]{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=ERR, disable=not ERR.is_terminal)
+
+    def announce(self, video_id: str, stages: tuple[str, ...]) -> None:
+        """A video starts with these stages; those before them are up to date."""
+        self._current = video_id if stages else None
+
+    def ended(self, video_id: str) -> None:
+        """The video is over: its last bar stops."""
+        self._current = None
+        for (owner, _), bar in self._bars.items():
+            if owner == video_id:
+                self._finish(bar)
+
+    def __enter__(self) -> StageBars:
+        self._progress.start()
+        if ERR.is_terminal:
+            self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        if ERR.is_terminal:
+            self._thread.join(timeout=5)
+        self._progress.stop()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_S):
+            video_id = self._current
+            if video_id is None:
+                continue
+            try:
+                job = status.latest_job(self._db, video_id)
+            except ReframerError:
+                continue  # the bars are a courtesy: trouble with the database shows where the work happens
+            if job is not None and job["stage"]:
+                self._draw(video_id, job["stage"], job["done"], job["total"])
+
+    def _draw(self, video_id: str, stage: str, done: int, total: int) -> None:
+        bar = self._bars.get((video_id, stage))
+        if bar is None:
+            for (owner, _), earlier in self._bars.items():
+                if owner == video_id:
+                    self._finish(earlier)
+            name = self._names.get(video_id, video_id)[:28]
+            bar = self._bars[video_id, stage] = self._progress.add_task(stage, video=f"{name:<28}", total=total or None)
+        self._progress.update(bar, completed=done, total=total or None)
+
+    def _finish(self, bar: TaskID) -> None:
+        total = next(task.total for task in self._progress.tasks if task.id == bar)
+        self._progress.update(bar, total=total or 1, completed=total or 1)
+        self._progress.stop_task(bar)

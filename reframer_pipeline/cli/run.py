@@ -1,0 +1,94 @@
+"""`reframer run`: files in, results out. What belongs here: reading the command line and the order of the steps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from reframer_pipeline.cli.estimate import warn_if_slow
+from reframer_pipeline.cli.options import COMPUTING, with_settings
+from reframer_pipeline.cli.progress import StageBars
+from reframer_pipeline.cli.tables import DEMO_NOTICE, notice, outcomes_table
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.settings import Settings
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per input file and line, on standard output.")
+@click.option("--force", is_flag=True, help="Compute all stages again, even those that are up to date.")
+@click.option("--trust", is_flag=True, help="Load weights whose digest nobody published; the digest is then recorded.")
+@with_settings(*COMPUTING)
+def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool, trust: bool) -> None:
+    """Process video files: mp4, mov or avi, recognised by content.
+
+    Only what is missing or out of date is computed: the same file again takes a moment, and another --conf recomputes the
+    detections and what follows from them. One bad file never stops the others.
+
+    \b
+    reframer run clip.mp4                       official weights, fetched on first use
+    reframer run clip.mp4 --models demo         the small bundled demonstration models
+    reframer run *.mp4 --vid-stride 15 --json   look at fewer frames; output for scripts
+
+    Exit status: 0 all completed, 1 some failed, 2 wrong usage.
+    """
+    if settings.models == "demo":
+        notice(DEMO_NOTICE)
+    outcomes = process(settings, list(videos), force=force, trust=trust, as_json=as_json)
+    if not as_json:
+        outcomes_table(outcomes)
+    sys.exit(0 if all(outcome.status == "completed" for outcome in outcomes) else 1)
+
+
+def process(settings: Settings, paths: list[Path], *, force: bool = False, trust: bool = False, as_json: bool = False) -> list[VideoOutcome]:
+    """Ingest the files, run what is needed, show progress on standard error. One outcome per path, in order."""
+    from reframer_pipeline.resources import Pipeline
+    from reframer_pipeline.uploads.ingest import ingest_file
+
+    outcomes: dict[int, VideoOutcome] = {}
+
+    def done(index: int, outcome: VideoOutcome) -> None:
+        outcomes[index] = outcome
+        if as_json:
+            click.echo(json.dumps(asdict(outcome)))
+
+    try:
+        _ready_weights(settings, trust)
+        storage = Pipeline(settings).storage
+    except ReframerError as failure:
+        for index, path in enumerate(paths):
+            done(index, VideoOutcome.failed(path.name, failure))
+        return list(outcomes.values())
+
+    wanted: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        result = ingest_file(path, storage.db, storage.store, settings)
+        if result.failure is not None or result.video_id is None:
+            assert result.failure is not None
+            done(index, VideoOutcome.failed(path.name, result.failure, result.video_id))
+        else:
+            wanted.setdefault(result.video_id, []).append(index)
+
+    warn_if_slow(settings, storage, list(wanted))
+    with StageBars(storage.db, {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}) as bars:
+        for video_id, outcome in zip(wanted, run_videos(settings, list(wanted), force=force, announce=bars.announce), strict=True):
+            bars.ended(video_id)
+            for index in wanted[video_id]:
+                done(index, VideoOutcome(**{**asdict(outcome), "filename": paths[index].name}))
+    return [outcomes[index] for index in sorted(outcomes)]
+
+
+def _ready_weights(settings: Settings, trust: bool) -> None:
+    """Official weights are fetched on first use; nothing slow starts before they are there and trusted."""
+    from reframer_pipeline.cli.models import fetch_with_bars
+
+    if settings.models == "official":
+        fetch_with_bars(settings, trust=trust)
+
+
+COMMANDS = {"run": run}

@@ -1,0 +1,116 @@
+"""`reframer list`, `show` and `preview`: what is known of the videos, as tables, as JSON, as pictures. Computes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from reframer_pipeline.cli.options import PLACES, with_settings
+from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import open_storage, status
+
+
+@click.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Most videos to list, newest first.")
+@with_settings(*PLACES)
+def list_(settings: Settings, as_json: bool, limit: int) -> None:
+    """The known videos and where they stand."""
+    with open_storage(settings) as storage:
+        rows = status.list_videos(storage.db, limit=limit)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, default=str))
+        return
+    if not rows:
+        OUT.print("No videos yet: `reframer run VIDEO` or `reframer demo`.", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "video", "status", "resolution", "seconds", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        length = f"{row['duration']:.1f}" if row.get("duration") else ""
+        table.add_row(str(row["id"]), row["filename"], row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
+    OUT.print(table, highlight=False)
+
+
+@click.command()
+@click.argument("video_id")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@with_settings(*PLACES)
+def show(video_id: str, settings: Settings, as_json: bool) -> None:
+    """What was found in one video: facts, stages, tracks, scenes. The first characters of the id are enough."""
+    with open_storage(settings) as storage:
+        found = status.show_video(storage.db, status.find_video(storage.db, video_id))
+    if as_json:
+        click.echo(json.dumps(found, default=str, indent=1))
+        return
+    _print_facts(found)
+    _print_tracks(found["tracks"])
+    _print_scenes(found["scenes"])
+
+
+def _print_facts(found: dict[str, Any]) -> None:
+    video = found["video"]
+    OUT.print(f"[bold]{video['filename']}[/bold]  {video['id']}  {video['status']}", highlight=False)
+    if video.get("failure_code"):
+        OUT.print(f"[red]\\[{video['failure_code']}][/red] {video['failure_message']}", highlight=False)
+    if video.get("duration"):
+        OUT.print(
+            f"{video['resolution']} {video['codec']}, {video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s",
+            highlight=False,
+        )
+    for stage in found["stages"]:
+        OUT.print(f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}", highlight=False)
+
+
+def _print_tracks(tracks: list[dict[str, Any]]) -> None:
+    if not tracks:
+        return
+    table = Table(box=None, pad_edge=False, title="tracks", title_justify="left")
+    for name in ("track", "class", "label", "frames", "seen", "confidence"):
+        table.add_column(name)
+    for track in tracks:
+        span = f"{track['start_frame']}–{track['end_frame']}"
+        table.add_row(
+            track["track_id"], track["object_class"], track.get("label") or "", span, str(track["observations"]), f"{track['avg_confidence']:.2f}"
+        )
+    OUT.print(table, highlight=False)
+
+
+def _print_scenes(scenes: list[dict[str, Any]]) -> None:
+    for scene in scenes:
+        analysis = scene["analysis_data"]
+        OUT.print(
+            f"[bold]scene {scene['scene_number']}[/bold]  frames {scene['start_frame']}–{scene['end_frame']}, importance "
+            f"{analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})\n  {analysis['description']}",
+            highlight=False,
+        )
+        for element in analysis["replaceable_elements"]:
+            tracks = ", ".join(element.get("tracks", []))
+            OUT.print(f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}", highlight=False)
+
+
+@click.command()
+@click.argument("video_id")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.mp4, or FILE.jpg / FILE.png for a contact sheet.")
+@with_settings(*PLACES)
+def preview(video_id: str, settings: Settings, output: Path) -> None:
+    """Draw boxes, masks, ids and scene captions into a video or a contact sheet."""
+    from reframer_pipeline import previews
+
+    with open_storage(settings) as storage:
+        published = previews.Published(storage, status.find_video(storage.db, video_id))
+        if output.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            previews.write_sheet(published, output)
+        else:
+            previews.write_video(published, output, settings)
+    OUT.print(f"Wrote {output}", highlight=False)
+
+
+COMMANDS = {"list": list_, "show": show, "preview": preview}

@@ -1,0 +1,42 @@
+"""How results look on a terminal: tables and notices. Standard output carries results, standard error everything else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from reframer_pipeline.run_videos import VideoOutcome
+
+OUT: Final = Console()
+ERR: Final = Console(stderr=True)
+
+DEMO_NOTICE: Final = (
+    "Demonstration models: small networks trained on drawn clips. Their output on real footage is no measure of the pipeline; "
+    "use official weights for that."
+)
+
+
+def notice(text: str) -> None:
+    """Something everyone must see, on standard error."""
+    ERR.print(f"[yellow]![/yellow] {text}", highlight=False)
+
+
+def outcomes_table(outcomes: list[VideoOutcome]) -> None:
+    """What came out, a line per file; failures with their reason below."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("video", "id", "status"):
+        table.add_column(name, overflow="fold")
+    for name in ("frames", "detections", "masks", "tracks", "scenes", "seconds"):
+        table.add_column(name, justify="right")
+    for one in outcomes:
+        colour = "green" if one.status == "completed" else "red"
+        counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
+        spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "up to date"
+        cells = [*counts, spent] if one.status == "completed" else [""] * 6
+        table.add_row(one.filename, (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
+    OUT.print(table, highlight=False)
+    for one in outcomes:
+        if one.failure_code:
+            OUT.print(f"[red]{one.filename}[/red] [{one.failure_code}] {one.failure_message}".replace("[" + one.failure_code, "\\[" + one.failure_code), highlight=False)

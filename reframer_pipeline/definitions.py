@@ -1,0 +1,26 @@
+"""What Dagster loads: the six assets, the job, the executor and the resources. Settings are read here, once."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from reframer_pipeline.assets import ALL_ASSETS
+from reframer_pipeline.executors import executor_for
+from reframer_pipeline.io_manager import ResultsIOManager
+from reframer_pipeline.jobs import process_video
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The code location for these settings. Opens no file, no connection, and loads no model."""
+    pipeline = Pipeline(settings)
+    return dg.Definitions(
+        assets=ALL_ASSETS,
+        jobs=[process_video()],
+        executor=executor_for(settings),
+        resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
+    )
+
+
+defs = build_definitions(Settings())

@@ -1,0 +1,54 @@
+"""The I/O manager: a finished stage goes to the object store and to Postgres in one commit, and comes back as a stream.
+
+What belongs here: naming the result of a partition, committing it, and what the UI shows of it. What does not: validation
+(done before, in `stage_run`) and the commit protocol itself (`storage.commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.results import StageInput
+from reframer_pipeline.stage_run import FinishedStage, typed_failures
+
+
+class ResultsIOManager(dg.IOManager):
+    """Persists `FinishedStage` values as Parquet plus rows; loads them as `StageInput`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
+        """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
+        with typed_failures(context, self._pipeline, obj.video_id):
+            committed = self._pipeline.storage.results.commit(
+                obj.prepared, lease_token=obj.lease_token, run_id=context.run_id, seconds=obj.seconds
+            )
+            context.add_output_metadata(self._shown(obj.video_id, committed.manifest.stage, committed))
+
+    def load_input(self, context: dg.InputContext) -> StageInput:
+        """The committed result of the upstream stage, for the same video and settings."""
+        video_id, stage = context.partition_key, context.asset_key.path[-1]
+        with typed_failures(context, self._pipeline, video_id):
+            return self._pipeline.open(video_id, stage)
+
+    def _shown(self, video_id: str, stage: str, committed) -> Mapping[str, dg.MetadataValue]:  # type: ignore[no-untyped-def]
+        from reframer_pipeline import previews
+
+        manifest = committed.manifest
+        shown: dict[str, dg.MetadataValue] = {
+            "rows": dg.MetadataValue.int(manifest.row_count),
+            "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
+            "outcome": dg.MetadataValue.text(committed.outcome),
+            "result_id": dg.MetadataValue.text(manifest.result_id),
+            "object": dg.MetadataValue.text(manifest.object_key),
+        }
+        preview = previews.of(self._pipeline, video_id, stage)
+        if preview.table:
+            shown["table"] = dg.MetadataValue.md(preview.table)
+        if preview.picture:
+            shown["picture"] = dg.MetadataValue.md(preview.picture)
+        return shown

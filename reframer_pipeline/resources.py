@@ -1,0 +1,56 @@
+"""The one resource: settings, storage and models of this deployment, opened once per process when first needed.
+
+What belongs here: how the shell reaches the core. What does not: running stages (`stage_run`) or persisting them (`io_manager`).
+"""
+
+from __future__ import annotations
+
+import functools
+
+from reframer_pipeline import failures, versions
+from reframer_pipeline.results import StageInput
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import Storage, open_storage
+
+
+@functools.cache
+def _storage(settings: Settings) -> Storage:
+    return open_storage(settings)
+
+
+class Pipeline:
+    """What every asset is given. Cheap to make: opens nothing until asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def storage(self) -> Storage:
+        """Database and object store, migrated and bound to each other; one per process and settings."""
+        return _storage(self.settings)
+
+    def weights(self) -> dict[str, str]:
+        """Digest of the weights by role. Raises `WeightsMissing` when a file is not there."""
+        from reframer_pipeline.vision import weights
+
+        return weights.digests(self.settings)
+
+    def sha256(self, video_id: str) -> str:
+        """Digest of the video's bytes. Raises `UnknownVideo`."""
+        row = self.storage.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (video_id,))
+        if row is None:
+            raise failures.UnknownVideo(f"There is no video {video_id}.")
+        return str(row["sha256"])
+
+    def key(self, video_id: str, stage: str) -> versions.StageKey:
+        """The key that `stage` has for this video under these settings."""
+        needs_weights = any(name in versions.WEIGHTS_ROLE for name in versions.closure(stage))
+        weights = self.weights() if needs_weights else {}
+        return versions.stage_keys(self.sha256(video_id), self.settings, weights, upto=stage)[stage]
+
+    def open(self, video_id: str, stage: str) -> StageInput:
+        """The committed result of `stage` under these settings. Raises `InputMissing` when there is none."""
+        key = self.key(video_id, stage)
+        if not self.storage.results.find([key.result_id]):
+            raise failures.InputMissing(f"The {stage} of video {video_id} have not been computed with the present settings.")
+        return self.storage.results.open(key.result_id)

@@ -1,0 +1,202 @@
+"""Materialize the assets for given videos: the one way in, whoever asks (CLI, tests, later the sensor and the API).
+
+What belongs here: deciding which stages are needed, running them through Dagster under the video's lease, and saying how it
+ended. What does not: how a stage runs (`stage_run`), how people see it (`cli`). One video is one run, so one bad video never
+stops the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from reframer_pipeline import failures, versions
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import lease, status
+from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True)
+class VideoOutcome:
+    """How one video ended.
+
+    Attributes:
+        status: completed | failed.
+        seconds: Wall seconds by stage; only the stages that this call computed.
+        frames: Source frames; `sampled_frames` of them were looked at.
+    """
+
+    video_id: str | None
+    filename: str
+    status: str
+    failure_code: str | None = None
+    failure_message: str | None = None
+    frames: int = 0
+    sampled_frames: int = 0
+    detections: int = 0
+    masks: int = 0
+    tracks: int = 0
+    scenes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, filename: str, failure: failures.ReframerError, video_id: str | None = None) -> VideoOutcome:
+        """An outcome that says what happened and what to do."""
+        return cls(video_id, filename, "failed", failure.code, str(failure))
+
+
+Announce = Callable[[str, tuple[str, ...]], None]
+
+
+def run_videos(
+    settings: Settings, video_ids: list[str], *, force: bool = False, announce: Announce = lambda video_id, stages: None
+) -> Iterator[VideoOutcome]:
+    """Bring the given videos up to date, one after the other.
+
+    Args:
+        settings: What to compute with; compared with what the manifest holds.
+        video_ids: Ingested videos.
+        force: Compute all six stages even where a fresh result exists.
+        announce: Called before a video with the stages that will be computed (none: everything is fresh).
+
+    Yields:
+        One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
+    """
+    pipeline = Pipeline(settings)
+    for video_id in video_ids:
+        filename = _filename(pipeline, video_id)
+        try:
+            yield _run_one(pipeline, video_id, filename, force, announce)
+        except failures.ReframerError as failure:
+            yield VideoOutcome.failed(filename, failure, video_id)
+
+
+def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tuple[str, ...]:
+    """The stages that have no committed result under the present settings, in order; all six when forced."""
+    keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
+    known = {} if force else pipeline.storage.results.find([key.result_id for key in keys.values()])
+    return tuple(stage for stage, key in keys.items() if key.result_id not in known)
+
+
+def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
+    db = pipeline.storage.db
+    with lease.hold(db, video_id, owner=f"run_videos:{os.getpid()}") as token:
+        stages = needed_stages(pipeline, video_id, force)
+        announce(video_id, stages)
+        keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
+        if not stages:
+            pipeline.storage.results.publish(video_id, keys, token)
+            return _completed(pipeline, video_id, filename, keys, run_id=None)
+        run_id, failure = _materialize(pipeline, video_id, filename, stages, token)
+        if failure is not None:
+            return VideoOutcome.failed(filename, failure, video_id)
+        return _completed(pipeline, video_id, filename, keys, run_id)
+
+
+def _materialize(
+    pipeline: Pipeline, video_id: str, filename: str, stages: tuple[str, ...], token: str
+) -> tuple[str, failures.ReframerError | None]:
+    """One Dagster run over the given assets of one partition. Returns its id and the failure, if any."""
+    import dagster as dg
+
+    from reframer_pipeline import dagster_home, partitions
+    from reframer_pipeline.definitions import build_definitions
+    from reframer_pipeline.jobs import PROCESS_VIDEO
+
+    db = pipeline.storage.db
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        partitions.register(instance, [video_id])
+        status.processing(db, video_id)
+        tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
+        selection = [dg.AssetKey(stage) for stage in stages]
+        if pipeline.settings.executor == "in_process":
+            job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+            result: Any = job.execute_in_process(
+                instance=instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
+            )
+            run_id, failure = result.run_id, _failure_of(result.all_events, result.success)
+        else:
+            run_id, failure = _execute_in_children(pipeline.settings, instance, video_id, tags, selection)
+    if failure is not None:
+        status.fail(db, video_id, failure)
+    return run_id, failure
+
+
+def _execute_in_children(
+    settings: Settings, instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
+) -> tuple[str, failures.ReframerError | None]:
+    """The same run with a process per stage. Children load the definitions anew, so the settings travel as environment."""
+    import dagster as dg
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    from reframer_pipeline.jobs import PROCESS_VIDEO
+
+    with _environment(settings.as_environment()):
+        job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
+        with dg.execute_job(
+            job, instance, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
+        ) as result:
+            return result.run_id, _failure_of(result.all_events, result.success)
+
+
+def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
+    """The typed failure that a run's events tell of."""
+    if success:
+        return None
+    by_code = {cls.code: cls for cls in failures.all_failures()}
+    for event in events:
+        if event.event_type_value != "STEP_FAILURE":
+            continue
+        details = event.step_failure_data.user_failure_data
+        metadata = dict(details.metadata) if details is not None else {}
+        if "failure_code" in metadata:
+            cls = by_code.get(metadata["failure_code"].value, failures.InternalError)
+            return cls(metadata["message"].value, metadata["remedy"].value)
+        error = event.step_failure_data.error
+        return failures.InternalError(f"The step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}")
+    return failures.InternalError("The run ended without success and without a failed step.")
+
+
+def _completed(
+    pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None
+) -> VideoOutcome:
+    rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
+    by_stage = {row.stage: row for row in rows.values()}
+    outcome = VideoOutcome(video_id, filename, "completed")
+    counts = {stage: row.row_count for stage, row in by_stage.items()}
+    return replace(
+        outcome,
+        frames=counts["frames"],
+        sampled_frames=int(by_stage["frames"].stats.get("sampled", 0)),
+        detections=counts["detections"],
+        masks=counts["masks"],
+        tracks=counts["trajectories"],
+        scenes=counts["scenes"],
+        seconds={stage: round(row.seconds, 3) for stage, row in by_stage.items() if run_id is not None and row.run_id == run_id},
+    )
+
+
+def _filename(pipeline: Pipeline, video_id: str) -> str:
+    row = pipeline.storage.db.fetch_one("SELECT filename FROM videos WHERE id = %s", (video_id,))
+    return str(row["filename"]) if row else video_id
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,156 @@
+"""One stage of one video, as Dagster runs it: lease, scratch folder, progress, watchdog, failures, checks.
+
+What belongs here: everything the six assets have in common, so that an asset's body is its own sentence and no more. What does
+not: what a stage computes (the core), how it is persisted (`io_manager`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from reframer_pipeline import failures, versions
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.results import StageInput, StageOutput
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import lease, status
+from reframer_pipeline.storage.commit import Prepared
+from reframer_pipeline.tags import LEASE_TAG
+from reframer_pipeline.watchdog import Watchdog
+
+MAX_RETRIES = 2
+PROGRESS_EVERY_S = 0.5
+
+StageEvents = Iterator[dg.AssetCheckResult | dg.Output["FinishedStage"]]
+
+
+@dataclass(frozen=True)
+class FinishedStage:
+    """A validated result, ready to be committed: what an asset hands to the I/O manager."""
+
+    video_id: str
+    prepared: Prepared
+    lease_token: str
+    seconds: float
+
+
+class StageRun:
+    """What an asset's body works with."""
+
+    def __init__(self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str) -> None:
+        self.pipeline = pipeline
+        self.video_id = video_id
+        self.key = key
+        self.lease_token = lease_token
+        self.scratch = scratch
+        self.watchdog = Watchdog(pipeline.settings.stall_s, f"The stage {key.stage}")
+        self._job_id = job_id
+        self._began = time.monotonic()
+        self._reported = 0.0
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this deployment."""
+        return self.pipeline.settings
+
+    @property
+    def result_id(self) -> str:
+        """The id that this result will have."""
+        return self.key.result_id
+
+    def progress(self, done: int, total: int) -> None:
+        """Note that work goes on; shown to people at most twice a second."""
+        self.watchdog.feed()
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_EVERY_S or (total and done >= total):
+            self._reported = now
+            status.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
+
+    def finish(
+        self, batches: Iterator[pa.RecordBatch], inputs: dict[str, StageInput] | None = None, attachment: Path | None = None
+    ) -> StageEvents:
+        """Draw the stream into Parquet, validate it, report the checks, hand the result to the I/O manager."""
+        output = StageOutput(self.key.stage, batches, attachment)
+        try:
+            prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, inputs or {}, self.scratch)
+        except failures.InvalidResult as error:
+            yield from _check_results(self.key.stage, getattr(error, "checks", []))
+            raise
+        yield from _check_results(self.key.stage, prepared.checks)
+        seconds = time.monotonic() - self._began
+        yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token, seconds))
+
+
+@contextmanager
+def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str) -> Iterator[StageRun]:
+    """Everything around one stage; typed failures become Dagster failures and rows that say why."""
+    video_id = context.partition_key
+    with typed_failures(context, pipeline, video_id), _lease(context, pipeline, video_id) as token:
+        settings = pipeline.settings
+        settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=settings.scratch_dir))
+        job_id = status.start_job(pipeline.storage.db, video_id, context.run_id)
+        try:
+            run = StageRun(pipeline, video_id, pipeline.key(video_id, stage), token, scratch, job_id)
+            with run.watchdog:
+                run.progress(0, 0)
+                yield run
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def typed_failures(
+    context: dg.AssetExecutionContext | dg.OutputContext | dg.InputContext, pipeline: Pipeline, video_id: str
+) -> Iterator[None]:
+    """Turn every exception into a `dg.Failure` with a code, and write the code to the video's row.
+
+    Retryable failures are tried again by the asset's retry policy; permanent ones never.
+    """
+    try:
+        yield
+    except (dg.Failure, GeneratorExit):
+        raise
+    except Exception as error:
+        failure = error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
+        _record(pipeline, video_id, failure)
+        raise dg.Failure(
+            description=f"[{failure.code}] {failure}",
+            metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
+            allow_retries=failure.retryable,
+        ) from error
+
+
+def _record(pipeline: Pipeline, video_id: str, failure: failures.ReframerError) -> None:
+    # The failure itself is what the user must see: a database that cannot take the note must not hide it.
+    if isinstance(failure, failures.LeaseLost | failures.VideoBusy | failures.UnknownVideo):
+        return
+    try:
+        status.fail(pipeline.storage.db, video_id, failure)
+    except failures.ReframerError:
+        return
+
+
+@contextmanager
+def _lease(context: dg.AssetExecutionContext, pipeline: Pipeline, video_id: str) -> Iterator[str]:
+    token = context.run.tags.get(LEASE_TAG)
+    if token is not None:  # whoever started the run holds it for all stages, and keeps it alive
+        yield token
+        return
+    with lease.hold(pipeline.storage.db, video_id, owner=context.run_id) as own:
+        yield own
+
+
+def _check_results(stage: str, checks: list) -> Iterator[dg.AssetCheckResult]:  # type: ignore[type-arg]
+    for check in checks:
+        yield dg.AssetCheckResult(
+            asset_key=dg.AssetKey(stage), check_name=check.name, passed=check.passed, description=check.detail or None
+        )

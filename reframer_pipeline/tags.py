@@ -1,0 +1,16 @@
+"""The labels that executors, pools and the UI understand. Leaf module: constants only, no imports of ours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The pool limits how many stages use a device at once; its default limit lives in dagster.yaml (`concurrency.pools`).
+GPU_POOL: Final = "gpu"
+
+# The op tag says the same to executors that place work: a Celery queue, a Kubernetes node selector.
+GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
+CPU_TAGS: Final = {"reframer/device": "cpu"}
+
+# Run tags
+LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
+FILENAME_TAG: Final = "reframer/filename"
