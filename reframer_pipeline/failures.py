@@ -62,6 +62,13 @@ class FileTooLarge(PermanentFailure):
     default_remedy = "Upload a smaller file, or raise REFRAMER_MAX_UPLOAD_MB."
 
 
+class UploadChanged(RetryableFailure):
+    """The upload was written to while it was copied."""
+
+    code = "upload_changed"
+    default_remedy = "Wait until the upload has finished; it is then taken up again."
+
+
 class NotAVideo(PermanentFailure):
     """No accepted container was recognised in the content."""
 
@@ -198,9 +205,13 @@ class OutOfMemory(PermanentFailure):
 
 
 class InvalidResult(PermanentFailure):
-    """A stage's result broke one of its own invariants and was not written."""
+    """A stage's result broke one of its own invariants and was not written.
+
+    `checks` holds what storage checked, failed or not, where it was storage that refused.
+    """
 
     code = "invalid_result"
+    checks: tuple[object, ...] = ()
 
 
 class SettingsInvalid(PermanentFailure):

@@ -6,13 +6,14 @@ What belongs here: naming the result of a partition, committing it, and what the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import dagster as dg
 
+from reframer_pipeline import previews
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.stage_run import FinishedStage, typed_failures
+from reframer_pipeline.storage.commit import Committed
+from reframer_pipeline.versions import closure
 
 
 class ResultsIOManager(dg.IOManager):
@@ -24,10 +25,8 @@ class ResultsIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
         """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
         with typed_failures(context, self._pipeline, obj.video_id):
-            committed = self._pipeline.storage.results.commit(
-                obj.prepared, lease_token=obj.lease_token, run_id=context.run_id, seconds=obj.seconds
-            )
-            context.add_output_metadata(self._shown(obj.video_id, committed.manifest.stage, committed))
+            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token)
+            context.add_output_metadata(self._shown(obj.video_id, committed))
 
     def load_input(self, context: dg.InputContext) -> StageInput:
         """The committed result of the upstream stage, for the same video and settings."""
@@ -35,20 +34,17 @@ class ResultsIOManager(dg.IOManager):
         with typed_failures(context, self._pipeline, video_id):
             return self._pipeline.open(video_id, stage)
 
-    def _shown(self, video_id: str, stage: str, committed) -> Mapping[str, dg.MetadataValue]:  # type: ignore[no-untyped-def]
-        from reframer_pipeline import previews
-
+    def _shown(self, video_id: str, committed: Committed) -> dict[str, dg.MetadataValue]:
+        """Counts, seconds, a table and a contact sheet with what is known up to this stage drawn in."""
         manifest = committed.manifest
+        results = {name: self._pipeline.open(video_id, name) for name in closure(manifest.stage)}
         shown: dict[str, dg.MetadataValue] = {
             "rows": dg.MetadataValue.int(manifest.row_count),
             "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
             "outcome": dg.MetadataValue.text(committed.outcome),
             "result_id": dg.MetadataValue.text(manifest.result_id),
             "object": dg.MetadataValue.text(manifest.object_key),
+            "table": dg.MetadataValue.md(previews.table(results[manifest.stage])),
         }
-        preview = previews.of(self._pipeline, video_id, stage)
-        if preview.table:
-            shown["table"] = dg.MetadataValue.md(preview.table)
-        if preview.picture:
-            shown["picture"] = dg.MetadataValue.md(preview.picture)
-        return shown
+        picture = previews.inline_sheet(results) if "frames" in results else ""
+        return {**shown, "picture": dg.MetadataValue.md(picture)} if picture else shown

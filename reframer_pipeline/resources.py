@@ -5,6 +5,8 @@ What belongs here: how the shell reaches the core. What does not: running stages
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 
 from reframer_pipeline import failures, versions
@@ -15,7 +17,9 @@ from reframer_pipeline.storage import Storage, open_storage
 
 @functools.cache
 def _storage(settings: Settings) -> Storage:
-    return open_storage(settings)
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(open_storage(settings))
 
 
 class Pipeline:

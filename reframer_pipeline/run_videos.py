@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
@@ -51,6 +51,9 @@ class VideoOutcome:
         """An outcome that says what happened and what to do."""
         return cls(video_id, filename, "failed", failure.code, str(failure))
 
+
+# Failures are returned, and everything is in the event log: the console stays the caller's.
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 Announce = Callable[[str, tuple[str, ...]], None]
 
@@ -119,7 +122,7 @@ def _materialize(
         if pipeline.settings.executor == "in_process":
             job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
             result: Any = job.execute_in_process(
-                instance=instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
+                run_config=QUIET, instance=instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
             )
             run_id, failure = result.run_id, _failure_of(result.all_events, result.success)
         else:
@@ -141,7 +144,7 @@ def _execute_in_children(
     with _environment(settings.as_environment()):
         job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
         with dg.execute_job(
-            job, instance, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
+            job, instance, run_config=QUIET, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
         ) as result:
             return result.run_id, _failure_of(result.all_events, result.success)
 

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     store_url: str | None = Field(None, description="Object store, any fsspec URL; unset: HOME/objects.")
     uploads_url: str | None = Field(None, description="Bucket that is watched; unset: HOME/uploads.")
     weights_dir: Path | None = Field(None, description="Folder with weights files; unset: HOME/weights.")
+    weights_url: str | None = Field(None, description="Where official weights are fetched from instead: a mirror's URL before the file name.")
 
     # --- models
     models: Literal["official", "demo"] = Field("official", description="Official weights, or the bundled demonstration models.")
@@ -61,9 +62,7 @@ class Settings(BaseSettings):
     match_thresh: Fraction01 = Field(0.8, description="Cost limit of a match: 1 - IoU, so 0.8 asks for an IoU of at least 0.2.")
 
     # --- scenes
-    describer: Literal["auto", "gemini", "local"] = Field("auto", description="Who describes scenes; auto: Gemini with a key, else local.")
-    gemini_api_key: SecretStr | None = Field(None, validation_alias="GEMINI_API_KEY", description="Key for Gemini.")
-    gemini_model: str = Field("gemini-flash-latest", description="Gemini model name.")
+    describer: Literal["auto", "local"] = Field("auto", description="Who describes scenes; auto is local until the Gemini describer is there.")
     shot_threshold: float = Field(27.0, gt=0, le=255, description="Content score over which a cut is seen (PySceneDetect's scale).")
     min_shot_s: float = Field(0.4, ge=0, le=60, description="Cuts closer than this many seconds to the one before are ignored.")
 
@@ -128,11 +127,9 @@ class Settings(BaseSettings):
         return self.conf if self.track_low_conf is None else min(self.conf, self.track_low_conf)
 
     @property
-    def resolved_describer(self) -> Literal["gemini", "local"]:
-        """The describer that will really be asked."""
-        if self.describer == "auto":
-            return "gemini" if self.gemini_api_key is not None else "local"
-        return self.describer
+    def resolved_describer(self) -> Literal["local"]:
+        """The describer that will really be asked. A key changes nothing yet: `gemini` comes with its own describer."""
+        return "local"
 
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process that reads its own. Holds secrets in clear."""

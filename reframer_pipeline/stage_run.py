@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +19,16 @@ import pyarrow as pa
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.results import StageInput, StageOutput
+from reframer_pipeline.results import StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, status
 from reframer_pipeline.storage.commit import Prepared
 from reframer_pipeline.tags import LEASE_TAG
+from reframer_pipeline.uploads.ingest import local_copy
 from reframer_pipeline.watchdog import Watchdog
 
 MAX_RETRIES = 2
 PROGRESS_EVERY_S = 0.5
-
-StageEvents = Iterator[dg.AssetCheckResult | dg.Output["FinishedStage"]]
-
 
 @dataclass(frozen=True)
 class FinishedStage:
@@ -39,13 +37,15 @@ class FinishedStage:
     video_id: str
     prepared: Prepared
     lease_token: str
-    seconds: float
+
+
+StageEvents = Iterator[dg.AssetCheckResult | dg.Output[FinishedStage]]
 
 
 class StageRun:
     """What an asset's body works with."""
 
-    def __init__(self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str) -> None:
+    def __init__(self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str) -> None:
         self.pipeline = pipeline
         self.video_id = video_id
         self.key = key
@@ -53,7 +53,7 @@ class StageRun:
         self.scratch = scratch
         self.watchdog = Watchdog(pipeline.settings.stall_s, f"The stage {key.stage}")
         self._job_id = job_id
-        self._began = time.monotonic()
+        self._run_id = run_id
         self._reported = 0.0
 
     @property
@@ -66,6 +66,15 @@ class StageRun:
         """The id that this result will have."""
         return self.key.result_id
 
+    @property
+    def sha256(self) -> str:
+        """Digest of the video's bytes."""
+        return str(self.key.components["video"])
+
+    def upload(self) -> AbstractContextManager[Path]:
+        """The video file, on a local path while the context lasts."""
+        return local_copy(self.sha256, self.pipeline.storage.store, self.scratch)
+
     def progress(self, done: int, total: int) -> None:
         """Note that work goes on; shown to people at most twice a second."""
         self.watchdog.feed()
@@ -74,19 +83,21 @@ class StageRun:
             self._reported = now
             status.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
 
-    def finish(
-        self, batches: Iterator[pa.RecordBatch], inputs: dict[str, StageInput] | None = None, attachment: Path | None = None
-    ) -> StageEvents:
-        """Draw the stream into Parquet, validate it, report the checks, hand the result to the I/O manager."""
+    def finish(self, batches: Iterator[pa.RecordBatch], attachment: Path | None = None) -> StageEvents:
+        """Draw the stream into Parquet, validate it, report the checks, hand the result to the I/O manager.
+
+        Args:
+            batches: The stage's rows; its work happens while they are drawn.
+            attachment: File that belongs to the result, complete when the rows are drawn.
+        """
         output = StageOutput(self.key.stage, batches, attachment)
         try:
-            prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, inputs or {}, self.scratch)
+            prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id)
         except failures.InvalidResult as error:
             yield from _check_results(self.key.stage, getattr(error, "checks", []))
             raise
         yield from _check_results(self.key.stage, prepared.checks)
-        seconds = time.monotonic() - self._began
-        yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token, seconds))
+        yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
 
 
 @contextmanager
@@ -99,7 +110,7 @@ def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str)
         scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=settings.scratch_dir))
         job_id = status.start_job(pipeline.storage.db, video_id, context.run_id)
         try:
-            run = StageRun(pipeline, video_id, pipeline.key(video_id, stage), token, scratch, job_id)
+            run = StageRun(pipeline, video_id, pipeline.key(video_id, stage), token, scratch, job_id, context.run_id)
             with run.watchdog:
                 run.progress(0, 0)
                 yield run

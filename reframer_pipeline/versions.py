@@ -99,8 +99,6 @@ def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: s
     keys: dict[str, StageKey] = {}
     for stage in closure(upto):
         chosen = {name: _plain(getattr(settings, name)) for name in RESULT_SETTINGS[stage]}
-        if stage == "scenes" and settings.resolved_describer == "gemini":
-            chosen["gemini_model"] = settings.gemini_model
         role = WEIGHTS_ROLE.get(stage)
         keys[stage] = StageKey(
             stage,

@@ -1,4 +1,6 @@
-"""The six stages as Dagster assets, one file each, in the order of the pipeline. No logic: load, call the core, hand over."""
+"""The six stages as Dagster assets, one file each, in the order of the pipeline. No logic: load, call the core, hand over.
+
+These files do not postpone annotations (`from __future__`): Dagster reads the context's as a type, not as text."""
 
 from __future__ import annotations
 

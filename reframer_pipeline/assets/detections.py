@@ -1,7 +1,5 @@
 """The detections asset: YOLOv8 on every sampled frame."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from reframer_pipeline.assets.options import stage_options
@@ -20,4 +18,4 @@ def detections(context: dg.AssetExecutionContext, frames: StageInput) -> StageEv
     with stage_run(context, context.resources.pipeline, "detections") as run:
         groups, total = timed_groups(frames, run.settings.batch)
         rows = detect_frames(groups, models.detector(run.settings), run.settings, run.result_id, run.progress, total)
-        yield from run.finish(rows, {"frames": frames})
+        yield from run.finish(rows)

@@ -1,7 +1,5 @@
 """The masks asset: SAM2, prompted with the detector's boxes."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from reframer_pipeline.assets.options import stage_options
@@ -23,4 +21,4 @@ def masks(context: dg.AssetExecutionContext, frames: StageInput, detections: Sta
         found = by_frame(detections.batches())
         segmenter = models.segmenter(run.settings)
         rows = segment_frames(found, store.read, segmenter, run.result_id, run.progress, count_frames(detections))
-        yield from run.finish(rows, {"frames": frames, "detections": detections})
+        yield from run.finish(rows)

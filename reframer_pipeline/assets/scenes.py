@@ -1,7 +1,5 @@
 """The scenes asset: shots, and what happens in each of them."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from reframer_pipeline.assets.options import stage_options
@@ -25,6 +23,7 @@ def scenes(
     trajectories: StageInput,
 ) -> StageEvents:
     """Shots to the exact source frame; per shot what happens, how important it is, and what could be replaced and how hard that is."""
-    inputs = {"metadata": metadata, "frames": frames, "detections": detections, "masks": masks, "trajectories": trajectories}
     with stage_run(context, context.resources.pipeline, "scenes") as run:
-        yield from run.finish(analyse_scenes(inputs, LocalDescriber(), run.settings, run.progress), inputs)
+        facts = next(metadata.batches()).to_pylist()[0]
+        rows = analyse_scenes(facts, frames, detections, masks, trajectories, LocalDescriber(), run.settings, run.progress)
+        yield from run.finish(rows)

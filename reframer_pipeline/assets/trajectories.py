@@ -1,7 +1,5 @@
 """The trajectories asset: ByteTrack over the detections."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from reframer_pipeline.assets.options import stage_options
@@ -22,4 +20,4 @@ def trajectories(context: dg.AssetExecutionContext, frames: StageInput, detectio
         times = sampled_times(frames)
         found = by_frame(detections.batches())
         rows = track_detections(times, found, median_step(times), run.settings, run.progress, len(times))
-        yield from run.finish(rows, {"frames": frames, "detections": detections})
+        yield from run.finish(rows)

@@ -26,7 +26,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     from reframer_pipeline import dagster_home
     from reframer_pipeline.storage import open_storage
 
-    open_storage(settings).close()  # starts the server, migrates, binds database and store to each other
+    with open_storage(settings):  # starts the server, migrates, binds database and store to each other
+        pass
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in instance_variables.items():

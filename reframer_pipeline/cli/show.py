@@ -35,7 +35,7 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         length = f"{row['duration']:.1f}" if row.get("duration") else ""
-        table.add_row(str(row["id"]), row["filename"], row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
+        table.add_row(str(row["video_id"]), row["filename"], row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
     OUT.print(table, highlight=False)
 
 
@@ -78,7 +78,7 @@ def _print_tracks(tracks: list[dict[str, Any]]) -> None:
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
         table.add_row(
-            track["track_id"], track["object_class"], track.get("label") or "", span, str(track["observations"]), f"{track['avg_confidence']:.2f}"
+            track["track_id"], track["class"], track["label"] or "", span, str(track["frames"]), f"{track['avg_confidence']:.2f}"
         )
     OUT.print(table, highlight=False)
 
@@ -98,18 +98,21 @@ def _print_scenes(scenes: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.argument("video_id")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.mp4, or FILE.jpg / FILE.png for a contact sheet.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.mp4, or FILE.jpg for a contact sheet.")
 @with_settings(*PLACES)
 def preview(video_id: str, settings: Settings, output: Path) -> None:
     """Draw boxes, masks, ids and scene captions into a video or a contact sheet."""
     from reframer_pipeline import previews
 
     with open_storage(settings) as storage:
-        published = previews.Published(storage, status.find_video(storage.db, video_id))
-        if output.suffix.lower() in (".jpg", ".jpeg", ".png"):
-            previews.write_sheet(published, output)
+        results = previews.published(storage, status.find_video(storage.db, video_id))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix.lower() in (".jpg", ".jpeg"):
+            output.write_bytes(previews.sheet(results))
+        elif output.suffix.lower() == ".mp4":
+            previews.write_video(results, output, settings)
         else:
-            previews.write_video(published, output, settings)
+            raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
     OUT.print(f"Wrote {output}", highlight=False)
 
 

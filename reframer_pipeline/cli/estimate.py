@@ -1,0 +1,67 @@
+"""Before slow work: how long it will take, and what would be faster.
+
+What belongs here: the estimate and the words. Its figures come from this database where earlier runs with the same models
+measured them, else from `TYPICAL_S`, measured on two busy cores with random weights (benchmarks/vision.py).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reframer_pipeline.cli.tables import notice
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import Storage
+
+SLOW_S: Final = 120.0
+# Seconds a sampled frame on a CPU: detector by size letter, image encoder by name.
+TYPICAL_S: Final = {"n": 0.09, "s": 0.22, "m": 0.5, "l": 1.0, "x": 1.6, "tiny": 4.1, "small": 5.0, "base_plus": 9.4, "large": 20.0}
+
+
+def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str]) -> None:
+    """Say so when official models on a CPU will take minutes, with the choices that are faster."""
+    from reframer_pipeline.vision.device import resolve_device
+
+    if settings.models == "demo" or resolve_device(settings.device) != "cpu":
+        return
+    frames = sum(_sampled_frames(settings, storage, video_id) for video_id in video_ids)
+    seconds = frames * (_measured(storage) or _typical(settings))
+    if seconds > SLOW_S:
+        notice(
+            f"No GPU: about {seconds / 60:.0f} minutes for {frames} frames. Faster: --models demo (a demonstration), "
+            "--sam2-model sam2_hiera_tiny, --yolo-model yolov8n.pt, a larger --vid-stride. Ctrl-C loses no finished stage."
+        )
+
+
+def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
+    """Frames still to be looked at; 0 when the masks are already there."""
+    from reframer_pipeline.media.probe import probe
+    from reframer_pipeline.resources import Pipeline
+    from reframer_pipeline.run_videos import needed_stages
+    from reframer_pipeline.uploads.ingest import local_copy
+
+    pipeline = Pipeline(settings)
+    try:
+        if "masks" not in needed_stages(pipeline, video_id):
+            return 0
+        with local_copy(pipeline.sha256(video_id), storage.store, settings.scratch_dir) as path:
+            return probe(path, settings, sha256=pipeline.sha256(video_id)).frame_count // settings.vid_stride + 1
+    except ReframerError:
+        return 0  # what is wrong with the file is said when it is run
+
+
+def _measured(storage: Storage) -> float | None:
+    """Seconds a frame of detections plus masks over the latest results of each, per frame looked at."""
+    row = storage.db.fetch_one(
+        """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float) / 2, 0) AS a_frame
+           FROM (SELECT * FROM results WHERE stage IN ('detections', 'masks')
+                 AND components->>'weights' NOT LIKE 'demo:%%' ORDER BY created_at DESC LIMIT 20) r
+           JOIN results f ON f.video_id = r.video_id AND f.stage = 'frames'"""
+    )
+    return float(row["a_frame"]) if row and row["a_frame"] else None
+
+
+def _typical(settings: Settings) -> float:
+    yolo = settings.yolo_model.removesuffix(".pt")[-1:]
+    sam2 = next((name for name in ("tiny", "small", "base_plus", "large") if name in settings.sam2_model), "base_plus")
+    return TYPICAL_S.get(yolo, 0.5) + TYPICAL_S[sam2]

@@ -1,0 +1,72 @@
+"""`reframer models`: which weights are used, fetched and trusted."""
+
+from __future__ import annotations
+
+import click
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from reframer_pipeline.cli.options import with_settings
+from reframer_pipeline.cli.tables import ERR, OUT
+from reframer_pipeline.settings import Settings
+
+CHOICE = ("home", "models", "yolo_model", "sam2_model", "weights_dir")
+
+
+@click.group()
+def models() -> None:
+    """Weights of the detector (YOLO) and the segmenter (SAM2)."""
+
+
+@models.command()
+@click.option("--trust", is_flag=True, help="Record the files' digests as trusted by you, where nobody published any.")
+@with_settings(*CHOICE)
+def fetch(settings: Settings, trust: bool) -> None:
+    """Download the chosen weights into the weights folder; a broken download resumes.
+
+    Without a connection, copy the files into that folder, or name another with --weights-dir.
+    """
+    for file in fetch_with_bars(settings, trust=trust):
+        OUT.print(f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}", highlight=False, soft_wrap=True)
+
+
+@models.command(name="list")
+@with_settings(*CHOICE)
+def list_(settings: Settings) -> None:
+    """The known official models, and which of them are in the weights folder."""
+    from reframer_pipeline.vision.weights import RELEASES
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "file", "here", "published digest"):
+        table.add_column(name)
+    for name, release in RELEASES.items():
+        here = (settings.weights_folder / release.file).is_file()
+        table.add_row(name, release.file, "yes" if here else "", (release.sha256 or "none")[:16])
+    OUT.print(table, highlight=False)
+    OUT.print(f"Folder: {settings.weights_folder}", highlight=False, soft_wrap=True)
+
+
+def fetch_with_bars(settings: Settings, trust: bool = False):  # type: ignore[no-untyped-def]
+    """Have both weights files ready and trusted, with a bar on standard error while one is downloaded.
+
+    Raises:
+        WeightsMissing, DownloadFailed, WeightsCorrupt, WeightsUntrusted: Before anything slow has started.
+    """
+    from reframer_pipeline.vision import weights
+
+    files = []
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal, transient=True) as bars:
+        for role in weights.ROLES:
+            bar = bars.add_task(weights.model_name(settings, role), total=None, visible=False)
+
+            def moved(done: int, total: int, bar=bar) -> None:  # type: ignore[no-untyped-def]
+                bars.update(bar, completed=done, total=total or None, visible=True)
+
+            file = weights.fetch(settings, role, moved, trust)
+            weights.require_trusted(file)
+            files.append(file)
+    return files
+
+
+COMMANDS = {"models": models}

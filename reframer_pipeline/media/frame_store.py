@@ -1,0 +1,126 @@
+"""The frame store: one file per video that holds the sampled frames, readable by frame number in any order.
+
+What belongs here: writing and reading that file. What does not: choosing frames (`sampling`), where the file is kept.
+
+It is an ordinary ZIP of JPEG files, `00000015.jpg` for frame 15, stored without a second compression: any tool opens it,
+its directory gives random access on any seekable file, local or remote, and the reader fetches the frames it is asked for only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from reframer_pipeline.failures import FrameStoreTooLarge, ObjectMissing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+QUALITY: Final = 95
+SUFFIX: Final = ".jpg"
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same frames give the same bytes
+
+
+class FrameStoreWriter:
+    """Writes a frame store; the file appears under its name when the `with` block ends without an error.
+
+    Args:
+        path: Where the file is to be. Until it is whole it lies beside, with `.part` appended.
+        max_bytes: Largest size.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    def __enter__(self) -> FrameStoreWriter:
+        self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED, allowZip64=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+            self._zip.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    def add(self, frame_number: int, rgb: NDArray[np.uint8]) -> None:
+        """Adds a frame of shape (H, W, 3), RGB. Raises FrameStoreTooLarge over `max_bytes`."""
+        encoded = encode(rgb)
+        self._bytes += len(encoded)
+        if self._bytes > self._max_bytes:
+            raise FrameStoreTooLarge(f"The sampled frames need more than {self._max_bytes // 1_000_000} MB.")
+        self._zip.writestr(zipfile.ZipInfo(f"{frame_number:08d}{SUFFIX}", _EPOCH), encoded)
+
+
+class FrameStore:
+    """Reads a frame store from any seekable binary file, which it closes with itself."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except zipfile.BadZipFile:
+            file.close()
+            raise ObjectMissing("The frame store is not whole.") from None
+        self._names = {int(name.removesuffix(SUFFIX)): name for name in self._zip.namelist()}
+
+    def __enter__(self) -> FrameStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the reader and the file."""
+        self._zip.close()
+        self._file.close()
+
+    @property
+    def frame_numbers(self) -> list[int]:
+        """The frames it holds, ascending."""
+        return sorted(self._names)
+
+    def read(self, frame_number: int) -> NDArray[np.uint8]:
+        """One frame, (H, W, 3) RGB. Raises ObjectMissing for a frame that was not sampled, or a damaged store."""
+        try:
+            return decode(self._zip.read(self._names[frame_number]))
+        except KeyError:
+            raise ObjectMissing(f"Frame {frame_number} is not in the frame store.") from None
+        except (zipfile.BadZipFile, EOFError):
+            raise ObjectMissing(f"Frame {frame_number} of the frame store is damaged.") from None
+
+    def groups(self, size: int) -> Iterator[list[tuple[int, NDArray[np.uint8]]]]:
+        """All frames in order, `size` at a time (the last group may be smaller), as (frame number, frame)."""
+        numbers = self.frame_numbers
+        for start in range(0, len(numbers), size):
+            yield [(number, self.read(number)) for number in numbers[start : start + size]]
+
+
+def encode(rgb: NDArray[np.uint8]) -> bytes:
+    """JPEG of an RGB frame, full colour resolution."""
+    import cv2
+
+    quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, encoded = cv2.imencode(SUFFIX, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    assert done
+    return encoded.tobytes()
+
+
+def decode(encoded: bytes) -> NDArray[np.uint8]:
+    """RGB frame of a JPEG. Raises ObjectMissing where it is none."""
+    import cv2
+    import numpy as np
+
+    rgb = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if rgb is None:
+        raise ObjectMissing("A frame of the frame store is damaged.")
+    return rgb

@@ -1,0 +1,204 @@
+"""The one decode of a video: the `frames` stage.
+
+What belongs here: driving ffmpeg's decode, naming every source frame's number, pts, timestamp and content score, storing
+the sampled ones, and finding out that the file ended before its time. What does not: where a cut is (`scenes.shots`
+thresholds the scores), command lines (`commands`), the store's format (`frame_store`).
+
+Nothing is held longer than a frame: ffmpeg's three outputs are drained in step (`runner.GuardedProcess`), and rows leave
+in batches. ffmpeg's exit status says little about damage (0 for half a file), so the decoded span is compared with the facts:
+
+- less than 95 % of the span and more than five frames missing: cut off, TruncatedVideo;
+- the whole span, but under half of its frames: DamagedVideo;
+- otherwise complete: a few pictures lost in the middle (test files: 1 of 50, 12 of 182) are gaps in the timestamps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reframer_pipeline.failures import DamagedVideo, NoDecodableFrames, TruncatedVideo, VideoTooLong
+from reframer_pipeline.media import commands
+from reframer_pipeline.media.fence import Limits
+from reframer_pipeline.media.frame_store import FrameStoreWriter
+from reframer_pipeline.media.probe import FEW_FRAMES, WHOLE, VideoMetadata
+from reframer_pipeline.media.refusals import refusal
+from reframer_pipeline.media.runner import STDOUT, GuardedProcess
+from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+BATCH_ROWS: Final = 1024
+SMALL_SIDE: Final = 256  # width PySceneDetect scales to by default before comparing
+LINES: Final = 1
+KEPT: Final = 2
+_FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(\S+)")
+
+
+def sample_frames(
+    path: Path, metadata: VideoMetadata, settings: Settings, store_path: Path, progress: Progress = no_progress
+) -> Iterator[pa.RecordBatch]:
+    """Decodes a video once while the rows are drawn.
+
+    Args:
+        path: The video.
+        metadata: Its facts, from `probe`.
+        settings: `vid_stride` and the limits.
+        store_path: Where the frame store is to be; it is there when the last batch has been drawn, and never half.
+        progress: Told the number of decoded frames of `metadata.frame_count`.
+
+    Yields:
+        Batches of `schemas.FRAMES`, one row per source frame in presentation order.
+
+    Raises:
+        NoDecodableFrames, TruncatedVideo, DamagedVideo, VideoTooLong, FrameStoreTooLarge: As their classes say.
+        MediaToolMissing, MediaToolTimeout: ffmpeg is absent, or ran into a limit on this file.
+    """
+    rows = _Rows(metadata.time_base)
+    with FrameStoreWriter(store_path, max_bytes=settings.max_store_mb * 1_000_000) as store:
+        for frame in _decoded(path, metadata, settings):
+            if frame.number >= settings.max_frames:
+                raise VideoTooLong(f"The video has more than {settings.max_frames} frames.")
+            if frame.rgb is not None:
+                store.add(frame.number, frame.rgb)
+            rows.add(frame)
+            if len(rows) == BATCH_ROWS:
+                progress(rows.count, metadata.frame_count)
+                yield rows.take()
+        _judge(rows, metadata)
+    progress(rows.count, metadata.frame_count)
+    if len(rows):
+        yield rows.take()
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A decoded source frame; `rgb`, (H, W, 3), is there if it was sampled."""
+
+    number: int
+    pts: int
+    score: float
+    rgb: NDArray[np.uint8] | None
+
+
+def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterator[_Frame]:
+    """The frames as ffmpeg decodes them."""
+    import numpy as np
+
+    width, height = metadata.width, metadata.height
+    small = small_size(width, height)
+    small_bytes, kept_bytes = small[0] * small[1] * 3, width * height * 3
+    scores = ContentScores()
+
+    def compose(fds: tuple[int, ...]) -> list[str]:
+        return commands.decode(path, metadata.stream_index, settings, size=(width, height), small=small, fds=(fds[0], fds[1]))
+
+    limits = Limits.of(settings, units=metadata.frame_count)
+    with GuardedProcess(compose, limits, extra_channels=2) as process:
+        for number, (place, pts) in enumerate(_places(process, metadata)):
+            pixels = process.read(STDOUT, small_bytes)
+            # ffmpeg starts counting anew when the picture's size changes within the file, and its `select` with it
+            kept = process.read(KEPT, kept_bytes) if place % settings.vid_stride == 0 else None
+            if len(pixels) < small_bytes or (kept is not None and len(kept) < kept_bytes):
+                break
+            score = scores.next(np.frombuffer(pixels, np.uint8).reshape(small[1], small[0], 3))
+            yield _Frame(number, pts, score, None if kept is None else np.frombuffer(kept, np.uint8).reshape(height, width, 3))
+        if process.wait() and not scores.seen:
+            # the facts were read through the same list of codecs, so what is refused here is only the sound
+            known = refusal("\n".join(line for line in process.stderr.splitlines() if "not on whitelist" not in line))
+            if known:
+                raise known
+
+
+def _places(process: GuardedProcess, metadata: VideoMetadata) -> Iterator[tuple[int, int]]:
+    """ffmpeg's own count and the pts of each frame; a frame without pts follows the one before by an average frame."""
+    step = max(1, round(1 / (metadata.fps * metadata.time_base)))
+    before = (metadata.start_pts or 0) - step
+    for line in process.lines(LINES):
+        found = _FRAME_LINE.match(line)
+        if found:
+            before = int(found[2]) if found[2] != "NOPTS" else before + step
+            yield int(found[1]), before
+
+
+class ContentScores:
+    """How much each frame differs from the one before, on the scale of PySceneDetect's ContentDetector.
+
+    The score is the mean absolute difference of hue, saturation and value (8 bits each, OpenCV's hue of 0 to 179), averaged
+    over the three; 0 for the first frame. The same frames give the same scores as the detector's `content_val`.
+    """
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.uint8] | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether there was any frame."""
+        return self._before is not None
+
+    def next(self, bgr: NDArray[np.uint8]) -> float:
+        """Score of the next frame, (H, W, 3), BGR."""
+        import cv2
+
+        hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
+        score = 0.0 if self._before is None else sum(cv2.mean(cv2.absdiff(hsv, self._before))[:3]) / 3
+        self._before = hsv
+        return score
+
+
+def small_size(width: int, height: int) -> tuple[int, int]:
+    """Size of the copy that is compared: the wider of it and `SMALL_SIDE` decides, and it is never enlarged."""
+    scale = min(1.0, SMALL_SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class _Rows:
+    """Rows of `schemas.FRAMES` on their way into a batch, and what the judgement at the end needs."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._time_base = time_base
+        self._waiting: list[dict[str, object]] = []
+        self.count = 0
+        self.first_pts = self.last_pts = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, frame: _Frame) -> None:
+        if not self.count:
+            self.first_pts = self.last_pts = frame.pts
+        self.last_pts = max(self.last_pts, frame.pts)
+        self.count += 1
+        row = {"frame_number": frame.number, "pts": frame.pts, "timestamp": float((frame.pts - self.first_pts) * self._time_base)}
+        self._waiting.append({**row, "content_score": frame.score, "sampled": frame.rgb is not None})
+
+    def take(self) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        from reframer_pipeline import schemas
+
+        batch = pa.RecordBatch.from_pylist(self._waiting, schema=schemas.FRAMES)
+        self._waiting.clear()
+        return batch
+
+
+def _judge(rows: _Rows, metadata: VideoMetadata) -> None:
+    """Raises unless what was decoded is the video that the facts describe."""
+    if not rows.count:
+        raise NoDecodableFrames("Not one frame of the picture can be decoded.")
+    missing = metadata.frame_count - rows.count
+    if missing <= FEW_FRAMES:
+        return  # also right where the last frame is shown for seconds (cursed_vfr_3026x1386.mp4)
+    found_s = float((rows.last_pts - rows.first_pts) * metadata.time_base) + float(1 / metadata.fps)
+    if found_s < WHOLE * metadata.duration_seconds:
+        raise TruncatedVideo(f"The picture lasts {metadata.duration_seconds:.2f} s, and {found_s:.2f} s of it can be decoded.")
+    if rows.count * 2 < metadata.frame_count:
+        raise DamagedVideo(f"Only {rows.count} of {metadata.frame_count} frames can be decoded.")

@@ -1,0 +1,125 @@
+"""The scenes stage: from the results of all earlier stages to one row per scene.
+
+What belongs here: the order of the steps and the shape of the stored JSON. What does not: any step itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import tee
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.results import Progress, StageInput, no_progress
+from reframer_pipeline.scenes.describer import Describer, SceneDescription, SceneFacts, VideoFacts
+from reframer_pipeline.scenes.measures import Sampling, measure_tracks, most_at_once
+from reframer_pipeline.scenes.observations import Observations, load_observations
+from reframer_pipeline.scenes.shots import COLUMNS, Shot, find_shots
+from reframer_pipeline.settings import Settings
+
+MAX_TRACKS: Final = 500  # a scene's row stays readable; the trajectories hold them all
+SCENES_A_BATCH: Final = 64
+
+
+def analyse_scenes(
+    metadata: Mapping[str, Any],
+    frames: StageInput,
+    detections: StageInput,
+    masks: StageInput,
+    trajectories: StageInput,
+    describer: Describer,
+    settings: Settings,
+    progress: Progress = no_progress,
+) -> Iterator[pa.RecordBatch]:
+    """Find the scenes of one video, measure and describe them.
+
+    Args:
+        metadata: The row of `schemas.METADATA`.
+        frames: `schemas.FRAMES`.
+        detections: `schemas.DETECTIONS`.
+        masks: `schemas.MASKS`.
+        trajectories: `schemas.TRAJECTORIES`.
+        describer: Who puts the figures into words.
+        settings: `shot_threshold` and `min_shot_s`.
+        progress: Called with scenes done and scenes in all.
+
+    Returns:
+        Batches of `schemas.SCENES`; scenes cover the video without gap or overlap.
+
+    Raises:
+        InvalidResult: The inputs contradict each other, or the describer left a scene out.
+    """
+    shots = find_shots(frames.batches(COLUMNS), metadata, settings)
+    told, asked = tee(_facts(shots, metadata, frames, detections, load_observations(trajectories, masks)))
+    rows: list[dict[str, Any]] = []
+    progress(0, len(shots))
+    answers = describer.describe(asked)
+    for scene in told:
+        answer = next(answers, None)
+        if answer is None:
+            raise InvalidResult(f"The describer {describer.name} answered for {scene.scene_number - 1} of {len(shots)} scenes.")
+        rows.append(_row(scene, answer, describer.name))
+        progress(scene.scene_number, len(shots))
+        if len(rows) == SCENES_A_BATCH:
+            yield pa.RecordBatch.from_pylist(rows, schema=schemas.SCENES)
+            rows = []
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema=schemas.SCENES)
+
+
+def _facts(
+    shots: list[Shot], metadata: Mapping[str, Any], frames: StageInput, detections: StageInput, seen: Observations
+) -> Iterator[SceneFacts]:
+    video = VideoFacts(**{name: metadata[name] for name in VideoFacts.model_fields})
+    sampling, counts = _sampling(frames.batches(["frame_number", "timestamp", "sampled"])), _count_detections(detections, shots)
+    for number, (shot, count) in enumerate(zip(shots, counts, strict=True), start=1):
+        looks, sightings = sampling.within(shot), seen.within(shot.start_frame, shot.end_frame)
+        tracks = measure_tracks(shot, looks, sightings, video)
+        present = {kind: {one.track_id for one in tracks if one.present and one.object_class == kind} for kind in ("person", "product")}
+        yield SceneFacts(
+            video=video,
+            scene_number=number,
+            start_frame=shot.start_frame,
+            end_frame=shot.end_frame,
+            start_seconds=round(shot.start_seconds, 6),
+            end_seconds=round(shot.end_seconds, 6),
+            sampled_frames=int(looks.frame.size),
+            most_people=most_at_once(sightings, present["person"]),
+            most_products=most_at_once(sightings, present["product"]),
+            detections=count,
+            tracks=tuple(tracks[:MAX_TRACKS]),
+        )
+
+
+def _sampling(batches: Iterable[pa.RecordBatch]) -> Sampling:
+    frame, seconds = [np.empty(0, np.int32)], [np.empty(0)]
+    for batch in batches:
+        sampled = batch.column("sampled").to_numpy(zero_copy_only=False)
+        frame.append(batch.column("frame_number").to_numpy()[sampled])
+        seconds.append(batch.column("timestamp").to_numpy()[sampled])
+    return Sampling(np.concatenate(frame), np.concatenate(seconds))
+
+
+def _count_detections(detections: StageInput, shots: list[Shot]) -> list[int]:
+    edges = np.array([shot.start_frame for shot in shots] + [shots[-1].end_frame if shots else 0])
+    counts = np.zeros(len(shots), np.int64)
+    for batch in detections.batches(["frame_number", "candidate"]):
+        real = ~batch.column("candidate").to_numpy(zero_copy_only=False)
+        counts += np.histogram(batch.column("frame_number").to_numpy()[real], edges)[0] if shots else 0
+    return [int(count) for count in counts]
+
+
+def _row(scene: SceneFacts, answer: SceneDescription, describer: str) -> dict[str, Any]:
+    facts = scene.model_dump(mode="json", exclude={"video"})
+    tracks = facts.pop("tracks")
+    analysis = {**facts, **answer.model_dump(mode="json"), "tracks": tracks, "describer": describer}
+    return {
+        **{name: facts[name] for name in ("scene_number", "start_frame", "end_frame", "start_seconds", "end_seconds")},
+        "describer": describer,
+        "analysis": json.dumps(analysis, ensure_ascii=False, allow_nan=False, separators=(",", ":")),
+    }

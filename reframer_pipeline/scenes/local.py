@@ -1,0 +1,137 @@
+"""The local describer: scenes in words, from figures alone.
+
+What belongs here: how figures become an importance, a type, elements and the order of sentences. What does not: measuring
+(`measures`), the difficulty formula (`difficulty`), single words (`wording`). No model is asked and nothing leaves the machine, so
+it says who is where, for how long and how they move, and never what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from reframer_pipeline.scenes import wording
+from reframer_pipeline.scenes.describer import (
+    MAX_ELEMENTS,
+    ReplaceableElement,
+    SceneDescription,
+    SceneFacts,
+    SceneType,
+    TrackFigures,
+)
+from reframer_pipeline.scenes.difficulty import judge
+
+SPOKEN_TRACKS: Final = 4  # sentences about single tracks; more would be a list, and the list is in the data
+FIGURES: Final = (
+    "visible_seconds", "scene_share", "area_share", "max_area_share", "overlap", "occlusion", "gap_share", "mask_stability",
+    "shape_change", "speed", "border_share", "confidence",
+)  # fmt: skip
+
+
+class LocalDescriber:
+    """Describes scenes from measured figures; see `describer.Describer`."""
+
+    name = "local"
+
+    def describe(self, scenes: Iterable[SceneFacts]) -> Iterator[SceneDescription]:
+        """One description per scene, as each arrives."""
+        return (self.describe_scene(scene) for scene in scenes)
+
+    def describe_scene(self, scene: SceneFacts) -> SceneDescription:
+        """Describe one scene.
+
+        Args:
+            scene: What was measured.
+
+        Returns:
+            Its description; elements are the present tracks, the most prominent first.
+        """
+        present = [track for track in scene.tracks if track.present]
+        return SceneDescription(
+            description=describe(scene, present),
+            importance=importance(scene, present),
+            scene_type=scene_type(present),
+            replaceable_elements=tuple(_element(track, scene) for track in present[:MAX_ELEMENTS]),
+        )
+
+
+def scene_type(present: list[TrackFigures]) -> SceneType:
+    """Whether people, products, both or none are present."""
+    classes = {track.object_class for track in present}
+    if len(classes) == 2:
+        return "both"
+    return classes.pop() if classes else "none"
+
+
+def importance(scene: SceneFacts, present: list[TrackFigures]) -> int:
+    """1 to 10: `1 + 9 * (0.3 length + 0.3 prominence + 0.3 cast + 0.1 motion)`, rounded, each term 0..1.
+
+    - length: the scene's share of the video, full from a half on;
+    - prominence: largest `area_share * scene_share` of a present track, full from a quarter of the picture on;
+    - cast: 1 if people and products are present, 0.5 if only one of these, 0 if none (an editor looks for people with products);
+    - motion: largest speed of a present track, full from 0.3 frame diagonals a second on.
+    """
+    length = scene.seconds / scene.video.duration_seconds if scene.video.duration_seconds > 0 else 1.0
+    prominence = max((track.area_share * track.scene_share for track in present), default=0.0)
+    cast = {"both": 1.0, "person": 0.5, "product": 0.5, "none": 0.0}[scene_type(present)]
+    motion = max((track.speed for track in present), default=0.0)
+    total = 0.3 * min(1, length / 0.5) + 0.3 * min(1, prominence / 0.25) + 0.3 * cast + 0.1 * min(1, motion / 0.3)
+    return max(1, min(10, round(1 + 9 * total)))
+
+
+def describe(scene: SceneFacts, present: list[TrackFigures]) -> str:
+    """The scene in plain English: who is in it, then a sentence for each of the most prominent."""
+    length = wording.seconds(scene.seconds)
+    if scene.sampled_frames == 0:
+        return f"A scene of {length}, too short for a sampled frame: nothing in it was looked at."
+    if not present:
+        brief = " Something was seen too briefly to count." if scene.tracks else ""
+        return f"A scene of {length} without people or products.{brief}"
+    sentences = [f"A scene of {length} with {wording.cast(present)}{_at_once(scene, present)}."]
+    names = wording.names(present)
+    for track in present[:SPOKEN_TRACKS]:
+        sentences.append(_sentence(names[track.track_id], track, scene))
+    if len(present) > SPOKEN_TRACKS:
+        sentences.append(f"{wording.number(len(present) - SPOKEN_TRACKS).capitalize()} more less prominent.")
+    return " ".join(sentences)
+
+
+def _at_once(scene: SceneFacts, present: list[TrackFigures]) -> str:
+    """Says when fewer were there at a time than in all: they took turns, or one was lost and found as another."""
+    people = sum(track.object_class == "person" for track in present)
+    products = len(present) - people
+    said = []
+    if 0 < scene.most_people < people:
+        said.append(wording.count(scene.most_people, "person"))
+    if 0 < scene.most_products < products:
+        said.append(wording.count(scene.most_products, "product"))
+    return f", never more than {' or '.join(said)} at once" if said else ""
+
+
+def _sentence(name: str, track: TrackFigures, scene: SceneFacts) -> str:
+    parts = [wording.movement(track), wording.presence(track, scene.seconds)]
+    if track.occlusion >= 0.1:
+        parts.append("partly hidden" if track.occlusion < 0.4 else "hidden for much of it")
+    if track.border_share >= 0.5:
+        parts.append("cut by the border of the picture")
+    said = ", ".join(part for part in parts if part)
+    return f"{name} ({track.track_id}), {wording.size(track)} {wording.position(track)}, {said}."
+
+
+def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:
+    verdict = judge(track)
+    figures = {name: getattr(track, name) for name in FIGURES}
+    said = f"{wording.noun(track).capitalize()} {wording.position(track)}, {wording.presence(track, scene.seconds)}"
+    if verdict.reasons:
+        said += "; " + ", ".join(reason.why for reason in verdict.reasons[:2])
+    return ReplaceableElement(
+        type=track.object_class,
+        description=said,
+        difficulty=verdict.difficulty,
+        tracks=(track.track_id,),
+        label=track.label,
+        figures={name: value for name, value in figures.items() if value is not None},
+        difficulty_score=verdict.score,
+        difficulty_reasons=verdict.reasons,
+        source=LocalDescriber.name,
+    )

@@ -1,0 +1,77 @@
+"""The footer's entry: what a Parquet file says of itself, enough to restore the database from the store alone.
+
+What belongs here: the entry's form. What does not: restoring (`rebuild`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from reframer_pipeline.storage.manifest import ManifestRow
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from reframer_pipeline.storage.postgres import Row
+
+FORM = 1
+
+
+@dataclass(frozen=True)
+class VideoCard:
+    """What `videos` knows of a video before anything was computed.
+
+    Attributes:
+        video_id: Its id.
+        sha256: Digest of the file.
+        filename: As uploaded.
+        size_bytes: Size of the file.
+        email: The first uploader.
+        created_at: When it was taken in.
+    """
+
+    video_id: str
+    sha256: str
+    filename: str
+    size_bytes: int
+    email: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Footer:
+    """A manifest row (but for `object_bytes`, which the file cannot know) and its video."""
+
+    manifest: ManifestRow
+    video: VideoCard
+
+    def encode(self) -> bytes:
+        """As JSON in UTF-8."""
+        video = {**asdict(self.video), "created_at": self.video.created_at.isoformat()}
+        return json.dumps({"form": FORM, "manifest": self.manifest.to_json(), "video": video}, ensure_ascii=True).encode()
+
+    @classmethod
+    def decode(cls, entry: bytes) -> Footer:
+        """Undo `encode`.
+
+        Raises:
+            ValueError: Another form, or no entry of ours.
+        """
+        value: dict[str, Any] = json.loads(entry)
+        if value.get("form") != FORM:
+            raise ValueError(f"footer of form {value.get('form')}")
+        video = {**value["video"], "created_at": datetime.fromisoformat(value["video"]["created_at"])}
+        return cls(ManifestRow.from_json(value["manifest"]), VideoCard(**video))
+
+
+def video_card(conn: psycopg.Connection[Row], video_id: str) -> VideoCard | None:
+    """The card of a video, or None."""
+    row = conn.execute(
+        """SELECT v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at
+           FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s""",
+        (video_id,),
+    ).fetchone()
+    return VideoCard(**row) if row else None

@@ -1,0 +1,126 @@
+"""The manifest: one row for each committed result, in the table `results` and in each Parquet footer.
+
+What belongs here: the row as a value, and asking for it. What does not: making results (`commit`), judging freshness (`planning`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.versions import StageKey
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """What is known of one result.
+
+    Attributes:
+        result_id: UUIDv5 of the stage key.
+        video_id: Its video.
+        stage: Its stage.
+        stage_key: Digest of `components`.
+        components: What the result is a function of, see `versions.StageKey`.
+        object_key: Its Parquet object, relative to the store.
+        object_bytes: Size of that.
+        attachment_key: Its attached object, such as the frame store.
+        attachment_bytes: Size of that.
+        row_count: Rows in Parquet.
+        content_digest: Digest over the rows.
+        seconds: Computing and writing the Parquet file, wall clock.
+        stats: Counts and figures.
+        checks: What was validated, as `CheckResult` fields.
+        run_id: The run that made it.
+        created_at: When it was written, with time zone.
+        recomputed_at: When the same result was last made again.
+    """
+
+    result_id: str
+    video_id: str
+    stage: str
+    stage_key: str
+    components: dict[str, Any]
+    object_key: str
+    object_bytes: int
+    attachment_key: str | None
+    attachment_bytes: int | None
+    row_count: int
+    content_digest: str
+    seconds: float
+    stats: dict[str, Any] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    run_id: str | None = None
+    created_at: datetime | None = None
+    recomputed_at: datetime | None = None
+
+    @property
+    def key(self) -> StageKey:
+        """The stage key it was made for."""
+        return StageKey(self.stage, self.components)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Stage to result id of its direct inputs."""
+        found: dict[str, str] = self.components["inputs"]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for the footer."""
+        value: dict[str, Any] = json.loads(json.dumps(asdict(self), default=lambda time: time.isoformat()))
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ManifestRow:
+        """Undo `to_json`."""
+        times = {name: datetime.fromisoformat(value[name]) for name in ("created_at", "recomputed_at") if value.get(name)}
+        return cls(**{**value, **times})
+
+    @classmethod
+    def from_row(cls, row: Row) -> ManifestRow:
+        """From a row of `results`."""
+        values: dict[str, Any] = {name: row[name] for name in _NAMES}
+        return cls(**{**values, "result_id": str(row["result_id"]), "video_id": str(row["video_id"])})
+
+
+_NAMES = tuple(f.name for f in fields(ManifestRow))
+_INSERT: LiteralString = """
+INSERT INTO results (result_id, video_id, stage, stage_key, components, object_key, object_bytes, attachment_key, attachment_bytes,
+    row_count, content_digest, seconds, stats, checks, run_id, created_at, recomputed_at)
+VALUES (%(result_id)s, %(video_id)s, %(stage)s, %(stage_key)s, %(components)s, %(object_key)s, %(object_bytes)s, %(attachment_key)s,
+    %(attachment_bytes)s, %(row_count)s, %(content_digest)s, %(seconds)s, %(stats)s, %(checks)s, %(run_id)s, %(created_at)s,
+    %(recomputed_at)s)
+"""
+
+
+def find(db: Database, result_ids: Iterable[str]) -> dict[str, ManifestRow]:
+    """The manifest rows of these results; unknown ones are left out."""
+    rows = db.fetch("SELECT * FROM results WHERE result_id = ANY(%s::uuid[])", (list(result_ids),))
+    found = map(ManifestRow.from_row, rows)
+    return {row.result_id: row for row in found}
+
+
+def published(db: Database, video_id: str) -> dict[str, ManifestRow]:
+    """Stage to manifest row of what readers see of a video; empty before its first completion."""
+    rows = map(ManifestRow.from_row, db.fetch("SELECT * FROM current_results WHERE video_id = %s", (video_id,)))
+    return {row.stage: row for row in rows}
+
+
+def locked(conn: psycopg.Connection[Row], result_id: str) -> ManifestRow | None:
+    """The row of a result, locked until the transaction ends."""
+    row = conn.execute("SELECT * FROM results WHERE result_id = %s FOR UPDATE", (result_id,)).fetchone()
+    return ManifestRow.from_row(row) if row else None
+
+
+def insert(conn: psycopg.Connection[Row], row: ManifestRow) -> None:
+    """Add a row."""
+    from psycopg.types.json import Jsonb
+
+    values = {name: getattr(row, name) for name in _NAMES}
+    conn.execute(_INSERT, {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in values.items()})

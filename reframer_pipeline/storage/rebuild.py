@@ -1,0 +1,125 @@
+"""Rebuild: the database from the store alone.
+
+What belongs here: reading the Parquet footers back into rows, manifest and published set. What does not: anything the store does not
+hold (users' keys, uploads that were refused, jobs, overrides): those need a backup of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import ObjectMissing, ReframerError
+from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.storage import manifest, parquet, publishing, rows
+from reframer_pipeline.storage.footer import Footer, VideoCard
+from reframer_pipeline.storage.manifest import ManifestRow
+from reframer_pipeline.storage.objects import ObjectStore
+from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.versions import STAGES
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild brought back.
+
+    Attributes:
+        videos: Videos added.
+        results: Results added.
+        published: Videos whose published set was set.
+        skipped: Objects that were left out, with the reason.
+    """
+
+    videos: int
+    results: int
+    published: int
+    skipped: list[str]
+
+
+def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) -> Rebuilt:
+    """Restore results, rows, videos and the published set; what is there already stays, so it may be run again.
+
+    Of several objects of one result (a forced recomputation's leftovers) the oldest counts: it is the one that was committed. Of
+    several sets of a video the one completed last is published.
+
+    Raises:
+        DatabaseUnavailable, StoreUnavailable: Run it again; finished results are kept.
+    """
+    skipped: list[str] = []
+    found = sorted(_footers(store, skipped), key=lambda footer: (STAGES.index(footer.manifest.stage), footer.manifest.created_at))
+    videos = results = 0
+    for done, footer in enumerate(found):
+        try:
+            new_video, new_result = db.run(lambda conn, footer=footer: _restore(conn, store, footer))  # type: ignore[misc]
+        except ObjectMissing as failure:
+            skipped.append(f"{footer.manifest.object_key}: {failure.message}")
+            continue
+        videos, results = videos + new_video, results + new_result
+        progress(done + 1, len(found))
+    published = sum(db.run(lambda conn, video=video: _publish(conn, video)) for video in {f.manifest.video_id for f in found})  # type: ignore[misc]
+    return Rebuilt(videos, results, published, skipped)
+
+
+def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
+    for key in list(store.list("results")):
+        if not key.endswith(".parquet"):
+            continue
+        try:
+            with store.open_object(key) as file:
+                entry = parquet.read_footer(file)
+                size = file.seek(0, 2)
+            if entry is None:
+                raise ValueError("no footer of ours")
+            footer = Footer.decode(entry)
+        except (ValueError, KeyError, TypeError, ReframerError) as error:
+            skipped.append(f"{key}: {error}")
+            continue
+        row = replace(footer.manifest, object_key=key, object_bytes=size)
+        yield replace(footer, manifest=row)
+
+
+def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) -> tuple[bool, bool]:
+    row = footer.manifest
+    new_video = _restore_video(conn, footer.video)
+    if manifest.locked(conn, row.result_id) is not None:
+        return new_video, False
+    wanted = list(row.inputs.values())
+    known = {str(r["result_id"]) for r in conn.execute("SELECT result_id FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))}
+    if missing := [stage for stage, result_id in row.inputs.items() if result_id not in known]:
+        raise ObjectMissing(f"its {', '.join(missing)} are not in the store.")
+    manifest.insert(conn, row)
+    rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names))
+    if row.stage == "metadata":
+        publishing.set_facts(conn, row.video_id, next(parquet.read_batches(store.open_object(row.object_key))).to_pylist()[0])
+    elif row.stage == "frames":
+        publishing.set_frame_count(conn, row.video_id, row.row_count)
+    return new_video, True
+
+
+def _restore_video(conn: psycopg.Connection[Row], card: VideoCard) -> bool:
+    conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (card.email,))
+    added = conn.execute(
+        """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, created_at)
+           SELECT %s, id, %s, %s, %s, %s FROM users WHERE email = %s ON CONFLICT (id) DO NOTHING""",
+        (card.video_id, card.sha256, card.filename, card.size_bytes, card.created_at, card.email),
+    )
+    return added.rowcount == 1
+
+
+def _publish(conn: psycopg.Connection[Row], video_id: str) -> bool:
+    """Publish the newest whole set, unless something is published already."""
+    if conn.execute("SELECT 1 FROM published WHERE video_id = %s", (video_id,)).fetchone():
+        return False
+    scenes = conn.execute(
+        "SELECT * FROM results WHERE video_id = %s AND stage = 'scenes' ORDER BY created_at DESC LIMIT 1 FOR UPDATE", (video_id,)
+    ).fetchone()
+    if scenes is None:
+        return False
+    row = ManifestRow.from_row(scenes)
+    publishing.move(conn, video_id, {**row.inputs, "scenes": row.result_id})
+    return True

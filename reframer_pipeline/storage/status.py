@@ -1,0 +1,174 @@
+"""Status: how far each video is, and what the commands that only read want to know.
+
+What belongs here: `videos.status`, `processing_jobs`, and the summaries of `reframer list` and `show`. What does not: results.
+`completed` is set by the commit of scenes alone (`publishing`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from reframer_pipeline.failures import ReframerError, UnknownVideo
+from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.storage.text import clean_text
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+
+def processing(db: Database, video_id: str) -> None:
+    """A run has begun; what was published before stays readable."""
+    db.execute(
+        "UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now() WHERE id = %s",
+        (video_id,),
+    )
+
+
+def fail(db: Database, video_id: str, failure: ReframerError) -> None:
+    """The last run has failed; what was published before stays readable."""
+    db.execute(
+        "UPDATE videos SET status = 'failed', failure_code = %s, failure_message = %s, updated_at = now() WHERE id = %s",
+        (failure.code, clean_text(str(failure)), video_id),
+    )
+
+
+def start_job(db: Database, video_id: str, run_id: str) -> str:
+    """A run takes up a video; taking it up again counts as another attempt.
+
+    Returns:
+        The job's id.
+    """
+    row = db.fetch_one(
+        """INSERT INTO processing_jobs AS job (id, video_id, run_id) VALUES (%s, %s, %s)
+           ON CONFLICT (video_id, run_id) DO UPDATE SET status = 'processing', attempts = job.attempts + 1, failure_code = NULL,
+               failure_message = NULL, finished_at = NULL, updated_at = now()
+           RETURNING id""",
+        (str(uuid.uuid4()), video_id, run_id),
+    )
+    assert row is not None
+    return str(row["id"])
+
+
+def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
+    """How far a job is: `done` of `total` in the stage's own unit, total 0 for unknown."""
+    share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+    db.execute(
+        "UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s",
+        (stage, done, total, share, job_id),
+    )
+
+
+def finish_job(db: Database, job_id: str) -> None:
+    """A job is completed."""
+    db.execute(
+        """UPDATE processing_jobs SET status = 'completed', progress = 1, failure_code = NULL, failure_message = NULL,
+               finished_at = now(), updated_at = now() WHERE id = %s""",
+        (job_id,),
+    )
+
+
+def fail_job(db: Database, job_id: str, failure: ReframerError) -> None:
+    """A job has failed."""
+    db.execute(
+        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now()
+           WHERE id = %s""",
+        (failure.code, clean_text(str(failure)), job_id),
+    )
+
+
+def latest_job(db: Database, video_id: str) -> Row | None:
+    """`stage`, `done` and `total` of the video's youngest job, or None."""
+    return db.fetch_one("SELECT stage, done, total FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
+
+
+def find_video(db: Database, prefix: str) -> str:
+    """The id of the one video whose id begins like this.
+
+    Raises:
+        UnknownVideo: None does, or several do.
+    """
+    pattern = prefix.lower().replace("\\", "").replace("%", "").replace("_", "") + "%"
+    rows = db.fetch("SELECT id FROM videos WHERE id::text LIKE %s ORDER BY id LIMIT 2", (pattern,)) if len(pattern) > 1 else []
+    if len(rows) != 1:
+        raise UnknownVideo(f"{'Several videos have' if rows else 'No video has'} an id that begins with {prefix!r}.")
+    return str(rows[0]["id"])
+
+
+def get_video(db: Database, video_id: str) -> Row:
+    """The row of a video in `videos`.
+
+    Raises:
+        UnknownVideo: There is none.
+    """
+    row = db.fetch_one("SELECT * FROM videos WHERE id = %s", (video_id,))
+    if row is None:
+        raise UnknownVideo(f"There is no video {video_id}.")
+    return _plain(row)
+
+
+def list_videos(db: Database, limit: int = 100) -> list[Row]:
+    """The newest videos, each with its facts, status, and the published counts by stage (absent before completion).
+
+    Returns:
+        Dicts with `video_id, filename, status, failure_code, failure_message, duration, resolution, fps, frame_count, size_bytes,
+        created_at, updated_at` and `counts`, a dict of stage to number.
+    """
+    rows = db.fetch(
+        """SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
+                  v.frame_count, v.size_bytes, v.created_at, v.updated_at,
+                  coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
+                           FILTER (WHERE r.stage IS NOT NULL), '{}') AS counts
+           FROM videos v LEFT JOIN current_results r ON r.video_id = v.id
+           GROUP BY v.id ORDER BY v.created_at DESC, v.id LIMIT %s""",
+        (limit,),
+    )
+    return rows
+
+
+def show_video(db: Database, video_id: str) -> dict[str, Any]:
+    """Everything about one video, in one consistent view.
+
+    Returns:
+        A dict: `video` (facts and status), `stages` (published results: result id, rows, seconds, stats, checks), `counts`,
+        `classes` (detections by class), `tracks`, `scenes`, `uploads`, `jobs` (newest first).
+
+    Raises:
+        UnknownVideo: There is none.
+    """
+
+    def read(conn: psycopg.Connection[Row]) -> dict[str, Any]:
+        video = conn.execute("SELECT v.*, u.email FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s", (video_id,)).fetchone()
+        if video is None:
+            raise UnknownVideo(f"There is no video {video_id}.")
+        lists = {name: [_plain(row) for row in conn.execute(query, (video_id,))] for name, query in _SHOWN.items()}
+        return {"video": _plain(video), **lists}
+
+    shown = db.run(read, snapshot=True)
+    shown["classes"] = {row["class"]: row["count"] for row in shown["classes"]}
+    shown["counts"] = {row["stage"]: row["row_count"] - int(row["stats"].get("candidates", 0)) for row in shown["stages"]}
+    return shown
+
+
+_SHOWN: dict[str, LiteralString] = {
+    "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
+                     recomputed_at FROM current_results WHERE video_id = %s
+                 ORDER BY array_position(ARRAY['metadata', 'frames', 'detections', 'masks', 'trajectories', 'scenes'], stage)""",
+    "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
+                  WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
+    "tracks": """SELECT track_id, object_class AS class, trajectory_data ->> 'label' AS label, start_frame, end_frame,
+                     (trajectory_data ->> 'avg_confidence')::float8 AS avg_confidence,
+                     jsonb_array_length(trajectory_data -> 'frames') AS frames
+                 FROM current_tracking_trajectories WHERE video_id = %s ORDER BY track_id""",
+    "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
+                 FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",
+    "uploads": """SELECT id, filename, bucket_key, status, failure_code, failure_message, created_at FROM uploads
+                  WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
+    "jobs": """SELECT id, run_id, status, stage, progress, attempts, failure_code, failure_message, created_at, finished_at
+               FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
+}
+
+
+def _plain(row: Row) -> Row:
+    return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in row.items()}

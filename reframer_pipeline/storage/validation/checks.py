@@ -1,0 +1,149 @@
+"""Checks: how a finding is counted, named and reported.
+
+What belongs here: the value that Dagster's asset checks report, the collector that validators fill, and ids packed for
+set operations. What does not: any rule about a stage (its own module).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from reframer_pipeline.failures import InvalidResult
+
+Bools = npt.NDArray[np.bool_]
+Ids = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One invariant and how it came out.
+
+    Attributes:
+        name: Stable name, such as `boxes_inside_frame`.
+        passed: Whether every row kept it.
+        detail: What was broken, how often and where first; empty if nothing.
+    """
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Validator(ABC):
+    """Streaming judge of one stage's result: `feed` each batch, then ask for the `verdict`.
+
+    Attributes:
+        figures: Counts for the manifest's `stats`.
+    """
+
+    # Names of all checks, so that a check that met no row is reported as passed rather than left out.
+    names: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.figures: dict[str, int] = {}
+        self._bad: dict[str, int] = dict.fromkeys(self.names, 0)
+        self._first: dict[str, str] = {}
+        self._rows = 0
+
+    def feed(self, batch: pa.RecordBatch) -> None:
+        """Judge the next rows."""
+        if batch.num_rows:
+            self.judge(batch)
+            self._rows += batch.num_rows
+
+    @abstractmethod
+    def judge(self, batch: pa.RecordBatch) -> None:
+        """The stage's rules for a non-empty batch whose first row is row `self._rows`."""
+
+    def conclude(self) -> None:  # noqa: B027 - most stages have nothing left to say
+        """The stage's rules about the whole."""
+
+    def expect(self, name: str, kept: Bools | bool, detail: str = "") -> None:
+        """Count the rows that do not keep a rule, and remember the first."""
+        flags = np.atleast_1d(np.asarray(kept, dtype=bool))
+        bad = int(flags.size - np.count_nonzero(flags))
+        if bad and not self._bad[name]:
+            self._first[name] = detail or f"first in row {self._rows + int(np.argmin(flags))}"
+        self._bad[name] += bad
+
+    def verdict(self) -> list[CheckResult]:
+        """All checks, after the last batch.
+
+        Raises:
+            InvalidResult: At least one failed; its `checks` has them all.
+        """
+        self.conclude()
+        checks = [CheckResult(name, not bad, f"{bad} broken, {self._first[name]}" if bad else "") for name, bad in self._bad.items()]
+        failed = [check for check in checks if not check.passed]
+        if failed:
+            error = InvalidResult("; ".join(f"{check.name}: {check.detail}" for check in failed) + ".")
+            error.checks = tuple(checks)
+            raise error
+        return checks
+
+
+def numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
+    """A column as numpy."""
+    return batch.column(name).to_numpy(zero_copy_only=False)
+
+
+def packed(ids: pa.Array) -> Ids:
+    """UUIDs by their first 64 bits (60 of them hash): eight bytes each where a set of texts needs over a hundred.
+
+    Two of ten million ids collide with a probability of 4e-5, and then a good result is refused, never a bad one accepted.
+
+    Raises:
+        InvalidResult: One is no UUID.
+    """
+    texts = ids.to_pylist()
+    try:
+        raw = bytes.fromhex("".join(texts).replace("-", ""))
+    except ValueError as error:
+        raise InvalidResult("An id is no UUID.") from error
+    if len(raw) != 16 * len(texts):
+        raise InvalidResult("An id is no UUID.")
+    return np.frombuffer(raw, dtype=">u8")[::2].astype(np.uint64)
+
+
+class IdTable:
+    """Known ids, each with a frame number and a flag, for lookups of whole batches."""
+
+    def __init__(self, ids: list[Ids], frames: list[npt.NDArray[Any]], flags: list[Bools]) -> None:
+        keys = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
+        order = np.argsort(keys)
+        self.ids = keys[order]
+        self._frames = (np.concatenate(frames) if frames else np.zeros(0, np.int32))[order]
+        self._flags = (np.concatenate(flags) if flags else np.zeros(0, bool))[order]
+        self.used = np.zeros(self.ids.size, bool)
+
+    def find(self, wanted: Ids) -> tuple[Bools, npt.NDArray[Any], Bools]:
+        """For each id: whether it is known, its frame, its flag (arbitrary where unknown)."""
+        if not self.ids.size:
+            unknown = np.zeros(wanted.size, bool)
+            return unknown, np.zeros(wanted.size, np.int32), unknown
+        at = self._places(wanted)
+        return self.ids[at] == wanted, self._frames[at], self._flags[at]
+
+    def use(self, wanted: Ids) -> Bools:
+        """Mark known ids as used; whether each was so for the first time."""
+        if not self.ids.size:
+            return np.zeros(wanted.size, bool)
+        at = self._places(wanted)
+        first = ~self.used[at]
+        # Within the batch itself, only the first of equal ids is new.
+        first[np.setdiff1d(np.arange(wanted.size), np.unique(wanted, return_index=True)[1])] = False
+        self.used[at[self.ids[at] == wanted]] = True
+        return first
+
+    def unused(self, flag: bool) -> int:
+        """How many ids with this flag were never used."""
+        return int(np.count_nonzero(~self.used & (self._flags == flag)))
+
+    def _places(self, wanted: Ids) -> npt.NDArray[np.intp]:
+        return np.minimum(np.searchsorted(self.ids, wanted), self.ids.size - 1)

@@ -1,0 +1,166 @@
+"""Ingest: from a file to a video that can be computed.
+
+What belongs here: the copy by content into the store, and the rows of `uploads` and `videos`. What does not: looking into the file
+(`content`, `media`), watching a bucket, computing.
+An upload is an event and always leaves a row; a refused file leaves nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage.objects import ObjectStore
+from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.storage.text import clean_text
+from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.versions import video_id_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCAL_USER = "local@localhost"
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What came of an upload.
+
+    Attributes:
+        upload_id: Its row in `uploads`.
+        video_id: The video, or None if the file was refused.
+        sha256: Digest of the file, if it was read to the end.
+        failure: Why it was refused, or None.
+        already_known: Whether the same bytes had been uploaded before.
+    """
+
+    upload_id: str
+    video_id: str | None
+    sha256: str | None
+    failure: ReframerError | None
+    already_known: bool
+
+
+def object_key(sha256: str) -> str:
+    """Where a video file lies in the store: by its content."""
+    return f"videos/{sha256[:2]}/{sha256}"
+
+
+def ingest_file(
+    path: Path,
+    db: Database,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    user_email: str = LOCAL_USER,
+    filename: str | None = None,
+    bucket_key: str | None = None,
+    etag: str | None = None,
+) -> IngestResult:
+    """Take a local file in.
+
+    Args:
+        path: The file; it is copied, never linked or moved.
+        db: Gets the rows.
+        store: Gets the copy.
+        settings: Limits and the scratch folder.
+        user_email: The uploader; made known if new.
+        filename: Shown to people; default the path's name.
+        bucket_key: Key in the watched bucket, if it came from there.
+        etag: The bucket's tag, if it came from there; else the digest is kept.
+
+    Returns:
+        The outcome; a refused file is no exception.
+
+    Raises:
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable: The upload may be tried again.
+    """
+    event = _Event(str(uuid.uuid4()), user_email, clean_text(filename or path.name), bucket_key, etag)
+    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    copy = settings.scratch_dir / f"upload-{event.upload_id}"
+    try:
+        try:
+            ingest_file_checks(path, settings)
+            sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
+        except ReframerError as failure:
+            refused = failure
+            db.run(lambda conn: _write_refusal(conn, event, refused))
+            return IngestResult(event.upload_id, None, None, failure, False)
+        key = object_key(sha256)
+        if not store.exists(key):
+            store.put(copy, key)
+        is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
+        return IngestResult(event.upload_id, video_id_of(sha256), sha256, None, not is_new)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def local_copy(sha256: str, store: ObjectStore, scratch: Path) -> Iterator[Path]:
+    """The video file as a local path, for programs that need one; read it only.
+
+    Args:
+        sha256: Its digest.
+        store: Where it lies. A local store's own object is given out, a remote one is downloaded for the block.
+        scratch: Folder for the download.
+
+    Raises:
+        ObjectMissing: It is not in the store.
+    """
+    key = object_key(sha256)
+    local = store.local_path(key)
+    if local is not None:
+        store.open_object(key).close()
+        yield local
+        return
+    scratch.mkdir(parents=True, exist_ok=True)
+    download = scratch / f"video-{sha256[:16]}-{uuid.uuid4().hex[:8]}"
+    try:
+        store.get(key, download)
+        yield download
+    finally:
+        download.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Event:
+    upload_id: str
+    email: str
+    filename: str
+    bucket_key: str | None
+    etag: str | None
+
+
+def _user(conn: psycopg.Connection[Row], email: str) -> str:
+    conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (email,))
+    row = conn.execute("SELECT id FROM users WHERE email = %s", (email,)).fetchone()
+    assert row is not None
+    return str(row["id"])
+
+
+def _write_refusal(conn: psycopg.Connection[Row], event: _Event, failure: ReframerError) -> None:
+    conn.execute(
+        """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
+           VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s) ON CONFLICT (id) DO NOTHING""",
+        (event.upload_id, _user(conn, event.email), event.bucket_key, event.etag, event.filename, failure.code, clean_text(str(failure))),
+    )
+
+
+def _write_video(conn: psycopg.Connection[Row], event: _Event, sha256: str, size: int) -> bool:
+    user, video = _user(conn, event.email), video_id_of(sha256)
+    added = conn.execute(
+        "INSERT INTO videos (id, user_id, sha256, filename, size_bytes) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+        (video, user, sha256, event.filename, size),
+    )
+    conn.execute(
+        """INSERT INTO uploads (id, user_id, video_id, bucket_key, etag, filename, size_bytes, status)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed') ON CONFLICT (id) DO NOTHING""",
+        (event.upload_id, user, video, event.bucket_key, event.etag or sha256, event.filename, size),
+    )
+    return added.rowcount == 1

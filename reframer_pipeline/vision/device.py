@@ -1,0 +1,93 @@
+"""Which device the models run on, and how much of it they may take.
+
+What belongs here: resolving `settings.device`, describing it for people, telling out-of-memory from other errors. What does
+not: building models (`models`), the Dagster pool that keeps two stages off one GPU (the shell).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reframer_pipeline.failures import SettingsInvalid
+
+
+def resolve_device(name: str) -> str:
+    """Turn the setting into a device torch knows.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Returns:
+        `"cpu"`, `"cuda:N"` or `"mps"`. `auto` takes the first that exists of CUDA, MPS, CPU.
+
+    Raises:
+        SettingsInvalid: No such device on this machine.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    if name == "mps" and mps:
+        return name
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (index or "0").isdigit() and cuda and int(index or 0) < torch.cuda.device_count():
+        return f"cuda:{int(index or 0)}"
+    raise SettingsInvalid(f"This machine has no device {name!r}.", "Set REFRAMER_DEVICE to auto or cpu; see `reframer doctor`.")
+
+
+def describe_device(device: str) -> str:
+    """One line for people: what the device is, and its memory or threads.
+
+    Args:
+        device: A result of `resolve_device`.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        facts = torch.cuda.get_device_properties(device)
+        return f"{device}: {facts.name}, {facts.total_memory / 1e9:.0f} GB"
+    if device == "mps":
+        return "mps: Apple GPU"
+    return f"cpu: {torch.get_num_threads()} threads"
+
+
+@contextmanager
+def keeping_threads() -> Iterator[None]:
+    """Undo a change of torch's thread count.
+
+    On a CPU, ultralytics sets it to one less than the number of cores, for the whole process and against OMP_NUM_THREADS.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device's (or the machine's) memory is used up.
+
+    CUDA has a type for it; torch's CPU and MPS allocators raise plain `RuntimeError`s that only their words tell apart.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+def release_memory() -> None:
+    """Give the GPU's cached blocks back, so that a smaller batch finds room."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,197 @@
+"""Pictures that show what was seen: boxes, masks, ids and captions on frames, and sheets of several frames.
+
+What belongs here: drawing on arrays in memory, and encoding small pictures. What does not: reading results (`overlay`), video
+files (`preview`). A track has one colour wherever it is drawn.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from reframer_pipeline.vision.boxes import Rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+Colour = tuple[int, int, int]
+
+MASK_OPACITY = 0.45
+INLINE_BYTES = 30_000  # Dagster's event log keeps every preview for ever
+UNTRACKED: Colour = (200, 200, 200)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to draw on a frame.
+
+    Attributes:
+        xyxy: Box in pixels of the frame.
+        text: Beside the box, such as `obj_001 person`.
+        colour: RGB.
+        mask: `(height, width)` bool of the whole frame, or None.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    text: str
+    colour: Colour
+    mask: npt.NDArray[np.bool_] | None = None
+
+
+@lru_cache(maxsize=4096)
+def colour_of(number: int) -> Colour:
+    """Colour of the n-th track: hues a golden angle apart, so that neighbours in number are far apart in hue."""
+    hue = (number * 0.618034 + 0.05) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def annotate(image: Rgb, items: Sequence[Item], caption: str = "") -> Rgb:
+    """Draw items and a caption on a copy of a frame.
+
+    Args:
+        image: `(height, width, 3)` RGB.
+        items: Masks go under all boxes, later items over earlier ones.
+        caption: A sentence or two, on a dark band at the bottom; empty for none.
+
+    Returns:
+        The annotated frame, of the same shape.
+    """
+    from PIL import Image, ImageDraw
+
+    canvas = image.copy()
+    for item in items:
+        if item.mask is not None:
+            _blend(canvas, item.mask, item.colour)
+    picture = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(picture, "RGBA")
+    unit = max(1, round(min(picture.size) / 240))
+    for item in items:
+        pen.rectangle(item.xyxy, outline=item.colour, width=unit)
+    for item in items:
+        _tag(pen, item, _font(max(10, 7 * unit)), unit)
+    if caption:
+        _caption(pen, caption, picture.size, _font(max(12, 9 * unit)), unit)
+    return np.asarray(picture)
+
+
+def contact_sheet(
+    images: Sequence[Rgb], captions: Sequence[str] = (), *, columns: int = 4, width: int = 1600, max_bytes: int | None = None
+) -> bytes:
+    """Frames side by side as one JPEG.
+
+    Args:
+        images: Frames of equal shape, at least one.
+        captions: One short text per frame, drawn at its top, or none.
+        columns: Most frames in a row.
+        width: Of the sheet, pixels.
+        max_bytes: The JPEG gets smaller and coarser until it fits; `INLINE_BYTES` for Dagster's metadata.
+
+    Returns:
+        JPEG bytes.
+    """
+    from PIL import Image, ImageDraw
+
+    columns = min(columns, len(images))
+    height, full_width = images[0].shape[:2]
+    cell = (max(1, width // columns), max(1, round(width / columns * height / full_width)))
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (cell[0] * columns, cell[1] * rows), (24, 24, 24))
+    for place, image in enumerate(images):
+        tile = Image.fromarray(image).resize(cell, Image.Resampling.LANCZOS)
+        if place < len(captions) and captions[place]:
+            pen = ImageDraw.Draw(tile, "RGBA")
+            _label(pen, (0, 0), captions[place], _font(max(10, cell[0] // 26)), (0, 0, 0, 170), pad=3)
+        sheet.paste(tile, (place % columns * cell[0], place // columns * cell[1]))
+    return jpeg(sheet, max_bytes)
+
+
+def jpeg(picture: Image, max_bytes: int | None = None) -> bytes:
+    """JPEG of a Pillow picture; with `max_bytes`, coarser and then smaller until it fits."""
+    from PIL import Image
+
+    while True:
+        for quality in (88,) if max_bytes is None else (80, 65, 50):
+            out = io.BytesIO()
+            picture.save(out, "JPEG", quality=quality, optimize=True)
+            if max_bytes is None or out.tell() <= max_bytes:
+                return out.getvalue()
+        if max(picture.size) < 64:
+            return out.getvalue()
+        picture = picture.resize((max(1, picture.width * 4 // 5), max(1, picture.height * 4 // 5)), Image.Resampling.LANCZOS)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most `wanted` indices below `count`, evenly spread, each in the middle of its share."""
+    wanted = min(count, wanted)
+    return [(2 * place + 1) * count // (2 * wanted) for place in range(wanted)]
+
+
+def _blend(canvas: Rgb, mask: npt.NDArray[np.bool_], colour: Colour) -> None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    inside = mask[window]
+    part = canvas[window]
+    part[inside] = (part[inside] * (1 - MASK_OPACITY) + np.array(colour) * MASK_OPACITY).astype(np.uint8)
+    padded = np.pad(inside, 1)
+    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    part[inside & ~core] = colour
+
+
+def _tag(pen: ImageDraw, item: Item, font: FreeTypeFont | ImageFont, unit: int) -> None:
+    if not item.text:
+        return
+    left, top = item.xyxy[:2]
+    height = pen.textbbox((0, 0), item.text, font=font)[3] + 2 * unit
+    _label(pen, (left, top - height if top >= height else top), item.text, font, (*item.colour, 235), unit, _ink_on(item.colour))
+
+
+def _ink_on(ground: Colour) -> Colour:
+    """Black or white, whichever reads better (luma of ITU-R BT.601)."""
+    luma = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
+    return (0, 0, 0) if luma > 110 else (255, 255, 255)
+
+
+def _label(
+    pen: ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    font: FreeTypeFont | ImageFont,
+    ground: tuple[int, int, int, int],
+    pad: int,
+    ink: Colour = (255, 255, 255),
+) -> None:
+    _, _, right, bottom = pen.textbbox((0, 0), text, font=font)
+    pen.rectangle((at[0], at[1], at[0] + right + 2 * pad, at[1] + bottom + 2 * pad), fill=ground)
+    pen.text((at[0] + pad, at[1] + pad), text, font=font, fill=ink)
+
+
+def _caption(pen: ImageDraw, text: str, size: tuple[int, int], font: FreeTypeFont | ImageFont, unit: int) -> None:
+    width, height = size
+    letter = max(1.0, pen.textlength("abcdefghij nopqrst", font=font) / 18)
+    lines = textwrap.wrap(text, max(8, int((width - 8 * unit) / letter)), max_lines=3, placeholder=" …")
+    step = pen.textbbox((0, 0), "Äg", font=font)[3] + unit
+    top = height - step * len(lines) - 4 * unit
+    pen.rectangle((0, top, width, height), fill=(0, 0, 0, 165))
+    for row, line in enumerate(lines):
+        pen.text((4 * unit, top + 2 * unit + row * step), line, font=font, fill=(255, 255, 255))
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    """Pillow's own font: no file of this machine is needed."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size=size)

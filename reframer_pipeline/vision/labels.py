@@ -1,0 +1,100 @@
+"""From the model's many labels to person and product.
+
+What belongs here: the map, the second suppression, the size filter and the order of a frame's detections; pure numpy. What
+does not: the model's own suppression (`detector`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reframer_pipeline.settings import Settings
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of one frame as the detector sees them.
+
+    Attributes:
+        xyxy: `(n, 4)` float32, pixels of the frame.
+        confidence: `(n,)` float32.
+        labels: `n` of the model's own labels.
+    """
+
+    xyxy: Floats
+    confidence: Floats
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Boxes:
+        """The boxes at these rows, in this order."""
+        return Boxes(self.xyxy[rows], self.confidence[rows], [self.labels[row] for row in rows])
+
+
+def class_map(settings: Settings) -> dict[str, str]:
+    """Label to `person` or `product`; a label in both lists is a person."""
+    return {**dict.fromkeys(settings.product_labels, "product"), **dict.fromkeys(settings.person_labels, "person")}
+
+
+def mapped(boxes: Boxes, height: int, width: int, settings: Settings) -> tuple[Boxes, list[str]]:
+    """Keep what counts, as what it counts.
+
+    Boxes are clipped to the frame; unnamed labels, empty boxes and boxes whose longer side is below `min_size` go, and do not
+    suppress others. Then, within each mapped class, the weaker of two boxes that overlap by more than `iou` goes: the model
+    suppressed per label, so a bottle also seen as a vase is still there twice.
+
+    Args:
+        boxes: One frame's boxes.
+        height: Of the frame, pixels.
+        width: Of the frame, pixels.
+        settings: `person_labels`, `product_labels`, `min_size` and `iou` are used.
+
+    Returns:
+        The kept boxes by falling confidence (ties in the model's order), and the class of each.
+    """
+    names = class_map(settings)
+    limits = np.array([width, height, width, height], np.float32)
+    boxes = Boxes(np.clip(boxes.xyxy.reshape(-1, 4), 0, limits), boxes.confidence, boxes.labels)
+    sides = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    known = np.array([label in names for label in boxes.labels], dtype=bool)
+    wanted = known & (sides.min(axis=1, initial=np.inf) > 0) & (sides.max(axis=1, initial=0) >= settings.min_size)
+    order = np.argsort(-boxes.confidence, kind="stable")
+    boxes = boxes.take(order[wanted[order]])
+    classes = np.array([names[label] for label in boxes.labels])
+    kept = np.flatnonzero(suppressed_mask(boxes.xyxy, classes, settings.iou) == 0)
+    return boxes.take(kept), [str(classes[row]) for row in kept]
+
+
+def suppressed_mask(xyxy: Floats, classes: npt.NDArray[np.str_], iou: float) -> npt.NDArray[np.bool_]:
+    """Greedy class-wise non-maximum suppression.
+
+    Args:
+        xyxy: `(n, 4)` boxes, strongest first.
+        classes: `(n,)` class of each.
+        iou: Overlap above which the weaker box goes.
+
+    Returns:
+        `(n,)` bool, true for boxes that go.
+    """
+    gone = np.zeros(len(xyxy), dtype=bool)
+    overlaps = pairwise_iou(xyxy, xyxy)
+    for row in range(len(xyxy)):
+        if not gone[row]:
+            gone[row + 1 :] |= (overlaps[row, row + 1 :] > iou) & (classes[row + 1 :] == classes[row])
+    return gone
+
+
+def pairwise_iou(a: Floats, b: Floats) -> npt.NDArray[np.float64]:
+    """Intersection over union of every box of `a` `(n, 4)` with every box of `b` `(m, 4)`: `(n, m)`."""
+    first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
+    sides = np.clip(np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2]), 0, None)
+    shared = sides.prod(axis=-1)
+    areas = (first[..., 2:] - first[..., :2]).prod(axis=-1) + (second[..., 2:] - second[..., :2]).prod(axis=-1)
+    return shared / np.maximum(areas - shared, 1e-12)

@@ -1,0 +1,114 @@
+"""The models of this process: each is loaded once and kept.
+
+What belongs here: loading by settings, and the cache. What does not: trust and files (`weights`), prediction (`detector`,
+`segmenter`), the demo architectures (`demo.models`). The cache lives as long as the process, so an in-process executor and a warm worker
+load each model once; its key holds everything that makes models differ, so changed settings never get an old model.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from reframer_pipeline.failures import WeightsCorrupt
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.vision import weights
+from reframer_pipeline.vision.detector import Detector, YoloDetector
+from reframer_pipeline.vision.device import resolve_device
+from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
+from reframer_pipeline.vision.weights import WeightsFile
+
+_loaded: dict[tuple[object, ...], Any] = {}
+_lock = threading.RLock()
+
+
+def detector(settings: Settings) -> Detector:
+    """The detector that the settings name, on the device they name.
+
+    Raises:
+        WeightsMissing, WeightsUntrusted, WeightsCorrupt: See `weights`.
+        SettingsInvalid: No such device.
+    """
+    device = resolve_device(settings.device)
+    file = weights.resolve(settings, "detector")
+    demo = settings.models == "demo"
+    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(file, demo))
+    options = (settings.detector_floor, settings.iou, settings.imgsz)
+
+    def wrap() -> YoloDetector:
+        if not demo:
+            return YoloDetector(model, settings, device)
+        from reframer_pipeline.demo.models import DEMO_IMGSZ
+
+        return YoloDetector(model, settings, device, imgsz=DEMO_IMGSZ)
+
+    found: Detector = _cached(("detector", file.sha256, device, *options), wrap)
+    return found
+
+
+def segmenter(settings: Settings) -> Segmenter:
+    """The segmenter that the settings name, on the device they name.
+
+    Raises:
+        WeightsMissing, WeightsCorrupt: See `weights`.
+        SettingsInvalid: No such device, or no such model.
+    """
+    device = resolve_device(settings.device)
+    file = weights.resolve(settings, "segmenter")
+    found: Segmenter = _cached(("segmenter", file.sha256, device), lambda: Sam2Segmenter(_build_sam2(settings, file, device), device))
+    return found
+
+
+def forget() -> None:
+    """Empty the cache, so that memory is given back once nobody uses the models any more."""
+    with _lock:
+        _loaded.clear()
+
+
+def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
+    with _lock:  # also while building: the second thread waits for the first one's model
+        if key not in _loaded:
+            _loaded[key] = build()
+        return _loaded[key]
+
+
+def _build_yolo(file: WeightsFile, demo: bool) -> Any:
+    from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
+
+    ultralytics = import_ultralytics()
+    if demo:
+        from reframer_pipeline.demo.models import build_demo_yolo
+
+        return build_demo_yolo()
+    weights.require_trusted(file)
+    try:
+        return ultralytics.YOLO(str(file.path), task="detect")
+    except (TypeError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+        raise _unreadable(file, "YOLO", error) from error
+
+
+def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
+    if settings.models == "demo":
+        from reframer_pipeline.demo.models import build_demo_sam2
+
+        return build_demo_sam2(device)
+    import torch
+
+    from reframer_pipeline.vision.sam2_build import build_sam2_model
+
+    release = weights.release_of(settings, "segmenter")
+    assert release is not None  # release_of refuses segmenters that it does not know
+    try:
+        state = torch.load(file.path, map_location="cpu", weights_only=True)["model"]
+        model = build_sam2_model(release.config, device=device)
+        model.load_state_dict(state)
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise _unreadable(file, "SAM2", error) from error
+    return model
+
+
+def _unreadable(file: WeightsFile, kind: str, error: Exception) -> WeightsCorrupt:
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    return WeightsCorrupt(f"{file.path.name} holds no {kind} weights of this version: {reason}.")

@@ -1,0 +1,143 @@
+"""From stored rows to what is drawn on each frame.
+
+What belongs here: bringing detections, masks, tracks and scenes of one video together by frame. What does not: drawing
+(`drawing`), files (`preview`). Masks are read along with the frames and never held; of the tracks some 100 bytes a sighting are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+from reframer_pipeline.vision import rle
+from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
+from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, colour_of
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A scene's words, shown on its frames `[start_frame, end_frame)`."""
+
+    start_frame: int
+    end_frame: int
+    text: str
+
+
+@dataclass(frozen=True)
+class TrackNames:
+    """Detection id to the place of its track in order of first sight (from 1), and the track's id."""
+
+    places: dict[str, int]
+    names: list[str]
+
+    def of(self, detection_id: str) -> tuple[int, str] | None:
+        """Place and id of a detection's track, or None if it has none."""
+        place = self.places.get(detection_id)
+        return None if place is None else (place, self.names[place - 1])
+
+
+def track_names(trajectories: Iterable[pa.RecordBatch]) -> TrackNames:
+    """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`."""
+    places: dict[str, int] = {}
+    names: list[str] = []
+    for batch in trajectories:
+        for name, sightings in zip(batch.column("track_id").to_pylist(), batch.column("frames"), strict=True):
+            names.append(name)
+            places.update(dict.fromkeys(sightings.values.field("detection_id").to_pylist(), len(names)))
+    return TrackNames(places, names)
+
+
+def annotated_frames(
+    frames: Iterable[tuple[int, Rgb]],
+    detections: Iterable[pa.RecordBatch],
+    masks: Iterable[pa.RecordBatch] = (),
+    tracks: TrackNames | None = None,
+    captions: Iterable[Caption] = (),
+) -> Iterator[tuple[int, Rgb]]:
+    """Draw what is known on each frame.
+
+    Args:
+        frames: Source frame number and picture, in order; any part of the video's sampled frames.
+        detections: Rows of `schemas.DETECTIONS`.
+        masks: Rows of `schemas.MASKS`, in the same order; none before that stage.
+        tracks: Ids and colours; without them, labels and confidences in the order of confidence. Candidates are drawn only as
+            part of a track.
+        captions: Scenes, in order.
+
+    Yields:
+        Frame number and annotated picture.
+    """
+    boxes, pixels, words = _Cursor(by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
+    for number, image in frames:
+        found = boxes.at(number)
+        drawn = pixels.at(number)
+        caption = next((one.text for one in words if one.start_frame <= number < one.end_frame), "")
+        size = (image.shape[0], image.shape[1])
+        yield number, annotate(image, items_of(found, drawn.rle if drawn else {}, tracks, size) if found else [], caption)
+
+
+def items_of(found: FrameDetections, masks: dict[str, str], tracks: TrackNames | None, size: tuple[int, int]) -> list[Item]:
+    """What to draw for one frame's detections; weakest first, so that the strongest lie on top."""
+    items = []
+    for row in reversed(range(len(found))):
+        track = tracks.of(found.detection_ids[row]) if tracks else None
+        if track is None and found.candidate[row]:
+            continue
+        compressed = masks.get(found.detection_ids[row])
+        mask = rle.decode(compressed, *size) if compressed else None
+        label = found.labels[row]
+        if tracks is None:
+            text, colour = f"{label} {found.confidence[row]:.2f}", colour_of(row)
+        elif track is None:
+            text, colour = label, UNTRACKED
+        else:
+            text, colour = f"{track[1]} {label}", colour_of(track[0])
+        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
+        items.append(Item((x1, y1, x2, y2), text, colour, mask))
+    return items
+
+
+@dataclass(frozen=True)
+class _FrameMasks:
+    frame_number: int
+    rle: dict[str, str]
+
+
+def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[_FrameMasks]:
+    current = _FrameMasks(-1, {})
+    for batch in batches:
+        columns = [batch.column(name) for name in ("frame_number", "detection_id", "rle")]
+        numbers = columns[0].to_numpy()
+        for row, number in enumerate(numbers.tolist()):
+            if number != current.frame_number:
+                if current.rle:
+                    yield current
+                current = _FrameMasks(number, {})
+            current.rle[columns[1][row].as_py()] = columns[2][row].as_py()
+    if current.rle:
+        yield current
+
+
+class _OfFrame(Protocol):
+    @property
+    def frame_number(self) -> int: ...
+
+
+Value = TypeVar("Value", bound=_OfFrame)
+
+
+class _Cursor(Generic[Value]):
+    """Steps through values in frame order, skipping those that nobody asks for."""
+
+    def __init__(self, values: Iterator[Value]) -> None:
+        self._values = values
+        self._next = next(values, None)
+
+    def at(self, frame_number: int) -> Value | None:
+        """The value of a frame, or None; frames are asked for in rising order."""
+        while self._next is not None and self._next.frame_number < frame_number:
+            self._next = next(self._values, None)
+        return self._next if self._next is not None and self._next.frame_number == frame_number else None

@@ -1,0 +1,98 @@
+"""An annotated video from annotated frames.
+
+What belongs here: the encoder. What does not: what is drawn (`overlay`, `drawing`). The input are our own pictures through a pipe and
+never an upload, so ffmpeg runs here without the guards of `media.runner`, which reads hostile files and offers no input pipe.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from reframer_pipeline.failures import InternalError, MediaToolMissing
+from reframer_pipeline.vision.boxes import Rgb
+
+END_S = 120  # for ffmpeg to finish the file after the last frame
+MAX_SIDE = 1280
+FEWEST_FPS, MOST_FPS = 1.0, 60.0
+
+
+def write_preview(images: Iterable[Rgb], out_path: Path, fps: float, max_side: int = MAX_SIDE) -> int:
+    """Encode pictures as H.264 in mp4 (yuv420p, faststart: plays in browsers).
+
+    Args:
+        images: Frames of equal shape, RGB; drawn one at a time.
+        out_path: File to write; it appears when it is whole.
+        fps: Frames a second: for sampled frames, one over their median distance. Kept within 1 and 60.
+        max_side: Larger frames are scaled down to this longer side.
+
+    Returns:
+        Number of frames written; 0 (and no file) if there were none.
+
+    Raises:
+        MediaToolMissing: ffmpeg is not installed.
+        InternalError: ffmpeg refused; the message holds what it said.
+    """
+    frames = iter(images)
+    first = next(frames, None)
+    if first is None:
+        return 0
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise MediaToolMissing("ffmpeg is not installed.")
+    out_path.parent.mkdir(parents=True, exist_ok=True)
+    part = out_path.with_name(out_path.name + ".part")
+    command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side)
+    try:
+        count = _encode(command, chain([first], frames), first.shape)
+        part.replace(out_path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _command(ffmpeg: str, first: Rgb, part: Path, fps: float, max_side: int) -> list[str]:
+    import ffmpeg as compose
+
+    height, width = first.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    size = [max(2, round(side * scale / 2) * 2) for side in (width, height)]  # yuv420p wants even sides
+    source = compose.input("pipe:0", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=fps)
+    encoder = {"vcodec": "libx264", "preset": "veryfast", "crf": 23, "pix_fmt": "yuv420p", "movflags": "+faststart", "threads": 2}
+    output = source.filter("scale", *size).output(f"file:{part}", format="mp4", **encoder)
+    line: list[str] = output.global_args("-v", "error", "-nostats").compile(cmd=ffmpeg, overwrite_output=True)
+    return line
+
+
+def _encode(command: list[str], images: Iterable[Rgb], shape: tuple[int, ...]) -> int:
+    count = 0
+    with tempfile.TemporaryFile() as messages, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages) as process:
+        assert process.stdin is not None
+        try:
+            for image in images:
+                if image.shape != shape:
+                    raise InternalError(f"Frames of one video differ in shape: {image.shape} after {shape}.")
+                process.stdin.write(np.ascontiguousarray(image).data)
+                count += 1
+            process.stdin.close()
+            status = process.wait(END_S)
+        except BrokenPipeError:
+            status = process.wait(END_S)  # it gave up; its message says why
+        except BaseException:
+            process.kill()
+            raise
+        if status:
+            raise InternalError(f"ffmpeg could not write the preview: {_said(messages)}")
+    return count
+
+
+def _said(messages: IO[bytes]) -> str:
+    messages.seek(0)
+    return messages.read(2000).decode(errors="replace").strip()

@@ -1,0 +1,124 @@
+"""Masks as run lengths: COCO's compressed string, the plain counts as text, and back.
+
+What belongs here: the two encodings and nothing about where masks come from. What does not: masks at low resolution
+(`segmenter`), storage. Runs go down the columns (Fortran order) and begin with zeros, so a mask whose first pixel is set
+starts with a run of 0. The compressed form is pycocotools' own and pure ASCII; Parquet holds it. The text `"3,5,10"` means 3 zeros,
+5 ones, 10 zeros; Postgres holds it, and pycocotools reads it as `{"size": [height, width], "counts": [3, 5, 10]}`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from reframer_pipeline.failures import InvalidResult
+
+BoolMask = npt.NDArray[np.bool_]
+
+
+def encode(mask: npt.NDArray[np.generic]) -> tuple[str, int]:
+    """Compress a mask.
+
+    Args:
+        mask: `(height, width)`, bool or integer; non-zero is set. Fortran order saves a copy.
+
+    Returns:
+        COCO's compressed counts, and the number of pixels set.
+    """
+    from pycocotools import mask as coco
+
+    bits = mask if mask.dtype == np.bool_ else mask != 0
+    encoded = coco.encode(np.asfortranarray(bits).view(np.uint8))
+    return encoded["counts"].decode("ascii"), int(coco.area(encoded))
+
+
+def decode(compressed: str, height: int, width: int) -> BoolMask:
+    """Undo `encode`.
+
+    Args:
+        compressed: COCO's compressed counts.
+        height: Rows of the mask.
+        width: Columns of the mask.
+
+    Returns:
+        `(height, width)` bool, in Fortran order.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`.
+    """
+    return _fill(counts_of(compressed), height, width)
+
+
+def counts_of(compressed: str) -> npt.NDArray[np.int64]:
+    """The run lengths in COCO's compressed string.
+
+    Each number is written in groups of five bits, lowest first, as `chr(48 + bits)`, 32 marking that more follow and 16 in the last
+    group being the sign; from the fourth number on it is the difference to the number two before (pycocotools, `rleFrString`).
+    Reading it at once in numpy needs 0.1 ms for a typical mask, where a decode and a second search for runs need 3 ms.
+
+    Args:
+        compressed: COCO's compressed counts.
+
+    Returns:
+        `(n,)` run lengths, zeros first.
+
+    Raises:
+        InvalidResult: It is no such string.
+    """
+    codes = np.frombuffer(compressed.encode("ascii", "replace"), dtype=np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return np.zeros(0, np.int64)
+    last = (codes & 0x20) == 0
+    if not last[-1] or codes.min() < 0 or codes.max() > 63:
+        raise InvalidResult("A stored mask is not a run-length string.")
+    starts = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
+    group = np.arange(codes.size) - np.repeat(starts, np.diff(np.append(starts, codes.size)))
+    if group.max() > 11:
+        raise InvalidResult("A stored mask has an impossible run length.")
+    numbers = np.add.reduceat((codes & 0x1F) << (5 * group), starts)
+    negative = (codes[last] & 0x10) != 0
+    numbers[negative] -= np.int64(1) << (5 * (group[last][negative] + 1))
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def counts_to_text(compressed: str) -> str:
+    """The plain run lengths of a compressed mask, such as `"3,5,10"`.
+
+    Raises:
+        InvalidResult: `compressed` is no run-length string.
+    """
+    return ",".join(map(str, counts_of(compressed).tolist()))
+
+
+def text_to_counts(text: str) -> npt.NDArray[np.int64]:
+    """The run lengths in `"3,5,10"`.
+
+    Raises:
+        InvalidResult: The text holds something else than whole numbers of at least 0.
+    """
+    try:
+        counts = np.array(text.split(","), dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise InvalidResult("A stored mask is not a list of run lengths.") from error
+    if counts.min() < 0:
+        raise InvalidResult("A stored mask has a negative run length.")
+    return counts
+
+
+def text_to_mask(text: str, height: int, width: int) -> BoolMask:
+    """The mask that `"3,5,10"` stands for: `(height, width)` bool, in Fortran order.
+
+    Raises:
+        InvalidResult: The text is no list of run lengths, or they do not add up to `height * width`.
+    """
+    return _fill(text_to_counts(text), height, width)
+
+
+def _fill(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:
+    # Limits before np.repeat: a damaged row must not ask for gigabytes.
+    if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
+        raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
+    values = np.arange(counts.size) % 2 == 1
+    return np.repeat(values, counts).reshape((height, width), order="F")

@@ -1,0 +1,63 @@
+"""How every file in the shared `odd/` and `clips/` folders must end: completed, or failed with this code."""
+
+from __future__ import annotations
+
+ODD = {
+    "alpha_vp9.webm": "not_a_video",
+    "annexb_truncated.mp4": "truncated",
+    "audio_only_aac.mp4": "no_video_stream",
+    "audio_only_dts.mp4": "no_video_stream",
+    "av1.mkv": "not_a_video",
+    "bad_mdhd_timescale.mp4": "no_decodable_frames",
+    "cursed_vfr_3026x1386.mp4": "completed",
+    "damaged_mpeg1_sar64_45.mpg": "not_a_video",
+    "edit_list.mp4": "completed",
+    "edit_list_discard.mp4": "completed",
+    "encrypted_cenc.mp4": "encrypted",
+    "extreme_aspect_16x4000.ts": "not_a_video",
+    "failing_audio.mp4": "completed",
+    "first_keyframe_missing.ts": "not_a_video",
+    "full_range.mp4": "completed",
+    "fuzz_minimized_56b.mp4": "damaged",
+    "header_only.flv": "not_a_video",
+    "hevc_10bit.mp4": "completed",
+    "missing_dts.ts": "not_a_video",
+    "missing_sei_pes.ts": "not_a_video",
+    "nal_corrupted.mp4": "completed",
+    "name with quote '.mov": "completed",
+    "no_duration.webm": "not_a_video",
+    "no_moov.mp4": "truncated",
+    "partial_claims_5544_frames.mp4": "no_decodable_frames",
+    "partial_nonfragment_header.mp4": "no_decodable_frames",
+    "rot180_3frames.mov": "completed",
+    "rot180_vfr_phone.mp4": "completed",
+    "rot90_3frames.mov": "completed",
+    "rotation_int64_min_no_timescale.mp4": "completed",
+    "start_time_37489s.ts": "not_a_video",
+    "text_not_video.mp4": "not_a_video",
+    "two_pixel_rgb_gbrp.mp4": "dimensions_out_of_range",
+    "unordered_pts.mov": "completed",
+    "weird name & streams=works.mp4": "completed",
+    "wrong_extension_mp4_as.webm": "completed",
+    "zero_empty_stsc.mp4": "truncated",
+    "zero_frames.ts": "not_a_video",
+}
+
+CLIPS = {
+    "blocks_hands.mp4": "completed",
+    "bottles_hand.mp4": "completed",
+    "coffee.mp4": "completed",
+    "counter_frame_accurate.mp4": "completed",
+    "cups.mp4": "completed",
+    "dog_woman.mp4": "completed",
+    "hideandseek.mp4": "completed",
+    "iphone_hevc_1080x1920_rot.mov": "completed",
+    "iphone_rot_face_vfr.mov": "completed",
+    "nasa_multistream.mp4": "completed",
+    "pancake_two_people.mkv": "not_a_video",
+    "portrait_720x1280_live.ts": "not_a_video",
+    "webcam_vfr_paper.mov": "completed",
+    "woman_makeup.avi": "completed",
+}
+# A second or more of decoding each: only with REFRAMER_TEST_ALL_MEDIA=1.
+LARGE_CLIPS = {"blocks_hands.mp4", "bottles_hand.mp4", "coffee.mp4", "cups.mp4", "dog_woman.mp4", "hideandseek.mp4"}

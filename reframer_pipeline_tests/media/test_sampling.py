@@ -1,0 +1,260 @@
+"""The one decode: every frame named rightly, nothing invented, nothing lost silently."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import (
+    DamagedVideo,
+    DimensionsOutOfRange,
+    FrameStoreTooLarge,
+    NoDecodableFrames,
+    ReframerError,
+    TruncatedVideo,
+    VideoTooLong,
+)
+from reframer_pipeline.media.sampling import ContentScores, sample_frames, small_size
+from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.media.made import corners, facts, ffmpeg, ffprobe_pts, numbered, sampled, turn
+from reframer_pipeline_tests.media.odd_files import CLIPS, LARGE_CLIPS, ODD
+from reframer_pipeline_tests.support import media_dir
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+ACCEPTED = [("clips", name) for name, end in CLIPS.items() if end == "completed"]
+ACCEPTED += [("odd", name) for name, end in ODD.items() if end == "completed"]
+
+
+def level(frame: np.ndarray) -> int:
+    """The number that a numbered frame shows: its luma is 16 + 4 N."""
+    return round((float(frame.mean()) * 219 / 255) / 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "options"),
+    [
+        ("a.mp4", "null", "-bf 3 -preset medium"),
+        ("b.mov", "settb=1/1000,setpts='40*N+11*mod(N,3)'", "-bf 2 -preset medium"),
+        ("c.avi", "null", "-bf 2"),
+        ("d.mp4", "setpts=PTS+5/TB", ""),
+    ],
+)
+def test_numbers_pictures_and_pts_belong_together(tmp_path: Path, name: str, filters: str, options: str) -> None:
+    clip = numbered(tmp_path / name, frames=33, filters=filters, options=options)
+    metadata, rows, store = sampled(clip, tmp_path / "store")
+    assert [row["frame_number"] for row in rows] == list(range(33))
+    assert store.frame_numbers == [row["frame_number"] for row in rows if row["sampled"]] == list(range(0, 33, 5))
+    assert [level(store.read(number)) for number in store.frame_numbers] == store.frame_numbers
+    theirs = ffprobe_pts(clip, metadata.stream_index)
+    assert all(text in (str(row["pts"]), "N/A") for text, row in zip(theirs, rows, strict=True))
+    assert "N/A" not in theirs[:-1]
+    for row in rows:
+        assert row["timestamp"] == pytest.approx(float((row["pts"] - rows[0]["pts"]) * metadata.time_base))
+
+
+@pytest.mark.parametrize(("folder", "name"), ACCEPTED)
+def test_every_pts_is_ffprobes(tmp_path: Path, folder: str, name: str) -> None:
+    if name in LARGE_CLIPS and not os.environ.get("REFRAMER_TEST_ALL_MEDIA"):
+        pytest.skip("seconds of decoding: set REFRAMER_TEST_ALL_MEDIA=1")
+    clip = media_dir() / folder / name
+    metadata, rows, store = sampled(clip, tmp_path / "store", Settings(vid_stride=10))
+    theirs = ffprobe_pts(clip, metadata.stream_index)
+    if name == "woman_makeup.avi":
+        assert theirs.pop() == "N/A" and rows[-1]["pts"] == int(theirs[-1]) + 1  # the last frame has none; its place says it
+        theirs.append(str(rows[-1]["pts"]))
+    assert [str(row["pts"]) for row in rows] == theirs
+    assert store.read(0).shape == (metadata.height, metadata.width, 3)
+    recorded = json.loads((media_dir() / "facts.json").read_text())[folder][name]
+    assert len(rows) == int(recorded["counted_frames"])
+
+
+@pytest.mark.parametrize("name", [name for name, end in ODD.items() if end != "completed"])
+def test_every_odd_file_ends_in_its_typed_failure(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ReframerError) as caught:
+        sampled(media_dir() / "odd" / name, tmp_path / "store")
+    assert caught.value.code == ODD[name]
+    assert caught.value.message and caught.value.remedy
+    assert not list(tmp_path.iterdir()), "nothing half may stay behind"
+
+
+def test_the_table_names_every_file() -> None:
+    assert set(ODD) == {path.name for path in (media_dir() / "odd").iterdir()}
+    assert set(CLIPS) == {path.name for path in (media_dir() / "clips").iterdir()}
+
+
+def test_nasa_agrees_with_the_recorded_truth(tmp_path: Path) -> None:
+    truth = json.loads((media_dir() / "truth" / "nasa_13013.mp4.stream0.all_frames_info.json").read_text())
+    _, rows, _ = sampled(media_dir() / "clips" / "nasa_multistream.mp4", tmp_path / "store", Settings(vid_stride=100))
+    assert [row["timestamp"] for row in rows] == pytest.approx([float(frame["pts_time"]) for frame in truth])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        (None, (RED, GREEN, BLUE, WHITE)),
+        ((0.0, 1.0, -1.0, 0.0), (BLUE, RED, WHITE, GREEN)),  # a quarter clockwise
+        ((0.0, -1.0, 1.0, 0.0), (GREEN, WHITE, RED, BLUE)),
+        ((-1.0, 0.0, 0.0, -1.0), (WHITE, BLUE, GREEN, RED)),
+    ],
+)
+def test_pictures_stand_upright(
+    tmp_path: Path, matrix: tuple[float, float, float, float] | None, expected: tuple[tuple[int, ...], ...]
+) -> None:
+    clip = corners(tmp_path / "a.mp4")
+    if matrix:
+        turn(clip, matrix)
+    metadata, _, store = sampled(clip, tmp_path / "store")
+    frame = store.read(0)
+    assert frame.shape == (metadata.height, metadata.width, 3)
+    bottom, right = metadata.height - 10, metadata.width - 10
+    seen = [frame[y, x] for y, x in ((10, 10), (10, right), (bottom, 10), (bottom, right))]
+    assert np.abs(np.array(seen, int) - np.array(expected)).max() < 12
+
+
+def test_pixels_are_made_square(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.mp4", frames=6, filters="setsar=4/3")
+    assert sampled(clip, tmp_path / "store")[2].read(5).shape == (48, 85, 3)
+
+
+@pytest.mark.parametrize("stride", [1, 7, 1000])
+def test_every_nth_frame_is_kept(tmp_path: Path, stride: int) -> None:
+    _, rows, store = sampled(numbered(tmp_path / "a.mp4", frames=20), tmp_path / "store", Settings(vid_stride=stride))
+    assert len(rows) == 20 and store.frame_numbers == list(range(0, 20, stride))
+
+
+def test_a_size_that_changes_within_the_file(tmp_path: Path) -> None:
+    """ffmpeg rebuilds its filters then, and counts from zero: numbers, pts and pictures must still belong together."""
+    parts = []
+    for name, size, first in (("a", "64x48", 0), ("b", "96x64", 13)):
+        source = f"color=black:s={size}:r=25,geq=lum='16+4*(N+{first})':cb=128:cr=128,trim=end_frame=13"
+        ffmpeg("-f", "lavfi", "-i", source, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "2", "-f", "image2pipe", tmp_path / name)
+        parts.append((tmp_path / name).read_bytes())
+    (tmp_path / "joined").write_bytes(b"".join(parts))
+    ffmpeg("-f", "mjpeg", "-framerate", "25", "-i", tmp_path / "joined", "-c", "copy", tmp_path / "a.avi")
+    _, rows, store = sampled(tmp_path / "a.avi", tmp_path / "store")
+    assert [row["frame_number"] for row in rows] == list(range(26))
+    assert {store.read(number).shape for number in store.frame_numbers} == {(48, 64, 3)}
+    assert [level(store.read(number)) for number in store.frame_numbers] == store.frame_numbers and len(store.frame_numbers) >= 5
+
+
+def test_batches_progress_and_schema(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.mp4", frames=2500, size="32x32", filters="loop=2500:1:0,trim=end_frame=2500")
+    told: list[tuple[int, int]] = []
+    batches = list(sample_frames(clip, facts(clip), Settings(), tmp_path / "store", lambda done, total: told.append((done, total))))
+    assert [batch.num_rows for batch in batches] == [1024, 1024, 452]
+    assert all(batch.schema == schemas.FRAMES for batch in batches)
+    assert told == [(1024, 2500), (2048, 2500), (2500, 2500)]
+
+
+def test_the_store_appears_whole_or_not(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.mp4", frames=1100, size="32x32")
+    rows = sample_frames(clip, facts(clip), Settings(), tmp_path / "store")
+    next(rows)
+    assert not (tmp_path / "store").exists()
+    rows.close()  # type: ignore[attr-defined]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+# --- content scores
+
+
+def test_scores_are_pyscenedetects(tmp_path: Path) -> None:
+    from scenedetect import ContentDetector, FrameTimecode, StatsManager
+
+    rng = np.random.default_rng(1)
+    frames = [rng.integers(0, 256, (36, 64, 3), dtype=np.uint8) for _ in range(6)]
+    detector, scores = ContentDetector(), ContentScores()
+    detector.stats_manager = StatsManager()
+    mine, theirs = [], []
+    for number, frame in enumerate(frames):
+        timecode = FrameTimecode(number, 25.0)
+        detector.process_frame(timecode, frame)
+        mine.append(scores.next(frame))
+        theirs.append(detector.stats_manager.get_metrics(timecode, ["content_val"])[0] if number else 0.0)
+    assert mine == pytest.approx(theirs, abs=1e-9) and min(mine[1:]) > 20
+
+
+def test_a_cut_scores_on_its_exact_frame(tmp_path: Path) -> None:
+    sources = [
+        f"color={color}:s=320x180:r=25,noise=alls=10:allf=t,trim=end_frame={n}" for color, n in (("teal", 8), ("orange", 9), ("navy", 6))
+    ]
+    graph = ";".join(f"{source}[s{n}]" for n, source in enumerate(sources)) + ";[s0][s1][s2]concat=n=3"
+    ffmpeg("-filter_complex", graph, "-c:v", "libx264", "-bf", "3", tmp_path / "a.mp4")
+    _, rows, _ = sampled(tmp_path / "a.mp4", tmp_path / "store")
+    scores = [row["content_score"] for row in rows]
+    assert scores[0] == 0 and [n for n, score in enumerate(scores) if score > 27] == [8, 17] and sorted(scores)[-3] < 10
+
+
+def test_the_compared_copy_is_small_and_never_empty() -> None:
+    assert small_size(1920, 1080) == (256, 144) and small_size(16, 4000) == (1, 256) and small_size(100, 50) == (100, 50)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mp4", "-movflags +faststart"), ("a.avi", "")])
+def test_half_a_file_is_found_out_by_its_span(tmp_path: Path, name: str, options: str) -> None:
+    """Also where the facts were taken before the file shrank: the frames stage judges by itself."""
+    clip = numbered(tmp_path / name, frames=59, filters="noise=alls=60:allf=t", options=f"-g 5 {options}")
+    metadata = facts(clip)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    with pytest.raises(TruncatedVideo):
+        list(sample_frames(clip, metadata, Settings(), tmp_path / "store"))
+    assert not (tmp_path / "store").exists()
+
+
+def test_few_lost_pictures_are_gaps_and_many_are_damage(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.avi", frames=59)
+    metadata = facts(clip)
+    assert len(list(sample_frames(clip, replace(metadata, frame_count=66), Settings(), tmp_path / "store"))) == 1
+    with pytest.raises(DamagedVideo, match="59 of 200"):
+        list(sample_frames(clip, replace(metadata, frame_count=200), Settings(), tmp_path / "store"))
+
+
+def test_pictures_of_noise_decode_to_nothing(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.mp4", frames=30)
+    metadata, data = facts(clip), clip.read_bytes()
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    clip.write_bytes(data[:start] + np.random.default_rng(0).bytes(end - start) + data[end:])
+    with pytest.raises(NoDecodableFrames):
+        list(sample_frames(clip, metadata, Settings(), tmp_path / "store"))
+
+
+def test_limits_while_decoding(tmp_path: Path) -> None:
+    clip = numbered(tmp_path / "a.mp4", frames=40, size="640x480", filters="noise=alls=100:allf=t")
+    metadata = facts(clip)
+    for settings, failure in (
+        (Settings(max_frames=39), VideoTooLong),
+        (Settings(max_store_mb=1, vid_stride=1), FrameStoreTooLarge),
+        (Settings(max_pixels=640 * 479), DimensionsOutOfRange),
+    ):
+        with pytest.raises(failure):
+            list(sample_frames(clip, metadata, settings, tmp_path / "store"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """Peak memory of a process that samples a clip, short and twelve times as long."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from reframer_pipeline_tests.media.made import facts\n"
+        "from reframer_pipeline.media.sampling import sample_frames; from reframer_pipeline.settings import Settings\n"
+        "clip = Path(sys.argv[1])\n"
+        "for _ in sample_frames(clip, facts(clip), Settings(), clip.with_suffix('.store')): pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for frames in (50, 600):
+        loop = f"loop={frames}:1:0,trim=end_frame={frames}"
+        clip = numbered(tmp_path / f"{frames}.mp4", frames=1, size="960x540", filters=loop)
+        done = subprocess.run([os.sys.executable, "-c", code, str(clip)], capture_output=True, text=True, check=True)  # type: ignore[attr-defined]
+        peaks.append(int(done.stdout))
+    assert peaks[1] < peaks[0] + 40_000  # kB; the pictures are 0.9 GB

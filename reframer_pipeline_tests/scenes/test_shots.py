@@ -1,0 +1,173 @@
+"""Where shots begin: synthetic scores, drawn clips and real footage."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from reframer_pipeline.demo.world import TRAINING_SEEDS, make_clip
+from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.scenes.shots import Shot, find_shots
+from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.support import media_dir
+
+QUIET, CUT = 2.0, 50.0
+
+
+def shots_of(scores, *, pts=None, time_base=Fraction(1, 25), duration=None, batch=37, **settings) -> list[Shot]:
+    """Shots of a video given by its scores; 25 frames a second unless `pts` says otherwise."""
+    pts = np.arange(len(scores)) if pts is None else np.asarray(pts)
+    seconds = (pts - pts[0]) * float(time_base) if len(pts) else pts.astype(float)
+    table = pa.table(
+        {
+            "frame_number": pa.array(np.arange(len(scores), dtype=np.int32)),
+            "pts": pa.array(pts.astype(np.int64)),
+            "timestamp": pa.array(seconds),
+            "content_score": pa.array(np.asarray(scores, np.float32)),
+        }
+    )
+    if duration is None:
+        duration = float(seconds[-1]) + float(time_base) if len(pts) else 0.0
+    metadata = {"frame_count": len(scores), "duration_seconds": duration, "time_base_num": time_base.numerator}
+    metadata["time_base_den"] = time_base.denominator
+    return find_shots(table.to_batches(max_chunksize=batch), metadata, Settings(**settings))
+
+
+def cuts_of(scores, **more) -> list[int]:
+    return [shot.start_frame for shot in shots_of(scores, **more)][1:]
+
+
+def quiet(n: int, *peaks: int, height: float = CUT) -> np.ndarray:
+    scores = np.full(n, QUIET)
+    scores[0] = 0
+    scores[list(peaks)] = height
+    return scores
+
+
+def test_cuts_are_found_to_the_frame_and_shots_cover_the_video():
+    shots = shots_of(quiet(100, 31, 77))
+    assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 31), (31, 77), (77, 100)]
+    assert [s.start_seconds for s in shots] == pytest.approx([0, 31 / 25, 77 / 25])
+    assert [s.end_seconds for s in shots] == pytest.approx([31 / 25, 77 / 25, 4.0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_batches_may_end_anywhere(batch):
+    assert cuts_of(quiet(90, 30, 60), batch=batch) == [30, 60]
+
+
+def test_no_frames_no_shots():
+    assert shots_of([]) == []
+
+
+def test_a_single_frame_is_one_shot():
+    assert shots_of([0.0]) == [Shot(0, 1, 0.0, 0.04)]
+
+
+def test_the_threshold_is_the_setting():
+    assert cuts_of(quiet(60, 30, height=26.0)) == []
+    assert cuts_of(quiet(60, 30, height=27.0)) == [30]
+    assert cuts_of(quiet(60, 30, height=26.0), shot_threshold=20.0) == [30]
+
+
+def test_fast_motion_is_no_cut_but_a_cut_out_of_slow_motion_is():
+    scores = quiet(120, 90)
+    scores[30:50] = np.linspace(20, 45, 20)  # over the threshold, but no more than what surrounds it
+    assert cuts_of(scores) == [90]
+
+
+def test_a_flash_is_no_cut():
+    assert cuts_of(quiet(100, 40, 41)) == []
+    assert cuts_of(quiet(100, 40, 44)) == []  # four bright frames, 0.16 s
+
+
+def test_a_cut_through_a_white_frame_is_one_cut():
+    scores = quiet(100, 40)
+    scores[41] = 32.0
+    assert cuts_of(scores) == [40]
+
+
+def test_two_cuts_further_apart_than_a_flash_but_closer_than_a_shot_are_one():
+    assert cuts_of(quiet(100, 40, 48)) == [40]
+    assert cuts_of(quiet(100, 40, 48), min_shot_s=0.3) == [40, 48]
+
+
+def test_a_shot_of_exactly_the_least_length_is_kept():
+    assert cuts_of(quiet(100, 40, 50)) == [40, 50]  # 10 frames of 1/25 s against 0.4 s
+
+
+def test_no_shot_at_either_end_is_shorter_than_the_least():
+    assert cuts_of(quiet(100, 9)) == []
+    assert cuts_of(quiet(100, 10)) == [10]
+    assert cuts_of(quiet(100, 91)) == []
+    assert cuts_of(quiet(100, 90)) == [90]
+
+
+def test_without_a_least_length_even_the_last_frame_may_be_a_shot():
+    assert cuts_of(quiet(30, 1, 29), min_shot_s=0) == [1, 29]
+
+
+def test_lengths_are_measured_in_real_time_not_in_frames():
+    """Frames 20 to 40 last ten times as long as the others: two cuts three frames apart are 1.2 s apart there, 0.12 s elsewhere."""
+    steps = np.ones(99, int)
+    steps[20:40] = 10
+    pts = np.concatenate([[0], np.cumsum(steps)]) + 14_700_000  # and the stream starts at 588 000 s
+    shots = shots_of(quiet(100, 30, 33), pts=pts)
+    assert [s.start_frame for s in shots] == [0, 30, 33]
+    assert [s.start_seconds for s in shots] == pytest.approx([0, (20 + 100) / 25, (20 + 130) / 25])
+    assert cuts_of(quiet(100, 60, 67), pts=pts) == [60]
+
+
+def test_a_last_frame_beyond_the_claimed_duration_still_ends_the_last_shot():
+    assert shots_of(quiet(50), duration=1.0)[-1].end_seconds == pytest.approx(49 / 25)
+
+
+def test_missing_frames_are_refused():
+    batch = pa.record_batch({"frame_number": pa.array([0, 2], pa.int32()), "pts": pa.array([0, 2]), "timestamp": [0.0, 0.08],
+                             "content_score": pa.array([0, 1], pa.float32())})  # fmt: skip
+    with pytest.raises(InvalidResult, match="left a source frame out"):
+        find_shots([batch], {"frame_count": 3, "duration_seconds": 1.0, "time_base_num": 1, "time_base_den": 25}, Settings())
+
+
+def content_scores(pictures) -> np.ndarray:
+    """PySceneDetect's default content score, as the frames stage computes it: mean absolute difference over H, S and V."""
+    import cv2
+
+    scores, last = [], None
+    for picture in pictures:
+        small = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
+        scores.append(0.0 if last is None else float(np.abs(hsv - last).mean()))
+        last = hsv
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("seed", TRAINING_SEEDS[70_000:70_003])
+def test_cuts_of_drawn_clips(seed):
+    clip = make_clip(seed, width=320, height=180, n_frames=130, shots=3)
+    assert tuple(cuts_of(content_scores(picture for picture, _ in clip.frames()))) == clip.cuts
+
+
+def test_real_footage(decoded):
+    """Scores of real clips: fast motion makes no cuts; a test picture that changes its background and a real edit do."""
+    assert cuts_of(decoded("hideandseek.mp4")) == []
+    assert cuts_of(decoded("webcam_vfr_paper.mov")) == []
+    assert cuts_of(decoded("counter_frame_accurate.mp4"), time_base=Fraction(1, 10)) == [10]
+    assert 202 in cuts_of(decoded("nasa_multistream.mp4"))
+
+
+@pytest.fixture
+def decoded():
+    """Decodes a shared clip at a small size and scores it."""
+    import subprocess
+
+    def decode(name: str) -> np.ndarray:
+        command = ["ffmpeg", "-v", "quiet", "-threads", "1", "-i", f"file:{media_dir() / 'clips' / name}", "-map", "0:v:0", "-vsync", "0"]
+        command += ["-vf", "scale=320:180:flags=area", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        pictures = subprocess.run(command, capture_output=True, check=True).stdout
+        return content_scores(np.frombuffer(pictures, np.uint8).reshape(-1, 180, 320, 3))
+
+    return decode

@@ -1,0 +1,240 @@
+"""Committing: what the database holds is what Parquet holds, and nobody ever sees half of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pycocotools import mask as coco
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import InternalError, InvalidResult, LeaseLost, ObjectMissing
+from reframer_pipeline.results import StageOutput
+from reframer_pipeline.storage import Storage, lease
+from reframer_pipeline.versions import STAGES
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+
+
+def parquet_rows(storage: Storage, stage: str, maker: Maker) -> list[dict[str, Any]]:
+    manifest = storage.results.find([maker.keys[stage].result_id])[maker.keys[stage].result_id]
+    path = storage.store.local_path(manifest.object_key)
+    assert path is not None
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def single(value: float) -> float:
+    """The shortest decimal that is the same single."""
+    return float(str(np.float32(value)))
+
+
+def bbox(row: dict[str, Any]) -> dict[str, float]:
+    x1, y1, x2, y2 = (np.float32(row[name]) for name in ("x1", "y1", "x2", "y2"))
+    return {"x": single(x1), "y": single(y1), "width": single(x2 - x1), "height": single(y2 - y1)}
+
+
+def test_database_holds_what_parquet_holds(anywhere: Storage) -> None:
+    video_id, sha = add_video(anywhere)
+    maker = Maker(sha, anywhere.settings, text='He said "hi" \\ tab\t, NUL\x00, \ud800 and ünïcode\nend')
+    commit_all(anywhere, video_id, maker)
+    db = anywhere.db
+
+    in_parquet = parquet_rows(anywhere, "detections", maker)
+    assert {(r["video_id"], r["result_id"]) for r in in_parquet} == {(video_id, maker.keys["detections"].result_id)}
+    expected = [
+        (r["detection_id"], r["frame_number"], r["timestamp"], r["ordinal"],
+         {"class": r["object_class"], "confidence": single(r["confidence"]), "bbox": bbox(r), "label": r["label"]})
+        for r in in_parquet
+    ]  # fmt: skip
+    rows = db.fetch("SELECT * FROM current_detections ORDER BY frame_number, ordinal")
+    assert [(str(r["id"]), r["frame_number"], r["timestamp"], r["ordinal"], r["detection_data"]) for r in rows] == expected
+
+    in_parquet = parquet_rows(anywhere, "masks", maker)
+    rows = db.fetch(
+        """SELECT m.* FROM current_segmentation_masks m JOIN current_detections d ON d.id = m.detection_id
+           ORDER BY d.frame_number, d.ordinal"""
+    )
+    assert len(rows) == len(in_parquet) > 0
+    for row, stored in zip(rows, in_parquet, strict=True):
+        assert (str(row["id"]), str(row["detection_id"])) == (stored["mask_id"], stored["detection_id"])
+        plain = {"size": [row["height"], row["width"]], "counts": list(map(int, row["mask_rle"].split(",")))}
+        theirs = coco.decode(coco.frPyObjects(plain, row["height"], row["width"]))
+        ours = coco.decode({"size": [stored["height"], stored["width"]], "counts": stored["rle"].encode()})
+        assert np.array_equal(theirs, ours) and row["mask_area_pixels"] == stored["area"] == ours.sum()
+
+    expected_tracks = [
+        (r["track_id"], r["object_class"], r["start_frame"], r["end_frame"],
+         {"track_id": r["track_id"], "class": r["object_class"], "label": r["label"], "start_frame": r["start_frame"],
+          "end_frame": r["end_frame"], "duration_frames": r["end_frame"] - r["start_frame"], "avg_confidence": r["avg_confidence"],
+          "frames": [{"frame": s["frame"], "timestamp": s["timestamp"], "bbox": bbox(s), "confidence": single(s["confidence"]),
+                      "detection_id": s["detection_id"]} for s in r["frames"]]})
+        for r in parquet_rows(anywhere, "trajectories", maker)
+    ]  # fmt: skip
+    rows = db.fetch("SELECT * FROM current_tracking_trajectories ORDER BY track_id")
+    assert [(r["track_id"], r["object_class"], r["start_frame"], r["end_frame"], r["trajectory_data"]) for r in rows] == expected_tracks
+
+    scenes = parquet_rows(anywhere, "scenes", maker)
+    rows = db.fetch("SELECT * FROM current_scene_analysis ORDER BY scene_number")
+    assert [(r["scene_number"], r["start_frame"], r["end_frame"], r["analysis_data"]) for r in rows] == [
+        (r["scene_number"], r["start_frame"], r["end_frame"], json.loads(r["analysis"])) for r in scenes
+    ]
+    assert rows[0]["analysis_data"]["description"] == 'He said "hi" \\ tab\t, NUL\ufffd, \ufffd and ünïcode\nend'
+
+
+def test_facts_status_and_published_set(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    row = storage.db.fetch_one("SELECT status FROM videos")
+    assert row == {"status": "pending"}
+    commit_all(storage, video_id, maker, STAGES[:1])
+    row = storage.db.fetch_one("SELECT status, resolution, fps, frame_count, duration, codec FROM videos")
+    assert row == {"status": "processing", "resolution": "64x48", "fps": 30.0, "frame_count": 50, "duration": 50 / 30, "codec": "h264"}
+    commit_all(storage, video_id, maker, STAGES[1:5])
+    assert storage.db.fetch("SELECT * FROM current_results") == [] == storage.db.fetch("SELECT * FROM current_detections")
+    commit_all(storage, video_id, maker, STAGES[5:])
+    assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM current_results")} == set(STAGES)
+    assert storage.db.fetch_one("SELECT status FROM videos") == {"status": "completed"}
+
+
+def test_readers_see_the_old_whole_or_the_new_whole(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    old = Maker(sha, storage.settings)
+    new = Maker(sha, storage.settings.model_copy(update={"conf": 0.1, "vid_stride": 2}))
+    commit_all(storage, video_id, old)
+    question = """SELECT (SELECT count(*) FROM current_detections) AS detections, (SELECT count(*) FROM current_segmentation_masks) AS masks,
+        (SELECT array_agg(DISTINCT jsonb_array_length(trajectory_data -> 'frames')) FROM current_tracking_trajectories) AS steps,
+        (SELECT count(DISTINCT result_id) FROM current_results) AS results,
+        (SELECT count(*) FROM current_segmentation_masks m LEFT JOIN current_detections d ON d.id = m.detection_id WHERE d.id IS NULL) AS orphans"""
+    seen: list[dict[str, Any]] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            answer = storage.db.fetch_one(question)
+            assert answer is not None
+            if answer not in seen:
+                seen.append(answer)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        commit_all(storage, video_id, new)
+    finally:
+        ended.set()
+        reader.join()
+    read_last = storage.db.fetch_one(question)
+    counts = [len(maker.rows("detections")) for maker in (old, new)]
+    assert counts[0] != counts[1]
+    assert seen[0]["detections"] == counts[0] and read_last is not None and read_last["detections"] == counts[1]
+    assert [s for s in seen if s not in (seen[0], read_last)] == []
+    assert all(s["masks"] == s["detections"] and s["orphans"] == 0 and s["results"] == 6 for s in seen)
+
+
+def test_publish_goes_back_without_computing(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    old, new = Maker(sha, storage.settings), Maker(sha, storage.settings.model_copy(update={"conf": 0.1}))
+    commit_all(storage, video_id, old)
+    commit_all(storage, video_id, new)
+    with lease.hold(storage.db, video_id, "test") as token:
+        storage.results.publish(video_id, old.keys, token)
+    assert {str(r["result_id"]) for r in storage.db.fetch("SELECT result_id FROM current_results")} == {k.result_id for k in old.keys.values()}
+    stranger = Maker(sha, storage.settings.model_copy(update={"conf": 0.7}))
+    with lease.hold(storage.db, video_id, "test") as token, pytest.raises(ObjectMissing):
+        storage.results.publish(video_id, stranger.keys, token)
+    assert {str(r["result_id"]) for r in storage.db.fetch("SELECT result_id FROM current_results")} == {k.result_id for k in old.keys.values()}
+
+
+def test_results_are_read_back_by_row_group(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    commit_all(storage, video_id, maker)
+    for stage in STAGES:
+        result = storage.results.open(maker.keys[stage].result_id)
+        rows = [row for batch in result.batches() for row in batch.to_pylist()]
+        assert result.row_count == len(rows) == len(maker.rows(stage))
+        assert next(result.batches()).schema.equals(schemas.TABLES[stage])
+    with storage.results.open(maker.keys["frames"].result_id).open_attachment() as file:
+        file.seek(4)
+        assert file.read() == b"ures"
+    assert set(storage.results.closure(maker.keys["scenes"])) == set(STAGES[:5])
+
+
+def test_invalid_result_leaves_nothing(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    commit_all(storage, video_id, maker, STAGES[:2])
+    before = list(storage.store.list("results"))
+    with lease.hold(storage.db, video_id, "test") as token, pytest.raises(InvalidResult, match="boxes_inside_frame") as caught:
+        rows = [{**row, "x2": row["x2"] + 100} for row in maker.rows("detections")]
+        wide = StageOutput("detections", iter([pa.RecordBatch.from_pylist(rows, schema=schemas.DETECTIONS)]))
+        storage.results.commit(video_id, maker.keys["detections"], wide, lease_token=token)
+    assert [check.name for check in caught.value.checks if not check.passed] == ["boxes_inside_frame"]  # type: ignore[attr-defined]
+    assert list(storage.store.list("results")) == before and list(storage.settings.scratch_dir.iterdir()) == []
+
+
+def test_recomputing_the_same_keeps_the_rows(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    first = commit_all(storage, video_id, maker)
+    again = commit_all(storage, video_id, maker, batch_rows=3)  # other batches, same content
+    assert {c.outcome for c in first.values()} == {"new"} and {c.outcome for c in again.values()} == {"same"}
+    assert all(again[s].manifest.object_key == first[s].manifest.object_key and again[s].manifest.recomputed_at for s in STAGES)
+    assert len(list(storage.store.list("results"))) == len(STAGES) + 1
+
+
+def test_recomputing_other_rows_keeps_the_committed(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    before = storage.db.fetch("SELECT * FROM detections ORDER BY id")
+    again = commit_all(storage, video_id, Maker(sha, storage.settings, salt=1), ("detections",))
+    assert again["detections"].outcome == "differs"
+    assert storage.db.fetch("SELECT * FROM detections ORDER BY id") == before
+
+
+def test_lost_objects_are_replaced_by_recomputing(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    first = commit_all(storage, video_id, maker)
+    for stage in ("frames", "masks"):
+        storage.store.delete(first[stage].manifest.object_key)
+    with pytest.raises(ObjectMissing):
+        list(storage.results.open(maker.keys["masks"].result_id).batches())
+    again = commit_all(storage, video_id, maker)
+    assert again["masks"].manifest.object_key != first["masks"].manifest.object_key
+    assert list(storage.results.open(maker.keys["masks"].result_id).batches())
+
+    storage.store.delete(first["detections"].manifest.object_key)
+    other = Maker(sha, storage.settings, salt=1)
+    assert commit_all(storage, video_id, other, ("detections",))["detections"].outcome == "differs"
+    assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM results")} == {"metadata", "frames", "detections"}
+    commit_all(storage, video_id, other, STAGES[3:])
+    assert len(storage.db.fetch("SELECT * FROM current_results")) == 6
+
+
+def test_a_lost_lease_cannot_commit(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    sleepy = lease.acquire(storage.db, video_id, "sleepy", ttl_s=0)
+    second = lease.acquire(storage.db, video_id, "second")
+    with pytest.raises(LeaseLost):
+        storage.results.commit(video_id, maker.keys["metadata"], maker.output("metadata", Path()), lease_token=sleepy)
+    assert storage.db.fetch("SELECT * FROM results") == [] and list(storage.store.list("results")) == []
+    storage.results.commit(video_id, maker.keys["metadata"], maker.output("metadata", Path()), lease_token=second)
+
+
+def test_a_failure_after_the_rows_rolls_everything_back(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    commit_all(storage, video_id, maker, STAGES[:5])
+    # A row that only the database refuses, at the end of the COPY.
+    storage.db.execute("ALTER TABLE scene_analysis ADD CONSTRAINT refuse CHECK (scene_number < 2)")
+    with lease.hold(storage.db, video_id, "test") as token, pytest.raises(InternalError):
+        storage.results.commit(video_id, maker.keys["scenes"], maker.output("scenes", Path()), lease_token=token)
+    assert storage.db.fetch("SELECT * FROM scene_analysis") == [] == storage.db.fetch("SELECT * FROM published")
+    assert not any("/scenes/" in key for key in storage.store.list("results"))

@@ -1,0 +1,44 @@
+"""What tests of several areas share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pytest
+
+from reframer_pipeline import schemas
+
+
+def media_dir() -> Path:
+    """The shared media files, or a skip where they are not."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "media"
+    if not folder.is_dir():
+        pytest.skip("the shared media files are not here")
+    return folder
+
+
+@dataclass(frozen=True)
+class MemoryInput:
+    """A committed result that lives in memory: a `results.StageInput` without storage."""
+
+    stage: str
+    rows: list[dict[str, Any]]
+    result_id: str = "00000000-0000-5000-8000-000000000000"
+    batch_rows: int = 1000
+    attachment: bytes = b""
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        table = pa.Table.from_pylist(self.rows, schema=schemas.TABLES[self.stage])
+        return iter((table.select(columns) if columns else table).to_batches(max_chunksize=self.batch_rows))
+
+    def open_attachment(self) -> BinaryIO:
+        return io.BytesIO(self.attachment)

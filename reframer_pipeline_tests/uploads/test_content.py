@@ -1,0 +1,130 @@
+"""Uploads' bytes: cheap refusals and the copy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline.failures import FileNotReadable, FileTooLarge, NotAVideo, UploadChanged
+from reframer_pipeline.media.containers import recognise
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.uploads import content
+from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+
+MP4 = b"\0\0\0\x20ftypisom" + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("head", "container"),
+    [
+        (MP4, "mov"),
+        (b"\0\0\0\x14ftypqt  ", "mov"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "mov"),
+        (b"\0\0\x10\0moov\0\0\0\x6cmvhd", "mov"),
+        (b"\0\0\x10\0mdat", "mov"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+    ],
+)
+def test_accepted_beginnings(head: bytes, container: str) -> None:
+    assert recognise(head) == container
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"", "empty"),
+        (b"\x1aE\xdf\xa3\x01", "WebM"),
+        (b"\x47" + bytes(187) + b"\x47" + bytes(50), "transport stream"),
+        (b"FLV\x01\x05", "Flash"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "WAVE"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "still image"),
+        (b"GIF89a", "GIF"),
+        (b"ffconcat version 1.0\n", "list of other files"),
+        (b"#EXTM3U\n", "playlist"),
+        (b"hello world\n", "text"),
+        (os.urandom(64).replace(b"\x47", b"\0") + b"\0\xff", "no known video container"),
+    ],
+)
+def test_other_beginnings_are_named(head: bytes, said: str) -> None:
+    with pytest.raises(NotAVideo, match=said):
+        recognise(head, "a.mp4")
+
+
+def test_a_good_file_passes_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(MP4)
+    (tmp_path / "link").symlink_to("x.txt")
+    assert ingest_file_checks(tmp_path / "x.txt", Settings()) == ingest_file_checks(tmp_path / "link", Settings()) == "mov"
+
+
+def test_cheap_refusals(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(NotAVideo, match="empty.mp4 is empty"):
+        ingest_file_checks(tmp_path / "empty.mp4", Settings())
+    with (tmp_path / "large.mp4").open("wb") as file:
+        file.write(MP4)
+        file.truncate(500_000_001)
+    with pytest.raises(FileTooLarge, match="500 MB are allowed"):
+        ingest_file_checks(tmp_path / "large.mp4", Settings())
+    os.truncate(tmp_path / "large.mp4", 500_000_000)
+    assert ingest_file_checks(tmp_path / "large.mp4", Settings()) == "mov"
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")  # must not wait for a writer
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path, tmp_path / "none.mp4", tmp_path / "pipe.mp4", tmp_path / "loop", Path("/dev/zero"), Path("a\0b")):
+        with pytest.raises(FileNotReadable):
+            ingest_file_checks(path, Settings())
+
+
+def test_the_copy_is_the_content_and_no_link(tmp_path: Path) -> None:
+    data = os.urandom(9_000_000)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(data)
+    assert sha256_copy(source, target) == (hashlib.sha256(data).hexdigest(), len(data))
+    with source.open("r+b") as file:  # overwritten in place
+        file.write(b"other")
+    assert target.read_bytes() == data and target.stat().st_ino != source.stat().st_ino
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "target"}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_blocks_or_not_the_result_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    (tmp_path / "source").write_bytes(b"x" * 100_000)
+    if not shared:
+        monkeypatch.setattr(content, "_reflink", lambda source, target: False)
+    assert sha256_copy(tmp_path / "source", tmp_path / "target")[0] == hashlib.sha256(b"x" * 100_000).hexdigest()
+    assert (tmp_path / "target").read_bytes() == b"x" * 100_000
+
+
+def test_a_file_that_changes_meanwhile_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"a" * 50_000_000)
+    monkeypatch.setattr(content, "_BLOCK", 4096)  # so that the copy takes long enough to be disturbed
+    stop = threading.Event()
+
+    def disturb() -> None:
+        while not stop.wait(0.002):
+            with source.open("r+b") as file:
+                file.write(os.urandom(8))
+
+    writer = threading.Thread(target=disturb)
+    writer.start()
+    try:
+        with pytest.raises(UploadChanged):
+            sha256_copy(source, tmp_path / "target")
+    finally:
+        stop.set()
+        writer.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_growing_file_stops_at_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(bytes(10_000))
+    with pytest.raises(FileTooLarge):
+        sha256_copy(tmp_path / "source", tmp_path / "target", max_bytes=9_999)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -1,0 +1,92 @@
+"""Loading by settings, once per process, and refusing what must not be loaded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reframer_pipeline.failures import SettingsInvalid, WeightsCorrupt, WeightsUntrusted
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.vision import models, weights
+from reframer_pipeline.vision.detector import YoloDetector
+from reframer_pipeline.vision.device import describe_device, resolve_device
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> Iterator[None]:
+    models.forget()
+    yield
+    models.forget()
+
+
+@pytest.fixture
+def own_yolo(tmp_path: Path, yolo: Any) -> Settings:
+    """A checkpoint as ultralytics saves it: a pickle of its own classes."""
+    path = tmp_path / "own.pt"
+    yolo.save(path)
+    return Settings(home=tmp_path / "home", yolo_model=str(path), device="cpu", imgsz=320, conf=0.05)
+
+
+def test_a_pickle_is_refused_then_trusted_then_loaded_once(own_yolo: Settings, frames: list) -> None:
+    with pytest.raises(WeightsUntrusted):
+        models.detector(own_yolo)
+    weights.fetch(own_yolo, "detector", trust=True)
+    loaded: list[object] = []
+    threads = [threading.Thread(target=lambda: loaded.append(models.detector(own_yolo))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 3 and len({id(one) for one in loaded}) == 1
+    assert len(models.detector(own_yolo).detect([frames[0][2]])) == 1
+
+
+def test_other_thresholds_share_the_model_but_not_the_detector(own_yolo: Settings) -> None:
+    weights.fetch(own_yolo, "detector", trust=True)
+    first, second = models.detector(own_yolo), models.detector(own_yolo.model_copy(update={"conf": 0.9}))
+    assert isinstance(first, YoloDetector) and isinstance(second, YoloDetector)
+    assert first is not second and first._model is second._model
+
+
+class Malice:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("malice-was-here"),))
+
+
+def test_even_a_trusted_pickle_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the user's word stands ultralytics' own list of known classes."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Malice()}, tmp_path / "bad.pt")
+    settings = Settings(home=tmp_path / "home", yolo_model=str(tmp_path / "bad.pt"), device="cpu")
+    weights.fetch(settings, "detector", trust=True)
+    with pytest.raises(WeightsCorrupt, match="bad.pt"):
+        models.detector(settings)
+    assert not (tmp_path / "malice-was-here").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all", None])
+def test_segmenter_files_that_are_none_are_corrupt(tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(home=tmp_path / "home", sam2_model="sam2_hiera_tiny", device="cpu")
+    path = settings.weights_folder / "sam2_hiera_tiny.pt"
+    path.parent.mkdir(parents=True)
+    if content is None:
+        torch.save({"model": Malice()}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(WeightsCorrupt, match="sam2_hiera_tiny.pt"):
+        models.segmenter(settings)
+    assert not (tmp_path / "malice-was-here").exists()
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == "cpu" and "threads" in describe_device("cpu")
+    assert resolve_device("auto") in ("cpu", "mps") or resolve_device("auto").startswith("cuda:")
+    for wrong in ("cuda:99", "gpu", "cuda:x"):
+        with pytest.raises(SettingsInvalid, match=wrong):
+            resolve_device(wrong)

@@ -1,0 +1,71 @@
+"""Run lengths against pycocotools, which is the definition of the format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.vision import rle
+
+
+def masks_of_many_kinds() -> list[np.ndarray]:
+    rng = np.random.default_rng(7)
+    masks = [np.zeros((1, 1), bool), np.ones((1, 1), bool), np.zeros((5, 9), bool), np.ones((9, 5), bool)]
+    for _ in range(150):
+        height, width = (int(n) for n in rng.integers(1, 60, 2))
+        masks.append(rng.random((height, width)) < rng.random())
+    for _ in range(20):  # few, long runs: numbers of several groups, and large negative differences
+        mask = np.zeros((700, 900), bool)
+        for _ in range(int(rng.integers(1, 4))):
+            top, left = int(rng.integers(0, 700)), int(rng.integers(0, 900))
+            mask[top : top + int(rng.integers(1, 700)), left : left + int(rng.integers(1, 900))] ^= True
+        masks.append(mask)
+    return masks
+
+
+def test_encode_is_cocos_and_decode_is_its_inverse() -> None:
+    for mask in masks_of_many_kinds():
+        compressed, area = rle.encode(mask)
+        assert area == mask.sum()
+        assert np.array_equal(rle.decode(compressed, *mask.shape), mask)
+        read = {"size": list(mask.shape), "counts": compressed.encode()}
+        assert np.array_equal(coco.decode(read), mask)
+
+
+def test_text_is_what_pycocotools_reads_as_plain_counts() -> None:
+    for mask in masks_of_many_kinds():
+        height, width = mask.shape
+        compressed, _ = rle.encode(mask)
+        text = rle.counts_to_text(compressed)
+        plain = {"size": [height, width], "counts": [int(n) for n in text.split(",")]}
+        assert coco.frPyObjects(plain, height, width)["counts"].decode() == compressed
+        assert np.array_equal(rle.text_to_mask(text, height, width), mask)
+
+
+def test_the_references_example() -> None:
+    mask = rle.text_to_mask("3,5,10", 6, 3)
+    assert mask.T.reshape(-1).tolist() == [False] * 3 + [True] * 5 + [False] * 10
+    assert rle.counts_to_text(rle.encode(mask)[0]) == "3,5,10"
+
+
+def test_first_pixel_set_starts_with_a_run_of_zero_zeros() -> None:
+    assert rle.counts_to_text(rle.encode(np.ones((2, 3), bool))[0]) == "0,6"
+
+
+def test_integers_and_any_memory_order_are_taken() -> None:
+    mask = np.array([[0, 2, 0], [0, 2, 7]])
+    assert rle.encode(mask) == rle.encode(np.asfortranarray(mask > 0)) == rle.encode((mask > 0)[:, ::1])
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1,7", "3,5,11", "9999999999999999999999", "4000000000000000000,1"])
+def test_damaged_text_is_refused(text: str) -> None:
+    with pytest.raises(InvalidResult):
+        rle.text_to_mask(text, 6, 3)
+
+
+@pytest.mark.parametrize("compressed", ["", "P", "\x10", "é", "0", "o" * 40 + "0"])
+def test_damaged_compressed_masks_are_refused(compressed: str) -> None:
+    with pytest.raises(InvalidResult):
+        rle.decode(compressed, 6, 3)

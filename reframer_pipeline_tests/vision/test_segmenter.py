@@ -1,0 +1,142 @@
+"""The masks stage against `SAM2ImagePredictor.predict` at full size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from reframer_pipeline.schemas import MASKS
+from reframer_pipeline.versions import row_id
+from reframer_pipeline.vision import rle
+from reframer_pipeline.vision.boxes import FrameDetections
+from reframer_pipeline.vision.sam2_build import bb_feat_sizes
+from reframer_pipeline.vision.segmenter import LowResMask, Sam2Segmenter, at_full_size, segment_frames, stability
+
+RESULT = "00000000-0000-5000-8000-000000000002"
+BOXES = np.array([[10, 20, 200, 300], [300, 100, 420, 330], [0, 0, 639, 359], [500, 5, 540, 50]], np.float32)
+
+
+def detections(frame_number: int, xyxy: np.ndarray, candidate: list[bool] | None = None) -> FrameDetections:
+    n = len(xyxy)
+    return FrameDetections(
+        frame_number,
+        frame_number / 25,
+        [row_id(RESULT, f"{frame_number}:{i}") for i in range(n)],
+        ["person"] * n,
+        ["person"] * n,
+        np.full(n, 0.9, np.float32),
+        xyxy,
+        np.array(candidate or [False] * n),
+    )
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def full_size_masks(model: Any, image: np.ndarray, xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+    predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
+    predictor.set_image(image)
+    masks, ious, _ = predictor.predict(box=xyxy, multimask_output=False)
+    return masks.reshape(len(xyxy), *image.shape[:2]).astype(bool), ious.reshape(-1)
+
+
+@pytest.mark.parametrize("shape", [(360, 640), (640, 360), (100, 90)])  # the last is smaller than the model's own masks' frame
+def test_masks_equal_sam2s_own_predict_at_full_size(sam2: Any, frames: list, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    image = frames[0][2] if shape == (360, 640) else rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
+    xyxy = BOXES * np.array([shape[1] / 640, shape[0] / 360] * 2, np.float32)
+    theirs, their_ious = full_size_masks(sam2, image, xyxy)
+    table = pa.Table.from_batches(segment_frames([detections(3, xyxy)], lambda n: image, Sam2Segmenter(sam2), RESULT))
+    assert table.schema == MASKS
+    assert theirs.any() and not theirs.all()
+    for row, mask, their_iou in zip(table.to_pylist(), theirs, their_ious, strict=True):
+        ours = rle.decode(row["rle"], row["height"], row["width"])
+        assert ours.shape == shape and iou(ours, mask) >= 0.99
+        assert row["area"] == ours.sum()
+        assert row["predicted_iou"] == pytest.approx(float(their_iou), abs=1e-4)
+
+
+def test_one_box_alone_gets_the_mask_that_it_gets_among_others(sam2: Any, frames: list) -> None:
+    segmenter, image = Sam2Segmenter(sam2), frames[0][2]
+    together = segmenter.segment(image, BOXES)
+    for box, mask in zip(BOXES, together, strict=True):
+        alone = segmenter.segment(image, box[None])[0]
+        assert alone.logits.shape == mask.logits.shape
+        assert np.allclose(alone.logits, mask.logits, atol=1e-3)
+
+
+def test_rows_follow_detections_and_candidates_get_none(sam2: Any, frames: list) -> None:
+    images, read, seen = {n: image for n, _, image in frames}, list[int](), list[tuple[int, int]]()
+
+    def read_frame(number: int) -> np.ndarray:
+        read.append(number)
+        return images[number]
+
+    detected = [detections(0, BOXES, [False, True, False, False]), detections(10, BOXES[:1], [True]), detections(20, BOXES[:2])]
+    batches = segment_frames(detected, read_frame, Sam2Segmenter(sam2), RESULT, lambda *at: seen.append(at), 3)
+    rows = pa.Table.from_batches(batches).to_pylist()
+    ids = [detected[0].detection_ids[i] for i in (0, 2, 3)] + detected[2].detection_ids
+    assert [row["detection_id"] for row in rows] == ids
+    assert [row["mask_id"] for row in rows] == [row_id(RESULT, name) for name in ids]
+    assert [row["frame_number"] for row in rows] == [0, 0, 0, 20, 20]
+    assert read == [0, 20] and seen == [(1, 3), (2, 3), (3, 3)]
+
+
+class EmptySegmenter:
+    def segment(self, image: np.ndarray, xyxy: np.ndarray) -> list[LowResMask]:
+        return [LowResMask(np.full((64, 64), -9, np.float32), 0.1) for _ in xyxy]
+
+
+def test_an_empty_mask_still_has_a_row(frames: list) -> None:
+    image = frames[0][2]
+    row = pa.Table.from_batches(segment_frames([detections(0, BOXES[:1])], lambda n: image, EmptySegmenter(), RESULT)).to_pylist()[0]
+    assert (row["area"], row["stability"], rle.counts_to_text(row["rle"])) == (0, 0.0, str(360 * 640))
+
+
+def test_stability_is_the_share_of_the_wide_mask_that_stays_when_cut_closely() -> None:
+    logits = np.array([[-2, -0.5, 0.5, 2, 2]], np.float32)
+    assert stability(logits) == pytest.approx(2 / 4)
+    assert stability(np.full((4, 4), 5, np.float32)) == 1.0
+
+
+def test_upscaling_keeps_fortran_order_and_place() -> None:
+    logits = np.full((64, 64), -1, np.float32)
+    logits[16:32, 8:40] = 1
+    mask = at_full_size(logits, 480, 640)
+    assert mask.flags.f_contiguous and mask.shape == (480, 640)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (120, 240, 80, 400)
+
+
+def test_sam2_installs_no_log_handler(sam2: Any, frames: list) -> None:
+    import logging
+
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, []  # pytest has its own; basicConfig acts only on a root logger without any
+    try:
+        Sam2Segmenter(sam2).segment(frames[0][2], BOXES[:1])
+        assert root.handlers == []
+    finally:
+        root.handlers = handlers
+
+
+def test_sam2_and_dagsters_selection_strings_live_in_one_process(sam2: Any) -> None:
+    import dagster as dg
+
+    @dg.asset
+    def frames_asset() -> None: ...
+
+    @dg.asset(deps=[frames_asset])
+    def detections_asset() -> None: ...
+
+    chosen = dg.AssetSelection.from_string('+key:"detections_asset"').resolve([frames_asset, detections_asset])
+    assert {key.to_user_string() for key in chosen} == {"frames_asset", "detections_asset"}
+    assert type(sam2).__name__ == "SAM2Base"
