@@ -7,7 +7,7 @@ Messages never hold secrets; they may hold the user's own file name.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ReframerError(Exception):
@@ -160,7 +160,9 @@ class MediaToolTimeout(PermanentFailure):
     """ffmpeg or ffprobe ran over its clock, CPU or memory limit on this file."""
 
     code = "media_limit_exceeded"
-    default_remedy = "The file demands more than the limits allow: convert it to plain H.264, or raise REFRAMER_STALL_S or REFRAMER_MEMORY_MB."
+    default_remedy = (
+        "The file demands more than the limits allow: convert it to plain H.264, or raise REFRAMER_STALL_S or REFRAMER_MEMORY_MB."
+    )
 
 
 class StageStalled(RetryableFailure):
@@ -211,7 +213,7 @@ class InvalidResult(PermanentFailure):
     """
 
     code = "invalid_result"
-    checks: tuple[object, ...] = ()
+    checks: tuple[Any, ...] = ()
 
 
 class SettingsInvalid(PermanentFailure):

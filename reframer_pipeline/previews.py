@@ -18,9 +18,9 @@ from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import median_step, sampled_times
 from reframer_pipeline.results import StageInput
-from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage
 from reframer_pipeline.versions import STAGES
+from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
 from reframer_pipeline.vision.overlay import Caption, TrackNames, annotated_frames, track_names
 
@@ -44,7 +44,7 @@ def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, colu
         numbers = [store.frame_numbers[index] for index in spread(len(store.frame_numbers), frames)]
         if not numbers:
             return b""
-        pictures = ((number, store.read(number)) for number in numbers)
+        pictures: Iterable[tuple[int, Rgb]] = ((number, store.read(number)) for number in numbers)
         if "detections" in results:
             pictures = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results))
         drawn = [image for _, image in pictures]
@@ -58,7 +58,7 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
     return f"![contact sheet](data:image/jpeg;base64,{base64.b64encode(picture).decode()})" if picture else ""
 
 
-def write_video(results: Mapping[str, StageInput], path: Path, settings: Settings) -> None:
+def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions."""
     from reframer_pipeline.vision.preview import write_preview
 
@@ -70,7 +70,7 @@ def write_video(results: Mapping[str, StageInput], path: Path, settings: Setting
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results), captions)
-        write_preview(drawn, path, 1 / median_step(sampled_times(results["frames"])), settings)
+        write_preview((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])))
 
 
 def table(result: StageInput) -> str:

@@ -167,9 +167,7 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
     return failures.InternalError("The run ended without success and without a failed step.")
 
 
-def _completed(
-    pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None
-) -> VideoOutcome:
+def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
     outcome = VideoOutcome(video_id, filename, "completed")

@@ -33,11 +33,15 @@ class Settings(BaseSettings):
     # --- where things live
     home: Path = Field(Path(".reframer"), description="Data folder: embedded database, objects, uploads, weights.")
     database_url: SecretStr | None = Field(None, description="Postgres URL; unset: the embedded server in the data folder.")
-    dagster_database_url: SecretStr | None = Field(None, description="Dagster's own database (direct URL); unset: a second database on the embedded server.")
+    dagster_database_url: SecretStr | None = Field(
+        None, description="Dagster's own database (direct URL); unset: a second database on the embedded server."
+    )
     store_url: str | None = Field(None, description="Object store, any fsspec URL; unset: HOME/objects.")
     uploads_url: str | None = Field(None, description="Bucket that is watched; unset: HOME/uploads.")
     weights_dir: Path | None = Field(None, description="Folder with weights files; unset: HOME/weights.")
-    weights_url: str | None = Field(None, description="Where official weights are fetched from instead: a mirror's URL before the file name.")
+    weights_url: str | None = Field(
+        None, description="Where official weights are fetched from instead: a mirror's URL before the file name."
+    )
 
     # --- models
     models: Literal["official", "demo"] = Field("official", description="Official weights, or the bundled demonstration models.")
@@ -53,16 +57,24 @@ class Settings(BaseSettings):
     iou: Fraction01 = Field(0.45, description="IoU over which the weaker of two overlapping boxes is suppressed.")
     min_size: int = Field(64, ge=0, description="Detections whose longer side is smaller, in pixels, are dropped; 0 switches it off.")
     person_labels: Annotated[tuple[str, ...], NoDecode] = Field(("person",), description="Model labels that mean person, comma-separated.")
-    product_labels: Annotated[tuple[str, ...], NoDecode] = Field(COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated.")
+    product_labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated."
+    )
 
     # --- tracks
     track_thresh: Fraction01 = Field(0.5, description="Confidence that starts a track and enters the first matching pass.")
-    track_low_conf: Fraction01 | None = Field(None, description="Keep detections down to this confidence for ByteTrack's second pass; unset: conf.")
-    track_buffer: int = Field(30, ge=0, le=10_000, description="Frames at 30 a second a lost track is kept: 30 is one second, whatever the video's rate.")
+    track_low_conf: Fraction01 | None = Field(
+        None, description="Keep detections down to this confidence for ByteTrack's second pass; unset: conf."
+    )
+    track_buffer: int = Field(
+        30, ge=0, le=10_000, description="Frames at 30 a second a lost track is kept: 30 is one second, whatever the video's rate."
+    )
     match_thresh: Fraction01 = Field(0.8, description="Cost limit of a match: 1 - IoU, so 0.8 asks for an IoU of at least 0.2.")
 
     # --- scenes
-    describer: Literal["auto", "local"] = Field("auto", description="Who describes scenes; auto is local until the Gemini describer is there.")
+    describer: Literal["auto", "local"] = Field(
+        "auto", description="Who describes scenes; auto is local until the Gemini describer is there."
+    )
     shot_threshold: float = Field(27.0, gt=0, le=255, description="Content score over which a cut is seen (PySceneDetect's scale).")
     min_shot_s: float = Field(0.4, ge=0, le=60, description="Cuts closer than this many seconds to the one before are ignored.")
 
@@ -76,7 +88,9 @@ class Settings(BaseSettings):
     max_store_mb: int = Field(20_000, ge=1, description="Largest frame store of one video, in millions of bytes.")
 
     # --- running
-    executor: Literal["in_process", "multiprocess"] = Field("in_process", description="Dagster executor: one warm process, or a process per stage.")
+    executor: Literal["in_process", "multiprocess"] = Field(
+        "in_process", description="Dagster executor: one warm process, or a process per stage."
+    )
     max_concurrent_runs: int = Field(2, ge=1, description="Runs at once.")
     gpu_pool_limit: int = Field(1, ge=1, description="Stages on the GPU at once.")
     stall_s: float = Field(600.0, gt=0, description="Seconds without progress that end a stage.")

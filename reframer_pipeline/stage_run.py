@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,14 @@ from reframer_pipeline.results import StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, status
 from reframer_pipeline.storage.commit import Prepared
+from reframer_pipeline.storage.validation import CheckResult
 from reframer_pipeline.tags import LEASE_TAG
 from reframer_pipeline.uploads.ingest import local_copy
 from reframer_pipeline.watchdog import Watchdog
 
 MAX_RETRIES = 2
 PROGRESS_EVERY_S = 0.5
+
 
 @dataclass(frozen=True)
 class FinishedStage:
@@ -45,7 +47,9 @@ StageEvents = Iterator[dg.AssetCheckResult | dg.Output[FinishedStage]]
 class StageRun:
     """What an asset's body works with."""
 
-    def __init__(self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str
+    ) -> None:
         self.pipeline = pipeline
         self.video_id = video_id
         self.key = key
@@ -94,7 +98,7 @@ class StageRun:
         try:
             prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id)
         except failures.InvalidResult as error:
-            yield from _check_results(self.key.stage, getattr(error, "checks", []))
+            yield from _check_results(self.key.stage, error.checks)
             raise
         yield from _check_results(self.key.stage, prepared.checks)
         yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
@@ -160,7 +164,7 @@ def _lease(context: dg.AssetExecutionContext, pipeline: Pipeline, video_id: str)
         yield own
 
 
-def _check_results(stage: str, checks: list) -> Iterator[dg.AssetCheckResult]:  # type: ignore[type-arg]
+def _check_results(stage: str, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:
     for check in checks:
         yield dg.AssetCheckResult(
             asset_key=dg.AssetKey(stage), check_name=check.name, passed=check.passed, description=check.detail or None

@@ -22,7 +22,7 @@ INPUTS: Final[dict[str, tuple[str, ...]]] = {
     "frames": ("metadata",),
     "detections": ("frames",),
     "masks": ("frames", "detections"),
-    "trajectories": ("frames", "detections"),
+    "trajectories": ("metadata", "frames", "detections"),
     "scenes": ("metadata", "frames", "detections", "masks", "trajectories"),
 }
 
@@ -35,7 +35,7 @@ RESULT_SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "frames": ("vid_stride",),
     "detections": ("imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
     "masks": (),
-    "trajectories": ("track_thresh", "track_buffer", "match_thresh"),
+    "trajectories": ("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
     "scenes": ("shot_threshold", "min_shot_s", "resolved_describer"),
 }
 

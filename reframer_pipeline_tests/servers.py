@@ -92,8 +92,8 @@ def postgres15() -> Iterator[Server]:
     ids = servants()
     if ids:
         os.chown(password_file, ids["user"], ids["group"])
-    initdb = [programs / "initdb", "-D", folder / "data", "-U", "reframer", "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "-N"]
-    subprocess.run(list(map(str, initdb)), check=True, capture_output=True, cwd=folder, timeout=60, **ids)
+    arguments = ["-D", str(folder / "data"), "-U", "reframer", "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "-N"]
+    subprocess.run([str(programs / "initdb"), *arguments], check=True, capture_output=True, cwd=folder, timeout=60, **ids)
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c synchronous_commit=off -c shared_buffers=32MB"
     (folder / "options").write_text(options)
     pg_ctl(programs, folder, "-o", options, "start")
@@ -113,8 +113,9 @@ def pgbouncer_tls(postgres15: Server) -> Iterator[Server]:
         pytest.skip("pgbouncer or openssl is not installed (apt-get install pgbouncer openssl)")
     folder, port = private_folder("bouncer"), free_port()
     ids = servants()
-    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*make, "-keyout", "key.pem", "-out", "cert.pem"], check=True, capture_output=True, cwd=folder, timeout=60, **ids)
+    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "key.pem", "-out", "cert.pem"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*make, *names], check=True, capture_output=True, cwd=folder, timeout=60, **ids)
     parts = psycopg.conninfo.conninfo_to_dict(postgres15.direct.format(database="postgres"))
     (folder / "users.txt").write_text(f'"reframer" "{PASSWORD}"\n')
     (folder / "pgbouncer.ini").write_text(
@@ -135,7 +136,8 @@ client_tls_cert_file = {folder}/cert.pem
 logfile = {folder}/bouncer.log
 """
     )
-    process = subprocess.Popen([program, "-q", str(folder / "pgbouncer.ini")], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ids)
+    command = [program, "-q", str(folder / "pgbouncer.ini")]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ids)
     base = postgres15.direct.replace(f":{parts['port']}/", f":{port}/")
     tls = f"{base}?sslmode=verify-full&sslrootcert={quote(str(folder / 'cert.pem'), safe='')}"
     try:
@@ -153,6 +155,9 @@ def embedded_server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="rf-embedded-", dir="/tmp"))
     settings = Settings(home=folder / "home")
     server = embedded.server(settings)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as conn:  # what is tested here survives no power cut
+        conn.execute("ALTER SYSTEM SET fsync = off")
+        conn.execute("SELECT pg_reload_conf()")
     url = server.url("{database}")
     try:
         yield Server(url, url, folder)

@@ -11,7 +11,8 @@ from reframer_pipeline.vision.detector import detect_frames
 
 
 @dg.asset(
-    ins={"frames": dg.AssetIn("frames", dagster_type=dg.Any)}, **stage_options("detections", kinds={"yolo", "parquet", "postgres"}, gpu=True)
+    ins={"frames": dg.AssetIn("frames", dagster_type=dg.Any)},
+    **stage_options("detections", kinds={"yolo", "parquet", "postgres"}, gpu=True),
 )
 def detections(context: dg.AssetExecutionContext, frames: StageInput) -> StageEvents:
     """Where every person and product is: boxes with class, label and confidence on each sampled frame (YOLOv8)."""

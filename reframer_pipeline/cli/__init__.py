@@ -16,7 +16,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "list": "show",
     "show": "show",
-    "preview": "preview",
+    "preview": "show",
     "models": "models",
     "db": "db",
     "dev": "dev",
@@ -36,7 +36,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"reframer_pipeline.cli.{COMMANDS[cmd_name]}")
-        return module.COMMANDS[cmd_name]  # type: ignore[no-any-return]
+        command: click.Command = module.COMMANDS[cmd_name]
+        return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

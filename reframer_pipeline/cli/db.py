@@ -49,7 +49,9 @@ def rebuild(settings: Settings) -> None:
 
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
-    OUT.print(f"{done.videos} videos, {done.results} results, {done.rows} rows restored; {done.skipped} objects already known.")
+    OUT.print(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.", highlight=False)
+    for reason in done.skipped:
+        OUT.print(f"  left out: {reason}", highlight=False)
 
 
 @db.command()

@@ -15,7 +15,9 @@ from reframer_pipeline.settings import Settings
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI, on 127.0.0.1.")
-@click.option("--print-env", is_flag=True, help='Only print the environment that plain `dagster dev` needs: eval "$(reframer dev --print-env)".')
+@click.option(
+    "--print-env", is_flag=True, help='Only print the environment that plain `dagster dev` needs: eval "$(reframer dev --print-env)".'
+)
 @with_settings(*COMPUTING)
 def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon.

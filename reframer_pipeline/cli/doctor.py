@@ -88,7 +88,9 @@ def _device(settings: Settings) -> Iterator[Finding]:
 
     device = resolve_device(settings.device)
     slow = device == "cpu" and settings.models == "official"
-    yield Finding("device", True, describe_device(device), "official models take seconds a frame on a CPU; --models demo is quick" if slow else "")
+    yield Finding(
+        "device", True, describe_device(device), "official models take seconds a frame on a CPU; --models demo is quick" if slow else ""
+    )
 
 
 def _weights(settings: Settings) -> Iterator[Finding]:
@@ -103,7 +105,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from reframer_pipeline.storage.postgres import Database
 
     with Database.open(settings) as database:
-        row = database.fetch_one("SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size")
+        row = database.fetch_one(
+            "SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
+        )
         waiting = pending(database)
     assert row is not None
     kind = "your server" if settings.database_url else "embedded"

@@ -27,7 +27,9 @@ def fetch(settings: Settings, trust: bool) -> None:
     Without a connection, copy the files into that folder, or name another with --weights-dir.
     """
     for file in fetch_with_bars(settings, trust=trust):
-        OUT.print(f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}", highlight=False, soft_wrap=True)
+        OUT.print(
+            f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}", highlight=False, soft_wrap=True
+        )
 
 
 @models.command(name="list")

@@ -33,9 +33,10 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             chosen = {name: kwargs.pop(name) for name in names}
             return command(*args, settings=make_settings(chosen), **kwargs)
 
+        decorated: Callable[..., Any] = wrapper
         for name in reversed(names):
-            wrapper = _option(name)(wrapper)
-        return wrapper
+            decorated = _option(name)(decorated)
+        return decorated
 
     return decorate
 
@@ -45,7 +46,9 @@ def make_settings(overrides: dict[str, Any]) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False))
+        problems = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)
+        )
         raise SettingsInvalid(f"Settings do not fit: {problems}.") from error
 
 

@@ -45,7 +45,9 @@ def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool
     sys.exit(0 if all(outcome.status == "completed" for outcome in outcomes) else 1)
 
 
-def process(settings: Settings, paths: list[Path], *, force: bool = False, trust: bool = False, as_json: bool = False) -> list[VideoOutcome]:
+def process(
+    settings: Settings, paths: list[Path], *, force: bool = False, trust: bool = False, as_json: bool = False
+) -> list[VideoOutcome]:
     """Ingest the files, run what is needed, show progress on standard error. One outcome per path, in order."""
     from reframer_pipeline.resources import Pipeline
     from reframer_pipeline.uploads.ingest import ingest_file

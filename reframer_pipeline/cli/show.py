@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
@@ -28,14 +29,16 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
             click.echo(json.dumps(row, default=str))
         return
     if not rows:
-        OUT.print("No videos yet: `reframer run VIDEO` or `reframer demo`.", highlight=False)
+        OUT.print("No videos yet: `reframer run VIDEO` or `reframer demo`.", highlight=False, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     for name in ("id", "video", "status", "resolution", "seconds", "reason"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "id")
     for row in rows:
         length = f"{row['duration']:.1f}" if row.get("duration") else ""
-        table.add_row(str(row["video_id"]), row["filename"], row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
+        table.add_row(
+            str(row["video_id"]), escape(row["filename"]), row["status"], row.get("resolution") or "", length, row.get("failure_code") or ""
+        )
     OUT.print(table, highlight=False)
 
 
@@ -50,6 +53,11 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
+    print_video(found)
+
+
+def print_video(found: dict[str, Any]) -> None:
+    """Facts, tracks and scenes of one video, as `status.show_video` gives them."""
     _print_facts(found)
     _print_tracks(found["tracks"])
     _print_scenes(found["scenes"])
@@ -57,16 +65,20 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 
 def _print_facts(found: dict[str, Any]) -> None:
     video = found["video"]
-    OUT.print(f"[bold]{video['filename']}[/bold]  {video['id']}  {video['status']}", highlight=False)
+    OUT.print(f"[bold]{escape(video['filename'])}[/bold]  {video['id']}  {video['status']}", highlight=False, soft_wrap=True)
     if video.get("failure_code"):
-        OUT.print(f"[red]\\[{video['failure_code']}][/red] {video['failure_message']}", highlight=False)
+        OUT.print(f"[red]\\[{video['failure_code']}][/red] {escape(video['failure_message'])}", highlight=False, soft_wrap=True)
     if video.get("duration"):
         OUT.print(
             f"{video['resolution']} {video['codec']}, {video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s",
             highlight=False,
         )
     for stage in found["stages"]:
-        OUT.print(f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}", highlight=False)
+        OUT.print(
+            f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _print_tracks(tracks: list[dict[str, Any]]) -> None:
@@ -77,9 +89,7 @@ def _print_tracks(tracks: list[dict[str, Any]]) -> None:
         table.add_column(name)
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
-        table.add_row(
-            track["track_id"], track["class"], track["label"] or "", span, str(track["frames"]), f"{track['avg_confidence']:.2f}"
-        )
+        table.add_row(track["track_id"], track["class"], track["label"] or "", span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
     OUT.print(table, highlight=False)
 
 
@@ -93,7 +103,9 @@ def _print_scenes(scenes: list[dict[str, Any]]) -> None:
         )
         for element in analysis["replaceable_elements"]:
             tracks = ", ".join(element.get("tracks", []))
-            OUT.print(f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}", highlight=False)
+            OUT.print(
+                f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}", highlight=False, soft_wrap=True
+            )
 
 
 @click.command()
@@ -110,10 +122,10 @@ def preview(video_id: str, settings: Settings, output: Path) -> None:
         if output.suffix.lower() in (".jpg", ".jpeg"):
             output.write_bytes(previews.sheet(results))
         elif output.suffix.lower() == ".mp4":
-            previews.write_video(results, output, settings)
+            previews.write_video(results, output)
         else:
             raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
-    OUT.print(f"Wrote {output}", highlight=False)
+    OUT.print(f"Wrote {output}", highlight=False, soft_wrap=True)
 
 
 COMMANDS = {"list": list_, "show": show, "preview": preview}

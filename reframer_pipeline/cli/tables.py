@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.run_videos import VideoOutcome
@@ -26,17 +27,18 @@ def notice(text: str) -> None:
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:
     """What came out, a line per file; failures with their reason below."""
     table = Table(box=None, pad_edge=False)
-    for name in ("video", "id", "status"):
-        table.add_column(name, overflow="fold")
+    table.add_column("video", overflow="fold")
+    for name in ("id", "status"):
+        table.add_column(name, no_wrap=True)
     for name in ("frames", "detections", "masks", "tracks", "scenes", "seconds"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in outcomes:
         colour = "green" if one.status == "completed" else "red"
         counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
         spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "up to date"
         cells = [*counts, spent] if one.status == "completed" else [""] * 6
-        table.add_row(one.filename, (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
+        table.add_row(escape(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
     OUT.print(table, highlight=False)
     for one in outcomes:
         if one.failure_code:
-            OUT.print(f"[red]{one.filename}[/red] [{one.failure_code}] {one.failure_message}".replace("[" + one.failure_code, "\\[" + one.failure_code), highlight=False)
+            OUT.print(escape(f"{one.filename} [{one.failure_code}] {one.failure_message}"), highlight=False, soft_wrap=True)

@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reframer_pipeline.demo.dataset import draw_training_frames
 from reframer_pipeline.demo.looks import LABELS
 from reframer_pipeline.demo.models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
@@ -32,16 +34,21 @@ def export(checkpoint: Path, target: Path) -> None:
     save_half(saved.get("ema") or saved["model"], target, metadata)
 
 
-def train(folder: Path, run: Path, *, epochs: int, batch: int, device: str, seed: int = 0) -> Path:
+def train(
+    folder: Path, run: Path, *, images: int, epochs: int, batch: int, lr: float, device: str, start: Path | None, seed: int = 0
+) -> Path:
     """Train on the frames in `folder`.
 
     Args:
         folder: A dataset folder, see `dataset`.
         run: Where ultralytics writes its checkpoints.
-        epochs: Passes over the frames.
+        images: Number of frames to use, chosen at random.
+        epochs: Passes over them; the learning rate falls along a cosine, once per pass.
         batch: Images a step.
+        lr: Peak learning rate.
         device: A torch device.
-        seed: Of the weights and the augmentation.
+        start: A checkpoint of this trainer to start from; random weights if None.
+        seed: Of the weights, the choice of frames and the augmentation.
 
     Returns:
         Path of the last checkpoint.
@@ -53,16 +60,21 @@ def train(folder: Path, run: Path, *, epochs: int, batch: int, device: str, seed
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     data = folder / "data.yaml"
-    data.write_text(json.dumps({"path": str(folder), "train": "images", "val": "images", "names": dict(enumerate(LABELS))}))
+    paths = sorted(str(path) for path in (folder / "images").glob("*.jpg"))
+    chosen = np.random.default_rng(seed).permutation(paths)[:images]
+    (folder / "train.txt").write_text("\n".join(chosen))
+    (folder / "val.txt").write_text("\n".join(chosen[:16]))  # ultralytics insists on one; it is not used
+    names = dict(enumerate(LABELS))
+    data.write_text(json.dumps({"path": str(folder), "train": "train.txt", "val": "val.txt", "names": names}))
     arguments: dict[str, Any] = {
         "imgsz": DEMO_IMGSZ, "epochs": epochs, "batch": batch, "seed": seed, "device": device, "workers": 0, "cache": "ram",
-        "optimizer": "AdamW", "lr0": 0.002, "lrf": 0.02, "cos_lr": True, "warmup_epochs": 0.5, "weight_decay": 0.01,
+        "optimizer": "AdamW", "lr0": lr, "lrf": 0.02, "cos_lr": True, "warmup_epochs": 0.5, "weight_decay": 0.01,
         # the frames as they are, 16:9: a square input with mosaics spent 1.7 times the time on each image
         "rect": True, "scale": 0.2, "translate": 0.06, "hsv_h": 0.03, "nbs": batch,
         "amp": False, "val": False, "plots": False, "deterministic": True, "project": str(run.parent), "name": run.name,
         "exist_ok": True,
     }  # fmt: skip
-    YOLO(f"{DETECTOR_ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
+    YOLO(start or f"{DETECTOR_ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
     return run / "weights" / "last.pt"
 
 
@@ -72,15 +84,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp/reframer-demo-frames"), help="drawn frames go here")
     parser.add_argument("--run", type=Path, default=Path("/tmp/reframer-demo-detector"), help="checkpoints go here")
     parser.add_argument("--clips", type=int, default=2000, help="training clips, three frames each")
+    parser.add_argument("--images", type=int, default=6000, help="frames to use of these, chosen at random")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=0.002)
+    parser.add_argument("--start", type=Path, help="a checkpoint of this trainer to start from")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--export-only", action="store_true", help="export the run's last checkpoint")
     options = parser.parse_args()
     checkpoint = options.run / "weights" / "last.pt"
     if not options.export_only:
         draw_training_frames(options.folder, range(1, options.clips + 1))
-        checkpoint = train(options.folder, options.run, epochs=options.epochs, batch=options.batch, device=options.device)
+        checkpoint = train(
+            options.folder, options.run, images=options.images, epochs=options.epochs, batch=options.batch, lr=options.lr,
+            device=options.device, start=options.start,
+        )  # fmt: skip
     export(checkpoint, demo_weights_dir() / DETECTOR_FILE)
 
 

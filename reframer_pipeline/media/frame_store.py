@@ -4,6 +4,21 @@ What belongs here: writing and reading that file. What does not: choosing frames
 
 It is an ordinary ZIP of JPEG files, `00000015.jpg` for frame 15, stored without a second compression: any tool opens it,
 its directory gives random access on any seekable file, local or remote, and the reader fetches the frames it is asked for only.
+
+Compared by `benchmarks/frame_store.py` on one busy core, per frame of 1280x720 (dog_woman.mp4) and 1080x1920 (iphone_hevc…):
+
+| format              | encode ms   | random read ms | kB         | PSNR dB     |
+|---------------------|-------------|----------------|------------|-------------|
+| JPEG q95 4:4:4      | 12 / 13     | 16 / 17        | 361 / 437  | 44.3 / 48.0 |
+| JPEG q95 4:2:0      | 7 / 9       | 12 / 13        | 307 / 376  | 42.4 / 45.9 |
+| PNG level 1         | 110 / 184   | 42 / 75        | 1144 / 1776 | lossless   |
+| WebP lossless       | 798 / 1993  | 16 / 50        | 576 / 851  | lossless    |
+| WebP q95            | 177 / 265   | 32 / 44        | 241 / 213  | 43.3 / 45.1 |
+| H.264 intra, crf 12 | 72 / 199    | 475 / 868      | 365 / 737  | 45.8 / 49.6 |
+| FFV1                | 85 / 312    | 247 / 391      | 539 / 788  | lossless    |
+
+(The video formats read through a process per frame.) Lossless costs 7 to 150 times the encoding, and up to four times the
+bytes, for differences far below what the first compression of an upload left; 4:4:4 keeps the colour edges that masks follow.
 """
 
 from __future__ import annotations

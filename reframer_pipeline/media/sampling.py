@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH_ROWS: Final = 1024
+PROGRESS_FRAMES: Final = 32  # often enough for the stall clock with the largest pictures on the slowest machine
 SMALL_SIDE: Final = 256  # width PySceneDetect scales to by default before comparing
 LINES: Final = 1
 KEPT: Final = 2
@@ -53,7 +54,7 @@ def sample_frames(
         metadata: Its facts, from `probe`.
         settings: `vid_stride` and the limits.
         store_path: Where the frame store is to be; it is there when the last batch has been drawn, and never half.
-        progress: Told the number of decoded frames of `metadata.frame_count`.
+        progress: Told the number of decoded frames of `metadata.frame_count`, every 32 frames and at the end.
 
     Yields:
         Batches of `schemas.FRAMES`, one row per source frame in presentation order.
@@ -70,8 +71,9 @@ def sample_frames(
             if frame.rgb is not None:
                 store.add(frame.number, frame.rgb)
             rows.add(frame)
-            if len(rows) == BATCH_ROWS:
+            if rows.count % PROGRESS_FRAMES == 0:
                 progress(rows.count, metadata.frame_count)
+            if len(rows) == BATCH_ROWS:
                 yield rows.take()
         _judge(rows, metadata)
     progress(rows.count, metadata.frame_count)

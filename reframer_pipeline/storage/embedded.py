@@ -35,6 +35,7 @@ DAGSTER_DATABASE = "dagster"
 _USER = "postgres"
 _PORT = 5432  # names the socket file; nothing listens on TCP
 _READY_MARK = "reframer.ready"  # both databases exist
+_NOBODYS_PID = 2**31 - 2  # above every system's limit
 _START_TIMEOUT_S = 120  # crash recovery included
 _MAX_SOCKET_PATH = 103
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_/.+-]+")  # no quoting for pg_ctl's shell, no comma, which libpq reads as a list of hosts
@@ -211,10 +212,16 @@ def _open_the_way(data_dir: Path) -> None:
 
 def _start(data_dir: Path) -> EmbeddedServer:
     if _postmaster(data_dir) is None:
-        (data_dir / "postmaster.pid").unlink(missing_ok=True)
         socket_dir = _socket_dir(data_dir)
+        _disown(data_dir, socket_dir)
         options = f"-h '' -k {socket_dir}"
-        _pg("pg_ctl", "-w", "-t", str(_START_TIMEOUT_S), "-l", "server.log", "-o", options, "start", data_dir=data_dir)
+        arguments = ("-w", "-t", str(_START_TIMEOUT_S), "-l", "server.log", "-o", options, "start")
+        try:
+            _pg("pg_ctl", *arguments, data_dir=data_dir)
+        except subprocess.CalledProcessError:
+            # After a kill -9 its children live on for moments, and hold the shared memory.
+            time.sleep(2)
+            _pg("pg_ctl", *arguments, data_dir=data_dir)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         found = _listening(data_dir)
@@ -222,6 +229,19 @@ def _start(data_dir: Path) -> EmbeddedServer:
             return found
         time.sleep(0.05)
     raise TimeoutError(f"not ready after {_START_TIMEOUT_S} s")
+
+
+def _disown(data_dir: Path, socket_dir: Path) -> None:
+    """Leftovers of a killed server whose number now belongs to another process, or to a zombie that nobody collects (a container
+    without init): PostgreSQL takes it for alive. Its pid file stays, with a number that is nobody's, because by the rest of it the
+    new server sees whether orphans still use the old one's memory.
+    """
+    pid_file = data_dir / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        rest = pid_file.read_text().partition("\n")[2]
+        pid_file.write_text(f"{_NOBODYS_PID}\n{rest}")
+    for name in (f".s.PGSQL.{_PORT}.lock", f".s.PGSQL.{_PORT}"):
+        (socket_dir / name).unlink(missing_ok=True)
 
 
 def _socket_dir(data_dir: Path) -> Path:

@@ -27,7 +27,6 @@ Params = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 10
-_POOL_TIMEOUT_S = 15.0  # a suspended serverless database wakes within seconds
 _ATTEMPTS = 4
 _UNREADABLE = "unreadable URL"
 _STATEMENT_TIMEOUT_S = 300.0
@@ -40,10 +39,16 @@ class Database:
     """One Postgres database through a small pool.
 
     Use it as a context manager, or call `close`. Its `repr` shows host and database only.
+
+    Args:
+        url: A libpq URL.
+        max_size: Connections at most.
+        patience_s: How long a connection is waited for; a suspended serverless database wakes within seconds.
     """
 
-    def __init__(self, url: str, max_size: int = 4) -> None:
+    def __init__(self, url: str, max_size: int = 4, patience_s: float = 15.0) -> None:
         self._url = url
+        self._patience_s = patience_s
         self._max_size = max_size
         self._opened: ConnectionPool[psycopg.Connection[Row]] | None = None
 
@@ -156,7 +161,7 @@ class Database:
                 kwargs=options,
                 min_size=0,
                 max_size=self._max_size,
-                timeout=_POOL_TIMEOUT_S,
+                timeout=self._patience_s,
                 reconnect_timeout=_CONNECT_TIMEOUT_S,
                 check=ConnectionPool.check_connection,
                 name="reframer",

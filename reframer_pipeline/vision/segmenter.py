@@ -11,6 +11,7 @@ frame with fifty boxes never has fifty full-size masks.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
@@ -61,7 +62,9 @@ class Sam2Segmenter:
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
         _calm_logging()
-        self._predictor = SAM2ImagePredictor(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # sam2 scripts its image transform, which torch deprecates
+            self._predictor = SAM2ImagePredictor(model)
         self._predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
         # predict() upscales every mask to the frame in float32, most of its time for many boxes: leave them small
         self._predictor._transforms.postprocess_masks = lambda masks, orig_hw: masks.float()

@@ -1,6 +1,6 @@
 """The trajectories stage: the boxes of a video, gathered into numbered tracks.
 
-What belongs here: one tracker per class, numbering, and rows of `schemas.TRAJECTORIES`. What does not: matching (`tracker`).
+What belongs here: one tracker per shot and class, numbering, and rows of `schemas.TRAJECTORIES`. What does not: matching (`tracker`).
 
 Memory: a sighting takes 48 bytes, so a track is kept compactly until it ends. Rows come in order of first sight, so an ended track
 waits for older ones that still run: at worst, somebody stays from the first frame to the last, the whole result is held, which
@@ -10,8 +10,8 @@ for ten objects in each of 100,000 sampled frames is 48 MB.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -59,6 +59,7 @@ def track_detections(
     settings: Settings,
     progress: Progress = no_progress,
     total: int = 0,
+    cuts: Sequence[int] = (),
     new_tracker: Callable[[Settings, float], Tracker] = ByteTracker,
 ) -> Iterator[pa.RecordBatch]:
     """The trajectories stage.
@@ -70,7 +71,9 @@ def track_detections(
         settings: See `tracker.ByteTracker`.
         progress: Called after each frame with frames done.
         total: Number of sampled frames, 0 if unknown.
-        new_tracker: Makes a fresh tracker; called once per class.
+        cuts: First source frame of each later shot, rising. No track goes through a cut: motion says nothing about what comes
+            after it, and a box that happens to lie where another lay before would inherit its id.
+        new_tracker: Makes a fresh tracker; called once per shot and class.
 
     Yields:
         Batches of `schemas.TRAJECTORIES` in order of first sight (within a frame, by falling confidence); `obj_001` is the
@@ -80,7 +83,7 @@ def track_detections(
     Raises:
         InvalidResult: Detections in a frame that is not among `frames`, or out of order.
     """
-    ended = _ended(frames, detected, step_seconds, settings, progress, total, new_tracker)
+    ended = _ended(frames, detected, step_seconds, settings, progress, total, cuts, new_tracker)
     while tracks := list(islice(ended, TRACKS_A_BATCH)):
         yield _as_batch(tracks)
 
@@ -92,15 +95,23 @@ def _ended(
     settings: Settings,
     progress: Progress,
     total: int,
+    cuts: Sequence[int],
     new_tracker: Callable[[Settings, float], Tracker],
 ) -> Iterator[_Track]:
     """The tracks in order of first sight, each once it and all before it have ended."""
-    trackers = {name: new_tracker(settings, step_seconds) for name in CLASSES}
+    trackers: dict[str, Tracker] = {}
+    shots = deque(cuts)
     waiting: dict[Hashable, _Track] = {}  # in order of first sight
     count = 0
     upcoming = iter(detected)
     current = next(upcoming, None)
     for done, (frame_number, timestamp) in enumerate(frames, start=1):
+        if not trackers or (shots and shots[0] <= frame_number):
+            yield from waiting.values()
+            waiting.clear()
+            trackers = {name: new_tracker(settings, step_seconds) for name in CLASSES}
+            while shots and shots[0] <= frame_number:
+                shots.popleft()
         here = current if current is not None and current.frame_number == frame_number else None
         if here is not None:
             current = next(upcoming, None)

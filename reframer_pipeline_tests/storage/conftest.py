@@ -9,9 +9,7 @@ import pytest
 
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, open_storage
-from reframer_pipeline_tests.servers import Server, database_url, embedded_server, fresh_database, pgbouncer_tls, postgres15
-
-__all__ = ["database_url", "embedded_server", "pgbouncer_tls", "postgres15"]
+from reframer_pipeline_tests.servers import Server, fresh_database
 
 
 @pytest.fixture

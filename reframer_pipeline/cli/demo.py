@@ -1,0 +1,86 @@
+"""`reframer demo`: the main job on the bundled clip with the bundled models, and their measured quality."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from reframer_pipeline.cli.options import with_settings
+from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, OUT, notice, outcomes_table
+from reframer_pipeline.settings import Settings
+
+
+@click.command()
+@click.option("--score", is_flag=True, help="Measure the demo models on drawn clips that training never saw.")
+@click.option("--clips", default=12, show_default=True, type=click.IntRange(1, 100), help="Clips for --score.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+@with_settings("home", "device", "executor", "batch")
+def demo(settings: Settings, score: bool, clips: int, as_json: bool) -> None:
+    """See the pipeline work: no download, no account, no server of your own.
+
+    Takes the bundled clip through all six stages, prints what was found, and writes an annotated video and a contact sheet into
+    REFRAMER_HOME/demo. With --score: detection mAP50, mean mask IoU, HOTA, IDF1 and shot F1 of the demo models.
+    """
+    settings = settings.model_copy(update={"models": "demo"})
+    notice(DEMO_NOTICE)
+    if score:
+        _score(settings, clips, as_json)
+    else:
+        _show(settings, as_json)
+
+
+def _show(settings: Settings, as_json: bool) -> None:
+    from reframer_pipeline import previews
+    from reframer_pipeline.cli.run import process
+    from reframer_pipeline.cli.show import print_video
+    from reframer_pipeline.demo.world import bundled_clip_path
+    from reframer_pipeline.storage import open_storage, status
+
+    (outcome,) = process(settings, [bundled_clip_path()], as_json=as_json)
+    if outcome.status != "completed" or outcome.video_id is None:
+        outcomes_table([outcome])
+        sys.exit(1)
+    folder = settings.home_dir / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_storage(settings) as storage:
+        results = previews.published(storage, outcome.video_id)
+        (folder / "contact_sheet.jpg").write_bytes(previews.sheet(results))
+        previews.write_video(results, folder / "annotated.mp4")
+        if not as_json:
+            outcomes_table([outcome])
+            print_video(status.show_video(storage.db, outcome.video_id))
+    if not as_json:
+        OUT.print(
+            f"\nAnnotated video   {folder / 'annotated.mp4'}\nContact sheet     {folder / 'contact_sheet.jpg'}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        OUT.print(
+            "\nNext: `.venv/bin/reframer run YOUR.mp4`, `.venv/bin/reframer dev` for the Dagster UI, README.md for the rest.",
+            highlight=False,
+        )
+
+
+def _score(settings: Settings, clips: int, as_json: bool) -> None:
+    from reframer_pipeline.cli.score import measure
+
+    figures: dict[str, Any] = measure(settings, clips, lambda text: ERR.print(text, highlight=False))
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    names = {
+        "clips": "clips",
+        "map50": "detection mAP50",
+        "mask_iou": "mean mask IoU",
+        "hota": "HOTA",
+        "idf1": "IDF1",
+        "shot_f1": "shot F1",
+    }
+    for key, name in names.items():
+        OUT.print(f"{name:<18} {figures[key] if key == 'clips' else format(figures[key], '.3f')}", highlight=False)
+
+
+COMMANDS = {"demo": demo}

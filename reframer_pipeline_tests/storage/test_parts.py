@@ -1,0 +1,255 @@
+"""The smaller parts: leases, plans, objects, digests, texts and status."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pytest
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import (
+    InternalError,
+    LeaseLost,
+    NotAVideo,
+    ObjectMissing,
+    SettingsInvalid,
+    StoreUnavailable,
+    UnknownVideo,
+    VideoBusy,
+)
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import Storage, lease, parquet, status
+from reframer_pipeline.storage.digest import ContentDigest
+from reframer_pipeline.storage.objects import ObjectStore
+from reframer_pipeline.storage.planning import stage_states, to_compute
+from reframer_pipeline.storage.text import clean_json_text
+from reframer_pipeline.versions import STAGES
+from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_lease_a_video(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    token = lease.acquire(storage.db, video_id, "first")
+    with pytest.raises(VideoBusy, match="first"):
+        lease.acquire(storage.db, video_id, "second")
+    lease.heartbeat(storage.db, video_id, token)
+    lease.release(storage.db, video_id, token)
+    second = lease.acquire(storage.db, video_id, "second", ttl_s=0)
+    third = lease.acquire(storage.db, video_id, "third")
+    with pytest.raises(LeaseLost):
+        lease.heartbeat(storage.db, video_id, second)
+    lease.release(storage.db, video_id, second)  # no longer its own: nothing happens
+    lease.heartbeat(storage.db, video_id, third)
+    with pytest.raises(UnknownVideo):
+        lease.acquire(storage.db, "00000000-0000-5000-8000-000000000000", "nobody")
+
+
+def test_of_many_at_once_one_gets_the_lease(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    outcomes: list[str] = []
+
+    def try_it(name: str) -> None:
+        try:
+            lease.acquire(storage.db, video_id, name)
+            outcomes.append("got")
+        except VideoBusy:
+            outcomes.append("busy")
+
+    threads = [threading.Thread(target=try_it, args=(str(n),)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["busy"] * 5 + ["got"]
+
+
+def test_hold_beats_while_it_lasts(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    with lease.hold(storage.db, video_id, "long", ttl_s=0.9):
+        time.sleep(1.5)
+        with pytest.raises(VideoBusy):
+            lease.acquire(storage.db, video_id, "other")
+    assert storage.db.fetch("SELECT * FROM leases") == []
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+
+
+def test_states_say_what_is_stale_and_why(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    other_id, _ = add_video(storage, seed=2)
+    base = storage.settings
+
+    def states(settings: Settings = base, weights: dict[str, str] = WEIGHTS) -> dict[str, str]:
+        found = stage_states(storage.db, [video_id], settings, weights)[video_id]
+        return {stage: state.state for stage, state in found.items()}
+
+    assert set(states().values()) == {"missing"}
+    commit_all(storage, video_id, Maker(sha, base))
+    assert set(states().values()) == {"fresh"}
+    both = stage_states(storage.db, None, base, WEIGHTS)
+    assert to_compute(both[video_id]) == [] and to_compute(both[other_id]) == list(STAGES)
+    assert all(state.published for state in both[video_id].values())
+
+    conf = stage_states(storage.db, [video_id], base.model_copy(update={"conf": 0.25}), WEIGHTS)[video_id]
+    assert to_compute(conf) == ["detections", "masks", "trajectories", "scenes"]
+    assert conf["detections"].reasons == ("conf: 0.5 → 0.25", "detector_floor: 0.5 → 0.25")
+    assert conf["masks"].reasons == ("other detections",)
+    assert states(weights={**WEIGHTS, "segmenter": "new"}) == {
+        **dict.fromkeys(("metadata", "frames", "detections", "trajectories"), "fresh"), "masks": "stale", "scenes": "stale",
+    }  # fmt: skip
+    assert states(base.model_copy(update={"batch": 1, "device": "cpu", "stall_s": 5.0})) == dict.fromkeys(STAGES, "fresh")
+    assert stage_states(storage.db, ["00000000-0000-5000-8000-000000000000"], base, WEIGHTS) == {}
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["{tmp}/store", "file://{tmp}/store", "memory://{name}"])
+def test_objects_come_back(url: str, tmp_path: Path) -> None:
+    store = ObjectStore(url.format(tmp=tmp_path, name=tmp_path.name))
+    source = tmp_path / "source"
+    source.write_bytes(b"0123456789")
+    assert store.put(source, "a/b.bin") == 10
+    store.put_bytes(b"x", "a/c")
+    assert list(store.list("a")) == ["a/b.bin", "a/c"] and list(store.list("nothing")) == []
+    with store.open_object("a/b.bin") as file:
+        file.seek(3)
+        assert file.read(2) == b"34"
+    store.get("a/b.bin", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"0123456789"
+    assert store.exists("a/b.bin")
+    store.delete("a/b.bin")
+    store.delete("a/b.bin")
+    assert not store.exists("a/b.bin")
+    with pytest.raises(ObjectMissing):
+        store.open_object("a/b.bin")
+    for key in ("../x", "/etc/passwd", "", "a/../../b"):
+        with pytest.raises(InternalError):
+            store.put_bytes(b"", key)
+
+
+def test_a_failed_put_leaves_no_object(tmp_path: Path) -> None:
+    store = ObjectStore(str(tmp_path / "store"))
+    with pytest.raises(StoreUnavailable):
+        store.put(tmp_path / "not there", "a/b")
+    (tmp_path / "store" / "file").write_bytes(b"")
+    with pytest.raises(StoreUnavailable):
+        store.put_bytes(b"x", "file/below")
+    assert [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()] == ["file"]
+    with pytest.raises(SettingsInvalid):
+        ObjectStore("nosuch://bucket")
+
+
+def test_remote_results_work_too(storage: Storage) -> None:
+    """The same commit with a store that is no folder (fsspec's own memory file system)."""
+    from reframer_pipeline.storage.commit import Results
+    from reframer_pipeline.uploads.ingest import local_copy
+
+    remote = ObjectStore(f"memory://{storage.settings.home_dir.name}-{time.monotonic_ns()}")
+    there = Storage(storage.settings, storage.db, remote, Results(storage.db, remote, storage.settings))
+    video_id, sha = add_video(there)
+    commit_all(there, video_id, Maker(sha, storage.settings))
+    assert remote.root is None and len(list(remote.list("results"))) == 7
+    with local_copy(sha, remote, storage.settings.scratch_dir) as path:
+        content = path.read_bytes()
+    assert not path.exists() and content.startswith(b"\x00\x00\x00\x18ftyp")
+    assert list(storage.settings.scratch_dir.iterdir()) == []
+    fsspec.filesystem("memory").store.clear()
+
+
+# --- digests, row groups, texts ---------------------------------------------------------------------------------------
+
+
+def _digest(rows: list[dict[str, object]], stage: str, borders: list[int]) -> str:
+    digest = ContentDigest()
+    for start, end in zip([0, *borders], [*borders, len(rows)], strict=True):
+        digest.update(pa.RecordBatch.from_pylist(rows[start:end], schema=schemas.TABLES[stage]))
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_digest_knows_rows_not_batches(stage: str) -> None:
+    rows = Maker("ab" * 32, Settings()).rows(stage)
+    chance = random.Random(7)
+    whole = _digest(rows, stage, [])
+    for _ in range(5):
+        assert _digest(rows, stage, sorted(chance.sample(range(len(rows) + 1), min(3, len(rows))))) == whole
+    assert _digest(rows[:-1], stage, []) != whole
+    for name in schemas.TABLES[stage].names:
+        value = rows[-1][name]
+        other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else value[:-1]
+        assert _digest([*rows[:-1], {**rows[-1], name: other}], stage, []) != whole, name
+
+
+def test_digest_tells_shifted_texts_and_nulls_apart() -> None:
+    def digest(values: list[str | None]) -> str:
+        content = ContentDigest()
+        content.update(pa.record_batch({"a": pa.array(values, pa.string())}))
+        return content.hexdigest()
+
+    assert len({digest(values) for values in (["ab", "c"], ["a", "bc"], ["abc", ""], ["abc", None], ["abc"])}) == 5
+
+
+def test_row_groups_are_bounded() -> None:
+    wide = pa.record_batch({"text": ["x" * 1_000_000] * 40})
+    narrow = [pa.record_batch({"text": ["x"] * 5000}) for _ in range(4)]
+    groups = list(parquet._groups(iter([wide, *narrow])))
+    assert sum(group.num_rows for group in groups) == 40 + 4 * 5000
+    assert all(group.num_rows <= parquet.GROUP_ROWS and group.nbytes <= 1.1 * parquet.GROUP_BYTES for group in groups)
+
+
+def test_text_that_json_columns_refuse_is_cleaned() -> None:
+    assert clean_json_text('{"a\\u0000": ["\\ud800", NaN, 1e999, "\\ud83d\\ude00"]}') == '{"a\ufffd": ["\ufffd", null, null, "\U0001f600"]}'
+    with pytest.raises(ValueError, match="Expecting"):
+        clean_json_text("{")
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_and_failures(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    job = status.start_job(storage.db, video_id, "run-1")
+    status.progress(storage.db, job, "frames", 5, 20)
+    assert storage.db.fetch_one("SELECT stage, progress, status, attempts FROM processing_jobs") == {
+        "stage": "frames", "progress": 0.25, "status": "processing", "attempts": 1,
+    }  # fmt: skip
+    failure = NotAVideo("A name with NUL\x00 and \ud800.")
+    status.fail_job(storage.db, job, failure)
+    status.fail(storage.db, video_id, failure)
+    shown = status.show_video(storage.db, video_id)
+    assert (shown["video"]["status"], shown["video"]["failure_code"]) == ("failed", "not_a_video")
+    assert shown["jobs"][0]["failure_message"].startswith("A name with NUL\ufffd and \ufffd.")
+    assert status.start_job(storage.db, video_id, "run-1") == job
+    assert storage.db.fetch_one("SELECT attempts, failure_code FROM processing_jobs") == {"attempts": 2, "failure_code": None}
+    status.processing(storage.db, video_id)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    status.finish_job(storage.db, job)
+    assert status.get_video(storage.db, video_id)["failure_code"] is None
+
+
+def test_list_and_show(storage: Storage) -> None:
+    settings = storage.settings.model_copy(update={"track_low_conf": 0.1})
+    video_id, sha = add_video(storage)
+    add_video(storage, seed=2)
+    commit_all(storage, video_id, Maker(sha, settings, candidates=True))
+    listed = {row["video_id"]: row for row in status.list_videos(storage.db)}
+    detections = [row for row in Maker(sha, settings).rows("detections") if not row["candidate"]]
+    assert listed[video_id]["counts"]["detections"] == listed[video_id]["counts"]["masks"] == len(detections)
+    assert [row["counts"] for key, row in listed.items() if key != video_id] == [{}]
+    shown = status.show_video(storage.db, status.find_video(storage.db, video_id[:6]))
+    assert shown["counts"] == listed[video_id]["counts"] and [row["stage"] for row in shown["stages"]] == list(STAGES)
+    assert shown["classes"] == {"person": len(detections) // 2, "product": len(detections) // 2}
+    assert [track["track_id"] for track in shown["tracks"]] == ["obj_001", "obj_002"] and len(shown["scenes"]) == 2
+    assert len(shown["uploads"]) == 1
+    for wrong in ("", "%", "zzz"):
+        with pytest.raises(UnknownVideo):
+            status.find_video(storage.db, wrong)

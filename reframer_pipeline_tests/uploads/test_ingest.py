@@ -1,0 +1,53 @@
+"""Ingest: every upload leaves its row, equal bytes are one video, refused files leave nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reframer_pipeline.storage import Storage, status
+from reframer_pipeline.uploads.ingest import ingest_file, local_copy, object_key
+from reframer_pipeline.versions import video_id_of
+from reframer_pipeline_tests.factories import video_bytes
+
+
+def test_equal_bytes_are_one_video_with_two_uploads(storage: Storage, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.mp4", tmp_path / "b, 'quoted'.MOV"
+    first.write_bytes(video_bytes())
+    second.write_bytes(video_bytes())
+    one = ingest_file(first, storage.db, storage.store, storage.settings, user_email="a@example.org")
+    two = ingest_file(second, storage.db, storage.store, storage.settings, user_email="b@example.org")
+    assert one.failure is two.failure is None and (one.already_known, two.already_known) == (False, True)
+    assert one.sha256 is not None and one.video_id == two.video_id == video_id_of(one.sha256)
+    uploads = storage.db.fetch("SELECT filename, status, etag FROM uploads ORDER BY created_at")
+    assert [(u["filename"], u["status"], u["etag"]) for u in uploads] == [(p.name, "completed", one.sha256) for p in (first, second)]
+    video = status.show_video(storage.db, one.video_id)["video"]
+    assert (video["filename"], video["email"], video["status"], video["size_bytes"]) == ("a.mp4", "a@example.org", "pending", len(video_bytes()))
+
+    first.write_bytes(b"overwritten in place")
+    with local_copy(one.sha256, storage.store, storage.settings.scratch_dir) as path:
+        assert path.read_bytes() == video_bytes()
+    assert list(storage.store.list("videos")) == [object_key(one.sha256)]
+    assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+def test_refused_files_leave_only_an_upload(storage: Storage, tmp_path: Path) -> None:
+    text, empty, large = tmp_path / "notes.mp4", tmp_path / "empty.mp4", tmp_path / "large.mp4"
+    text.write_text("These are notes.")
+    empty.touch()
+    with large.open("wb") as file:
+        file.write(video_bytes())
+        file.truncate(2_000_000)
+    odd = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
+    odd.write_text("not a video, and its name is not UTF-8")
+    settings = storage.settings.model_copy(update={"max_upload_mb": 1})
+    paths = [text, empty, large, odd, tmp_path / "missing.mp4", tmp_path]
+    results = [ingest_file(path, storage.db, storage.store, settings) for path in paths]
+    codes = [result.failure.code for result in results if result.failure]
+    assert codes == ["not_a_video", "not_a_video", "file_too_large", "not_a_video", "file_not_readable", "file_not_readable"]
+    assert all(result.video_id is None for result in results)
+    uploads = storage.db.fetch("SELECT status, failure_code, failure_message, filename FROM uploads ORDER BY created_at")
+    assert [row["failure_code"] for row in uploads] == codes and {row["status"] for row in uploads} == {"failed"}
+    assert all(row["failure_message"] for row in uploads) and uploads[3]["filename"] == "\ufffd\ufffd.mp4"
+    assert storage.db.fetch("SELECT * FROM videos") == [] and list(storage.store.list("videos")) == []
+    assert list(storage.settings.scratch_dir.iterdir()) == []
