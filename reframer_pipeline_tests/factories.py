@@ -91,7 +91,10 @@ class Maker:
         for step, n in enumerate(range(0, self.frame_count, self.settings.vid_stride)):
             if step % 3 == 2:
                 continue
-            boxes = [("person", "person", 0.92 - 0.001 * self.salt, 2.3, 4.1, 12.7, 30.2), ("product", 'a "cup"\\x', 0.61, 20.0, 8.5, 31.25, 19.9)]
+            boxes = [
+                ("person", "person", 0.92 - 0.001 * self.salt, 2.3, 4.1, 12.7, 30.2),
+                ("product", 'a "cup"\\x', 0.61, 20.0, 8.5, 31.25, 19.9),
+            ]
             if self.candidates:
                 boxes.append(("product", "bottle", 0.2, 1.0, 1.0, 5.0, 5.0))
             for ordinal, (kind, label, conf, x1, y1, x2, y2) in enumerate(boxes):
@@ -117,10 +120,8 @@ class Maker:
     def _trajectories(self) -> Iterator[dict[str, Any]]:
         for number, kind in enumerate(("person", "product")):
             seen = [row for row in self._detections() if row["ordinal"] == number]
-            steps = [
-                {"frame": row["frame_number"], **{name: row[name] for name in ("timestamp", "x1", "y1", "x2", "y2", "confidence", "detection_id")}}
-                for row in seen
-            ]
+            names = ("timestamp", "x1", "y1", "x2", "y2", "confidence", "detection_id")
+            steps = [{"frame": row["frame_number"], **{name: row[name] for name in names}} for row in seen]
             if steps:
                 yield {
                     "track_id": f"obj_{number + 1:03}", "object_class": kind, "label": seen[0]["label"],

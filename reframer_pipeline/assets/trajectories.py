@@ -7,8 +7,8 @@ from reframer_pipeline.media.sampled import median_step, sampled_times
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.scenes.shots import find_shots
 from reframer_pipeline.stage_run import StageEvents, stage_run
-from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.versions import INPUTS
+from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.trajectories import track_detections
 
 

@@ -1,6 +1,6 @@
 """Results: how they are committed, published and read again.
 
-What belongs here: the protocol below. What does not: the parts it is made of (`parquet`, `validation`, `objects`, `rows`, `lease`).
+What belongs here: the protocol below. What does not: its parts (`prepare`, `objects`, `rows`, `lease`, `publishing`).
 
 1. Draw the stage's batches into a Parquet file in the scratch folder, checking them on the way.
 2. Put it, and the attachment, into the store under names never used before.
@@ -14,47 +14,28 @@ whole and at most an orphan object. Rows are only ever added beside older ones.
 from __future__ import annotations
 
 import contextlib
-import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Literal
 
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, UnknownVideo
 from reframer_pipeline.results import StageInput, StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, manifest, parquet, publishing, rows
-from reframer_pipeline.storage.footer import Footer, VideoCard, video_card
+from reframer_pipeline.storage.footer import VideoCard, video_card
 from reframer_pipeline.storage.manifest import ManifestRow
 from reframer_pipeline.storage.objects import ObjectStore
-from reframer_pipeline.storage.parquet import Drained
 from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.storage.prepare import Prepared, prepare
+from reframer_pipeline.storage.stored import StoredResult, closure
 from reframer_pipeline.storage.validation import CheckResult, validator_for
 from reframer_pipeline.versions import StageKey
 
 if TYPE_CHECKING:
     import psycopg
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A checked result that nobody can see yet: the local Parquet file and what is known of it."""
-
-    row: ManifestRow
-    key: StageKey
-    local: Path
-    attachment: Path | None
-    drained: Drained
-
-    @property
-    def checks(self) -> list[CheckResult]:
-        """All checks, all passed."""
-        return self.drained.checks
+__all__ = ["Committed", "Prepared", "Results", "StoredResult"]
 
 
 @dataclass(frozen=True)
@@ -70,44 +51,6 @@ class Committed:
     manifest: ManifestRow
     checks: list[CheckResult]
     outcome: Literal["new", "same", "differs"]
-
-
-@dataclass(frozen=True)
-class StoredResult:
-    """A committed result, as the next stages read it: a `results.StageInput`."""
-
-    manifest: ManifestRow
-    store: ObjectStore
-
-    @property
-    def stage(self) -> str:
-        """Name of the stage."""
-        return self.manifest.stage
-
-    @property
-    def result_id(self) -> str:
-        """Its id."""
-        return self.manifest.result_id
-
-    @property
-    def row_count(self) -> int:
-        """Rows it has."""
-        return self.manifest.row_count
-
-    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in written order, a row group at a time; without the two identity columns unless they are asked for."""
-        file = self.store.open_object(self.manifest.object_key)
-        return parquet.read_batches(file, columns or schemas.TABLES[self.stage].names)
-
-    def open_attachment(self) -> BinaryIO:
-        """The attached file, seekable.
-
-        Raises:
-            ObjectMissing: It has none, or it was evicted.
-        """
-        if self.manifest.attachment_key is None:
-            raise ObjectMissing(f"The {self.stage} result {self.result_id} has no attached file.")
-        return self.store.open_object(self.manifest.attachment_key)
 
 
 class Results:
@@ -139,16 +82,7 @@ class Results:
         Raises:
             ObjectMissing: One of them was never committed.
         """
-        found: dict[str, StoredResult] = {}
-        wanted: dict[str, str] = dict(key.components["inputs"])
-        while wanted:
-            known = self.find(list(wanted.values()))
-            for stage, result_id in wanted.items():
-                if result_id not in known:
-                    raise ObjectMissing(f"The {stage} result {result_id}, which {key.stage} needs, was never committed.")
-                found[stage] = StoredResult(known[result_id], self._store)
-            wanted = {stage: rid for row in known.values() for stage, rid in row.inputs.items() if stage not in found}
-        return found
+        return closure(self._db, self._store, key)
 
     def is_whole(self, row: ManifestRow) -> bool:
         """Whether all objects of a result are in the store."""
@@ -193,33 +127,7 @@ class Results:
         """
         inputs = {**self.closure(stage_key), **(upstream or {})}
         validator = validator_for(stage_key, inputs)
-        card = self._card(video_id)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        name = f"{stage_key.result_id}.{uuid.uuid4().hex[:12]}"
-        local = self._scratch / f"{name}.parquet"
-        draft = _draft(video_id, stage_key, output, name, run_id)
-        started = time.monotonic()
-        made: list[ManifestRow] = []
-
-        def footer(drained: Drained) -> bytes:
-            row = replace(
-                draft,
-                row_count=drained.row_count,
-                content_digest=drained.content_digest,
-                seconds=round(time.monotonic() - started, 3),
-                attachment_bytes=output.attachment.stat().st_size if output.attachment else None,
-                stats={**(stats or {}), **drained.figures},
-                checks=[vars(check) for check in drained.checks],
-            )
-            made.append(row)
-            return Footer(row, card).encode()
-
-        try:
-            drained = parquet.drain(output, video_id, stage_key.result_id, local, validator, footer)
-        except BaseException:
-            local.unlink(missing_ok=True)
-            raise
-        return Prepared(replace(made[0], object_bytes=local.stat().st_size), stage_key, local, output.attachment, drained)
+        return prepare(self._card(video_id), stage_key, output, validator, self._scratch, run_id, stats)
 
     def commit_prepared(self, prepared: Prepared, *, lease_token: str) -> Committed:
         """Steps 2 and 3: store a prepared result and commit it; its local files are gone afterwards.
@@ -233,11 +141,9 @@ class Results:
             DatabaseUnavailable, DatabaseFull, StoreUnavailable: Nothing was committed, as far as can be known.
         """
         try:
-            return self._store_and_commit(
-                prepared.row, prepared.key, prepared.local, prepared.attachment, prepared.drained, lease_token
-            )
+            return self._store_and_commit(prepared, lease_token)
         finally:
-            prepared.local.unlink(missing_ok=True)
+            prepared.clear()
 
     def commit(
         self,
@@ -254,16 +160,15 @@ class Results:
         prepared = self.prepare(video_id, stage_key, output, upstream, run_id=run_id, stats=stats)
         return self.commit_prepared(prepared, lease_token=lease_token)
 
-    def _store_and_commit(
-        self, row: ManifestRow, key: StageKey, local: Path, attachment: Path | None, drained: Drained, token: str
-    ) -> Committed:
+    def _store_and_commit(self, made: Prepared, token: str) -> Committed:
+        row = made.row
         before = self.find([row.result_id]).get(row.result_id)
         lost = before is not None and not self.is_whole(before)
         try:
-            self._store.put(local, row.object_key)
-            if attachment is not None and row.attachment_key is not None:
-                self._store.put(attachment, row.attachment_key)
-            committed = self._db.run(lambda conn: self._transaction(conn, row, key, local, drained, token, lost))
+            self._store.put(made.local, row.object_key)
+            if made.attachment is not None and row.attachment_key is not None:
+                self._store.put(made.attachment, row.attachment_key)
+            committed = self._db.run(lambda conn: self._transaction(conn, made, token, lost))
         except DatabaseUnavailable:
             raise  # perhaps it was committed: the objects must stay
         except ReframerError:
@@ -271,33 +176,31 @@ class Results:
             raise
         if committed.manifest.object_key != row.object_key:
             self._drop(row)
-        if attachment is not None:
-            attachment.unlink(missing_ok=True)
         return committed
 
-    def _transaction(
-        self, conn: psycopg.Connection[Row], row: ManifestRow, key: StageKey, local: Path, drained: Drained, token: str, lost: bool
-    ) -> Committed:
+    def _transaction(self, conn: psycopg.Connection[Row], made: Prepared, token: str, lost: bool) -> Committed:
+        row = made.row
         lease.demand(conn, row.video_id, token)
         there = manifest.locked(conn, row.result_id)
         outcome: Literal["new", "same", "differs"] = "new"
         if there is None:
-            there = self._add(conn, row, key, local)
+            there = self._add(conn, made)
         elif there.object_key != row.object_key:  # else our own COMMIT, whose answer was lost
             outcome = "same" if there.content_digest == row.content_digest else "differs"
             if lost and outcome == "differs":
                 publishing.discard(conn, row.video_id, row.result_id)
-                there = self._add(conn, row, key, local)
+                there = self._add(conn, made)
             else:
                 there = _remade(conn, there, row, relink=lost)
-        publishing.after(conn, there, local)
-        return Committed(there, drained.checks, outcome)
+        publishing.after(conn, there, made.local)
+        return Committed(there, made.checks, outcome)
 
     @staticmethod
-    def _add(conn: psycopg.Connection[Row], row: ManifestRow, key: StageKey, local: Path) -> ManifestRow:
-        manifest.insert(conn, row)
-        rows.copy_rows(conn, row.video_id, key, parquet.read_batches(local, schemas.TABLES[key.stage].names))
-        return row
+    def _add(conn: psycopg.Connection[Row], made: Prepared) -> ManifestRow:
+        manifest.insert(conn, made.row)
+        batches = parquet.read_batches(made.local, schemas.TABLES[made.key.stage].names)
+        rows.copy_rows(conn, made.row.video_id, made.key, batches)
+        return made.row
 
     def _card(self, video_id: str) -> VideoCard:
         with self._db.transaction() as conn:
@@ -311,26 +214,6 @@ class Results:
             if key is not None:
                 with contextlib.suppress(ReframerError):
                     self._store.delete(key)
-
-
-def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id: str | None) -> ManifestRow:
-    base = f"results/{video_id}/{key.stage}/{name}"
-    return ManifestRow(
-        result_id=key.result_id,
-        video_id=video_id,
-        stage=key.stage,
-        stage_key=key.digest,
-        components=key.components,
-        object_key=f"{base}.parquet",
-        object_bytes=0,
-        attachment_key=f"{base}{output.attachment.suffix or '.bin'}" if output.attachment else None,
-        attachment_bytes=None,
-        row_count=0,
-        content_digest="",
-        seconds=0.0,
-        run_id=run_id,
-        created_at=datetime.now(UTC),
-    )
 
 
 def _remade(conn: psycopg.Connection[Row], there: ManifestRow, row: ManifestRow, relink: bool) -> ManifestRow:

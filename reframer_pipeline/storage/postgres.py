@@ -104,9 +104,7 @@ class Database:
             conn.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
             yield conn
 
-    def run(
-        self, act: Callable[[psycopg.Connection[Row]], T], timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False
-    ) -> T:
+    def run(self, act: Callable[[psycopg.Connection[Row]], T], timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False) -> T:
         """Run `act` in one transaction, again if the connection is lost, a bounded number of times.
 
         A connection lost during COMMIT leaves open whether it happened, so `act` must find out by itself (a key that is
@@ -140,7 +138,9 @@ class Database:
     def _pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
         if self._opened is None:
             if self.where == _UNREADABLE:
-                raise SettingsInvalid("REFRAMER_DATABASE_URL is not a Postgres URL.", "Write it as postgresql://user:password@host/database.")
+                raise SettingsInvalid(
+                    "REFRAMER_DATABASE_URL is not a Postgres URL.", "Write it as postgresql://user:password@host/database."
+                )
             from psycopg.rows import dict_row
             from psycopg_pool import ConnectionPool
 

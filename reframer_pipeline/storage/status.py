@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import psycopg
 
 
-
 def processing(db: Database, video_id: str) -> None:
     """A run has begun; what was published before stays readable."""
     db.execute(

@@ -79,7 +79,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    signs = ("out of memory", "can't allocate memory", "alloc_failed")  # the last: cuBLAS and cuDNN
+    return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
 
 
 def release_memory() -> None:

@@ -20,6 +20,8 @@ from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
 from reframer_pipeline.vision.weights import WeightsFile
 
+# what torch and ultralytics raise for files that hold something else than they should
+_UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError, ImportError, pickle.UnpicklingError)
 _loaded: dict[tuple[object, ...], Any] = {}
 _lock = threading.RLock()
 
@@ -85,7 +87,7 @@ def _build_yolo(file: WeightsFile, demo: bool) -> Any:
     weights.require_trusted(file)
     try:
         return ultralytics.YOLO(str(file.path), task="detect")
-    except (TypeError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(file, "YOLO", error) from error
 
 
@@ -104,7 +106,7 @@ def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
         state = torch.load(file.path, map_location="cpu", weights_only=True)["model"]
         model = build_sam2_model(release.config, device=device)
         model.load_state_dict(state)
-    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(file, "SAM2", error) from error
     return model
 

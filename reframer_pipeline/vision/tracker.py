@@ -70,7 +70,7 @@ class ByteTracker:
         # The library ends a track when the time since its last box exceeds the buffer, and looks before it matches: a buffer
         # shorter than one step would end every track at every step. The rest is for sums such as six times 1/6 s.
         self._tracker.maximum_time_without_update = max(settings.track_buffer / 30, step_seconds) + 1e-6
-        self._now = 0.0
+        self._now = -1.0
 
     def update(self, xyxy: Floats, confidence: Floats, timestamp: float) -> list[Hashable | None]:
         """See `Tracker.update`."""
@@ -79,7 +79,7 @@ class ByteTracker:
         places = np.arange(len(xyxy))
         given = sv.Detections(xyxy=xyxy.reshape(-1, 4).astype(np.float32), confidence=confidence, data={"place": places})
         before = set(self._tracker.tracks)
-        self._now = max(self._now, timestamp)  # a step back would make the library skip the frame
+        self._now = max(self._now + 1e-6, timestamp)  # the library skips frames that go back in time, and warns of equal ones
         tracked = self._tracker.update(given, timestamp=self._now)
         found: list[Hashable | None] = [None] * len(xyxy)
         if not len(tracked):

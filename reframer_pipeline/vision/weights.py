@@ -5,23 +5,20 @@ the transfer itself (`download`), building models (`models`).
 
 Detector files are pickles, and loading a pickle may run code: they are loaded only if their digest was published by their
 authors or the user said `--trust`. Segmenter files are plain tensors, loaded with torch's `weights_only`: no trust is needed. What was
-seen and trusted is recorded in HOME/weights.json: in the user's own data folder and not beside the weights, so that a folder of
-weights from elsewhere cannot vouch for itself.
+seen and trusted is recorded in HOME/weights.json (`ledger`).
 """
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from reframer_pipeline.failures import SettingsInvalid, WeightsCorrupt, WeightsMissing, WeightsUntrusted
+from reframer_pipeline.failures import SettingsInvalid, WeightsMissing, WeightsUntrusted
 from reframer_pipeline.results import Progress, no_progress
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.download import download, sha256_of
+from reframer_pipeline.vision.ledger import WeightsLedger
 
 Role = Literal["detector", "segmenter"]
 ROLES: Final[tuple[Role, ...]] = ("detector", "segmenter")
@@ -149,11 +146,11 @@ def resolve(settings: Settings, role: Role) -> WeightsFile:
         raise WeightsMissing(f"The weights file {path.name} ({setting}) is not in {path.parent} (REFRAMER_WEIGHTS_DIR).")
     if settings.models == "demo":  # part of the package, which vouches for them and may replace them
         return WeightsFile(role, path, sha256_of(path), True, "bundled")
-    ledger = _Ledger(settings)
-    entry = ledger.seen(path)
     release = release_of(settings, role)
+    published = release.sha256 if release else None
+    entry = WeightsLedger(settings.home_dir).seen(path, lambda digest: digest == published)
     by = entry.get("trusted_by") or ""
-    if release is not None and entry["sha256"] == release.sha256:
+    if entry["sha256"] == published:
         by = "published digest"
     elif role == "segmenter":
         by = "no pickle"
@@ -175,7 +172,7 @@ def fetch(settings: Settings, role: Role, progress: Progress = no_progress, trus
         WeightsCorrupt: Another digest than the published or the recorded one.
     """
     path = path_of(settings, role)
-    ledger = _Ledger(settings)
+    ledger = WeightsLedger(settings.home_dir)
     if settings.models == "official" and not path.is_file():
         release = release_of(settings, role)
         if release is None:
@@ -211,47 +208,3 @@ def digests(settings: Settings) -> dict[str, str]:
     """
     kind = "demo" if settings.models == "demo" else "sha256"
     return {role: f"{kind}:{resolve(settings, role).sha256}" for role in ROLES}
-
-
-class _Ledger:
-    """HOME/weights.json: by path, the file's digest, size and time, where it came from, and who trusted it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._file = settings.home_dir / "weights.json"
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            entries = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return entries if isinstance(entries, dict) else {}
-
-    def seen(self, path: Path) -> dict[str, Any]:
-        """The entry of a file, made now if the file is new; its digest is computed if it may have changed."""
-        entry, stat = self._read().get(str(path), {}), path.stat()
-        if (entry.get("size"), entry.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
-            return entry
-        return self.note(path, sha256=sha256_of(path))
-
-    def note(self, path: Path, sha256: str, replace: bool = False, **facts: str) -> dict[str, Any]:
-        """Record a digest and facts about it.
-
-        Raises:
-            WeightsCorrupt: Another digest is recorded for this path, and `replace` is false.
-        """
-        entries, stat = self._read(), path.stat()
-        old = entries.get(str(path), {})
-        if old and old["sha256"] != sha256 and not replace:
-            raise WeightsCorrupt(
-                f"{path} has digest sha256:{sha256}, but sha256:{old['sha256']} was recorded.",
-                "Delete the file and run `reframer models fetch` again; if it was replaced on purpose, `reframer models fetch --trust`.",
-            )
-        recorded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        kept = old if old.get("sha256") == sha256 else {"recorded": recorded}
-        entry = {**kept, "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, **facts}
-        entries[str(path)] = entry
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(entries, indent=2, sort_keys=True))
-        part.replace(self._file)
-        return entry

@@ -107,10 +107,12 @@ def test_readers_see_the_old_whole_or_the_new_whole(storage: Storage) -> None:
     old = Maker(sha, storage.settings)
     new = Maker(sha, storage.settings.model_copy(update={"conf": 0.1, "vid_stride": 2}))
     commit_all(storage, video_id, old)
-    question = """SELECT (SELECT count(*) FROM current_detections) AS detections, (SELECT count(*) FROM current_segmentation_masks) AS masks,
+    question = """SELECT (SELECT count(*) FROM current_detections) AS detections,
+        (SELECT count(*) FROM current_segmentation_masks) AS masks,
         (SELECT array_agg(DISTINCT jsonb_array_length(trajectory_data -> 'frames')) FROM current_tracking_trajectories) AS steps,
         (SELECT count(DISTINCT result_id) FROM current_results) AS results,
-        (SELECT count(*) FROM current_segmentation_masks m LEFT JOIN current_detections d ON d.id = m.detection_id WHERE d.id IS NULL) AS orphans"""
+        (SELECT count(*) FROM current_segmentation_masks m LEFT JOIN current_detections d ON d.id = m.detection_id
+         WHERE d.id IS NULL) AS orphans"""
     seen: list[dict[str, Any]] = []
     ended = threading.Event()
 
@@ -136,6 +138,10 @@ def test_readers_see_the_old_whole_or_the_new_whole(storage: Storage) -> None:
     assert all(s["masks"] == s["detections"] and s["orphans"] == 0 and s["results"] == 6 for s in seen)
 
 
+def published(storage: Storage) -> set[str]:
+    return {str(row["result_id"]) for row in storage.db.fetch("SELECT result_id FROM current_results")}
+
+
 def test_publish_goes_back_without_computing(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     old, new = Maker(sha, storage.settings), Maker(sha, storage.settings.model_copy(update={"conf": 0.1}))
@@ -143,11 +149,11 @@ def test_publish_goes_back_without_computing(storage: Storage) -> None:
     commit_all(storage, video_id, new)
     with lease.hold(storage.db, video_id, "test") as token:
         storage.results.publish(video_id, old.keys, token)
-    assert {str(r["result_id"]) for r in storage.db.fetch("SELECT result_id FROM current_results")} == {k.result_id for k in old.keys.values()}
+    assert published(storage) == {key.result_id for key in old.keys.values()}
     stranger = Maker(sha, storage.settings.model_copy(update={"conf": 0.7}))
     with lease.hold(storage.db, video_id, "test") as token, pytest.raises(ObjectMissing):
         storage.results.publish(video_id, stranger.keys, token)
-    assert {str(r["result_id"]) for r in storage.db.fetch("SELECT result_id FROM current_results")} == {k.result_id for k in old.keys.values()}
+    assert published(storage) == {key.result_id for key in old.keys.values()}
 
 
 def test_results_are_read_back_by_row_group(storage: Storage) -> None:

@@ -40,6 +40,7 @@ def test_killed_in_the_middle_of_copy(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     old = Maker(sha, storage.settings.model_copy(update={"shot_threshold": 20.0}))
     commit_all(storage, video_id, old)
+    commit_all(storage, video_id, Maker(sha, storage.settings), STAGES[:5])
     secret = storage.settings.database_url
     assert secret is not None
     arguments = [str(storage.settings.home_dir), secret.get_secret_value(), video_id, sha]
@@ -124,7 +125,8 @@ def _end_other_connections(storage: Storage, request: pytest.FixtureRequest) -> 
     assert name is not None
     direct = _direct(storage, request)
     with psycopg.connect(direct, autocommit=True) as conn:
-        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()", (name["name"],))
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        conn.execute(end, (name["name"],))
 
 
 def _direct(storage: Storage, request: pytest.FixtureRequest) -> str:

