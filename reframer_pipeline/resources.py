@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
+import threading
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.results import StageInput
@@ -15,11 +15,17 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, open_storage
 
 
-@functools.cache
+_opened: dict[Settings, tuple[Storage, contextlib.ExitStack]] = {}
+_lock = threading.Lock()
+
+
 def _storage(settings: Settings) -> Storage:
-    stack = contextlib.ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(open_storage(settings))
+    with _lock:
+        if settings not in _opened:
+            stack = contextlib.ExitStack()
+            _opened[settings] = stack.enter_context(open_storage(settings)), stack
+            atexit.register(stack.close)
+        return _opened[settings][0]
 
 
 class Pipeline:
@@ -32,6 +38,12 @@ class Pipeline:
     def storage(self) -> Storage:
         """Database and object store, migrated and bound to each other; one per process and settings."""
         return _storage(self.settings)
+
+    def close(self) -> None:
+        """Give the connections back; the next use opens them again."""
+        with _lock:
+            if self.settings in _opened:
+                _opened.pop(self.settings)[1].close()
 
     def weights(self) -> dict[str, str]:
         """Digest of the weights by role. Raises `WeightsMissing` when a file is not there."""

@@ -85,7 +85,7 @@ class Maker:
     def _frames(self) -> Iterator[dict[str, Any]]:
         for n in range(self.frame_count):
             sampled = n % self.settings.vid_stride == 0
-            yield {"frame_number": n, "pts": n * 512, "timestamp": n / FPS, "content_score": 0.1 * n, "sampled": sampled}
+            yield {"frame_number": n, "pts": n * 512, "timestamp": n / FPS, "content_score": 0.1 * n % 99, "sampled": sampled}
 
     def _detections(self) -> Iterator[dict[str, Any]]:
         for step, n in enumerate(range(0, self.frame_count, self.settings.vid_stride)):

@@ -121,7 +121,7 @@ def test_numbers_follow_first_sight_across_classes_and_rows_come_in_that_order()
 def test_no_track_goes_through_a_cut() -> None:
     frames = [frame(5 * i, i / 6, ("person", 0.9, box(100))) for i in range(9)]
     times = [(f.frame_number, f.timestamp) for f in frames]
-    for cuts, spans in (([], [(0, 41)]), ([13], [(0, 11), (15, 41)]), ([15, 16, 30], [(0, 11), (15, 26), (30, 41)])):
+    for cuts, spans in (([], [(0, 41)]), ([13], [(0, 11), (15, 41)]), ([15, 16, 30], [(0, 11), (15, 16), (20, 26), (30, 41)])):
         rows = pa.Table.from_batches(track_detections(times, frames, 1 / 6, Settings(), cuts=cuts)).to_pylist()
         assert [(row["start_frame"], row["end_frame"]) for row in rows] == spans
         assert [row["track_id"] for row in rows] == [f"obj_{n:03d}" for n in range(1, len(spans) + 1)]

@@ -1,0 +1,137 @@
+"""`reframer` as people and scripts use it: exit codes, JSON lines, help, errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.run_videos import VideoOutcome
+
+KEYS = {
+    "video_id", "filename", "status", "failure_code", "failure_message", "frames", "detections", "masks", "tracks", "scenes", "seconds",
+}  # fmt: skip
+
+
+def reframer(home: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("REFRAMER_")}
+    env |= {"REFRAMER_HOME": str(home), **variables}
+    return subprocess.run([sys.executable, "-m", "reframer_pipeline", *args], env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def home(pipeline: Pipeline) -> Path:
+    return pipeline.settings.home_dir
+
+
+def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoOutcome, clip: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes [draft].mp4"
+    text.write_text("this is no video")
+    copy = tmp_path / "same bytes.mov"
+    copy.write_bytes(clip.read_bytes())
+    missing = tmp_path / "missing.mp4"
+    ran = reframer(home, "run", str(text), str(clip), str(copy), str(missing), "--models", "demo", "--json")
+    assert ran.returncode == 1, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    by_name = {line["filename"]: line for line in lines}
+    assert len(lines) == 4
+    assert all(set(line) >= KEYS for line in lines)
+    assert by_name["notes [draft].mp4"]["failure_code"] == "not_a_video"
+    assert by_name["missing.mp4"]["failure_code"] == "file_not_readable"
+    assert by_name[clip.name]["status"] == by_name["same bytes.mov"]["status"] == "completed"
+    assert by_name[clip.name]["video_id"] == by_name["same bytes.mov"]["video_id"] == done.video_id
+    assert by_name[clip.name]["seconds"] == {}
+    assert by_name[clip.name]["detections"] == done.detections
+    assert "demonstration" in ran.stderr.lower()
+
+
+def test_the_table_names_the_reason(home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("this is no video")
+    ran = reframer(home, "run", str(text), "--models", "demo")
+    assert ran.returncode == 1
+    assert "[not_a_video]" in ran.stdout
+
+
+def test_missing_official_weights_are_one_clear_error(home: Path, clip: Path, tmp_path: Path) -> None:
+    # a mirror that answers nothing: the address is refused at once
+    ran = reframer(home, "run", str(clip), REFRAMER_WEIGHTS_DIR=str(tmp_path), REFRAMER_WEIGHTS_URL="http://127.0.0.1:9/")
+    assert ran.returncode == 1
+    shown = " ".join(ran.stdout.split())
+    assert "yolov8m.pt" in shown
+    assert "REFRAMER_WEIGHTS_DIR" in shown
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (("run",), "Missing argument"),
+        (("run", "x.mp4", "--conf", "1.5"), "conf"),
+        (("run", "x.mp4", "--models", "other"), "other"),
+        (("fly",), "No such command"),
+    ],
+)
+def test_wrong_usage_is_exit_2_with_a_reason(home: Path, args: tuple[str, ...], reason: str) -> None:
+    ran = reframer(home, *args)
+    assert ran.returncode == 2
+    assert reason in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "list", "show", "preview", "models", "db", "dev", "doctor"])
+def test_help_teaches(home: Path, command: str) -> None:
+    ran = reframer(home, command, "--help")
+    assert ran.returncode == 0
+    assert len(ran.stdout.splitlines()) > 5
+
+
+def test_list_and_show(home: Path, done: VideoOutcome) -> None:
+    listed = [json.loads(line) for line in reframer(home, "list", "--json").stdout.splitlines()]
+    assert done.video_id in {row["video_id"] for row in listed}
+    shown = json.loads(reframer(home, "show", (done.video_id or "")[:10], "--json").stdout)
+    assert len(shown["tracks"]) == done.tracks
+    assert len(shown["scenes"]) == done.scenes
+    people = reframer(home, "show", done.video_id or "").stdout
+    assert "obj_001" in people
+    assert "scene 1" in people
+    assert reframer(home, "show", "ffffffff").returncode == 1
+
+
+def test_previews_are_a_video_and_a_picture(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("annotated.mp4", "sheet.jpg"):
+        ran = reframer(home, "preview", done.video_id or "", "-o", str(tmp_path / name))
+        assert ran.returncode == 0, ran.stderr
+    probed = subprocess.run(
+        ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", tmp_path / "annotated.mp4"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(probed.stdout.strip().strip(",")) == done.sampled_frames
+    assert Image.open(tmp_path / "sheet.jpg").size[0] >= 1000
+    assert reframer(home, "preview", done.video_id or "", "-o", str(tmp_path / "x.txt")).returncode == 2
+
+
+def test_database_url_and_dagster_url(home: Path) -> None:
+    assert reframer(home, "db", "url").stdout.startswith("postgresql://")
+    assert reframer(home, "db", "url", "--dagster").stdout.startswith("postgresql+psycopg2://")
+    assert reframer(home, "db", "migrate").stdout.strip() == "Up to date."
+
+
+def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, done: VideoOutcome) -> None:
+    printed = reframer(home, "dev", "--print-env", "--models", "demo")
+    variables = dict(line.removeprefix("export ").split("=", 1) for line in printed.stdout.splitlines())
+    env = {**os.environ, **{name: value.strip("'") for name, value in variables.items()}, "REFRAMER_MODELS": "demo"}
+    command = [str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-m", "reframer_pipeline.definitions"]
+    ran = subprocess.run(
+        [*command, "--select", "detections", "--partition", done.video_id or ""], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
