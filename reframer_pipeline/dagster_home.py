@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib import resources
+from importlib import metadata
 from pathlib import Path
 
 import dagster as dg
@@ -20,9 +20,13 @@ URL_VARIABLE = "REFRAMER_DAGSTER_DATABASE_URL"
 
 
 def template() -> Path:
-    """`dagster.yaml` of the checkout, or the copy that an installed package carries."""
-    checkout = Path(__file__).resolve().parent.parent / "dagster.yaml"
-    return checkout if checkout.is_file() else Path(str(resources.files("reframer_pipeline") / "dagster.yaml"))
+    """`dagster.yaml` of the checkout, or the copy that an installed distribution carries."""
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "dagster.yaml"
+    listed = metadata.files("reframer_pipeline") or []
+    (found,) = (Path(str(file.locate())) for file in listed if file.name == "dagster.yaml")
+    return found
 
 
 def prepare(settings: Settings) -> dict[str, str]:

@@ -14,7 +14,6 @@ from reframer_pipeline.results import StageInput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, open_storage
 
-
 _opened: dict[Settings, tuple[Storage, contextlib.ExitStack]] = {}
 _lock = threading.Lock()
 

@@ -37,6 +37,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         return
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
+    os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)
 

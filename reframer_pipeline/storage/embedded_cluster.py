@@ -62,6 +62,10 @@ def launch(data_dir: Path) -> None:
 def halt(data_dir: Path) -> None:
     """Stop the server, ending its connections."""
     _pg("pg_ctl", "-w", "-m", "fast", "stop", data_dir=data_dir)
+    socket_dir = _socket_dir(data_dir)
+    if socket_dir != data_dir:
+        with contextlib.suppress(OSError):
+            socket_dir.rmdir()
 
 
 def postmaster(data_dir: Path) -> int | None:

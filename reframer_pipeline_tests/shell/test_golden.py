@@ -82,7 +82,9 @@ def _figures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
                     for row in rows["detections"]
                 ],
                 "masks": [row["area"] for row in rows["masks"]],
-                "trajectories": [[row["track_id"], row["object_class"], row["start_frame"], row["end_frame"]] for row in rows["trajectories"]],
+                "trajectories": [
+                    [row["track_id"], row["object_class"], row["start_frame"], row["end_frame"]] for row in rows["trajectories"]
+                ],
                 "scenes": [[row["scene_number"], row["start_frame"], row["end_frame"]] for row in rows["scenes"]],
             }
         )

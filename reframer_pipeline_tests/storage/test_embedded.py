@@ -77,6 +77,7 @@ def test_long_and_odd_paths(folder: Path) -> None:
     server = embedded.server(Settings(home=home))
     assert server.socket_dir != server.data_dir and server.socket_dir.stat().st_mode & 0o077 == 0
     assert ask(server.database_url, "SELECT 1") == 1
+    assert embedded.stop(Settings(home=home)) and not server.socket_dir.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
