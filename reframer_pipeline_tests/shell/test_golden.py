@@ -83,7 +83,7 @@ def _figures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
                 ],
                 "masks": [row["area"] for row in rows["masks"]],
                 "trajectories": [
-                    [row["track_id"], row["object_class"], row["start_frame"], row["end_frame"]] for row in rows["trajectories"]
+                    [row[name] for name in ("track_id", "object_class", "start_frame", "end_frame")] for row in rows["trajectories"]
                 ],
                 "scenes": [[row["scene_number"], row["start_frame"], row["end_frame"]] for row in rows["scenes"]],
             }
