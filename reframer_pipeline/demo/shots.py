@@ -111,7 +111,7 @@ def make_shot(rng: np.random.Generator, width: int, height: int, start: int, end
     products, slabs = _products(rng, int(rng.integers(1, 5)), width, unit, people, first_id + len(people))
     carriers = {product.carrier.object_id for product in products if product.carrier}
     people = [_carrying(person) if person.object_id in carriers else person for person in people]
-    if rng.random() < 0.15:
+    if rng.random() < 0.08:
         x, wide = rng.uniform(0.1, 0.9) * width, rng.uniform(16, 26) * unit
         slabs.append(Slab((x, -height, x + wide, 2 * height), _grey(rng), 3 * height))
     pan = rng.uniform(-38, 38, 4) * unit * (1, 0.4, 1, 0.4) * rng.choice([0, 1, 1])
@@ -177,7 +177,7 @@ def _products(
         size = rng.uniform(78, 125 if wide else 150) * unit
         x = width * (slots[i] + rng.uniform(0.35, 0.65)) / count
         look, number = ProductLook.random(rng), first_id + i
-        if free and rng.random() < 0.3:
+        if free and rng.random() < 0.12:
             carrier = _carrying(free.pop(int(rng.integers(len(free)))))
             size = min(size, 0.42 * carrier.size)
             figure = Figure(number, label, look, size, 0, 0, 0, np.inf, carrier.depth + 0.5, carrier=carrier)

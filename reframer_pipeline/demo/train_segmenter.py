@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("/tmp/reframer-demo-segmenter"), help="checkpoints go here")
     parser.add_argument("--clips", type=int, default=2000, help="training clips, three frames each")
     parser.add_argument("--image-size", type=int, default=SEGMENTER_IMAGE_SIZE)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=8, help="frames a step; each has about four objects")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--start", type=Path, help="weights to start from, e.g. of a run at a smaller image size")
