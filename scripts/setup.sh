@@ -19,9 +19,23 @@ apt_install() {
         fail "$why. Please run:  sudo apt-get update && sudo apt-get install -y $*"
     fi
     say "Installing $* ($why)"
+    (quietly "the package lists could not all be brought up to date" as_root apt-get update -qq) || say "Going on with the lists there are"
+    quietly "could not install $*" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# quietly "what failed" COMMAND…: no output but the seconds that pass, and the end of its log if it fails.
+quietly() {
+    what=$1; shift
     log=$(mktemp)
-    (as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@") \
-        >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "could not install $*"; }
+    "$@" >"$log" 2>&1 &
+    pid=$! seconds=0
+    while kill -0 "$pid" 2>/dev/null; do
+        if [ -t 2 ]; then printf '\r    %s s ' "$seconds" >&2; fi
+        sleep 1
+        seconds=$((seconds + 1))
+    done
+    if [ -t 2 ]; then printf '\r' >&2; fi
+    wait "$pid" || { tail -n 30 "$log" >&2; fail "$what"; }
     rm -f "$log"
 }
 
@@ -75,8 +89,8 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
     say "Filling .venv with the locked packages (about 6.5 GB, once; a minute or two on a fast line)"
     "$uv" venv -q --allow-existing --python "$python" .venv
     # The lock also pins what sdists are built with, so that building sam2 does not fetch a second torch.
-    SAM2_BUILD_CUDA=0 "$uv" pip install --python .venv/bin/python --require-hashes \
-        --build-constraints requirements.lock -r requirements.lock ${CI:+-q}
+    SAM2_BUILD_CUDA=0 quietly "the packages could not be installed" \
+        "$uv" pip install --python .venv/bin/python --require-hashes --build-constraints requirements.lock -r requirements.lock
     "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
     echo "$stamp" >.venv/.stamp
 fi

@@ -26,7 +26,7 @@ def notice(text: str) -> None:
 
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:
     """What came out, a line per file; failures with their reason below."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("video", overflow="fold")
     for name in ("id", "status"):
         table.add_column(name, no_wrap=True)
@@ -35,7 +35,7 @@ def outcomes_table(outcomes: list[VideoOutcome]) -> None:
     for one in outcomes:
         colour = "green" if one.status == "completed" else "red"
         counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
-        spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "up to date"
+        spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "fresh"
         cells = [*counts, spent] if one.status == "completed" else [""] * 6
         table.add_row(escape(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
     OUT.print(table, highlight=False)
