@@ -1,17 +1,18 @@
 """Dagster's lasting instance: its folder in the data folder, its configuration, its database.
 
 What belongs here: making DAGSTER_HOME and opening the instance. What does not: what runs on it. The configuration is the
-project's `dagster.yaml`; an installed package carries the same file.
+project's `dagster.yaml` (an installed package carries the same file) with the limits that the settings give.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import uuid
 from importlib import metadata
 from pathlib import Path
 
 import dagster as dg
+import yaml
 
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import embedded
@@ -36,24 +37,28 @@ def prepare(settings: Settings) -> dict[str, str]:
     """
     home = settings.home_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists() or (home / "dagster.yaml").read_bytes() != template().read_bytes():
-        shutil.copyfile(template(), home / "dagster.yaml")
-    if settings.dagster_database_url is not None:
-        url = psycopg2_url(settings.dagster_database_url.get_secret_value())
-    else:
-        url = embedded.dagster_url(settings)
-    return {"DAGSTER_HOME": str(home), URL_VARIABLE: url, "REFRAMER_HOME": str(settings.home_dir), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    text, target = configuration(settings), home / "dagster.yaml"
+    if not target.exists() or target.read_text() != text:
+        part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")  # replaced as a whole: another process may be reading it
+        part.write_text(text)
+        part.replace(target)
+    return {
+        "DAGSTER_HOME": str(home),
+        URL_VARIABLE: embedded.dagster_url(settings),
+        "REFRAMER_HOME": str(settings.home_dir),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def configuration(settings: Settings) -> str:
+    """The instance's `dagster.yaml`: the template with the limits of these settings."""
+    instance = yaml.safe_load(template().read_text())
+    instance["concurrency"]["runs"]["max_concurrent_runs"] = settings.max_concurrent_runs
+    instance["concurrency"]["pools"]["default_limit"] = settings.gpu_pool_limit
+    return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The lasting instance, in this process. Sets the environment that child processes of a run inherit."""
     os.environ.update(prepare(settings))
     return dg.DagsterInstance.get()
-
-
-def psycopg2_url(url: str) -> str:
-    """The form of a Postgres URL that SQLAlchemy 2.1 hands to psycopg2, which dagster-postgres is written for."""
-    for prefix in ("postgresql://", "postgres://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg2://" + url.removeprefix(prefix)
-    return url

@@ -14,5 +14,5 @@ from reframer_pipeline.settings import Settings
 def executor_for(settings: Settings) -> dg.ExecutorDefinition:
     """The executor that `settings.executor` names."""
     if settings.executor == "multiprocess":
-        return dg.multiprocess_executor.configured({"max_concurrent": 2}, name="multiprocess_two")
+        return dg.multiprocess_executor  # as many steps at once as the pools' limits allow
     return dg.in_process_executor

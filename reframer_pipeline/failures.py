@@ -153,7 +153,7 @@ class MediaToolMissing(PermanentFailure):
     """ffmpeg or ffprobe is not installed."""
 
     code = "ffmpeg_missing"
-    default_remedy = "Install FFmpeg 5 or newer (Debian, Ubuntu: apt-get install ffmpeg)."
+    default_remedy = "Install FFmpeg 5.1 or newer (Debian, Ubuntu: apt-get install ffmpeg)."
 
 
 class MediaToolTimeout(PermanentFailure):
@@ -190,6 +190,13 @@ class WeightsCorrupt(PermanentFailure):
 
     code = "weights_corrupt"
     default_remedy = "Delete the file and run `reframer models fetch` again."
+
+
+class WeightsChanged(RetryableFailure):
+    """The weights file was replaced while a stage ran with it."""
+
+    code = "weights_changed"
+    default_remedy = "Nothing to do at first: the stage is run again with the new weights. Replace weights while nothing runs."
 
 
 class DownloadFailed(RetryableFailure):
@@ -248,6 +255,20 @@ class DatabaseFull(RetryableFailure):
 
     code = "database_full"
     default_remedy = "Free space or raise the plan's limit; nothing of the earlier results is lost."
+
+
+class DiskFull(RetryableFailure):
+    """No space is left for the files in REFRAMER_HOME, or a quota is used up."""
+
+    code = "disk_full"
+    default_remedy = "Free space, or point REFRAMER_HOME at a larger disk."
+
+
+class HomeNotWritable(PermanentFailure):
+    """Files in REFRAMER_HOME cannot be written."""
+
+    code = "home_not_writable"
+    default_remedy = "Check the folder's owner and permissions, or point REFRAMER_HOME at another one."
 
 
 class StoreUnavailable(RetryableFailure):

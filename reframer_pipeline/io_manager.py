@@ -13,7 +13,8 @@ from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.stage_run import FinishedStage, typed_failures
 from reframer_pipeline.storage.commit import Committed
-from reframer_pipeline.versions import closure
+from reframer_pipeline.versions import StageKey
+from reframer_pipeline.watchdog import Watchdog
 
 
 class ResultsIOManager(dg.IOManager):
@@ -24,9 +25,14 @@ class ResultsIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
         """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
-        with typed_failures(context, self._pipeline, obj.video_id):
-            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token)
-            context.add_output_metadata(self._shown(obj.video_id, committed))
+        key, settings = obj.prepared.key, self._pipeline.settings
+        with typed_failures(context, self._pipeline, obj.video_id), Watchdog(settings.stall_s, f"The commit of {key.stage}") as watchdog:
+            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
+        context.add_output_metadata(self._figures(committed))
+        try:
+            context.add_output_metadata(self._pictures(key))
+        except Exception as error:  # the result is committed: a picture that fails must not fail it
+            context.log.warning(f"No preview of {key.stage}: {error}")
 
     def load_input(self, context: dg.InputContext) -> StageInput:
         """The committed result of the upstream stage, for the same video and settings."""
@@ -34,17 +40,24 @@ class ResultsIOManager(dg.IOManager):
         with typed_failures(context, self._pipeline, video_id):
             return self._pipeline.open(video_id, stage)
 
-    def _shown(self, video_id: str, committed: Committed) -> dict[str, dg.MetadataValue]:
-        """Counts, seconds, a table and a contact sheet with what is known up to this stage drawn in."""
+    def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
         manifest = committed.manifest
-        results = {name: self._pipeline.open(video_id, name) for name in closure(manifest.stage)}
-        shown: dict[str, dg.MetadataValue] = {
+        return {
             "rows": dg.MetadataValue.int(manifest.row_count),
             "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
             "outcome": dg.MetadataValue.text(committed.outcome),
             "result_id": dg.MetadataValue.text(manifest.result_id),
             "object": dg.MetadataValue.text(manifest.object_key),
-            "table": dg.MetadataValue.md(previews.table(results[manifest.stage])),
         }
+
+    def _pictures(self, key: StageKey) -> dict[str, dg.MetadataValue]:
+        """A table, and a contact sheet with what is known up to this stage drawn in."""
+        stored = self._pipeline.storage.results
+        results: dict[str, StageInput] = {**stored.closure(key), key.stage: stored.open(key.result_id)}
+        shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(previews.table(results[key.stage]))}
         picture = previews.inline_sheet(results) if "frames" in results else ""
-        return {**shown, "picture": dg.MetadataValue.md(picture)} if picture else shown
+        if picture:
+            shown["picture"] = dg.MetadataValue.md(picture)
+        if previews.is_demo(results):
+            shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
+        return shown

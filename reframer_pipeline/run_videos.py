@@ -8,8 +8,9 @@ stops the others.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, status
+from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.storage.scratch import sweep_scratch
 from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
 
 if TYPE_CHECKING:
@@ -74,33 +77,67 @@ def run_videos(
     """
     pipeline = Pipeline(settings)
     for video_id in video_ids:
-        filename = _filename(pipeline, video_id)
+        filename = video_id
         try:
+            filename = _filename(pipeline, video_id)
             yield _run_one(pipeline, video_id, filename, force, announce)
         except failures.ReframerError as failure:
             yield VideoOutcome.failed(filename, failure, video_id)
+        except Exception as error:  # such as Dagster's own storage going away: the other videos go on
+            yield VideoOutcome.failed(filename, failures.InternalError(f"{type(error).__name__}: {error}"), video_id)
 
 
 def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tuple[str, ...]:
     """The stages that have no committed result under the present settings, in order; all six when forced."""
-    keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
+    return _needed(pipeline, _keys(pipeline, video_id), force)
+
+
+def _keys(pipeline: Pipeline, video_id: str) -> dict[str, versions.StageKey]:
+    return versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
+
+
+def _needed(pipeline: Pipeline, keys: dict[str, versions.StageKey], force: bool) -> tuple[str, ...]:
     known = {} if force else pipeline.storage.results.find([key.result_id for key in keys.values()])
     return tuple(stage for stage, key in keys.items() if key.result_id not in known)
 
 
 def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
     db = pipeline.storage.db
-    with lease.hold(db, video_id, owner=f"run_videos:{os.getpid()}") as token:
-        stages = needed_stages(pipeline, video_id, force)
+    with _patient_lease(db, video_id) as token:
+        keys = _keys(pipeline, video_id)
+        stages = _needed(pipeline, keys, force)
         announce(video_id, stages)
-        keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
         if not stages:
             pipeline.storage.results.publish(video_id, keys, token)
             return _completed(pipeline, video_id, filename, keys, run_id=None)
-        run_id, failure = _materialize(pipeline, video_id, filename, stages, token)
+        sweep_scratch(pipeline.settings)
+        status.processing(db, video_id, lease_token=token)
+        try:
+            run_id, failure = _materialize(pipeline, video_id, filename, stages, token)
+        except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
+            with suppress(failures.ReframerError):
+                status.settle(db, video_id)
+            raise
         if failure is not None:
+            status.fail(db, video_id, failure, lease_token=token)
             return VideoOutcome.failed(filename, failure, video_id)
         return _completed(pipeline, video_id, filename, keys, run_id)
+
+
+@contextmanager
+def _patient_lease(db: Database, video_id: str) -> Iterator[str]:
+    """Hold the video's lease. One that a killed run left behind runs out within a minute, which is waited for."""
+    until = time.monotonic() + lease.TTL_S + 5
+    with ExitStack() as stack:
+        while True:
+            try:
+                token = stack.enter_context(lease.hold(db, video_id, owner=f"run_videos:{os.getpid()}"))
+                break
+            except failures.VideoBusy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+        yield token
 
 
 def _materialize(
@@ -110,26 +147,24 @@ def _materialize(
     import dagster as dg
 
     from reframer_pipeline import dagster_home, partitions
+    from reframer_pipeline.dead_runs import ending_dead_runs
     from reframer_pipeline.definitions import build_definitions
+    from reframer_pipeline.interruptible import interruptible
     from reframer_pipeline.jobs import PROCESS_VIDEO
 
-    db = pipeline.storage.db
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db):
         partitions.register(instance, [video_id])
-        status.processing(db, video_id)
         tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
-        if pipeline.settings.executor == "in_process":
-            job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
-            result: Any = job.execute_in_process(
-                run_config=QUIET, instance=instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
+        if pipeline.settings.executor != "in_process":
+            return interruptible(lambda: _execute_in_children(pipeline.settings, instance, video_id, tags, selection))
+        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+        result = interruptible(
+            lambda: job.execute_in_process(
+                QUIET, instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
             )
-            run_id, failure = result.run_id, _failure_of(result.all_events, result.success)
-        else:
-            run_id, failure = _execute_in_children(pipeline.settings, instance, video_id, tags, selection)
-    if failure is not None:
-        status.fail(db, video_id, failure)
-    return run_id, failure
+        )
+        return result.run_id, _failure_of(result.all_events, result.success)
 
 
 def _execute_in_children(
@@ -170,6 +205,8 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
 def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
+    if len(by_stage) < len(keys):
+        raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")
     counts = {stage: row.row_count for stage, row in by_stage.items()}
     return replace(

@@ -37,7 +37,6 @@ class Settings(BaseSettings):
         None, description="Dagster's own database (direct URL); unset: a second database on the embedded server."
     )
     store_url: str | None = Field(None, description="Object store, any fsspec URL; unset: HOME/objects.")
-    uploads_url: str | None = Field(None, description="Bucket that is watched; unset: HOME/uploads.")
     weights_dir: Path | None = Field(None, description="Folder with weights files; unset: HOME/weights.")
     weights_url: str | None = Field(
         None, description="Where official weights are fetched from instead: a mirror's URL before the file name."
@@ -121,11 +120,6 @@ class Settings(BaseSettings):
         return self.store_url or str(self.home_dir / "objects")
 
     @property
-    def bucket_url(self) -> str:
-        """The watched bucket: any fsspec URL, or a folder."""
-        return self.uploads_url or str(self.home_dir / "uploads")
-
-    @property
     def weights_folder(self) -> Path:
         """Where weights files are looked for and downloaded to."""
         return (self.weights_dir or self.home_dir / "weights").expanduser().resolve()
@@ -146,12 +140,27 @@ class Settings(BaseSettings):
         return "local"
 
     def as_environment(self) -> dict[str, str]:
-        """The same settings as environment variables, for a child process that reads its own. Holds secrets in clear."""
+        """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""
         variables: dict[str, str] = {}
+        places = self._absolute_places()
         for name, spec in type(self).model_fields.items():
-            value = getattr(self, name)
+            value = places.get(name, getattr(self, name))
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             text = "" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
             variables[str(spec.validation_alias or f"REFRAMER_{name.upper()}")] = text
         return variables
+
+    def _absolute_places(self) -> dict[str, str]:
+        """The settings that name a file or folder here, as absolute paths. URLs and names of models are not among them."""
+        from reframer_pipeline.vision.weights import RELEASES
+
+        places = {"home": str(self.home_dir)}
+        if self.weights_dir is not None:
+            places["weights_dir"] = str(self.weights_folder)
+        if self.store_url is not None and "://" not in self.store_url and "::" not in self.store_url:
+            places["store_url"] = str(Path(self.store_url).expanduser().absolute())
+        own_model = Path(self.yolo_model).expanduser()
+        if self.yolo_model not in RELEASES and own_model.is_file():
+            places["yolo_model"] = str(own_model.absolute())
+        return places

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class StageRun:
         self.key = key
         self.lease_token = lease_token
         self.scratch = scratch
-        self.watchdog = Watchdog(pipeline.settings.stall_s, f"The stage {key.stage}")
+        self._watchdog: Watchdog | None = None
         self._job_id = job_id
         self._run_id = run_id
         self._reported = 0.0
@@ -81,11 +81,13 @@ class StageRun:
 
     def progress(self, done: int, total: int) -> None:
         """Note that work goes on; shown to people at most twice a second."""
-        self.watchdog.feed()
+        if self._watchdog is not None:
+            self._watchdog.feed()
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S or (total and done >= total):
             self._reported = now
-            status.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
+            with suppress(failures.ReframerError):  # hours of work must not end because a note could not be taken
+                status.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
 
     def finish(self, batches: Iterator[pa.RecordBatch], attachment: Path | None = None) -> StageEvents:
         """Draw the stream into Parquet, validate it, report the checks, hand the result to the I/O manager.
@@ -95,11 +97,14 @@ class StageRun:
             attachment: File that belongs to the result, complete when the rows are drawn.
         """
         output = StageOutput(self.key.stage, batches, attachment)
-        try:
-            prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id)
-        except failures.InvalidResult as error:
-            yield from _check_results(self.key.stage, error.checks)
-            raise
+        with Watchdog(self.settings.stall_s, f"The stage {self.key.stage}") as self._watchdog:
+            try:
+                prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id)
+            except failures.InvalidResult as error:
+                yield from _check_results(self.key.stage, error.checks)
+                raise
+        if self.pipeline.key(self.video_id, self.key.stage) != self.key:
+            raise failures.WeightsChanged(f"The weights of the stage {self.key.stage} were replaced while it ran.")
         yield from _check_results(self.key.stage, prepared.checks)
         yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
 
@@ -108,18 +113,22 @@ class StageRun:
 def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str) -> Iterator[StageRun]:
     """Everything around one stage; typed failures become Dagster failures and rows that say why."""
     video_id = context.partition_key
+    db = pipeline.storage.db
     with typed_failures(context, pipeline, video_id), _lease(context, pipeline, video_id) as token:
-        settings = pipeline.settings
-        settings.scratch_dir.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=settings.scratch_dir))
-        job_id = status.start_job(pipeline.storage.db, video_id, context.run_id)
+        job_id = status.start_job(db, video_id, context.run_id, attempt=context.retry_number + 1)
+        pipeline.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=pipeline.settings.scratch_dir))
         try:
             run = StageRun(pipeline, video_id, pipeline.key(video_id, stage), token, scratch, job_id, context.run_id)
-            with run.watchdog:
-                run.progress(0, 0)
-                yield run
+            run.progress(0, 0)
+            yield run
+        except Exception as error:
+            with suppress(failures.ReframerError):
+                status.fail_job(db, job_id, _typed(error))
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+        status.finish_job(db, job_id)
 
 
 @contextmanager
@@ -135,8 +144,9 @@ def typed_failures(
     except (dg.Failure, GeneratorExit):
         raise
     except Exception as error:
-        failure = error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
-        _record(pipeline, video_id, failure)
+        failure = _typed(error)
+        if not failure.retryable or not isinstance(context, dg.AssetExecutionContext) or context.retry_number >= MAX_RETRIES:
+            _record(pipeline, video_id, failure)
         raise dg.Failure(
             description=f"[{failure.code}] {failure}",
             metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
@@ -144,24 +154,26 @@ def typed_failures(
         ) from error
 
 
+def _typed(error: Exception) -> failures.ReframerError:
+    return error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
+
+
 def _record(pipeline: Pipeline, video_id: str, failure: failures.ReframerError) -> None:
     # The failure itself is what the user must see: a database that cannot take the note must not hide it.
     if isinstance(failure, failures.LeaseLost | failures.VideoBusy | failures.UnknownVideo):
         return
-    try:
+    with suppress(failures.ReframerError):
         status.fail(pipeline.storage.db, video_id, failure)
-    except failures.ReframerError:
-        return
 
 
 @contextmanager
 def _lease(context: dg.AssetExecutionContext, pipeline: Pipeline, video_id: str) -> Iterator[str]:
-    token = context.run.tags.get(LEASE_TAG)
-    if token is not None:  # whoever started the run holds it for all stages, and keeps it alive
+    db, token = pipeline.storage.db, context.run.tags.get(LEASE_TAG)
+    if token is not None and lease.held_by(db, video_id, token):  # whoever started the run holds it for all stages
         yield token
-        return
-    with lease.hold(pipeline.storage.db, video_id, owner=context.run_id) as own:
-        yield own
+    else:  # started by the UI, or started again from there with the tags of a run that is over
+        with lease.hold(db, video_id, owner=context.run_id) as own:
+            yield own
 
 
 def _check_results(stage: str, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:

@@ -17,8 +17,7 @@ from reframer_pipeline.failures import StageStalled
 class Watchdog:
     """Context manager that raises `StageStalled` in the thread that entered it after `limit_s` seconds without `feed()`.
 
-    The exception arrives when that thread next runs Python code, so a single native call that never returns is not
-    interrupted; run monitoring ends such a process.
+    The exception arrives when that thread next runs Python code, so a single native call that never returns is not interrupted.
     """
 
     def __init__(self, limit_s: float, what: str) -> None:
@@ -28,6 +27,7 @@ class Watchdog:
         self._stop = threading.Event()
         self._victim = 0
         self._fired = False
+        self._thread: threading.Thread | None = None
 
     def feed(self) -> None:
         """Say that work goes on."""
@@ -36,13 +36,22 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         self.feed()
         self._victim = threading.get_ident()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        if self._fired and isinstance(error, _Stalled):
+        self.stop()
+        if self._fired:
             raise StageStalled(f"{self._what} made no progress for {self._limit_s:.0f} seconds.") from error
+
+    def stop(self) -> None:
+        """Watch no longer; what was raised but has not arrived yet is taken back."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._fired:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._victim), None)
 
     def _watch(self) -> None:
         while not self._stop.wait(min(1.0, self._limit_s / 4)):

@@ -7,9 +7,8 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
+# The words before a command that needs root
+as_root=$([ "$(id -u)" = 0 ] || echo "sudo -n")
 may_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 
 # apt_install "why" PACKAGE…: installs by the system's package manager, or says the one command that does.
@@ -19,24 +18,28 @@ apt_install() {
         fail "$why. Please run:  sudo apt-get update && sudo apt-get install -y $*"
     fi
     say "Installing $* ($why)"
-    (quietly "the package lists could not all be brought up to date" as_root apt-get update -qq) || say "Going on with the lists there are"
-    quietly "could not install $*" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    quietly $as_root apt-get update -qq || say "The package lists could not all be brought up to date: going on with those there are"
+    quietly $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" || fail "could not install $*"
 }
 
-# quietly "what failed" COMMAND…: no output but the seconds that pass, and the end of its log if it fails.
+# quietly COMMAND…: no output but the seconds that pass, and the end of its log if it fails. The command is a program, not a
+# function, so that its process is the one that is ended with the script: what a script starts with & does not hear Ctrl-C.
 quietly() {
-    what=$1; shift
     log=$(mktemp)
     "$@" >"$log" 2>&1 &
     pid=$! seconds=0
+    trap 'kill "$pid" 2>/dev/null; rm -f "$log"; exit 130' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
         if [ -t 2 ]; then printf '\r    %s s ' "$seconds" >&2; fi
         sleep 1
         seconds=$((seconds + 1))
     done
     if [ -t 2 ]; then printf '\r' >&2; fi
-    wait "$pid" || { tail -n 30 "$log" >&2; fail "$what"; }
+    status=0
+    wait "$pid" || { status=$?; tail -n 30 "$log" >&2; }
+    trap - INT TERM
     rm -f "$log"
+    return "$status"
 }
 
 find_python() {
@@ -52,7 +55,10 @@ find_python() {
 
 # uv fills an environment in seconds where pip takes minutes. It is put beside the project, never into the system.
 find_uv() {
-    if command -v uv >/dev/null; then command -v uv; return; fi
+    case $(uv --version 2>/dev/null) in
+        "" | "uv 0."[0-4].*) ;; # none, or one that does not know these options
+        *) command -v uv; return ;;
+    esac
     [ -x .tools/uv/bin/uv ] || {
         "$python" -m pip --version >/dev/null 2>&1 || apt_install "the set-up needs pip" python3-pip >&2
         "$python" -m pip install -q --disable-pip-version-check --target .tools/uv 'uv>=0.5' 2>.tools-pip.log \
@@ -62,15 +68,45 @@ find_uv() {
     echo .tools/uv/bin/uv
 }
 
-# uv does not read pip's configuration: hand over the index and the certificates that the user gave pip.
+# pip_option NAME: what pip's configuration files say, several values on one line; nothing if they do not.
+pip_option() {
+    for section in install global; do
+        value=$(printf '%s\n' "$pip_options" | sed -n "s/^$section\.$1=.\(.*\).\$/\1/p" | sed 's/\\n/ /g')
+        if [ -n "$value" ]; then printf '%s\n' "$value"; return; fi
+    done
+}
+
+# uv does not read pip's configuration: hand over the indexes and the certificates that the user gave pip. Not pip's find-links:
+# another build of a locked version there (torch's +cpu) would be preferred, and its hash is not in the lock.
 adopt_pip_configuration() {
-    "$python" -m pip --version >/dev/null 2>&1 || return 0
-    if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && index=$("$python" -m pip config get global.index-url 2>/dev/null); then
-        export UV_DEFAULT_INDEX="$index"
+    # The list has all of pip's files, with values as Python writes them; `pip config get` reads one file only.
+    pip_options=$("$python" -m pip config list 2>/dev/null || true)
+    if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
+        index=${PIP_INDEX_URL:-$(pip_option index-url)}
+        [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
     fi
-    if [ -z "${SSL_CERT_FILE:-}" ] && cert=${PIP_CERT:-$("$python" -m pip config get global.cert 2>/dev/null)} && [ -n "$cert" ]; then
-        export SSL_CERT_FILE="$cert"
+    if [ -z "${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ]; then
+        extra=
+        for index in ${PIP_EXTRA_INDEX_URL:-$(pip_option extra-index-url)}; do
+            case $index in http://* | https://*) extra="$extra${extra:+ }$index" ;; esac
+        done
+        # As pip does it: the best of all indexes. The lock's hashes say that it is the right one.
+        [ -z "$extra" ] || export UV_INDEX="$extra" UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
     fi
+    if [ -z "${SSL_CERT_FILE:-}" ]; then
+        cert=${PIP_CERT:-$(pip_option cert)}
+        [ -z "$cert" ] || export SSL_CERT_FILE="$cert"
+    fi
+    # The system's certificates, where it has any, as pip: a company's own authority is among them.
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        if [ -s "$bundle" ]; then
+            case $("$uv" pip install --help) in
+                *--system-certs*) export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" ;;
+                *) export UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}" ;; # its name before
+            esac
+            break
+        fi
+    done
 }
 
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "video needs FFmpeg" ffmpeg
@@ -89,8 +125,9 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
     say "Filling .venv with the locked packages (about 6.5 GB, once; a minute or two on a fast line)"
     "$uv" venv -q --allow-existing --python "$python" .venv
     # The lock also pins what sdists are built with, so that building sam2 does not fetch a second torch.
-    SAM2_BUILD_CUDA=0 quietly "the packages could not be installed" \
-        "$uv" pip install --python .venv/bin/python --require-hashes --build-constraints requirements.lock -r requirements.lock
+    quietly env SAM2_BUILD_CUDA=0 \
+        "$uv" pip install --python .venv/bin/python --require-hashes --build-constraints requirements.lock -r requirements.lock \
+        || fail "the packages could not be installed"
     "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
     echo "$stamp" >.venv/.stamp
 fi

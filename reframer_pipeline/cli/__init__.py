@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from typing import Final
 
@@ -59,9 +60,16 @@ def app() -> None:
 
 
 def main() -> None:
-    """Entry point: typed failures become one clear sentence and exit 1, wrong usage exit 2."""
+    """Entry point: typed failures become one clear sentence and exit 1, wrong usage exit 2, Ctrl-C or SIGTERM exit 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. Finished stages are kept; the same command goes on from there.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except ReframerError as failure:
         click.echo(f"{click.style('failed', fg='red')} [{failure.code}] {failure.message}\n  {failure.remedy}", err=True)
         sys.exit(2 if failure.code == "settings_invalid" else 1)

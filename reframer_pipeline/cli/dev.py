@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR
@@ -32,14 +34,28 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         pass
     instance_variables = dagster_home.prepare(settings)
     if print_env:
-        for name, value in instance_variables.items():
-            click.echo(f"export {name}='{value}'")
+        for name, value in {**_chosen(settings), **instance_variables}.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
         return
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)
+
+
+def _chosen(settings: Settings) -> dict[str, str]:
+    """The settings that are not the defaults, and those that the environment names, which an option may have overruled.
+
+    Not the secrets: they are never options, so the environment has them already.
+    """
+    variables = settings.as_environment()
+    chosen = {}
+    for name, field in Settings.model_fields.items():
+        variable, value = f"REFRAMER_{name.upper()}", getattr(settings, name)
+        if not isinstance(value, SecretStr) and (value != field.default or variable in os.environ):
+            chosen[variable] = variables[variable]
+    return chosen
 
 
 COMMANDS = {"dev": dev}

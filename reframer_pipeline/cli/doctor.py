@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -15,6 +17,7 @@ from reframer_pipeline.cli.tables import OUT
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.settings import Settings
 
+FFMPEG_SINCE = (5, 1)  # -fps_mode
 PACKAGES = ("dagster", "dagster-postgres", "torch", "ultralytics", "sam2", "trackers", "supervision", "google-genai", "pyarrow", "psycopg")
 
 
@@ -35,7 +38,7 @@ def doctor(settings: Settings) -> None:
     Exit status 1 if something must be mended.
     """
     sick = False
-    for check in (_ffmpeg, _packages, _one_environment, _device, _weights, _database, _store, _describer):
+    for check in (_ffmpeg, _fence, _packages, _one_environment, _device, _weights, _database, _store, _describer):
         for found in _guarded(check, settings):
             sick = sick or not found.well
             OUT.print(f"{'[green]ok  [/green]' if found.well else '[red]mend[/red]'} {found.what:<22} {found.detail}", highlight=False)
@@ -54,7 +57,24 @@ def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings)
 def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     for tool in ("ffmpeg", "ffprobe"):
         path = shutil.which(tool)
-        yield Finding(tool, path is not None, path or "not found", "" if path else "apt-get install ffmpeg")
+        if path is None:
+            yield Finding(tool, False, "not found", "apt-get install ffmpeg")
+            continue
+        try:
+            first = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout.partition("\n")[0]
+        except (OSError, subprocess.SubprocessError) as error:
+            yield Finding(tool, False, f"{path} does not run: {error}"[:200], "install FFmpeg anew")
+            continue
+        numbered = re.search(r"version n?(\d+)\.(\d+)", first)  # a build from a later commit has no such number
+        old = numbered is not None and tuple(map(int, numbered.groups())) < FFMPEG_SINCE
+        yield Finding(tool, not old, f"{path}, {first.partition(' Copyright')[0]}", "FFmpeg 5.1 or later is needed" if old else "")
+
+
+def _fence(settings: Settings) -> Iterator[Finding]:
+    """Media is opened under limits only (`media.fence`)."""
+    path = shutil.which("prlimit")
+    missing = path is None and sys.platform == "linux"
+    yield Finding("prlimit", not missing, path or "not found", "apt-get install util-linux" if missing else "")
 
 
 def _packages(settings: Settings) -> Iterator[Finding]:
@@ -96,6 +116,8 @@ def _device(settings: Settings) -> Iterator[Finding]:
 def _weights(settings: Settings) -> Iterator[Finding]:
     from reframer_pipeline.vision import weights
 
+    for role in weights.ROLES:
+        weights.require_trusted(weights.resolve(settings, role))
     digests = weights.digests(settings)
     yield Finding("weights", True, f"{settings.models}: " + ", ".join(f"{role} {digest[:19]}…" for role, digest in digests.items()))
 

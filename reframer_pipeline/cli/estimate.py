@@ -1,6 +1,6 @@
 """Before slow work: how long it will take, and what would be faster.
 
-What belongs here: the estimate and the words. Its figures come from this database where earlier runs with the same models
+What belongs here: the estimate and the words. Its figures come from this database where earlier runs with the same weights
 measured them, else from `TYPICAL_S`, measured on two busy cores with random weights (benchmarks/vision.py).
 """
 
@@ -12,20 +12,30 @@ from reframer_pipeline.cli.tables import notice
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage
+from reframer_pipeline.versions import WEIGHTS_ROLE
 
 SLOW_S: Final = 120.0
 # Seconds a sampled frame on a CPU: detector by size letter, image encoder by name.
 TYPICAL_S: Final = {"n": 0.09, "s": 0.22, "m": 0.5, "l": 1.0, "x": 1.6, "tiny": 4.1, "small": 5.0, "base_plus": 9.4, "large": 20.0}
 
 
-def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str]) -> None:
-    """Say so when official models on a CPU will take minutes, with the choices that are faster."""
+def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], force: bool = False) -> None:
+    """Say so when official models on a CPU will take minutes, with the choices that are faster.
+
+    Args:
+        settings: What the videos are to be computed with.
+        storage: Has what is fresh already, and how long earlier results took.
+        video_ids: Ingested videos.
+        force: Everything is computed again, fresh or not.
+    """
     from reframer_pipeline.vision.device import resolve_device
 
     if settings.models == "demo" or resolve_device(settings.device) != "cpu":
         return
-    frames = sum(_sampled_frames(settings, storage, video_id) for video_id in video_ids)
-    seconds = frames * (_measured(storage) or _typical(settings))
+    frames = sum(_sampled_frames(settings, storage, video_id, force) for video_id in video_ids)
+    if not frames:
+        return
+    seconds = frames * (_measured(settings, storage) or _typical(settings))
     if seconds > SLOW_S:
         notice(
             f"No GPU: about {seconds / 60:.0f} minutes for {frames} frames. Faster: --models demo (a demonstration), "
@@ -33,8 +43,8 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str]) -> 
         )
 
 
-def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
-    """Frames still to be looked at; 0 when the masks are already there."""
+def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: bool) -> int:
+    """Frames still to be looked at; 0 when the masks are already there, unless forced."""
     from reframer_pipeline.media.probe import probe
     from reframer_pipeline.resources import Pipeline
     from reframer_pipeline.run_videos import needed_stages
@@ -42,7 +52,7 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
 
     pipeline = Pipeline(settings)
     try:
-        if "masks" not in needed_stages(pipeline, video_id):
+        if "masks" not in needed_stages(pipeline, video_id, force):
             return 0
         with local_copy(pipeline.sha256(video_id), storage.store, settings.scratch_dir) as path:
             return probe(path, settings, sha256=pipeline.sha256(video_id)).frame_count // settings.vid_stride + 1
@@ -50,15 +60,23 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
         return 0  # what is wrong with the file is said when it is run
 
 
-def _measured(storage: Storage) -> float | None:
-    """Seconds a frame of detections plus masks over the latest results of each, per frame looked at."""
-    row = storage.db.fetch_one(
-        """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float) / 2, 0) AS a_frame
-           FROM (SELECT * FROM results WHERE stage IN ('detections', 'masks')
-                 AND components->>'weights' NOT LIKE 'demo:%%' ORDER BY created_at DESC LIMIT 20) r
-           JOIN results f ON f.video_id = r.video_id AND f.stage = 'frames'"""
-    )
-    return float(row["a_frame"]) if row and row["a_frame"] else None
+def _measured(settings: Settings, storage: Storage) -> float | None:
+    """Seconds a sampled frame of detections plus masks, over each one's latest results with these weights; None if one has none."""
+    from reframer_pipeline.vision import weights
+
+    digests = weights.digests(settings)
+    seconds = 0.0
+    for stage, role in WEIGHTS_ROLE.items():
+        row = storage.db.fetch_one(
+            """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float), 0) AS a_frame
+               FROM (SELECT * FROM results WHERE stage = %s AND components->>'weights' = %s ORDER BY created_at DESC LIMIT 10) r
+               JOIN results f ON f.result_id = (r.components->'inputs'->>'frames')::uuid""",
+            (stage, digests[role]),
+        )
+        if not row or not row["a_frame"]:
+            return None
+        seconds += float(row["a_frame"])
+    return seconds
 
 
 def _typical(settings: Settings) -> float:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from reframer_pipeline.cli.options import with_settings
 from reframer_pipeline.cli.tables import ERR, OUT
 from reframer_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from reframer_pipeline.vision.weights import WeightsFile
 
 CHOICE = ("home", "models", "yolo_model", "sam2_model", "weights_dir")
 
@@ -27,9 +32,8 @@ def fetch(settings: Settings, trust: bool) -> None:
     Without a connection, copy the files into that folder, or name another with --weights-dir.
     """
     for file in fetch_with_bars(settings, trust=trust):
-        OUT.print(
-            f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}", highlight=False, soft_wrap=True
-        )
+        line = f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}"
+        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @models.command(name="list")
@@ -45,10 +49,10 @@ def list_(settings: Settings) -> None:
         here = (settings.weights_folder / release.file).is_file()
         table.add_row(name, release.file, "yes" if here else "", (release.sha256 or "none")[:16])
     OUT.print(table, highlight=False)
-    OUT.print(f"Folder: {settings.weights_folder}", highlight=False, soft_wrap=True)
+    OUT.print(f"Folder: {settings.weights_folder}", markup=False, highlight=False, soft_wrap=True)
 
 
-def fetch_with_bars(settings: Settings, trust: bool = False):  # type: ignore[no-untyped-def]
+def fetch_with_bars(settings: Settings, trust: bool = False) -> list[WeightsFile]:
     """Have both weights files ready and trusted, with a bar on standard error while one is downloaded.
 
     Raises:
@@ -56,13 +60,13 @@ def fetch_with_bars(settings: Settings, trust: bool = False):  # type: ignore[no
     """
     from reframer_pipeline.vision import weights
 
-    files = []
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    files: list[WeightsFile] = []
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=ERR, disable=not ERR.is_terminal, transient=True) as bars:
         for role in weights.ROLES:
             bar = bars.add_task(weights.model_name(settings, role), total=None, visible=False)
 
-            def moved(done: int, total: int, bar=bar) -> None:  # type: ignore[no-untyped-def]
+            def moved(done: int, total: int, bar: TaskID = bar) -> None:
                 bars.update(bar, completed=done, total=total or None, visible=True)
 
             file = weights.fetch(settings, role, moved, trust)

@@ -27,7 +27,12 @@ class StageBars:
         self._stop = threading.Event()
         self._current: str | None = None
         self._bars: dict[tuple[str, str], TaskID] = {}
-        columns = (TextColumn("{task.fields[video]}"), TextColumn("[bold]{task.description:<12}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            TextColumn("{task.fields[video]}", markup=False),
+            TextColumn("[bold]{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         self._progress = Progress(*columns, TimeElapsedColumn(), console=ERR, disable=not ERR.is_terminal)
 
     def announce(self, video_id: str, stages: tuple[str, ...]) -> None:

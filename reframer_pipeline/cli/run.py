@@ -69,14 +69,18 @@ def process(
 
     wanted: dict[str, list[int]] = {}
     for index, path in enumerate(paths):
-        result = ingest_file(path, storage.db, storage.store, settings)
+        try:
+            result = ingest_file(path, storage.db, storage.store, settings)
+        except ReframerError as failure:
+            done(index, VideoOutcome.failed(path.name, failure))
+            continue
         if result.failure is not None or result.video_id is None:
             assert result.failure is not None
             done(index, VideoOutcome.failed(path.name, result.failure, result.video_id))
         else:
             wanted.setdefault(result.video_id, []).append(index)
 
-    warn_if_slow(settings, storage, list(wanted))
+    warn_if_slow(settings, storage, list(wanted), force)
     with StageBars(storage.db, {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}) as bars:
         for video_id, outcome in zip(wanted, run_videos(settings, list(wanted), force=force, announce=bars.announce), strict=True):
             bars.ended(video_id)

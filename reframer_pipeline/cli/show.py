@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import open_storage, status
 
@@ -22,8 +22,12 @@ from reframer_pipeline.storage import open_storage, status
 @with_settings(*PLACES)
 def list_(settings: Settings, as_json: bool, limit: int) -> None:
     """The known videos and where they stand."""
+    from reframer_pipeline import previews
+
     with open_storage(settings) as storage:
         rows = status.list_videos(storage.db, limit=limit)
+        demo = previews.demo_videos(storage, [row["video_id"] for row in rows])
+    rows = [{**row, "demo_models": row["video_id"] in demo} for row in rows]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, default=str))
@@ -36,9 +40,9 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
         table.add_column(name, overflow="fold", no_wrap=name == "id")
     for row in rows:
         length = f"{row['duration']:.1f}" if row.get("duration") else ""
-        table.add_row(
-            str(row["video_id"]), escape(row["filename"]), row["status"], row.get("resolution") or "", length, row.get("failure_code") or ""
-        )
+        name = escape(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
+        facts = (row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
+        table.add_row(str(row["video_id"]), name, *facts)
     OUT.print(table, highlight=False)
 
 
@@ -48,8 +52,11 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
 @with_settings(*PLACES)
 def show(video_id: str, settings: Settings, as_json: bool) -> None:
     """What was found in one video: facts, stages, tracks, scenes. The first characters of the id are enough."""
+    from reframer_pipeline import previews
+
     with open_storage(settings) as storage:
         found = status.show_video(storage.db, status.find_video(storage.db, video_id))
+        found["demo_models"] = bool(previews.demo_videos(storage, [found["video"]["id"]]))
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
@@ -59,6 +66,8 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 def print_video(found: dict[str, Any]) -> None:
     """Facts, tracks and scenes of one video, as `status.show_video` gives them."""
     _print_facts(found)
+    if found.get("demo_models"):
+        OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)
     _print_tracks(found["tracks"])
     _print_scenes(found["scenes"])
 
@@ -71,6 +80,7 @@ def _print_facts(found: dict[str, Any]) -> None:
     if video.get("duration"):
         OUT.print(
             f"{video['resolution']} {video['codec']}, {video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s",
+            markup=False,
             highlight=False,
         )
     for stage in found["stages"]:
@@ -89,23 +99,23 @@ def _print_tracks(tracks: list[dict[str, Any]]) -> None:
         table.add_column(name)
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
-        table.add_row(track["track_id"], track["class"], track["label"] or "", span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
+        label = escape(track["label"] or "")
+        table.add_row(track["track_id"], track["class"], label, span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
     OUT.print(table, highlight=False)
 
 
 def _print_scenes(scenes: list[dict[str, Any]]) -> None:
     for scene in scenes:
         analysis = scene["analysis_data"]
+        words = f"{analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})\n  {analysis['description']}"
         OUT.print(
-            f"[bold]scene {scene['scene_number']}[/bold]  frames {scene['start_frame']}–{scene['end_frame']}, importance "
-            f"{analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})\n  {analysis['description']}",
+            f"[bold]scene {scene['scene_number']}[/bold]  frames {scene['start_frame']}–{scene['end_frame']}, importance {escape(words)}",
             highlight=False,
         )
         for element in analysis["replaceable_elements"]:
             tracks = ", ".join(element.get("tracks", []))
-            OUT.print(
-                f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}", highlight=False, soft_wrap=True
-            )
+            line = f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}"
+            OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @click.command()
@@ -125,7 +135,7 @@ def preview(video_id: str, settings: Settings, output: Path) -> None:
             previews.write_video(results, output)
         else:
             raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
-    OUT.print(f"Wrote {output}", highlight=False, soft_wrap=True)
+    OUT.print(f"Wrote {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 COMMANDS = {"list": list_, "show": show, "preview": preview}

@@ -21,7 +21,7 @@ DEMO_NOTICE: Final = (
 
 def notice(text: str) -> None:
     """Something everyone must see, on standard error."""
-    ERR.print(f"[yellow]![/yellow] {text}", highlight=False)
+    ERR.print(f"[yellow]![/yellow] {escape(text)}", highlight=False)
 
 
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:

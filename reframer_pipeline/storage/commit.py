@@ -14,12 +14,13 @@ whole and at most an orphan object. Rows are only ever added beside older ones.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from reframer_pipeline import schemas
-from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, UnknownVideo
+from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError, StoreUnavailable, UnknownVideo
 from reframer_pipeline.results import StageInput, StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, manifest, parquet, publishing, rows
@@ -34,8 +35,12 @@ from reframer_pipeline.versions import StageKey
 
 if TYPE_CHECKING:
     import psycopg
+    import pyarrow as pa
 
 __all__ = ["Committed", "Prepared", "Results", "StoredResult"]
+
+T = TypeVar("T")
+_PAUSES_S = (2.0, 5.0, 13.0)  # between tries: a finished result outlasts a restart of the database, but not an outage
 
 
 @dataclass(frozen=True)
@@ -125,25 +130,38 @@ class Results:
         Raises:
             InvalidResult: A check failed; `checks` has them all.
         """
-        inputs = {**self.closure(stage_key), **(upstream or {})}
-        validator = validator_for(stage_key, inputs)
-        return prepare(self._card(video_id), stage_key, output, validator, self._scratch, run_id, stats)
+        committed = self.closure(stage_key)
+        validator = validator_for(stage_key, {**committed, **(upstream or {})})
+        made_from = {committed[stage].result_id: committed[stage].manifest.content_digest for stage in stage_key.components["inputs"]}
+        return prepare(self._card(video_id), stage_key, output, validator, self._scratch, run_id, stats, made_from)
 
-    def commit_prepared(self, prepared: Prepared, *, lease_token: str) -> Committed:
-        """Steps 2 and 3: store a prepared result and commit it; its local files are gone afterwards.
+    def commit_prepared(self, prepared: Prepared, *, lease_token: str, alive: Callable[[], None] = lambda: None) -> Committed:
+        """Steps 2 and 3: store a prepared result and commit it, trying again for a while if store or database is away.
+
+        Its local files are gone afterwards, unless it was the store or the database that failed: then the same may be asked again.
 
         If the key's result is there already (a forced recomputation), the committed rows stay, because the key determines the
         result and later results point at these rows. Objects that got lost are replaced; if the new rows are others, then the old
         result and all that was made from it make way, for half of it is gone anyway.
+
+        Args:
+            prepared: The result.
+            lease_token: Of the video's lease.
+            alive: Called whenever it gets on: between objects, batches and tries.
 
         Raises:
             LeaseLost: Another run took this video over.
             DatabaseUnavailable, DatabaseFull, StoreUnavailable: Nothing was committed, as far as can be known.
         """
         try:
-            return self._store_and_commit(prepared, lease_token)
-        finally:
+            committed = self._store_and_commit(prepared, lease_token, alive)
+        except (DatabaseUnavailable, DatabaseFull, StoreUnavailable):
+            raise
+        except BaseException:
             prepared.clear()
+            raise
+        prepared.clear()
+        return committed
 
     def commit(
         self,
@@ -156,50 +174,62 @@ class Results:
         run_id: str | None = None,
         stats: Mapping[str, Any] | None = None,
     ) -> Committed:
-        """`prepare` and `commit_prepared` in one; raises what they raise."""
+        """`prepare` and `commit_prepared` in one; raises what they raise, and keeps no local files."""
         prepared = self.prepare(video_id, stage_key, output, upstream, run_id=run_id, stats=stats)
-        return self.commit_prepared(prepared, lease_token=lease_token)
-
-    def _store_and_commit(self, made: Prepared, token: str) -> Committed:
-        row = made.row
-        before = self.find([row.result_id]).get(row.result_id)
-        lost = before is not None and not self.is_whole(before)
         try:
+            return self.commit_prepared(prepared, lease_token=lease_token)
+        finally:
+            prepared.clear()
+
+    def _store_and_commit(self, made: Prepared, token: str, alive: Callable[[], None]) -> Committed:
+        row = made.row
+
+        def put() -> None:
             self._store.put(made.local, row.object_key)
+            alive()
             if made.attachment is not None and row.attachment_key is not None:
                 self._store.put(made.attachment, row.attachment_key)
-            committed = self._db.run(lambda conn: self._transaction(conn, made, token, lost))
+
+        def commit() -> Committed:
+            before = self.find([row.result_id]).get(row.result_id)
+            lost = before is not None and not self.is_whole(before)
+            return self._db.run(lambda conn: self._transaction(conn, made, token, lost, alive))
+
+        try:
+            _patiently(put, alive)
+            committed = _patiently(commit, alive)
         except DatabaseUnavailable:
             raise  # perhaps it was committed: the objects must stay
         except ReframerError:
-            self._drop(row)
+            self._drop_unless_committed(row)
             raise
         if committed.manifest.object_key != row.object_key:
             self._drop(row)
         return committed
 
-    def _transaction(self, conn: psycopg.Connection[Row], made: Prepared, token: str, lost: bool) -> Committed:
+    def _transaction(self, conn: psycopg.Connection[Row], made: Prepared, token: str, lost: bool, alive: Callable[[], None]) -> Committed:
         row = made.row
+        alive()
         lease.demand(conn, row.video_id, token)
         there = manifest.locked(conn, row.result_id)
         outcome: Literal["new", "same", "differs"] = "new"
         if there is None:
-            there = self._add(conn, made)
+            there = self._add(conn, made, alive)
         elif there.object_key != row.object_key:  # else our own COMMIT, whose answer was lost
             outcome = "same" if there.content_digest == row.content_digest else "differs"
             if lost and outcome == "differs":
                 publishing.discard(conn, row.video_id, row.result_id)
-                there = self._add(conn, made)
+                there = self._add(conn, made, alive)
             else:
-                there = _remade(conn, there, row, relink=lost)
+                there = manifest.remade(conn, there, row, relink=lost)
         publishing.after(conn, there, made.local)
         return Committed(there, made.checks, outcome)
 
     @staticmethod
-    def _add(conn: psycopg.Connection[Row], made: Prepared) -> ManifestRow:
+    def _add(conn: psycopg.Connection[Row], made: Prepared, alive: Callable[[], None]) -> ManifestRow:
         manifest.insert(conn, made.row)
         batches = parquet.read_batches(made.local, schemas.TABLES[made.key.stage].names)
-        rows.copy_rows(conn, made.row.video_id, made.key, batches)
+        rows.copy_rows(conn, made.row.video_id, made.key, _noting(batches, alive))
         return made.row
 
     def _card(self, video_id: str) -> VideoCard:
@@ -209,6 +239,13 @@ class Results:
             raise UnknownVideo(f"There is no video {video_id}.")
         return card
 
+    def _drop_unless_committed(self, row: ManifestRow) -> None:
+        """An earlier try may have been committed without our hearing of it; unknown means keep: an orphan harms nobody."""
+        with contextlib.suppress(ReframerError):
+            there = self.find([row.result_id]).get(row.result_id)
+            if there is None or there.object_key != row.object_key:
+                self._drop(row)
+
     def _drop(self, row: ManifestRow) -> None:
         for key in (row.object_key, row.attachment_key):
             if key is not None:
@@ -216,19 +253,19 @@ class Results:
                     self._store.delete(key)
 
 
-def _remade(conn: psycopg.Connection[Row], there: ManifestRow, row: ManifestRow, relink: bool) -> ManifestRow:
-    now = replace(there, recomputed_at=row.created_at)
-    if relink:
-        now = replace(
-            now,
-            object_key=row.object_key,
-            object_bytes=row.object_bytes,
-            attachment_key=row.attachment_key,
-            attachment_bytes=row.attachment_bytes,
-        )
-    conn.execute(
-        """UPDATE results SET recomputed_at = %s, object_key = %s, object_bytes = %s, attachment_key = %s, attachment_bytes = %s
-           WHERE result_id = %s""",
-        (now.recomputed_at, now.object_key, now.object_bytes, now.attachment_key, now.attachment_bytes, now.result_id),
-    )
-    return now
+def _patiently(act: Callable[[], T], alive: Callable[[], None]) -> T:
+    """Do it, again after each pause while store or database is away."""
+    for pause in _PAUSES_S:
+        alive()
+        try:
+            return act()
+        except (DatabaseUnavailable, StoreUnavailable):
+            time.sleep(pause)
+    alive()
+    return act()
+
+
+def _noting(batches: Iterator[pa.RecordBatch], alive: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        alive()
+        yield batch

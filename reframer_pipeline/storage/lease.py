@@ -85,6 +85,12 @@ def release(db: Database, video_id: str, token: str) -> None:
     db.execute("DELETE FROM leases WHERE video_id = %s AND token = %s", (video_id, token))
 
 
+def held_by(db: Database, video_id: str, token: str) -> bool:
+    """Whether the lease is there, with this token, and has not run out."""
+    query = "SELECT 1 FROM leases WHERE video_id = %s AND token = %s AND expires_at > clock_timestamp()"
+    return db.fetch_one(query, (video_id, token)) is not None
+
+
 def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
     """Within a transaction: go on only with the lease, and keep others from taking it until the end.
 
@@ -102,7 +108,8 @@ def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
 def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Iterator[str]:
     """Hold the lease for a block, with heartbeats from a thread; yields the token.
 
-    A lost lease does not stop the block: its next commit does.
+    A lost lease does not stop the block: its next commit does. A heartbeat that fails is tried again soon and for as long as the
+    block lasts, because a lease that ran out while the database was away is still ours until another takes it.
 
     Raises:
         VideoBusy, UnknownVideo: As `acquire`.
@@ -111,12 +118,15 @@ def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Itera
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(ttl_s / 3):
+        pause = ttl_s / 3
+        while not ended.wait(pause):
             try:
                 heartbeat(db, video_id, token, ttl_s)
+                pause = ttl_s / 3
             except LeaseLost:
                 return
             except ReframerError as failure:
+                pause = ttl_s / 30
                 _log.warning("No heartbeat for video %s: %s", video_id, failure.message)
 
     thread = threading.Thread(target=beat, name=f"lease-{video_id[:8]}", daemon=True)

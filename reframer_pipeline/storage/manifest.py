@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -34,10 +34,10 @@ class ManifestRow:
         attachment_bytes: Size of that.
         row_count: Rows in Parquet.
         content_digest: Digest over the rows.
-        seconds: Computing and writing the Parquet file, wall clock.
+        seconds: Computing and writing the Parquet file, wall clock; of the last time it was made.
         stats: Counts and figures.
         checks: What was validated, as `CheckResult` fields.
-        run_id: The run that made it.
+        run_id: The run that made it last.
         created_at: When it was written, with time zone.
         recomputed_at: When the same result was last made again.
     """
@@ -116,6 +116,33 @@ def locked(conn: psycopg.Connection[Row], result_id: str) -> ManifestRow | None:
     """The row of a result, locked until the transaction ends."""
     row = conn.execute("SELECT * FROM results WHERE result_id = %s FOR UPDATE", (result_id,)).fetchone()
     return ManifestRow.from_row(row) if row else None
+
+
+def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow, relink: bool) -> ManifestRow:
+    """Note that a result was computed again: by which run, when, and how long it took.
+
+    Args:
+        conn: In the commit's transaction.
+        there: The committed row.
+        made: That of the recomputation. Its figures count only if its rows are the same; if not, they tell of rows nobody has.
+        relink: Point at its objects, because the committed ones are lost.
+    """
+    from psycopg.types.json import Jsonb
+
+    now = replace(there, recomputed_at=made.created_at, run_id=made.run_id, seconds=made.seconds)
+    if made.content_digest == there.content_digest:
+        now = replace(now, stats=made.stats)
+    if relink:
+        names = ("object_key", "object_bytes", "attachment_key", "attachment_bytes")
+        now = replace(now, **{name: getattr(made, name) for name in names})
+    conn.execute(
+        """UPDATE results SET recomputed_at = %(recomputed_at)s, run_id = %(run_id)s, seconds = %(seconds)s, stats = %(stats)s,
+               object_key = %(object_key)s, object_bytes = %(object_bytes)s, attachment_key = %(attachment_key)s,
+               attachment_bytes = %(attachment_bytes)s
+           WHERE result_id = %(result_id)s""",
+        {**vars(now), "stats": Jsonb(now.stats)},
+    )
+    return now
 
 
 def insert(conn: psycopg.Connection[Row], row: ManifestRow) -> None:

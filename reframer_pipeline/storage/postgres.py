@@ -44,10 +44,12 @@ class Database:
         url: A libpq URL.
         max_size: Connections at most.
         patience_s: How long a connection is waited for; a suspended serverless database wakes within seconds.
+        revive: Asked for the URL before each new connection, if given: it starts the server again if that has died.
     """
 
-    def __init__(self, url: str, max_size: int = 4, patience_s: float = 15.0) -> None:
+    def __init__(self, url: str, max_size: int = 4, patience_s: float = 15.0, revive: Callable[[], str] | None = None) -> None:
         self._url = url
+        self._revive = revive
         self._patience_s = patience_s
         self._max_size = max_size
         self._opened: ConnectionPool[psycopg.Connection[Row]] | None = None
@@ -59,7 +61,8 @@ class Database:
         Raises:
             DatabaseUnavailable: The embedded server does not start. (A remote one is first asked when it is used.)
         """
-        return cls(embedded.database_url(settings))
+        revive = None if settings.database_url is not None else lambda: embedded.database_url(settings)
+        return cls(embedded.database_url(settings), revive=revive)
 
     def __enter__(self) -> Database:
         return self
@@ -135,6 +138,11 @@ class Database:
         """Run one idempotent statement in a transaction of its own; the number of rows it touched."""
         return self.run(lambda conn: conn.execute(query, params).rowcount)
 
+    def _live_url(self) -> str:
+        if self._revive is not None:
+            self._url = self._revive()
+        return self._url
+
     def _pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
         if self._opened is None:
             if self.where == _UNREADABLE:
@@ -157,7 +165,7 @@ class Database:
                 "keepalives_count": 3,
             }
             self._opened = ConnectionPool(
-                self._url,
+                self._live_url,
                 kwargs=options,
                 min_size=0,
                 max_size=self._max_size,
@@ -200,7 +208,9 @@ class Database:
         import psycopg
 
         try:
-            psycopg.connect(self._url, connect_timeout=_CONNECT_TIMEOUT_S).close()
+            psycopg.connect(self._live_url(), connect_timeout=_CONNECT_TIMEOUT_S).close()
+        except ReframerError as failure:
+            return failure.message
         except psycopg.Error as error:
             return _sentence(error)
         return "all connections are in use."

@@ -50,6 +50,7 @@ def prepare(
     scratch: Path,
     run_id: str | None,
     stats: Mapping[str, Any] | None,
+    made_from: dict[str, str],
 ) -> Prepared:
     """Draw a stage's batches, which is when its work happens, into a checked local file.
 
@@ -61,6 +62,7 @@ def prepare(
         scratch: Folder for the file.
         run_id: Shown in the manifest.
         stats: More figures for the manifest.
+        made_from: Result id to content digest of its direct inputs.
 
     Raises:
         InvalidResult: A check failed; `checks` has them all.
@@ -83,7 +85,7 @@ def prepare(
             checks=[vars(check) for check in drained.checks],
         )
         made.append(row)
-        return Footer(row, card).encode()
+        return Footer(row, card, made_from).encode()
 
     try:
         drained = parquet.drain(output, card.video_id, key.result_id, local, validator, footer)

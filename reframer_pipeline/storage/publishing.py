@@ -31,8 +31,10 @@ def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path) -> None:
     if row.stage == "metadata":
         facts: dict[str, Any] = next(parquet.read_batches(local)).to_pylist()[0]
         set_facts(conn, row.video_id, facts)
+        # A video that readers see stays completed: metadata may be all that was asked for, and nothing would end the processing.
         conn.execute(
-            "UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now() WHERE id = %s",
+            """UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
+               WHERE id = %s AND NOT EXISTS (SELECT 1 FROM published WHERE video_id = videos.id)""",
             (row.video_id,),
         )
     elif row.stage == "frames":

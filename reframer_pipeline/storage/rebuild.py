@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reframer_pipeline import schemas
-from reframer_pipeline.failures import ObjectMissing, ReframerError
+from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError
 from reframer_pipeline.results import Progress, no_progress
 from reframer_pipeline.storage import manifest, parquet, publishing, rows
 from reframer_pipeline.storage.footer import Footer, VideoCard
@@ -22,6 +22,9 @@ from reframer_pipeline.versions import STAGES
 
 if TYPE_CHECKING:
     import psycopg
+
+# What one bad object may raise, from its footer to its rows; the rest of the store is restored all the same.
+_UNUSABLE = (ReframerError, OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,24 @@ class Rebuilt:
 def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) -> Rebuilt:
     """Restore results, rows, videos and the published set; what is there already stays, so it may be run again.
 
-    Of several objects of one result (a forced recomputation's leftovers) the oldest counts: it is the one that was committed. Of
-    several sets of a video the one completed last is published.
+    Of several objects of one result (a run that was cut off between put and COMMIT leaves one, before or after the committed one)
+    that counts whose rows the youngest result made from it names in its footer, because only a committed result is ever made
+    from; where nothing was made from it, the oldest. A result made from other rows than its inputs now have is left out, and so
+    is whatever cannot be read or restored. Of several sets of a video the one completed last is published.
 
     Raises:
-        DatabaseUnavailable, StoreUnavailable: Run it again; finished results are kept.
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable: Run it again; finished results are kept.
     """
     skipped: list[str] = []
-    found = sorted(_footers(store, skipped), key=lambda footer: (STAGES.index(footer.manifest.stage), footer.manifest.created_at))
+    found = _in_order(_footers(store, skipped))
     videos = results = 0
     for done, footer in enumerate(found):
         try:
             new_video, new_result = db.run(lambda conn, footer=footer: _restore(conn, store, footer))  # type: ignore[misc]
-        except ObjectMissing as failure:
-            skipped.append(f"{footer.manifest.object_key}: {failure.message}")
+        except (DatabaseUnavailable, DatabaseFull):
+            raise
+        except _UNUSABLE as error:
+            skipped.append(f"{footer.manifest.object_key}: {_said(error)}")
             continue
         videos, results = videos + new_video, results + new_result
         progress(done + 1, len(found))
@@ -76,11 +83,29 @@ def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
             if entry is None:
                 raise ValueError("no footer of ours")
             footer = Footer.decode(entry)
-        except (ValueError, KeyError, TypeError, ReframerError) as error:
-            skipped.append(f"{key}: {error}")
+            if footer.manifest.stage not in STAGES or footer.manifest.created_at is None:
+                raise ValueError(f"no result of ours: {footer.manifest.stage}")
+        except _UNUSABLE as error:
+            skipped.append(f"{key}: {_said(error)}")
             continue
         row = replace(footer.manifest, object_key=key, object_bytes=size)
         yield replace(footer, manifest=row)
+
+
+def _in_order(footers: Iterable[Footer]) -> list[Footer]:
+    """Inputs before what is made from them; of several of one result, the one that others were made from first, then the oldest."""
+    by_age = sorted(footers, key=lambda footer: str(footer.manifest.created_at))
+    named = {result_id: digest for footer in by_age for result_id, digest in footer.made_from.items()}
+
+    def place(footer: Footer) -> tuple[int, bool]:
+        row = footer.manifest
+        return STAGES.index(row.stage), named.get(row.result_id, row.content_digest) != row.content_digest
+
+    return sorted(by_age, key=place)
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, ReframerError) else str(error)
 
 
 def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) -> tuple[bool, bool]:
@@ -89,9 +114,12 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
     if manifest.locked(conn, row.result_id) is not None:
         return new_video, False
     wanted = list(row.inputs.values())
-    known = {str(r["result_id"]) for r in conn.execute("SELECT result_id FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))}
+    there = conn.execute("SELECT result_id::text, content_digest FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))
+    known = {r["result_id"]: r["content_digest"] for r in there}
     if missing := [stage for stage, result_id in row.inputs.items() if result_id not in known]:
         raise ObjectMissing(f"its {', '.join(missing)} are not in the store.")
+    if other := [stage for stage, result_id in row.inputs.items() if footer.made_from.get(result_id, known[result_id]) != known[result_id]]:
+        raise ObjectMissing(f"it was made from other {', '.join(other)} than there are.")
     manifest.insert(conn, row)
     rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names))
     if row.stage == "metadata":

@@ -17,34 +17,50 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def processing(db: Database, video_id: str) -> None:
-    """A run has begun; what was published before stays readable."""
+def processing(db: Database, video_id: str, lease_token: str | None = None) -> None:
+    """A run has begun; what was published before stays readable. With a token, nothing is written if the lease is another one's."""
     db.execute(
-        "UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now() WHERE id = %s",
+        """UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
+           WHERE id = %(video)s
+             AND (%(token)s::uuid IS NULL OR EXISTS (SELECT 1 FROM leases WHERE video_id = %(video)s AND token = %(token)s))""",
+        {"video": video_id, "token": lease_token},
+    )
+
+
+def fail(db: Database, video_id: str, failure: ReframerError, lease_token: str | None = None) -> None:
+    """The last run has failed; what was published before stays readable. With a token, nothing is written if the lease is another
+    one's.
+    """
+    db.execute(
+        """UPDATE videos SET status = 'failed', failure_code = %(code)s, failure_message = %(message)s, updated_at = now()
+           WHERE id = %(video)s
+             AND (%(token)s::uuid IS NULL OR EXISTS (SELECT 1 FROM leases WHERE video_id = %(video)s AND token = %(token)s))""",
+        {"video": video_id, "token": lease_token, "code": failure.code, "message": clean_text(str(failure))},
+    )
+
+
+def settle(db: Database, video_id: str) -> None:
+    """A run was interrupted: back to `completed` if something is published, else to `pending`."""
+    db.execute(
+        """UPDATE videos SET failure_code = NULL, failure_message = NULL, updated_at = now(),
+               status = CASE WHEN EXISTS (SELECT 1 FROM published WHERE video_id = videos.id) THEN 'completed' ELSE 'pending' END
+           WHERE id = %s""",
         (video_id,),
     )
 
 
-def fail(db: Database, video_id: str, failure: ReframerError) -> None:
-    """The last run has failed; what was published before stays readable."""
-    db.execute(
-        "UPDATE videos SET status = 'failed', failure_code = %s, failure_message = %s, updated_at = now() WHERE id = %s",
-        (failure.code, clean_text(str(failure)), video_id),
-    )
-
-
-def start_job(db: Database, video_id: str, run_id: str) -> str:
-    """A run takes up a video; taking it up again counts as another attempt.
+def start_job(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
+    """A run takes up a video, for the `attempt`-th time; saying so again, as each of its stages may, changes nothing.
 
     Returns:
         The job's id.
     """
     row = db.fetch_one(
-        """INSERT INTO processing_jobs AS job (id, video_id, run_id) VALUES (%s, %s, %s)
-           ON CONFLICT (video_id, run_id) DO UPDATE SET status = 'processing', attempts = job.attempts + 1, failure_code = NULL,
-               failure_message = NULL, finished_at = NULL, updated_at = now()
+        """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (video_id, run_id) DO UPDATE SET status = 'processing', attempts = greatest(job.attempts, EXCLUDED.attempts),
+               failure_code = NULL, failure_message = NULL, finished_at = NULL, updated_at = now()
            RETURNING id""",
-        (str(uuid.uuid4()), video_id, run_id),
+        (str(uuid.uuid4()), video_id, run_id, attempt),
     )
     assert row is not None
     return str(row["id"])

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.failures import DiskFull, HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import scratch
 from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.text import clean_text
@@ -79,15 +80,18 @@ def ingest_file(
         The outcome; a refused file is no exception.
 
     Raises:
-        DatabaseUnavailable, DatabaseFull, StoreUnavailable: The upload may be tried again.
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable, DiskFull: The upload may be tried again.
+        HomeNotWritable: The scratch folder cannot be used.
     """
     event = _Event(str(uuid.uuid4()), user_email, clean_text(filename or path.name), bucket_key, etag)
-    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     copy = settings.scratch_dir / f"upload-{event.upload_id}"
     try:
         try:
-            ingest_file_checks(path, settings)
-            sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
+            with scratch.writing(settings.scratch_dir):
+                ingest_file_checks(path, settings)
+                sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
+        except (DiskFull, HomeNotWritable):
+            raise  # no fault of the upload
         except ReframerError as failure:
             refused = failure
             db.run(lambda conn: _write_refusal(conn, event, refused))
@@ -98,20 +102,22 @@ def ingest_file(
         is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
         return IngestResult(event.upload_id, video_id_of(sha256), sha256, None, not is_new)
     finally:
-        copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            copy.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def local_copy(sha256: str, store: ObjectStore, scratch: Path) -> Iterator[Path]:
+def local_copy(sha256: str, store: ObjectStore, folder: Path) -> Iterator[Path]:
     """The video file as a local path, for programs that need one; read it only.
 
     Args:
         sha256: Its digest.
         store: Where it lies. A local store's own object is given out, a remote one is downloaded for the block.
-        scratch: Folder for the download.
+        folder: Folder for the download.
 
     Raises:
         ObjectMissing: It is not in the store.
+        DiskFull, HomeNotWritable: The folder cannot be used.
     """
     key = object_key(sha256)
     local = store.local_path(key)
@@ -119,8 +125,9 @@ def local_copy(sha256: str, store: ObjectStore, scratch: Path) -> Iterator[Path]
         store.open_object(key).close()
         yield local
         return
-    scratch.mkdir(parents=True, exist_ok=True)
-    download = scratch / f"video-{sha256[:16]}-{uuid.uuid4().hex[:8]}"
+    with scratch.writing(folder):
+        pass
+    download = folder / f"video-{sha256[:16]}-{uuid.uuid4().hex[:8]}"
     try:
         store.get(key, download)
         yield download

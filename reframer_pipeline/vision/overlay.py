@@ -6,7 +6,7 @@ What belongs here: bringing detections, masks, tracks and scenes of one video to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -39,14 +39,20 @@ class TrackNames:
         return None if place is None else (place, self.names[place - 1])
 
 
-def track_names(trajectories: Iterable[pa.RecordBatch]) -> TrackNames:
-    """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`."""
+def track_names(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None) -> TrackNames:
+    """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`; with `frames`, only the sightings in these."""
+    import pyarrow.compute as pc
+
+    wanted = None if frames is None else pa.array(sorted(frames), pa.int32())
     places: dict[str, int] = {}
     names: list[str] = []
     for batch in trajectories:
         for name, sightings in zip(batch.column("track_id").to_pylist(), batch.column("frames"), strict=True):
             names.append(name)
-            places.update(dict.fromkeys(sightings.values.field("detection_id").to_pylist(), len(names)))
+            seen = sightings.values
+            if wanted is not None:
+                seen = seen.filter(pc.is_in(seen.field("frame"), wanted))
+            places.update(dict.fromkeys(seen.field("detection_id").to_pylist(), len(names)))
     return TrackNames(places, names)
 
 

@@ -126,12 +126,46 @@ def test_database_url_and_dagster_url(home: Path) -> None:
     assert reframer(home, "db", "migrate").stdout.strip() == "Up to date."
 
 
-def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, done: VideoOutcome) -> None:
+def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
     printed = reframer(home, "dev", "--print-env", "--models", "demo")
-    variables = dict(line.removeprefix("export ").split("=", 1) for line in printed.stdout.splitlines())
-    env = {**os.environ, **{name: value.strip("'") for name, value in variables.items()}, "REFRAMER_MODELS": "demo"}
     command = [str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-m", "reframer_pipeline.definitions"]
-    ran = subprocess.run(
-        [*command, "--select", "detections", "--partition", done.video_id or ""], env=env, capture_output=True, text=True, timeout=300
-    )
+    ran = in_shell(printed.stdout, [*command, "--select", "detections", "--partition", done.video_id or ""], tmp_path)
     assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path, tmp_path: Path) -> None:
+    chosen = ["--models", "demo", "--conf", "0.5", "--vid-stride", "7", "--yolo-model", "it's mine.pt", "--weights-dir", "weights"]
+    secret = {"REFRAMER_DAGSTER_DATABASE_URL": "postgres://someone@example.org/dagster?options=a'b"}
+    printed = reframer(home, "dev", "--print-env", *chosen, REFRAMER_CONF="0.9", REFRAMER_GPU_POOL_LIMIT="2", **secret)
+    assert printed.returncode == 0, printed.stderr
+    show = "from reframer_pipeline.settings import Settings; print(Settings().model_dump_json())"
+    ran = in_shell(printed.stdout, [sys.executable, "-c", show], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    got = json.loads(ran.stdout)
+    assert (got["home"], got["models"], got["conf"], got["vid_stride"], got["gpu_pool_limit"]) == (str(home), "demo", 0.5, 7, 2)
+    assert (got["yolo_model"], got["weights_dir"]) == ("it's mine.pt", str(Path.cwd() / "weights"))
+    assert "export REFRAMER_DEVICE=" not in printed.stdout  # a default, and not in the environment
+
+
+def in_shell(exports: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command after `eval "$(reframer dev --print-env)"`, in another folder and with no settings but those."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("REFRAMER_")}
+    script = f'{exports}\nexec "$0" "$@"'
+    return subprocess.run(["sh", "-c", script, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_doctor_names_old_tools_missing_limits_and_pickles_without_trust(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
+    tools, folder = tmp_path / "tools", tmp_path / "weights"
+    tools.mkdir()
+    folder.mkdir()
+    for tool, version in (("ffmpeg", "4.4.2-0ubuntu0"), ("ffprobe", "n7.1")):
+        (tools / tool).write_text(f"#!/bin/sh\necho '{tool} version {version} Copyright (c) the FFmpeg developers'\n")
+        (tools / tool).chmod(0o755)
+    (folder / "yolov8m.pt").write_bytes(b"a pickle from somewhere")
+    (folder / "sam2_hiera_base_plus.pt").write_bytes(b"tensors")
+    ran = reframer(home, "doctor", "--weights-dir", str(folder), PATH=str(tools), COLUMNS="400")
+    assert ran.returncode == 1, ran.stderr
+    verdicts = {tuple(line.split()[:2]) for line in ran.stdout.splitlines()}
+    assert verdicts >= {("mend", "ffmpeg"), ("ok", "ffprobe"), ("mend", "prlimit"), ("mend", "weights"), ("ok", "database")}
+    assert "FFmpeg 5.1 or later" in ran.stdout
+    assert "reframer models fetch --trust" in ran.stdout

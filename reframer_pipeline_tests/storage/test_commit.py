@@ -2,89 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pycocotools import mask as coco
 
 from reframer_pipeline import schemas
-from reframer_pipeline.failures import InternalError, InvalidResult, LeaseLost, ObjectMissing
+from reframer_pipeline.failures import DatabaseUnavailable, InternalError, InvalidResult, LeaseLost, ObjectMissing, StoreUnavailable
 from reframer_pipeline.results import StageOutput
-from reframer_pipeline.storage import Storage, lease
+from reframer_pipeline.storage import Storage, commit, lease, postgres
 from reframer_pipeline.versions import STAGES
+from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
-
-
-def parquet_rows(storage: Storage, stage: str, maker: Maker) -> list[dict[str, Any]]:
-    manifest = storage.results.find([maker.keys[stage].result_id])[maker.keys[stage].result_id]
-    path = storage.store.local_path(manifest.object_key)
-    assert path is not None
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return rows
-
-
-def single(value: float) -> float:
-    """The shortest decimal that is the same single."""
-    return float(str(np.float32(value)))
-
-
-def bbox(row: dict[str, Any]) -> dict[str, float]:
-    x1, y1, x2, y2 = (np.float32(row[name]) for name in ("x1", "y1", "x2", "y2"))
-    return {"x": single(x1), "y": single(y1), "width": single(x2 - x1), "height": single(y2 - y1)}
 
 
 def test_database_holds_what_parquet_holds(anywhere: Storage) -> None:
     video_id, sha = add_video(anywhere)
     maker = Maker(sha, anywhere.settings, text='He said "hi" \\ tab\t, NUL\x00, \ud800 and ünïcode\nend')
     commit_all(anywhere, video_id, maker)
-    db = anywhere.db
-
-    in_parquet = parquet_rows(anywhere, "detections", maker)
-    assert {(r["video_id"], r["result_id"]) for r in in_parquet} == {(video_id, maker.keys["detections"].result_id)}
-    expected = [
-        (r["detection_id"], r["frame_number"], r["timestamp"], r["ordinal"],
-         {"class": r["object_class"], "confidence": single(r["confidence"]), "bbox": bbox(r), "label": r["label"]})
-        for r in in_parquet
-    ]  # fmt: skip
-    rows = db.fetch("SELECT * FROM current_detections ORDER BY frame_number, ordinal")
-    assert [(str(r["id"]), r["frame_number"], r["timestamp"], r["ordinal"], r["detection_data"]) for r in rows] == expected
-
-    in_parquet = parquet_rows(anywhere, "masks", maker)
-    rows = db.fetch(
-        """SELECT m.* FROM current_segmentation_masks m JOIN current_detections d ON d.id = m.detection_id
-           ORDER BY d.frame_number, d.ordinal"""
-    )
-    assert len(rows) == len(in_parquet) > 0
-    for row, stored in zip(rows, in_parquet, strict=True):
-        assert (str(row["id"]), str(row["detection_id"])) == (stored["mask_id"], stored["detection_id"])
-        plain = {"size": [row["height"], row["width"]], "counts": list(map(int, row["mask_rle"].split(",")))}
-        theirs = coco.decode(coco.frPyObjects(plain, row["height"], row["width"]))
-        ours = coco.decode({"size": [stored["height"], stored["width"]], "counts": stored["rle"].encode()})
-        assert np.array_equal(theirs, ours) and row["mask_area_pixels"] == stored["area"] == ours.sum()
-
-    expected_tracks = [
-        (r["track_id"], r["object_class"], r["start_frame"], r["end_frame"],
-         {"track_id": r["track_id"], "class": r["object_class"], "label": r["label"], "start_frame": r["start_frame"],
-          "end_frame": r["end_frame"], "duration_frames": r["end_frame"] - r["start_frame"], "avg_confidence": r["avg_confidence"],
-          "frames": [{"frame": s["frame"], "timestamp": s["timestamp"], "bbox": bbox(s), "confidence": single(s["confidence"]),
-                      "detection_id": s["detection_id"]} for s in r["frames"]]})
-        for r in parquet_rows(anywhere, "trajectories", maker)
-    ]  # fmt: skip
-    rows = db.fetch("SELECT * FROM current_tracking_trajectories ORDER BY track_id")
-    assert [(r["track_id"], r["object_class"], r["start_frame"], r["end_frame"], r["trajectory_data"]) for r in rows] == expected_tracks
-
-    scenes = parquet_rows(anywhere, "scenes", maker)
-    rows = db.fetch("SELECT * FROM current_scene_analysis ORDER BY scene_number")
-    assert [(r["scene_number"], r["start_frame"], r["end_frame"], r["analysis_data"]) for r in rows] == [
-        (r["scene_number"], r["start_frame"], r["end_frame"], json.loads(r["analysis"])) for r in scenes
-    ]
-    assert rows[0]["analysis_data"]["description"] == 'He said "hi" \\ tab\t, NUL\ufffd, \ufffd and ünïcode\nend'
+    compared = assert_database_holds_parquet(anywhere, video_id)
+    assert compared == {stage: len(maker.rows(stage)) for stage in compared} and all(compared.values())
+    scene = anywhere.db.fetch_one("SELECT analysis_data FROM current_scene_analysis ORDER BY scene_number")
+    assert scene is not None and scene["analysis_data"]["description"] == 'He said "hi" \\ tab\t, NUL\ufffd, \ufffd and ünïcode\nend'
 
 
 def test_facts_status_and_published_set(storage: Storage) -> None:
@@ -99,6 +40,8 @@ def test_facts_status_and_published_set(storage: Storage) -> None:
     assert storage.db.fetch("SELECT * FROM current_results") == [] == storage.db.fetch("SELECT * FROM current_detections")
     commit_all(storage, video_id, maker, STAGES[5:])
     assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM current_results")} == set(STAGES)
+    assert storage.db.fetch_one("SELECT status FROM videos") == {"status": "completed"}
+    commit_all(storage, video_id, Maker(sha, storage.settings), STAGES[:1])  # made again alone, as the UI can
     assert storage.db.fetch_one("SELECT status FROM videos") == {"status": "completed"}
 
 
@@ -194,6 +137,19 @@ def test_recomputing_the_same_keeps_the_rows(storage: Storage) -> None:
     assert len(list(storage.store.list("results"))) == len(STAGES) + 1
 
 
+@pytest.mark.parametrize("salt", [0, 1])
+def test_recomputing_shows_as_that_runs_work(storage: Storage, salt: int) -> None:
+    video_id, sha = add_video(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    again = Maker(sha, storage.settings, salt=salt)
+    with lease.hold(storage.db, video_id, "test") as token:
+        output, key = again.output("detections", Path()), again.keys["detections"]
+        storage.results.commit(video_id, key, output, lease_token=token, run_id="second", stats={"skipped": 7})
+    row = storage.results.open(again.keys["detections"].result_id).manifest
+    assert row.run_id == "second" and row.recomputed_at is not None and row.row_count == len(again.rows("detections"))
+    assert row.stats.get("skipped") == (None if salt else 7)  # figures of other rows do not replace these rows' own
+
+
 def test_recomputing_other_rows_keeps_the_committed(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     commit_all(storage, video_id, Maker(sha, storage.settings))
@@ -244,3 +200,84 @@ def test_a_failure_after_the_rows_rolls_everything_back(storage: Storage) -> Non
         storage.results.commit(video_id, maker.keys["scenes"], maker.output("scenes", Path()), lease_token=token)
     assert storage.db.fetch("SELECT * FROM scene_analysis") == [] == storage.db.fetch("SELECT * FROM published")
     assert not any("/scenes/" in key for key in storage.store.list("results"))
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting between tries."""
+    monkeypatch.setattr(commit, "_PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(postgres, "_ATTEMPTS", 1)
+
+
+def prepared_metadata(storage: Storage, video_id: str, sha: str) -> commit.Prepared:
+    maker = Maker(sha, storage.settings)
+    return storage.results.prepare(video_id, maker.keys["metadata"], maker.output("metadata", Path()))
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    video_id, sha = add_video(storage)
+    prepared = prepared_metadata(storage, video_id, sha)
+    put, transaction = storage.store.put, storage.results._transaction
+    fails = {"put": 2, "transaction": 3}
+    fed: list[int] = []
+
+    def flaky_put(source: Path, key: str) -> int:
+        fails["put"] -= 1
+        if fails["put"] >= 0:
+            raise StoreUnavailable("gone")
+        return put(source, key)
+
+    def flaky_transaction(*args: Any) -> commit.Committed:
+        fails["transaction"] -= 1
+        if fails["transaction"] >= 0:
+            raise DatabaseUnavailable("gone")
+        return transaction(*args)
+
+    monkeypatch.setattr(storage.store, "put", flaky_put)
+    monkeypatch.setattr(storage.results, "_transaction", flaky_transaction)
+    with lease.hold(storage.db, video_id, "test") as token:
+        done = storage.results.commit_prepared(prepared, lease_token=token, alive=lambda: fed.append(1))
+    assert done.outcome == "new" and fails == {"put": -1, "transaction": -1}
+    assert len(fed) >= 3 + 4  # at each try at least
+    assert storage.results.is_whole(done.manifest) and not prepared.local.exists()
+
+
+@pytest.mark.usefixtures("brief")
+def test_an_outage_keeps_the_prepared_files_for_another_time(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    video_id, sha = add_video(storage)
+    prepared = prepared_metadata(storage, video_id, sha)
+
+    def down(*args: Any) -> commit.Committed:
+        raise DatabaseUnavailable("gone")
+
+    with lease.hold(storage.db, video_id, "test") as token:
+        with monkeypatch.context() as outage, pytest.raises(DatabaseUnavailable):
+            outage.setattr(storage.results, "_transaction", down)
+            storage.results.commit_prepared(prepared, lease_token=token)
+        assert prepared.local.exists()
+        assert storage.results.commit_prepared(prepared, lease_token=token).outcome == "new"
+    assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to COMMIT is lost, and by the next try the lease is another one's."""
+    video_id, sha = add_video(storage)
+    prepared = prepared_metadata(storage, video_id, sha)
+    token = lease.acquire(storage.db, video_id, "test")
+    transaction = storage.results._transaction
+    tries: list[int] = []
+
+    def unheard(conn: Any, *args: Any) -> commit.Committed:
+        tries.append(1)
+        if len(tries) > 1:
+            return transaction(conn, *args)
+        storage.db.run(lambda other: transaction(other, *args))
+        lease.release(storage.db, video_id, token)
+        raise DatabaseUnavailable("cut off")
+
+    monkeypatch.setattr(storage.results, "_transaction", unheard)
+    with pytest.raises(LeaseLost):
+        storage.results.commit_prepared(prepared, lease_token=token)
+    assert storage.results.is_whole(storage.results.open(prepared.row.result_id).manifest) and not prepared.local.exists()

@@ -18,6 +18,7 @@ import sqlalchemy
 
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import embedded
+from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline_tests.servers import servants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,6 +71,19 @@ def test_several_processes_at_once_share_one_server_that_survives(folder: Path) 
         assert conn.exec_driver_sql("SELECT current_database()").scalar() == "dagster"
     engine.dispose()
     assert embedded.stop(settings) and not embedded.stop(settings) and embedded.running(settings) is None
+
+
+def test_a_killed_server_is_started_again_by_the_next_transaction(folder: Path) -> None:
+    settings = Settings(home=folder / "home")
+    with Database.open(settings) as db:
+        db.execute("CREATE TABLE kept (n int)")
+        killed = embedded.server(settings).pid
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while embedded.running(settings) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert db.fetch("SELECT count(*) FROM kept") == [{"count": 0}]
+        assert embedded.server(settings).pid != killed
 
 
 def test_long_and_odd_paths(folder: Path) -> None:

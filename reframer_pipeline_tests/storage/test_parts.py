@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pytest
 
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import (
+    DatabaseUnavailable,
     InternalError,
     LeaseLost,
     NotAVideo,
@@ -27,6 +30,7 @@ from reframer_pipeline.storage import Storage, lease, parquet, status
 from reframer_pipeline.storage.digest import ContentDigest
 from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.storage.planning import stage_states, to_compute
+from reframer_pipeline.storage.scratch import sweep_scratch
 from reframer_pipeline.storage.text import clean_json_text
 from reframer_pipeline.versions import STAGES
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all
@@ -77,6 +81,31 @@ def test_hold_beats_while_it_lasts(storage: Storage) -> None:
         with pytest.raises(VideoBusy):
             lease.acquire(storage.db, video_id, "other")
     assert storage.db.fetch("SELECT * FROM leases") == []
+
+
+def test_hold_outlasts_a_database_that_is_away_for_a_moment(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    video_id, _ = add_video(storage)
+    beat, fails = lease.heartbeat, [1, 2, 3, 4]
+
+    def flaky(*args: Any) -> None:
+        if fails:
+            raise DatabaseUnavailable(f"gone {fails.pop()}")
+        beat(*args)
+
+    monkeypatch.setattr(lease, "heartbeat", flaky)
+    with lease.hold(storage.db, video_id, "long", ttl_s=0.9) as token:
+        time.sleep(1.1)
+        assert lease.held_by(storage.db, video_id, token)
+
+
+def test_held_by_means_this_token_now(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    first = lease.acquire(storage.db, video_id, "first", ttl_s=0)
+    assert not lease.held_by(storage.db, video_id, first)  # run out
+    second = lease.acquire(storage.db, video_id, "second")
+    assert lease.held_by(storage.db, video_id, second) and not lease.held_by(storage.db, video_id, first)
+    lease.release(storage.db, video_id, second)
+    assert not lease.held_by(storage.db, video_id, second)
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------
@@ -165,6 +194,22 @@ def test_remote_results_work_too(storage: Storage) -> None:
     fsspec.filesystem("memory").store.clear()
 
 
+def test_scratch_is_swept_of_what_is_a_day_old(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert sweep_scratch(settings) == 0  # no folder yet
+    old, young, busy = (settings.scratch_dir / name for name in ("old", "young", "busy"))
+    for folder in (old, young, busy):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    loose = settings.scratch_dir / "upload-1"
+    loose.touch()
+    long_ago = time.time() - 25 * 3600
+    for path in (old / "file", old, young / "file", busy, loose):  # into busy's file something was written just now
+        os.utime(path, (long_ago, long_ago))
+    assert sweep_scratch(settings) == 2
+    assert sorted(path.name for path in settings.scratch_dir.iterdir()) == ["busy", "young"]
+
+
 # --- digests, row groups, texts ---------------------------------------------------------------------------------------
 
 
@@ -228,12 +273,42 @@ def test_jobs_and_failures(storage: Storage) -> None:
     shown = status.show_video(storage.db, video_id)
     assert (shown["video"]["status"], shown["video"]["failure_code"]) == ("failed", "not_a_video")
     assert shown["jobs"][0]["failure_message"].startswith("A name with NUL\ufffd and \ufffd.")
-    assert status.start_job(storage.db, video_id, "run-1") == job
+    assert status.start_job(storage.db, video_id, "run-1", attempt=2) == job
+    assert status.start_job(storage.db, video_id, "run-1") == job  # the next stage of the same attempt
     assert storage.db.fetch_one("SELECT attempts, failure_code FROM processing_jobs") == {"attempts": 2, "failure_code": None}
     status.processing(storage.db, video_id)
     commit_all(storage, video_id, Maker(sha, storage.settings))
     status.finish_job(storage.db, job)
     assert status.get_video(storage.db, video_id)["failure_code"] is None
+
+
+def test_only_the_lease_s_holder_tells_the_status(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    loser = lease.acquire(storage.db, video_id, "loser", ttl_s=0)
+    winner = lease.acquire(storage.db, video_id, "winner")
+
+    def now() -> str:
+        return str(status.get_video(storage.db, video_id)["status"])
+
+    status.processing(storage.db, video_id, loser)
+    assert now() == "pending"
+    status.processing(storage.db, video_id, winner)
+    assert now() == "processing"
+    status.fail(storage.db, video_id, NotAVideo("No."), loser)
+    assert now() == "processing"
+    status.fail(storage.db, video_id, NotAVideo("No."), winner)
+    assert now() == "failed"
+
+
+def test_an_interrupted_run_leaves_the_status_it_found(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    status.processing(storage.db, video_id)
+    status.settle(storage.db, video_id)
+    assert status.get_video(storage.db, video_id)["status"] == "pending"
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    status.processing(storage.db, video_id)
+    status.settle(storage.db, video_id)
+    assert status.get_video(storage.db, video_id)["status"] == "completed"
 
 
 def test_list_and_show(storage: Storage) -> None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from reframer_pipeline.failures import StoreMismatch
 from reframer_pipeline.storage import Storage, open_storage
 from reframer_pipeline.storage.rebuild import rebuild
+from reframer_pipeline.versions import STAGES
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.servers import Server, fresh_database
 
@@ -45,7 +46,8 @@ def test_rebuild_gives_equal_tables(storage: Storage, second: Storage) -> None:
     for table in TABLES:
         expected, actual = contents(storage, table), contents(second, table)
         for row in [*expected, *actual]:
-            row.pop("recomputed_at", None)  # not in the footers, which are never rewritten
+            for name in ("recomputed_at", "seconds"):  # the footers tell of the first time and are never rewritten
+                row.pop(name, None)
         assert actual == expected and expected, table
     again = rebuild(second.db, second.store)
     assert (again.videos, again.results, again.published) == (0, 0, 0)
@@ -59,6 +61,39 @@ def test_rebuild_leaves_out_what_it_cannot_use(storage: Storage, second: Storage
     rebuilt = rebuild(second.db, second.store)
     assert (rebuilt.results, rebuilt.published) == (2, 0)
     assert len(rebuilt.skipped) == 4 and rebuilt.skipped[0].startswith("results/x/y.parquet")
+
+
+def test_one_bad_result_does_not_stop_the_others(storage: Storage, second: Storage) -> None:
+    (good, good_sha), (bad, bad_sha) = add_video(storage), add_video(storage, 2)
+    done = commit_all(storage, bad, Maker(bad_sha, storage.settings, text="refused"))
+    commit_all(storage, good, Maker(good_sha, storage.settings))
+    second.db.execute("ALTER TABLE scene_analysis ADD CONSTRAINT refuse CHECK (analysis_data ->> 'description' <> 'refused')")
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.videos, rebuilt.results, rebuilt.published) == (2, 6 + 5, 1)
+    assert [line.split(": ")[0] for line in rebuilt.skipped] == [done["scenes"].manifest.object_key]
+
+
+@pytest.mark.parametrize("orphan_first", [True, False])
+def test_of_several_objects_that_counts_which_others_were_made_from(storage: Storage, second: Storage, orphan_first: bool) -> None:
+    """A run was killed between put and COMMIT: its object stays, with the id of the committed result and other rows."""
+    video_id, sha = add_video(storage)
+    maker, other = Maker(sha, storage.settings), Maker(sha, storage.settings, salt=1)
+
+    def leave_orphan() -> None:
+        prepared = storage.results.prepare(video_id, maker.keys["detections"], other.output("detections", storage.settings.scratch_dir))
+        storage.store.put(prepared.local, prepared.row.object_key)
+        prepared.clear()
+
+    commit_all(storage, video_id, maker, STAGES[:2])
+    if orphan_first:
+        leave_orphan()
+    commit_all(storage, video_id, maker, STAGES[2:3])
+    if not orphan_first:
+        leave_orphan()
+    commit_all(storage, video_id, maker, STAGES[3:])
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.results, rebuilt.published, rebuilt.skipped) == (6, 1, [])
+    assert contents(second, "detections") == contents(storage, "detections")
 
 
 def test_a_store_of_another_database_is_refused(storage: Storage, second: Storage, tmp_path: Path) -> None:

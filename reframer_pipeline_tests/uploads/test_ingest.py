@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
+
+from reframer_pipeline.failures import DiskFull, HomeNotWritable
 from reframer_pipeline.storage import Storage, status
+from reframer_pipeline.uploads import ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy, object_key
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.factories import video_bytes
@@ -52,3 +57,20 @@ def test_refused_files_leave_only_an_upload(storage: Storage, tmp_path: Path) ->
     assert all(row["failure_message"] for row in uploads) and uploads[3]["filename"] == "\ufffd\ufffd.mp4"
     assert storage.db.fetch("SELECT * FROM videos") == [] and list(storage.store.list("videos")) == []
     assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+def test_a_full_disk_or_closed_home_is_no_fault_of_the_upload(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = tmp_path / "a.mp4"
+    upload.write_bytes(video_bytes())
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(DiskFull, match="No space left"):
+        patched.setattr(ingest, "sha256_copy", full)
+        ingest_file(upload, storage.db, storage.store, storage.settings)
+    storage.settings.scratch_dir.rmdir()
+    storage.settings.scratch_dir.touch()  # root may write anywhere but here
+    with pytest.raises(HomeNotWritable, match="scratch"):
+        ingest_file(upload, storage.db, storage.store, storage.settings)
+    assert storage.db.fetch("SELECT * FROM uploads") == []

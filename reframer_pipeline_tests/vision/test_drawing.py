@@ -122,6 +122,16 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
         assert (np.abs(edge - colour).sum(axis=2).min(axis=1) < 40).mean() > 0.4  # others' boxes and labels may lie over it
 
 
+def test_names_for_some_frames_hold_only_their_sightings(scene: tuple) -> None:
+    frames, found, masks = scene
+    times = [(number, number / 25) for number, _ in frames]
+    trajectories = list(track_detections(times, by_frame(found), 0.2, Settings()))
+    everything, some = track_names(trajectories), track_names(trajectories, [15, 20])
+    assert some.names == everything.names and 0 < len(some.places) <= len(everything.places) / 3
+    drawn = (dict(annotated_frames(frames[3:5], found, masks, tracks)) for tracks in (everything, some))
+    assert all((one == other).all() for one, other in zip(*(pictures.values() for pictures in drawn), strict=True))
+
+
 def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None:
     frames, found, masks = scene
     images = (image for _, image in annotated_frames(frames, found, masks, None, [Caption(0, 99, "A scene")]))

@@ -1,0 +1,61 @@
+"""The scratch folder: files on their way into the store.
+
+What belongs here: what becomes of its leftovers, and what a folder that cannot be written to is called. What does not: the files
+themselves, which each belong to the block that makes them (`prepare`, `uploads.ingest`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from reframer_pipeline.failures import DiskFull, HomeNotWritable
+from reframer_pipeline.settings import Settings
+
+MAX_AGE_S = 24 * 3600.0
+
+
+def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
+    """Delete what killed runs left behind: entries that nothing was written to for a day. A folder is as young as its youngest file.
+
+    Returns:
+        Entries deleted. What cannot be deleted stays, without an error.
+    """
+    limit, swept = time.time() - max_age_s, 0
+    for entry in _entries(settings.scratch_dir):
+        with contextlib.suppress(OSError):  # another run may be sweeping too
+            if max(path.lstat().st_mtime for path in (entry, *entry.rglob("*"))) >= limit:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+            swept += 1
+    return swept
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make the folder, and give its system's errors within the block a name.
+
+    Raises:
+        DiskFull: No space left, or over a quota.
+        HomeNotWritable: Anything else that keeps files from being written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else HomeNotWritable
+        raise kind(f"A file cannot be written to {folder}: {error.strerror or type(error).__name__}.") from error
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

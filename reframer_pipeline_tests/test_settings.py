@@ -1,0 +1,43 @@
+"""Settings as a child process gets them, in whatever folder it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A present folder of the test's own, without settings in the environment."""
+    for name in [name for name in os.environ if name.startswith("REFRAMER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_relative_places_are_absolute_in_the_environment(here: Path) -> None:
+    (here / "mine.pt").touch()
+    variables = Settings(home=Path("data"), weights_dir=Path("weights"), store_url="objects", yolo_model="mine.pt").as_environment()
+    assert variables["REFRAMER_HOME"] == str(here / "data")
+    assert variables["REFRAMER_WEIGHTS_DIR"] == str(here / "weights")
+    assert variables["REFRAMER_STORE_URL"] == str(here / "objects")
+    assert variables["REFRAMER_YOLO_MODEL"] == str(here / "mine.pt")
+
+
+def test_urls_and_names_of_models_stay_as_they_are(here: Path) -> None:
+    (here / "yolov8n.pt").touch()  # the official model is looked for in the weights folder, never here
+    for values in ({"store_url": "s3://bucket/prefix"}, {"yolo_model": "yolov8n.pt"}, {"yolo_model": "elsewhere.pt"}):
+        ((name, value),) = values.items()
+        assert Settings.model_validate(values).as_environment()[f"REFRAMER_{name.upper()}"] == value
+    assert Settings().as_environment()["REFRAMER_WEIGHTS_DIR"] == Settings().as_environment()["REFRAMER_STORE_URL"] == ""
+
+
+def test_the_environment_makes_the_same_settings(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Settings(home=here / "data", conf=0.25, track_low_conf=0.1, product_labels=("cup", "wine glass"))
+    for name, value in first.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == first
