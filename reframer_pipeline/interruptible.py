@@ -13,6 +13,17 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+_asked = threading.Event()
+
+
+def raise_if_interrupted() -> None:
+    """For long work to call now and then: raises `KeyboardInterrupt` if the work was interrupted.
+
+    An exception that is set from another thread can arrive inside a callback that swallows it; this one cannot get lost.
+    """
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
 
 def interruptible(work: Callable[[], Result]) -> Result:
     """Run `work` in a thread of its own and return what it returns, or raise what it raises.
@@ -37,9 +48,12 @@ def interruptible(work: Callable[[], Result]) -> Result:
     try:
         over.wait()
     except KeyboardInterrupt:
+        _asked.set()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
         over.wait()
         raise
+    finally:
+        _asked.clear()
     if errors:
         raise errors[0]
     return results[0]

@@ -18,6 +18,7 @@ import dagster as dg
 import pyarrow as pa
 
 from reframer_pipeline import failures, versions
+from reframer_pipeline.interruptible import raise_if_interrupted
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageOutput
 from reframer_pipeline.settings import Settings
@@ -80,7 +81,8 @@ class StageRun:
         return local_copy(self.sha256, self.pipeline.storage.store, self.scratch)
 
     def progress(self, done: int, total: int) -> None:
-        """Note that work goes on; shown to people at most twice a second."""
+        """Note that work goes on; shown to people at most twice a second. Raises `KeyboardInterrupt` once the run is interrupted."""
+        raise_if_interrupted()
         if self._watchdog is not None:
             self._watchdog.feed()
         now = time.monotonic()

@@ -23,7 +23,7 @@ DEMO_IMGSZ = 320
 
 SEGMENTER_FILE = "demo_sam2.safetensors"
 SEGMENTER_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
-SEGMENTER_IMAGE_SIZE = 512
+SEGMENTER_IMAGE_SIZE = 640
 SEGMENTER_WIDTH = 128  # channels of the neck, the prompts and the mask decoder
 
 
