@@ -22,6 +22,7 @@ from reframer_pipeline.run_videos import run_videos
 from reframer_pipeline_tests.shell.conftest import add
 
 GOLDEN = Path(__file__).with_name("golden.json")
+UPDATE = bool(os.environ.get("REFRAMER_UPDATE_GOLDEN"))  # read now: the settings fixture clears such variables
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def made(pipeline: Pipeline) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def golden(made: dict[str, Any]) -> dict[str, Any]:
-    if os.environ.get("REFRAMER_UPDATE_GOLDEN"):
+    if UPDATE:
         GOLDEN.write_text(json.dumps(made, indent=1))
     kept: dict[str, Any] = json.loads(GOLDEN.read_text())
     return kept
