@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
+from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
@@ -53,14 +54,15 @@ def build_demo_yolo() -> YOLO:
         An `ultralytics.YOLO` with `.names` set, ready for `.predict(frames, imgsz=DEMO_IMGSZ)`.
     """
     from safetensors import safe_open
-    from ultralytics import YOLO
+
+    ultralytics = import_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
     with safe_open(demo_weights_dir() / DETECTOR_FILE, framework="pt") as file:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     names = dict(enumerate(json.loads(metadata["names"])))
-    yolo = YOLO(f"{metadata['architecture']}.yaml", task="detect")
+    yolo = ultralytics.YOLO(f"{metadata['architecture']}.yaml", task="detect")
     model = DetectionModel({**yolo.model.yaml, "nc": len(names)}, verbose=False)
     model.load_state_dict(weights)  # half-precision values are copied into float32 parameters
     model.names, model.task, model.args = names, "detect", yolo.model.args

@@ -18,6 +18,7 @@ import numpy as np
 from reframer_pipeline.demo.dataset import draw_training_frames
 from reframer_pipeline.demo.looks import LABELS
 from reframer_pipeline.demo.models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
+from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 
 def export(checkpoint: Path, target: Path) -> None:
@@ -53,10 +54,9 @@ def train(
     Returns:
         Path of the last checkpoint.
     """
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     import torch
-    from ultralytics import YOLO
+
+    ultralytics = import_ultralytics()
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     data = folder / "data.yaml"
@@ -74,7 +74,7 @@ def train(
         "amp": False, "val": False, "plots": False, "deterministic": True, "project": str(run.parent), "name": run.name,
         "exist_ok": True,
     }  # fmt: skip
-    YOLO(start or f"{DETECTOR_ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
+    ultralytics.YOLO(start or f"{DETECTOR_ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
     return run / "weights" / "last.pt"
 
 

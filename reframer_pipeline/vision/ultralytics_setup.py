@@ -30,8 +30,11 @@ def import_ultralytics() -> ModuleType:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ["YOLO_CONFIG_DIR"] = folder
     import ultralytics
+    from ultralytics.nn import tasks
     from ultralytics.utils import LOGGER, SETTINGS
 
+    # where something else imported it first, the variables above came too late
+    tasks.SAFE_LOAD = True
     LOGGER.setLevel("ERROR")
     dict.__setitem__(SETTINGS, "sync", False)  # dict's own: theirs would write the settings file
     return ultralytics

@@ -6,11 +6,13 @@ The files are the real architectures with random weights, which find nothing: wh
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import embedded
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.sam2_build import build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
@@ -30,9 +32,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_pickle_is_loaded_only_when_trusted_and_slow_work_is_announced(folder: Path, pipeline: Pipeline, clip: Path) -> None:
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A data folder of its own: what these weights find must not be published over the demo models' results."""
+    yield tmp_path
+    embedded.stop(Settings(home=tmp_path))
+
+
+def test_a_pickle_is_loaded_only_when_trusted_and_slow_work_is_announced(folder: Path, home: Path, clip: Path) -> None:
     variables = {**MODELS, "REFRAMER_WEIGHTS_DIR": str(folder)}
-    home = pipeline.settings.home_dir
     refused = reframer(home, "run", str(clip), "--json", **variables)
     line = json.loads(refused.stdout)
     assert (refused.returncode, line["failure_code"]) == (1, "weights_untrusted")

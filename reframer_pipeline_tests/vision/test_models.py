@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +69,22 @@ def test_even_a_trusted_pickle_runs_no_code(tmp_path: Path, monkeypatch: pytest.
     weights.fetch(settings, "detector", trust=True)
     with pytest.raises(WeightsCorrupt, match="bad.pt"):
         models.detector(settings)
+    assert not (tmp_path / "malice-was-here").exists()
+
+
+def test_an_earlier_plain_import_of_ultralytics_does_not_open_the_door(tmp_path: Path) -> None:
+    torch.save({"model": Malice()}, tmp_path / "bad.pt")
+    code = """
+import ultralytics
+from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
+try:
+    import_ultralytics().YOLO("bad.pt", task="detect")
+except TypeError as error:
+    print(error)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "YOLO_CONFIG_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "outside the supported" in done.stdout
     assert not (tmp_path / "malice-was-here").exists()
 
 
