@@ -12,7 +12,7 @@ import threading
 from reframer_pipeline import failures, versions
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage, open_storage
+from reframer_pipeline.storage import Storage, open_storage, status
 
 _opened: dict[Settings, tuple[Storage, contextlib.ExitStack]] = {}
 _lock = threading.Lock()
@@ -52,10 +52,7 @@ class Pipeline:
 
     def sha256(self, video_id: str) -> str:
         """Digest of the video's bytes. Raises `UnknownVideo`."""
-        row = self.storage.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (video_id,))
-        if row is None:
-            raise failures.UnknownVideo(f"There is no video {video_id}.")
-        return str(row["sha256"])
+        return str(status.get_video(self.storage.db, video_id)["sha256"])
 
     def key(self, video_id: str, stage: str) -> versions.StageKey:
         """The key that `stage` has for this video under these settings."""

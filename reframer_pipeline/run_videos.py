@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import lease, status
+from reframer_pipeline.storage import lease, planning, status
 from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
 from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
@@ -79,7 +79,7 @@ def run_videos(
     for video_id in video_ids:
         filename = video_id
         try:
-            filename = _filename(pipeline, video_id)
+            filename = str(status.get_video(pipeline.storage.db, video_id)["filename"])
             yield _run_one(pipeline, video_id, filename, force, announce)
         except failures.ReframerError as failure:
             yield VideoOutcome.failed(filename, failure, video_id)
@@ -88,24 +88,24 @@ def run_videos(
 
 
 def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tuple[str, ...]:
-    """The stages that have no committed result under the present settings, in order; all six when forced."""
-    return _needed(pipeline, _keys(pipeline, video_id), force)
+    """The stages that have no committed result under the present settings, in order; all six when forced.
 
-
-def _keys(pipeline: Pipeline, video_id: str) -> dict[str, versions.StageKey]:
-    return versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
-
-
-def _needed(pipeline: Pipeline, keys: dict[str, versions.StageKey], force: bool) -> tuple[str, ...]:
-    known = {} if force else pipeline.storage.results.find([key.result_id for key in keys.values()])
-    return tuple(stage for stage, key in keys.items() if key.result_id not in known)
+    Raises:
+        UnknownVideo: There is no such video.
+    """
+    if force:
+        return versions.STAGES
+    states = planning.stage_states(pipeline.storage.db, [video_id], pipeline.settings, pipeline.weights())
+    if video_id not in states:
+        raise failures.UnknownVideo(f"There is no video {video_id}.")
+    return tuple(planning.to_compute(states[video_id]))
 
 
 def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
     db = pipeline.storage.db
     with _patient_lease(db, video_id) as token:
-        keys = _keys(pipeline, video_id)
-        stages = _needed(pipeline, keys, force)
+        keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
+        stages = needed_stages(pipeline, video_id, force)
         announce(video_id, stages)
         if not stages:
             pipeline.storage.results.publish(video_id, keys, token)
@@ -219,11 +219,6 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
         scenes=counts["scenes"],
         seconds={stage: round(row.seconds, 3) for stage, row in by_stage.items() if run_id is not None and row.run_id == run_id},
     )
-
-
-def _filename(pipeline: Pipeline, video_id: str) -> str:
-    row = pipeline.storage.db.fetch_one("SELECT filename FROM videos WHERE id = %s", (video_id,))
-    return str(row["filename"]) if row else video_id
 
 
 @contextmanager
