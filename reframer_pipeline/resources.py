@@ -54,11 +54,11 @@ class Pipeline:
         """Digest of the video's bytes. Raises `UnknownVideo`."""
         return str(status.get_video(self.storage.db, video_id)["sha256"])
 
-    def key(self, video_id: str, stage: str) -> versions.StageKey:
-        """The key that `stage` has for this video under these settings."""
+    def key(self, video_id: str, stage: str, settings: Settings | None = None) -> versions.StageKey:
+        """The key that `stage` has for this video under these settings, or others."""
         needs_weights = any(name in versions.WEIGHTS_ROLE for name in versions.closure(stage))
         weights = self.weights() if needs_weights else {}
-        return versions.stage_keys(self.sha256(video_id), self.settings, weights, upto=stage)[stage]
+        return versions.stage_keys(self.sha256(video_id), settings or self.settings, weights, upto=stage)[stage]
 
     def open(self, video_id: str, stage: str) -> StageInput:
         """The committed result of `stage` under these settings. Raises `InputMissing` when there is none."""

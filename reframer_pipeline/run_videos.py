@@ -205,6 +205,9 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
 def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
+    if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
+        fallback = pipeline.key(video_id, "scenes", pipeline.settings.model_copy(update={"describer": "local"}))
+        by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
     if len(by_stage) < len(keys):
         raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")

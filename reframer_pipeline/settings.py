@@ -71,11 +71,33 @@ class Settings(BaseSettings):
     match_thresh: Fraction01 = Field(0.8, description="Cost limit of a match: 1 - IoU, so 0.8 asks for an IoU of at least 0.2.")
 
     # --- scenes
-    describer: Literal["auto", "local"] = Field(
-        "auto", description="Who describes scenes; auto is local until the Gemini describer is there."
+    describer: Literal["auto", "gemini", "local"] = Field(
+        "auto", description="Who describes scenes: gemini, or local from measured figures alone; auto is gemini with a key, else local."
     )
     shot_threshold: float = Field(27.0, gt=0, le=255, description="Content score over which a cut is seen (PySceneDetect's scale).")
     min_shot_s: float = Field(0.4, ge=0, le=60, description="Cuts closer than this many seconds to the one before are ignored.")
+
+    # --- Gemini
+    gemini_api_key: SecretStr | None = Field(None, validation_alias="GEMINI_API_KEY", description="Key of the Gemini API.")
+    gemini_model: str = Field("gemini-3.8-flash", min_length=1, description="Gemini model. Models retire: see Google's list.")
+    gemini_url: str | None = Field(
+        None, validation_alias="GOOGLE_GEMINI_BASE_URL", description="Another server that speaks the Gemini API; unset: Google's."
+    )
+    gemini_media: Literal["video", "keyframes"] = Field("video", description="What is sent: the whole video, or keyframes of it only.")
+    gemini_keyframes: int = Field(16, ge=1, le=100, description="Most keyframes sent of a video.")
+    gemini_inline_mb: int = Field(
+        15, ge=0, le=90, description="Videos up to this many millions of bytes go inside the request, without upload."
+    )
+    gemini_snap_s: float = Field(1.5, ge=0, le=60, description="Times that Gemini gives are moved to a cut at most this many seconds away.")
+    gemini_requests_per_minute: int = Field(60, ge=1, le=100_000, description="Requests a minute, all processes together.")
+    gemini_attempts: int = Field(4, ge=1, le=20, description="Tries of one question after passing failures.")
+    gemini_timeout_s: float = Field(120.0, gt=0, description="Longest single request, seconds.")
+    gemini_deadline_s: float = Field(900.0, gt=0, description="Longest a question may take, upload, pauses and tries together, seconds.")
+    gemini_on_failure: Literal["fallback", "fail"] = Field(
+        "fallback", description="When Gemini cannot answer: describe locally and ask again later, or fail the video."
+    )
+    gemini_input_price: float = Field(0.75, ge=0, description="US dollars per million input tokens, for the cost that is shown.")
+    gemini_output_price: float = Field(3.75, ge=0, description="US dollars per million output tokens, thoughts included.")
 
     # --- limits on uploads
     max_upload_mb: int = Field(500, ge=1, description="Largest upload, in millions of bytes.")
@@ -108,6 +130,12 @@ class Settings(BaseSettings):
             cleaned[key] = value
         return cleaned
 
+    @model_validator(mode="after")
+    def _gemini_has_a_key(self) -> Settings:
+        if self.describer == "gemini" and self.gemini_api_key is None:
+            raise ValueError("REFRAMER_DESCRIBER=gemini needs GEMINI_API_KEY.")
+        return self
+
     # --- derived, so that nobody derives them twice
     @property
     def home_dir(self) -> Path:
@@ -135,9 +163,11 @@ class Settings(BaseSettings):
         return self.conf if self.track_low_conf is None else min(self.conf, self.track_low_conf)
 
     @property
-    def resolved_describer(self) -> Literal["local"]:
-        """The describer that will really be asked. A key changes nothing yet: `gemini` comes with its own describer."""
-        return "local"
+    def resolved_describer(self) -> Literal["gemini", "local"]:
+        """The describer that will really be asked: with `auto`, Gemini if there is a key."""
+        if self.describer == "auto":
+            return "gemini" if self.gemini_api_key is not None else "local"
+        return self.describer
 
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""

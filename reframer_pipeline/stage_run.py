@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -46,7 +47,12 @@ StageEvents = Iterator[dg.AssetCheckResult | dg.Output[FinishedStage]]
 
 
 class StageRun:
-    """What an asset's body works with."""
+    """What an asset's body works with.
+
+    Attributes:
+        settings: The deployment's, unless the body decided for others (`use`).
+        key: What the result will be a function of.
+    """
 
     def __init__(
         self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str
@@ -56,15 +62,12 @@ class StageRun:
         self.key = key
         self.lease_token = lease_token
         self.scratch = scratch
+        self.settings = pipeline.settings
+        self._stats: dict[str, Any] = {}
         self._watchdog: Watchdog | None = None
         self._job_id = job_id
         self._run_id = run_id
         self._reported = 0.0
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this deployment."""
-        return self.pipeline.settings
 
     @property
     def result_id(self) -> str:
@@ -80,11 +83,24 @@ class StageRun:
         """The video file, on a local path while the context lasts."""
         return local_copy(self.sha256, self.pipeline.storage.store, self.scratch)
 
-    def progress(self, done: int, total: int) -> None:
-        """Note that work goes on; shown to people at most twice a second. Raises `KeyboardInterrupt` once the run is interrupted."""
+    def use(self, settings: Settings) -> None:
+        """Compute with other settings from here on: the result gets their key."""
+        self.settings = settings
+        self.key = self.pipeline.key(self.video_id, self.key.stage, settings)
+
+    def note(self, stats: Mapping[str, Any]) -> None:
+        """Keep figures beside the result, in its manifest row."""
+        self._stats.update(stats)
+
+    def alive(self) -> None:
+        """Note that work goes on, of which nothing can be counted. Raises `KeyboardInterrupt` once the run is interrupted."""
         raise_if_interrupted()
         if self._watchdog is not None:
             self._watchdog.feed()
+
+    def progress(self, done: int, total: int) -> None:
+        """Note that work goes on; shown to people at most twice a second. Raises `KeyboardInterrupt` once the run is interrupted."""
+        self.alive()
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S or (total and done >= total):
             self._reported = now
@@ -101,11 +117,11 @@ class StageRun:
         output = StageOutput(self.key.stage, batches, attachment)
         with Watchdog(self.settings.stall_s, f"The stage {self.key.stage}") as self._watchdog:
             try:
-                prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id)
+                prepared = self.pipeline.storage.results.prepare(self.video_id, self.key, output, run_id=self._run_id, stats=self._stats)
             except failures.InvalidResult as error:
                 yield from _check_results(self.key.stage, error.checks)
                 raise
-        if self.pipeline.key(self.video_id, self.key.stage) != self.key:
+        if self.pipeline.key(self.video_id, self.key.stage, self.settings) != self.key:
             raise failures.WeightsChanged(f"The weights of the stage {self.key.stage} were replaced while it ran.")
         yield from _check_results(self.key.stage, prepared.checks)
         yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))

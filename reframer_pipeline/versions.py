@@ -38,6 +38,11 @@ RESULT_SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "trajectories": ("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
     "scenes": ("shot_threshold", "min_shot_s", "resolved_describer"),
 }
+# These too, where the describer is Gemini.
+GEMINI_SETTINGS: Final = ("gemini_model", "gemini_media", "gemini_snap_s")
+
+# Bumped by hand when what Gemini is asked changes, the answer's schema included; a test guards it.
+GEMINI_PROMPT_VERSION: Final = 1
 
 # Which weights a stage loads: the role that `vision.weights` knows.
 WEIGHTS_ROLE: Final[dict[str, str]] = {"detections": "detector", "masks": "segmenter"}
@@ -98,7 +103,7 @@ def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: s
     """
     keys: dict[str, StageKey] = {}
     for stage in closure(upto):
-        chosen = {name: _plain(getattr(settings, name)) for name in RESULT_SETTINGS[stage]}
+        chosen = _chosen(stage, settings)
         role = WEIGHTS_ROLE.get(stage)
         keys[stage] = StageKey(
             stage,
@@ -116,6 +121,17 @@ def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: s
 def row_id(result_id: str, name: str) -> str:
     """UUIDv5 of a row within its result, such as `row_id(result, "15:0")` for frame 15's first detection."""
     return str(uuid.uuid5(uuid.UUID(result_id), name))
+
+
+def _chosen(stage: str, settings: Settings) -> dict[str, object]:
+    """The settings that a stage's result is a function of; those of Gemini only where Gemini is asked."""
+    names = list(RESULT_SETTINGS[stage])
+    if stage != "scenes" or settings.resolved_describer != "gemini":
+        return {name: _plain(getattr(settings, name)) for name in names}
+    names += GEMINI_SETTINGS
+    if settings.gemini_media == "keyframes":
+        names.append("gemini_keyframes")
+    return {**{name: _plain(getattr(settings, name)) for name in names}, "gemini_prompt": GEMINI_PROMPT_VERSION}
 
 
 def _plain(value: object) -> object:

@@ -111,19 +111,6 @@ CREATE TABLE scene_analysis (
 );
 CREATE INDEX idx_scenes_frame_range ON scene_analysis (video_id, start_frame, end_frame);
 
--- Answers of a paid describer, by everything the answer depends on: asked once, kept over forced recomputations.
-CREATE TABLE describer_cache (
-    request_digest text PRIMARY KEY,
-    describer      text NOT NULL,
-    model          text NOT NULL,                              -- as asked for
-    model_version  text,                                       -- as answered
-    answer         jsonb NOT NULL,
-    input_tokens   bigint,
-    output_tokens  bigint,
-    created_at     timestamptz NOT NULL DEFAULT now(),
-    last_used_at   timestamptz NOT NULL DEFAULT now()
-);
-
 -- What readers use: only the published set, moved as a whole by one transaction.
 CREATE VIEW current_results AS
     SELECT r.* FROM published p JOIN results r USING (video_id, stage, result_id);

@@ -58,12 +58,12 @@ def analyse_scenes(
     told, asked = tee(_facts(shots, metadata, frames, detections, load_observations(trajectories, masks)))
     rows: list[dict[str, Any]] = []
     progress(0, len(shots))
-    answers = describer.describe(asked)
+    answers = describer.describe(asked, [shot.start_seconds for shot in shots] + [shots[-1].end_seconds if shots else 0.0])
     for scene in told:
         answer = next(answers, None)
         if answer is None:
             raise InvalidResult(f"The describer {describer.name} answered for {scene.scene_number - 1} of {len(shots)} scenes.")
-        rows.append(_row(scene, answer, describer.name))
+        rows.append(_row(scene, answer))
         progress(scene.scene_number, len(shots))
         if len(rows) == SCENES_A_BATCH:
             yield pa.RecordBatch.from_pylist(rows, schema=schemas.SCENES)
@@ -114,10 +114,12 @@ def _count_detections(detections: StageInput, shots: list[Shot]) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _row(scene: SceneFacts, answer: SceneDescription, describer: str) -> dict[str, Any]:
+def _row(scene: SceneFacts, answer: SceneDescription) -> dict[str, Any]:
     facts = scene.model_dump(mode="json", exclude={"video"})
     tracks = facts.pop("tracks")
-    analysis = {**facts, **answer.model_dump(mode="json"), "tracks": tracks, "describer": describer}
+    said = answer.model_dump(mode="json")
+    describer = said.pop("source")
+    analysis = {**facts, **said, "tracks": tracks, "describer": describer}
     return {
         **{name: facts[name] for name in ("scene_number", "start_frame", "end_frame", "start_seconds", "end_seconds")},
         "describer": describer,

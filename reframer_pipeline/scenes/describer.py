@@ -10,7 +10,7 @@ characters go too. Every number is finite: JSONB refuses NaN and infinity.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -76,6 +76,8 @@ class TrackFigures(_Value):
     sightings: int = Field(ge=1, description="Sampled frames it was seen in.")
     first_frame: int = Field(ge=0, description="First source frame it was seen in.")
     end_frame: int = Field(ge=1, description="Last source frame it was seen in, plus 1.")
+    first_seconds: float = Field(ge=0, description="Time of the first sighting.")
+    end_seconds: float = Field(ge=0, description="End of the time that its last sighting stands for.")
     visible_seconds: float = Field(ge=0)
     scene_share: Share
     confidence: Share
@@ -134,17 +136,33 @@ class Reason(_Value):
 
 
 class ReplaceableElement(_Value):
-    """Something in the scene that could be replaced."""
+    """Something in the scene that could be replaced. Where a model named it, both opinions on its difficulty are kept."""
 
     type: ObjectClass
     description: ElementText
-    difficulty: Difficulty
-    tracks: tuple[Label, ...] = Field(description="Ids of the tracks it was matched to.")
+    difficulty: Difficulty = Field(description="The measured one where there is one, else the model's.")
+    tracks: tuple[Label, ...] = Field(description="Ids of the tracks it was matched to; none if it was not found among them.")
     label: Label = ""
     figures: dict[Label, float] = Field(default_factory=dict)
+    measured_difficulty: Difficulty | None = None
     difficulty_score: float | None = Field(None, ge=0, le=100)
     difficulty_reasons: tuple[Reason, ...] = ()
+    model_difficulty: Difficulty | None = Field(None, description="What a model thinks of it; null where none was asked.")
+    model_reason: ElementText | None = None
+    matched: bool = Field(True, description="Whether it stands for a track.")
+    match_confidence: Share | None = Field(None, description="Null where the element was made from its track.")
+    match_evidence: dict[Label, Share] = Field(default_factory=dict)
     source: Label
+
+
+class TimeCheck(_Value):
+    """What was done about a time that a model gave."""
+
+    edge: Literal["start", "end"]
+    given: float | None = Field(description="Seconds; null if it was no number.")
+    used: float | None = Field(None, description="Seconds, if it was moved.")
+    action: Literal["moved", "refused"]
+    why: ElementText
 
 
 class SceneDescription(_Value):
@@ -154,6 +172,10 @@ class SceneDescription(_Value):
     importance: int = Field(ge=1, le=10)
     scene_type: SceneType
     replaceable_elements: tuple[ReplaceableElement, ...] = Field(max_length=MAX_ELEMENTS)
+    measured_scene_type: SceneType | None = Field(None, description="By the tracks; `scene_type` is the describer's.")
+    source: Label = Field(description="Who described this scene; a model's answer may leave one out, which is then described locally.")
+    model_version: Label | None = None
+    time_checks: tuple[TimeCheck, ...] = Field((), description="What was done about times that a model gave.")
 
 
 class Describer(Protocol):
@@ -164,11 +186,12 @@ class Describer(Protocol):
         """Kept with every scene: `local`, `gemini`."""
         ...
 
-    def describe(self, scenes: Iterable[SceneFacts]) -> Iterator[SceneDescription]:
+    def describe(self, scenes: Iterable[SceneFacts], cuts: Sequence[float]) -> Iterator[SceneDescription]:
         """Describe the scenes of one video.
 
         Args:
             scenes: In order. A describer may take them one by one, or all before it answers.
+            cuts: Seconds at which the scenes begin, and the end of the last one.
 
         Returns:
             One description per scene, in the same order.

@@ -7,7 +7,7 @@ it says who is where, for how long and how they move, and never what it means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from reframer_pipeline.scenes import wording
@@ -33,7 +33,7 @@ class LocalDescriber:
 
     name = "local"
 
-    def describe(self, scenes: Iterable[SceneFacts]) -> Iterator[SceneDescription]:
+    def describe(self, scenes: Iterable[SceneFacts], cuts: Sequence[float]) -> Iterator[SceneDescription]:
         """One description per scene, as each arrives."""
         return (self.describe_scene(scene) for scene in scenes)
 
@@ -51,6 +51,8 @@ class LocalDescriber:
             description=describe(scene, present),
             importance=importance(scene, present),
             scene_type=scene_type(present),
+            measured_scene_type=scene_type(present),
+            source=self.name,
             replaceable_elements=tuple(_element(track, scene) for track in present[:MAX_ELEMENTS]),
         )
 
@@ -118,9 +120,13 @@ def _sentence(name: str, track: TrackFigures, scene: SceneFacts) -> str:
     return f"{name} ({track.track_id}), {wording.size(track)} {wording.position(track)}, {said}."
 
 
+def figures_of(track: TrackFigures) -> dict[str, float]:
+    """The figures that are kept with an element."""
+    return {name: value for name in FIGURES if (value := getattr(track, name)) is not None}
+
+
 def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:
     verdict = judge(track)
-    figures = {name: getattr(track, name) for name in FIGURES}
     said = f"{wording.noun(track).capitalize()} {wording.position(track)}, {wording.presence(track, scene.seconds)}"
     if verdict.reasons:
         said += "; " + ", ".join(reason.why for reason in verdict.reasons[:2])
@@ -130,7 +136,8 @@ def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:
         difficulty=verdict.difficulty,
         tracks=(track.track_id,),
         label=track.label,
-        figures={name: value for name, value in figures.items() if value is not None},
+        figures=figures_of(track),
+        measured_difficulty=verdict.difficulty,
         difficulty_score=verdict.score,
         difficulty_reasons=verdict.reasons,
         source=LocalDescriber.name,

@@ -6,6 +6,7 @@ With sampled frames k of a scene, each standing for the time `span_k` from itsel
 scene's start, the last to its end, so that the spans add up to the scene), and one track's sightings among them:
 
 - `visible_seconds`: sum of `span_k` over its sightings; `scene_share` is that over the scene's length.
+- `first_seconds`: time of its first sighting; `end_seconds`: the sampled frame after its last one, or the scene's end.
 - `present`: `visible_seconds` of at least half a second, or half the scene if that is less.
 - `area_share`, `max_area_share`: mean and largest mask area over the frame's area (box area where there is no mask).
 - `bbox`: mean of its boxes; `horizontal` and `vertical`: the third of the frame that holds the mean centre.
@@ -116,6 +117,8 @@ def _figures(shot: Shot, sampling: Sampling, spans: np.ndarray, seen: Observatio
         sightings=len(seen),
         first_frame=int(seen.frame[0]),
         end_frame=int(seen.frame[-1]) + 1,
+        first_seconds=round(float(sampling.seconds[steps[0]]), 6),
+        end_seconds=round(float(sampling.seconds[steps[-1] + 1] if steps[-1] + 1 < sampling.seconds.size else shot.end_seconds), 6),
         visible_seconds=_rounded(visible),
         scene_share=_share(visible / shot.seconds if shot.seconds > 0 else 1.0),
         confidence=_share(seen.confidence.mean(dtype=np.float64)),
