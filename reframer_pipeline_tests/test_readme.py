@@ -32,7 +32,7 @@ def test_every_setting_is_listed_as_it_is(name: str) -> None:
 
 
 def test_named_commands_exist() -> None:
-    named = set(re.findall(r"(?:\.venv/bin/|`|\$\()reframer (\w+)", README))
+    named = set(re.findall(r"(?:\.venv/bin/|`|\$\()reframer (\w[\w-]*)", README))
     assert named >= {"run", "list", "show", "preview", "doctor", "dev", "models", "db"}
     assert named <= set(COMMANDS)
     assert set(COMMANDS) == set(app.list_commands(None))  # type: ignore[arg-type]

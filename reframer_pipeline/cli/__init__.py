@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "db": "db",
     "dev": "dev",
     "doctor": "doctor",
+    "fake-gemini": "fake_gemini",
 }
 
 
@@ -53,6 +54,7 @@ def app() -> None:
     reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
     reframer dev                  the Dagster UI
     reframer doctor               what is installed, and what is missing
+    reframer fake-gemini          a stand-in for Gemini, for trying things out without a key
 
     Everything is kept in REFRAMER_HOME (default: .reframer in this folder). Every option of a command can
     also be given as an environment variable: --vid-stride is REFRAMER_VID_STRIDE.

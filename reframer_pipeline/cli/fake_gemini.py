@@ -1,0 +1,68 @@
+"""`reframer fake-gemini`: the stand-in for Gemini that the tests use, for trying things out without a key."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+
+@click.command(name="fake-gemini")
+@click.option("--port", default=8089, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--script", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON file with behaviours, see above.")
+def fake_gemini(port: int, script: Path | None) -> None:
+    """Run a stand-in for the Gemini API on this machine: no key, no cost, nothing leaves the machine.
+
+    It understands nothing. It speaks Gemini's protocol, takes in the video, and answers with invented scenes of about four seconds,
+    which say so. Use it to see how the pipeline works with Gemini, and what it does when Gemini fails.
+
+    \b
+    In one terminal:      In another:
+    reframer fake-gemini  export GEMINI_API_KEY=anything GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8089
+                          reframer run clip.mp4
+
+    A script makes it fail: a JSON list of behaviours, each for the next request of its endpoint, in order. Afterwards all goes well.
+
+    \b
+    [{"kind": "rate_limited", "retry_seconds": 5, "times": 2},
+     {"kind": "unavailable", "endpoint": "upload_start"},
+     {"kind": "file_fails"},
+     {"kind": "answer", "wait_seconds": 10, "answer": {"scenes": []}}]
+
+    \b
+    any endpoint  rate_limited bad_request internal unavailable html hang drop cut_off half_json empty answer
+    generate      max_tokens fenced safety blocked retired odd_text past_end
+    the next file file_fails file_stays file_expires
+    endpoints     generate (if none is said) upload_start upload_chunk get_file list_files delete_file
+
+    The key "invalid" is refused, and models named gemini-1… and gemini-2.0… have been shut down. Stop with Ctrl-C.
+    """
+    from reframer_pipeline.fake_gemini import Behaviour, FakeGemini, read_script
+
+    behaviours: list[Behaviour] = []
+    if script:
+        try:
+            behaviours = read_script(script.read_bytes())
+        except ValidationError as error:
+            raise click.BadParameter(str(error), param_hint="--script") from error
+    try:
+        server = FakeGemini(port, log=lambda request: click.echo(str(request)))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise click.BadParameter(f"port {port} cannot be used: {error.strerror}", param_hint="--port") from error
+    server.script(*behaviours)
+    try:
+        with server:
+            click.echo("A stand-in for Gemini: it understands nothing, every answer is invented. For the pipeline to use it:\n", err=True)
+            click.echo(f"export GEMINI_API_KEY=anything\nexport GOOGLE_GEMINI_BASE_URL={server.url}\n")
+            click.echo("Requests, one a line (stop with Ctrl-C):", err=True)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+
+
+COMMANDS = {"fake-gemini": fake_gemini}
