@@ -143,7 +143,7 @@ def shot_f1(clips: Sequence[tuple[Sequence[int], Sequence[int]]]) -> float:
 
 def _matches(truth_xyxy: np.ndarray, found_xyxy: np.ndarray) -> list[tuple[int, int]]:
     """One-to-one pairs with IoU of at least `MATCH_IOU`, of greatest total IoU."""
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+    from scipy.optimize import linear_sum_assignment
 
     if not len(truth_xyxy) or not len(found_xyxy):
         return []

@@ -111,9 +111,11 @@ class Rambler:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def describe(self, scenes):
+    def describe(self, scenes, cuts):
         for scene in list(scenes):
-            yield SceneDescription(description=f"{self.text}{scene.scene_number}", importance=5, scene_type="none", replaceable_elements=())
+            yield SceneDescription(
+                description=f"{self.text}{scene.scene_number}", importance=5, scene_type="none", replaceable_elements=(), source="rambler"
+            )
 
 
 def test_a_describer_may_take_all_scenes_first_and_its_text_is_cleaned(video):
@@ -125,8 +127,8 @@ def test_a_describer_may_take_all_scenes_first_and_its_text_is_cleaned(video):
 
 def test_a_describer_that_loses_a_scene_is_found_out(video):
     class Lazy(Rambler):
-        def describe(self, scenes):
-            yield next(iter(super().describe(scenes)))
+        def describe(self, scenes, cuts):
+            yield next(iter(super().describe(scenes, cuts)))
 
     with pytest.raises(InvalidResult, match="rambler answered for 1 of 2 scenes"):
         analyse(video, Lazy("x"))
@@ -134,7 +136,7 @@ def test_a_describer_that_loses_a_scene_is_found_out(video):
 
 @pytest.mark.parametrize("wrong", [{"importance": 0}, {"importance": 11}, {"scene_type": "cat"}, {"description": "\x00 "}, {"mood": "sad"}])
 def test_answers_outside_the_limits_are_refused(wrong):
-    right = {"description": "x", "importance": 5, "scene_type": "none", "replaceable_elements": []}
+    right = {"description": "x", "importance": 5, "scene_type": "none", "replaceable_elements": [], "source": "x"}
     assert SceneDescription.model_validate(right)
     with pytest.raises(ValidationError):
         SceneDescription.model_validate(right | wrong)

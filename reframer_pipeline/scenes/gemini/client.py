@@ -183,6 +183,7 @@ class GeminiClient:
                 raise failures.GeminiFileRefused(f"Gemini could not process the video{': ' + reason if reason else ''}.")
             self._hooks.alive()
             if time.monotonic() + pause > self._until:
+                self._until = time.monotonic()  # what is left is too short for another upload
                 raise failures.GeminiFileNotReady("Gemini was still processing the video at the deadline.")
             time.sleep(pause)
             pause = min(pause * 1.5, longest)
