@@ -6,6 +6,9 @@ What belongs here: naming the result of a partition, committing it, and what the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from reframer_pipeline import previews
@@ -48,6 +51,7 @@ class ResultsIOManager(dg.IOManager):
             "outcome": dg.MetadataValue.text(committed.outcome),
             "result_id": dg.MetadataValue.text(manifest.result_id),
             "object": dg.MetadataValue.text(manifest.object_key),
+            **_describer_figures(manifest.stats),
         }
 
     def _pictures(self, key: StageKey) -> dict[str, dg.MetadataValue]:
@@ -61,3 +65,19 @@ class ResultsIOManager(dg.IOManager):
         if previews.is_demo(results):
             shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
         return shown
+
+
+def _describer_figures(stats: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Who described the scenes, and what it cost; why it was not Gemini, where it should have been."""
+    if "fallback" in stats:
+        return {"described_locally": dg.MetadataValue.text(f"[{stats['fallback']['code']}] {stats['fallback']['message']}")}
+    if "gemini" not in stats:
+        return {}
+    asked = stats["gemini"]
+    return {
+        "gemini_model": dg.MetadataValue.text(asked["model_version"]),
+        "gemini_input_tokens": dg.MetadataValue.int(asked["input_tokens"]),
+        "gemini_output_tokens": dg.MetadataValue.int(asked["output_tokens"]),
+        "gemini_cost_usd": dg.MetadataValue.float(asked["cost_usd"]),
+        "gemini_answer": dg.MetadataValue.text("paid for earlier" if asked["from_cache"] else "paid for now"),
+    }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import lease, planning, status
+from reframer_pipeline.storage import lease, planning, questions, status
 from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
 from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
@@ -34,6 +34,7 @@ class VideoOutcome:
         status: completed | failed.
         seconds: Wall seconds by stage; only the stages that this call computed.
         frames: Source frames; `sampled_frames` of them were looked at.
+        note: What people should know of a completed video, such as that Gemini did not answer.
     """
 
     video_id: str | None
@@ -48,6 +49,7 @@ class VideoOutcome:
     tracks: int = 0
     scenes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    note: str | None = None
 
     @classmethod
     def failed(cls, filename: str, failure: failures.ReframerError, video_id: str | None = None) -> VideoOutcome:
@@ -205,9 +207,11 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
 def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
+    note = None
     if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
         fallback = pipeline.key(video_id, "scenes", pipeline.settings.model_copy(update={"describer": "local"}))
         by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
+        note = _why_local(pipeline, video_id)
     if len(by_stage) < len(keys):
         raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")
@@ -220,8 +224,14 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
         masks=counts["masks"],
         tracks=counts["trajectories"],
         scenes=counts["scenes"],
+        note=note,
         seconds={stage: round(row.seconds, 3) for stage, row in by_stage.items() if run_id is not None and row.run_id == run_id},
     )
+
+
+def _why_local(pipeline: Pipeline, video_id: str) -> str | None:
+    asked = [one for one in questions.of_video(pipeline.storage.db, video_id) if one["failure_code"]]
+    return f"Scenes were described locally: [{asked[0]['failure_code']}] {asked[0]['failure_message']}" if asked else None
 
 
 @contextmanager

@@ -1,5 +1,15 @@
 """Fixtures that several areas share: each server is started at most once a session."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 from reframer_pipeline_tests.servers import database_url, embedded_server, pgbouncer_tls, postgres15
 
 __all__ = ["database_url", "embedded_server", "pgbouncer_tls", "postgres15"]
+
+# pytest shuts the folder that its sessions share; the embedded server of another session, run by another user, would stand outside
+if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = tempfile.mkdtemp(prefix="reframer-tests-")
+    atexit.register(shutil.rmtree, os.environ["PYTEST_DEBUG_TEMPROOT"], ignore_errors=True)

@@ -145,7 +145,11 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _describer(settings: Settings) -> Iterator[Finding]:
-    yield Finding("scene descriptions", True, settings.resolved_describer)
+    if settings.resolved_describer == "local":
+        yield Finding("scene descriptions", True, "local" + ("" if settings.gemini_api_key else " (GEMINI_API_KEY is not set)"))
+        return
+    where = settings.gemini_url or "Google"
+    yield Finding("scene descriptions", True, f"{settings.gemini_model} at {where}, what is sent: {settings.gemini_media}; not asked now")
 
 
 COMMANDS = {"doctor": doctor}

@@ -19,7 +19,8 @@ from reframer_pipeline.settings import Settings
 PLACES: Final = ("home",)
 COMPUTING: Final = (
     "home", "models", "device", "yolo_model", "sam2_model", "weights_dir", "batch", "vid_stride", "imgsz", "conf", "iou", "min_size",
-    "track_thresh", "track_low_conf", "track_buffer", "match_thresh", "describer", "shot_threshold", "min_shot_s",
+    "track_thresh", "track_low_conf", "track_buffer", "match_thresh", "describer", "gemini_model", "gemini_media", "shot_threshold",
+    "min_shot_s",
     "max_upload_mb", "executor",
 )  # fmt: skip
 

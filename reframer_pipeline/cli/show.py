@@ -68,6 +68,7 @@ def print_video(found: dict[str, Any]) -> None:
     _print_facts(found)
     if found.get("demo_models"):
         OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _print_gemini(found["gemini"])
     _print_tracks(found["tracks"])
     _print_scenes(found["scenes"])
 
@@ -89,6 +90,19 @@ def _print_facts(found: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _print_gemini(asked: list[dict[str, Any]]) -> None:
+    for one in asked:
+        if one["answered_at"]:
+            used = f"{one['input_tokens']} + {one['output_tokens']} tokens, ${one['cost_usd']:.4f}"
+            line = f"  gemini        {one['model_version']}, prompt {one['prompt_version']}: {used}"
+        else:
+            line = f"  gemini        {one['model']} did not answer: [{one['failure_code']}] {one['failure_message']}"
+        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+    if len([one for one in asked if one["answered_at"]]) > 1:
+        total = sum(one["cost_usd"] or 0 for one in asked)
+        OUT.print(f"  gemini        ${total:.4f} in all for this video", markup=False, highlight=False)
 
 
 def _print_tracks(tracks: list[dict[str, Any]]) -> None:
@@ -113,7 +127,9 @@ def _print_scenes(scenes: list[dict[str, Any]]) -> None:
             highlight=False,
         )
         for element in analysis["replaceable_elements"]:
-            tracks = ", ".join(element.get("tracks", []))
+            tracks = ", ".join(element.get("tracks", [])) or "(not found among the tracks)"
+            if element.get("model_difficulty") and element["model_difficulty"] != element["difficulty"]:
+                tracks += f", {element['model_difficulty']} in Gemini's opinion"
             line = f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}"
             OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -42,3 +42,5 @@ def outcomes_table(outcomes: list[VideoOutcome]) -> None:
     for one in outcomes:
         if one.failure_code:
             OUT.print(escape(f"{one.filename} [{one.failure_code}] {one.failure_message}"), highlight=False, soft_wrap=True)
+        if one.note:
+            OUT.print(f"{one.filename}: {one.note}", markup=False, highlight=False, soft_wrap=True)

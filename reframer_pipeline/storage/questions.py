@@ -14,13 +14,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from reframer_pipeline import failures
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.text import clean_text
 
 CLAIM_S: Final = 30.0  # after its last heartbeat a claim is anybody's
+OF_VIDEO: Final[LiteralString] = """SELECT model, prompt_version, model_version, input_tokens, output_tokens, cost_usd::float8 AS cost_usd,
+        answered_at, failures, failure_code, failure_message, next_ask_at
+    FROM gemini_questions WHERE video_id = %s ORDER BY coalesce(answered_at, failed_at, created_at) DESC"""
 _POLL_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 300.0  # before the backfill asks again; doubled with each failure
 _LONGEST_PAUSE_S: Final = 86_400.0
@@ -85,6 +88,11 @@ def find(db: Database, digest: str) -> Answer | None:
     """The answer to a question, if it is there."""
     row = db.fetch_one("SELECT * FROM gemini_questions WHERE digest = %s AND answer IS NOT NULL", (digest,))
     return _answer(row) if row else None
+
+
+def of_video(db: Database, video_id: str) -> list[Row]:
+    """Everything that was asked about a video, the newest first: model, prompt version, tokens, cost and times, or the last failure."""
+    return db.fetch(OF_VIDEO, (video_id,))
 
 
 def ask_once(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from reframer_pipeline.failures import ReframerError, UnknownVideo
 from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.storage.questions import OF_VIDEO
 from reframer_pipeline.storage.text import clean_text
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
 
     Returns:
         A dict: `video` (facts and status), `stages` (published results: result id, rows, seconds, stats, checks), `counts`,
-        `classes` (detections by class), `tracks`, `scenes`, `uploads`, `jobs` (newest first).
+        `classes` (detections by class), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`, `jobs` (newest first).
 
     Raises:
         UnknownVideo: There is none.
@@ -178,6 +179,7 @@ _SHOWN: dict[str, LiteralString] = {
                  FROM current_tracking_trajectories WHERE video_id = %s ORDER BY track_id""",
     "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
                  FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",
+    "gemini": OF_VIDEO,
     "uploads": """SELECT id, filename, bucket_key, status, failure_code, failure_message, created_at FROM uploads
                   WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
     "jobs": """SELECT id, run_id, status, stage, progress, attempts, failure_code, failure_message, created_at, finished_at

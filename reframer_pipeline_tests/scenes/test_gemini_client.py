@@ -207,6 +207,9 @@ def test_nothing_outlasts_the_deadline(gemini: FakeGemini, video: VideoFile) -> 
     with pytest.raises(failures.GeminiUnavailable):
         ask(gemini, video, gemini_deadline_s=1.0, gemini_attempts=20)
     assert time.monotonic() - began < 3
+
+
+def test_a_pause_longer_than_the_deadline_is_not_waited_for_but_told_to_all(gemini: FakeGemini, video: VideoFile) -> None:
     gemini.script(Behaviour(Kind.RATE_LIMITED, retry_seconds=3600, times=9))
     noted = Noted()
     began = time.monotonic()
