@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reframer_pipeline import failures, versions
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import lease, planning, questions, status
+from reframer_pipeline.storage import deployment, lease, planning, questions, status
 from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
 from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
@@ -106,6 +106,7 @@ def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tup
 def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
     db = pipeline.storage.db
     with _patient_lease(db, video_id) as token:
+        deployment.note_overrides(db, pipeline.settings, video_id)
         keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
         stages = needed_stages(pipeline, video_id, force)
         announce(video_id, stages)

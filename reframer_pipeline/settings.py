@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""
         variables: dict[str, str] = {}
-        places = self._absolute_places()
+        places = self.absolute_places()
         for name in type(self).model_fields:
             value = places.get(name, getattr(self, name))
             if isinstance(value, SecretStr):
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
             variables[self.variable(name)] = text
         return variables
 
-    def _absolute_places(self) -> dict[str, str]:
+    def absolute_places(self) -> dict[str, str]:
         """The settings that name a file or folder here, as absolute paths. URLs and names of models are not among them."""
         from reframer_pipeline.vision.weights import RELEASES
 

@@ -50,19 +50,19 @@ class StageRun:
     """What an asset's body works with.
 
     Attributes:
-        settings: The deployment's, unless the body decided for others (`use`).
+        settings: The video's, unless the body decided for others (`use`).
         key: What the result will be a function of.
     """
 
     def __init__(
-        self, pipeline: Pipeline, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str
+        self, pipeline: Pipeline, settings: Settings, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str
     ) -> None:
         self.pipeline = pipeline
         self.video_id = video_id
         self.key = key
         self.lease_token = lease_token
         self.scratch = scratch
-        self.settings = pipeline.settings
+        self.settings = settings
         self._stats: dict[str, Any] = {}
         self._watchdog: Watchdog | None = None
         self._job_id = job_id
@@ -137,7 +137,9 @@ def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str)
         pipeline.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=pipeline.settings.scratch_dir))
         try:
-            run = StageRun(pipeline, video_id, pipeline.key(video_id, stage), token, scratch, job_id, context.run_id)
+            settings = pipeline.settings_for(video_id)
+            key = pipeline.key(video_id, stage, settings)
+            run = StageRun(pipeline, settings, video_id, key, token, scratch, job_id, context.run_id)
             run.progress(0, 0)
             yield run
         except Exception as error:

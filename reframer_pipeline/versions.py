@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from reframer_pipeline.settings import Settings
@@ -57,22 +57,47 @@ def video_id_of(sha256: str) -> str:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a stage's results are made, whatever the video.
+
+    Attributes:
+        stage: Name of the stage.
+        code_version: Of the stage.
+        settings: Those that change its result.
+        weights: Digest, or None.
+        inputs: Stage to digest of the recipe of its inputs.
+    """
+
+    stage: str
+    code_version: int
+    settings: dict[str, Any]
+    weights: str | None
+    inputs: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """96 bits of SHA-256 (hex) over the canonical JSON of all of it."""
+        return hashlib.sha256(_canonical(asdict(self)).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
 class StageKey:
-    """What a stage's result is a function of.
+    """What a stage's result is a function of: a recipe and a video.
 
     Attributes:
         stage: Name of the stage.
         components: `video`, `code_version`, `settings`, `weights` (digest or None), `inputs` (stage to result id).
+        recipe: The recipe; follows from the same facts.
     """
 
     stage: str
     components: dict[str, Any]
+    recipe: Recipe = field(compare=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over the canonical JSON of stage and components."""
-        text = json.dumps({"stage": self.stage, **self.components}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(_canonical({"stage": self.stage, **self.components}).encode()).hexdigest()
 
     @property
     def result_id(self) -> str:
@@ -89,6 +114,16 @@ def closure(stage: str) -> tuple[str, ...]:
     return tuple(name for name in STAGES if name in needed)
 
 
+def recipes(settings: Settings, weights: dict[str, str], upto: str = STAGES[-1]) -> dict[str, Recipe]:
+    """The recipes of the stages; arguments as for `stage_keys`, which adds the video."""
+    found: dict[str, Recipe] = {}
+    for stage in closure(upto):
+        role = WEIGHTS_ROLE.get(stage)
+        inputs = {name: found[name].digest for name in INPUTS[stage]}
+        found[stage] = Recipe(stage, CODE_VERSIONS[stage], _chosen(stage, settings), weights[role] if role else None, inputs)
+    return found
+
+
 def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: str = STAGES[-1]) -> dict[str, StageKey]:
     """The keys of the stages for one video.
 
@@ -102,19 +137,15 @@ def stage_keys(sha256: str, settings: Settings, weights: dict[str, str], upto: s
         Stage name to key, in pipeline order.
     """
     keys: dict[str, StageKey] = {}
-    for stage in closure(upto):
-        chosen = _chosen(stage, settings)
-        role = WEIGHTS_ROLE.get(stage)
-        keys[stage] = StageKey(
-            stage,
-            {
-                "video": sha256,
-                "code_version": CODE_VERSIONS[stage],
-                "settings": chosen,
-                "weights": weights[role] if role else None,
-                "inputs": {name: keys[name].result_id for name in INPUTS[stage]},
-            },
-        )
+    for stage, recipe in recipes(settings, weights, upto).items():
+        components = {
+            "video": sha256,
+            "code_version": recipe.code_version,
+            "settings": recipe.settings,
+            "weights": recipe.weights,
+            "inputs": {name: keys[name].result_id for name in INPUTS[stage]},
+        }
+        keys[stage] = StageKey(stage, components, recipe)
     return keys
 
 
@@ -132,6 +163,10 @@ def _chosen(stage: str, settings: Settings) -> dict[str, object]:
     if settings.gemini_media == "keyframes":
         names.append("gemini_keyframes")
     return {**{name: _plain(getattr(settings, name)) for name in names}, "gemini_prompt": GEMINI_PROMPT_VERSION}
+
+
+def _canonical(value: dict[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _plain(value: object) -> object:

@@ -2,12 +2,24 @@
 -- Every row carries its result's id, and that id is part of each unique and foreign key: results of different settings lie
 -- beside one another, and deleting a manifest row deletes exactly its own.
 
+-- How results of a stage are made, whatever the video: two results of one recipe differ by their video alone. So "is it fresh" is one
+-- comparison, and "why is it stale" a comparison of two recipes.
+CREATE TABLE recipes (
+    digest       text PRIMARY KEY,
+    stage        text NOT NULL,
+    code_version integer NOT NULL,
+    settings     jsonb NOT NULL,
+    weights      text,
+    inputs       jsonb NOT NULL                                -- stage to recipe
+);
+
 CREATE TABLE results (
     result_id        uuid PRIMARY KEY,                         -- UUIDv5 of the stage key
     video_id         uuid NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
     stage            text NOT NULL CHECK (stage IN ('metadata', 'frames', 'detections', 'masks', 'trajectories', 'scenes')),
     stage_key        text NOT NULL UNIQUE,                     -- digest of the components
-    components       jsonb NOT NULL,                           -- what the result is a function of: says why it is stale
+    recipe           text NOT NULL REFERENCES recipes (digest),
+    components       jsonb NOT NULL,                           -- what the result is a function of
     object_key       text NOT NULL,                            -- Parquet, relative to the store
     object_bytes     bigint NOT NULL,
     attachment_key   text,                                     -- the frame store of `frames`

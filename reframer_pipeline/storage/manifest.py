@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from reframer_pipeline.storage.postgres import Database, Row
-from reframer_pipeline.versions import StageKey
+from reframer_pipeline.versions import Recipe, StageKey
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,6 +28,7 @@ class ManifestRow:
         stage: Its stage.
         stage_key: Digest of `components`.
         components: What the result is a function of, see `versions.StageKey`.
+        recipe: Digest of its recipe, see `versions.Recipe`.
         object_key: Its Parquet object, relative to the store.
         object_bytes: Size of that.
         attachment_key: Its attached object, such as the frame store.
@@ -40,6 +41,7 @@ class ManifestRow:
         run_id: The run that made it last.
         created_at: When it was written, with time zone.
         recomputed_at: When the same result was last made again.
+        recipe_inputs: Stage to digest of its inputs' recipes; None when read from the database, which keeps it in `recipes`.
     """
 
     result_id: str
@@ -47,6 +49,7 @@ class ManifestRow:
     stage: str
     stage_key: str
     components: dict[str, Any]
+    recipe: str
     object_key: str
     object_bytes: int
     attachment_key: str | None
@@ -59,11 +62,14 @@ class ManifestRow:
     run_id: str | None = None
     created_at: datetime | None = None
     recomputed_at: datetime | None = None
+    recipe_inputs: dict[str, str] | None = None
 
     @property
     def key(self) -> StageKey:
         """The stage key it was made for."""
-        return StageKey(self.stage, self.components)
+        made = self.components
+        recipe = Recipe(self.stage, made["code_version"], made["settings"], made["weights"], self.recipe_inputs or {})
+        return StageKey(self.stage, made, recipe)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -89,11 +95,12 @@ class ManifestRow:
         return cls(**{**values, "result_id": str(row["result_id"]), "video_id": str(row["video_id"])})
 
 
-_NAMES = tuple(f.name for f in fields(ManifestRow))
+_NAMES = tuple(f.name for f in fields(ManifestRow) if f.name != "recipe_inputs")
 _INSERT: LiteralString = """
-INSERT INTO results (result_id, video_id, stage, stage_key, components, object_key, object_bytes, attachment_key, attachment_bytes,
+INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, attachment_key, attachment_bytes,
     row_count, content_digest, seconds, stats, checks, run_id, created_at, recomputed_at)
-VALUES (%(result_id)s, %(video_id)s, %(stage)s, %(stage_key)s, %(components)s, %(object_key)s, %(object_bytes)s, %(attachment_key)s,
+VALUES (%(result_id)s, %(video_id)s, %(stage)s, %(stage_key)s, %(recipe)s, %(components)s, %(object_key)s, %(object_bytes)s,
+    %(attachment_key)s,
     %(attachment_bytes)s, %(row_count)s, %(content_digest)s, %(seconds)s, %(stats)s, %(checks)s, %(run_id)s, %(created_at)s,
     %(recomputed_at)s)
 """
@@ -146,8 +153,14 @@ def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow,
 
 
 def insert(conn: psycopg.Connection[Row], row: ManifestRow) -> None:
-    """Add a row."""
+    """Add a row, and its recipe if it is the first of it."""
     from psycopg.types.json import Jsonb
 
+    made = row.components
+    conn.execute(
+        """INSERT INTO recipes (digest, stage, code_version, settings, weights, inputs) VALUES (%s, %s, %s, %s, %s, %s)
+           ON CONFLICT (digest) DO NOTHING""",
+        (row.recipe, row.stage, made["code_version"], Jsonb(made["settings"]), made["weights"], Jsonb(row.recipe_inputs or {})),
+    )
     values = {name: getattr(row, name) for name in _NAMES}
     conn.execute(_INSERT, {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in values.items()})

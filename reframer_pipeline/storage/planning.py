@@ -1,19 +1,23 @@
-"""Planning: what of a video is fresh, stale or missing, and why.
+"""Planning: what of a video is fresh, stale, missing or failed, why, and what it would take.
 
-What belongs here: comparing the keys that today's settings ask for with what the manifest has. What does not: computing anything,
-deciding who runs it. Sensor, schedule, CLI and UI all ask this one function.
+What belongs here: comparing the recipes that are wanted with what the manifest has. What does not: computing anything, deciding who runs
+it, where settings come from (`deployment`). CLI, schedule and runner all ask this one module. It is one query over the manifest, and since
+recipes do not depend on the video, one string comparison per stage: 100,000 videos take seconds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, LiteralString
 
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage.postgres import Database
-from reframer_pipeline.versions import STAGES, StageKey, stage_keys
+from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.versions import STAGES, Recipe, recipes
+
+Wanted = Mapping[str, Recipe]
+Choose = Callable[[Mapping[str, Any]], Wanted]  # from a video's overrides to the recipes wanted for it
 
 
 @dataclass(frozen=True)
@@ -22,83 +26,134 @@ class StageState:
 
     Attributes:
         stage: Name of the stage.
-        state: `fresh`, the result asked for exists; `stale`, only others do; `missing`, none does.
-        result_id: The result asked for, whether it exists or not.
-        reasons: For stale ones, what differs from the newest there is.
+        state: `fresh`, the result asked for exists; `stale`, only others do; `missing`, none does; `failed`, it failed for good with
+            exactly this recipe.
+        reasons: For stale ones, what differs from what readers see; for failed ones, code and message.
         published: Whether readers see exactly this result.
     """
 
     stage: str
-    state: Literal["fresh", "stale", "missing"]
-    result_id: str
+    state: Literal["fresh", "stale", "missing", "failed"]
     reasons: tuple[str, ...] = ()
     published: bool = False
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """How a video stands.
+
+    Attributes:
+        video_id: The video.
+        duration: Seconds, or None before metadata.
+        stages: In pipeline order.
+    """
+
+    video_id: str
+    duration: float | None
+    stages: dict[str, StageState]
+
+    @property
+    def to_compute(self) -> tuple[str, ...]:
+        """The stages that have no result yet, in order. (What follows a stale stage is stale by its recipe.)"""
+        return tuple(stage for stage, state in self.stages.items() if state.state != "fresh")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it would fail again: a stage failed for good with the very recipe that is wanted."""
+        return any(state.state == "failed" for state in self.stages.values())
+
+
+def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Iterator[VideoPlan]:
+    """How videos stand, the oldest first.
+
+    Args:
+        db: The database.
+        video_ids: Which; None for all. Unknown ids are left out.
+        choose: The recipes that are wanted, given a video's overrides; called once for each distinct set of these.
+    """
+    known = {row["digest"]: row for row in db.fetch("SELECT * FROM recipes")}
+    wanted: dict[str, Wanted] = {}
+    memo: dict[tuple[str, str | None, str], tuple[dict[str, StageState], ...]] = {}
+    for row in db.fetch(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}):
+        overrides = row["overrides"]
+        if overrides not in wanted:
+            wanted[overrides] = choose(json.loads(overrides))
+        # thousands of videos stand alike: each way of standing is worked out once
+        alike = (overrides, row["made"], row["failure"] or "")
+        if alike not in memo:
+            memo[alike] = (_states(row, wanted[overrides], known),)
+        yield VideoPlan(row["video_id"], row["duration"], memo[alike][0])
 
 
 def stage_states(
     db: Database, video_ids: Iterable[str] | None, settings: Settings, weights: dict[str, str]
 ) -> dict[str, dict[str, StageState]]:
-    """How all stages of some videos stand.
-
-    Args:
-        db: The database.
-        video_ids: Which; None for all.
-        settings: What results are wanted for.
-        weights: Digest by role, as for `versions.stage_keys`.
+    """How the stages of videos stand for the same settings, whatever their overrides.
 
     Returns:
         Video id to stage to state, in pipeline order. Unknown ids are left out.
     """
-    chosen = None if video_ids is None else list(video_ids)
-    rows = db.fetch(
-        """SELECT v.id::text AS video_id, v.sha256, r.result_id::text, r.stage, r.components, p.result_id IS NOT NULL AS published
-           FROM videos v LEFT JOIN results r ON r.video_id = v.id
-               LEFT JOIN published p ON p.video_id = r.video_id AND p.result_id = r.result_id
-           WHERE %(ids)s::uuid[] IS NULL OR v.id = ANY(%(ids)s::uuid[])
-           ORDER BY v.created_at, v.id, r.created_at""",
-        {"ids": chosen},
-    )
-    videos: dict[str, str] = {}
-    found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        videos[row["video_id"]] = row["sha256"]
-        if row["stage"]:
-            found[row["video_id"]][row["stage"]].append(row)
-    return {
-        video_id: {stage: _state(key, found[video_id][stage]) for stage, key in stage_keys(sha256, settings, weights).items()}
-        for video_id, sha256 in videos.items()
-    }
+    fixed = recipes(settings, weights)
+    return {plan.video_id: plan.stages for plan in survey(db, video_ids, lambda overrides: fixed)}
 
 
 def to_compute(states: Mapping[str, StageState]) -> list[str]:
-    """The stages that have to run, in order: those not fresh. (What follows a stale stage is stale by its key.)"""
+    """The stages that have to run, in order: those not fresh."""
     return [stage for stage in STAGES if states[stage].state != "fresh"]
 
 
-def difference(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> tuple[str, ...]:
-    """What differs between two keys' components, in words: `conf: 0.5 → 0.4`."""
+_SURVEY: Final[LiteralString] = """
+    SELECT v.id::text AS video_id, v.duration, v.settings_overrides::text AS overrides, made.made, failed.failure
+    FROM videos v
+    LEFT JOIN (
+        SELECT r.video_id, string_agg(r.recipe || CASE WHEN p.result_id IS NULL THEN '' ELSE '*' END, ' ' ORDER BY r.created_at) AS made
+        FROM results r LEFT JOIN published p ON p.video_id = r.video_id AND p.result_id = r.result_id
+        WHERE %(ids)s::uuid[] IS NULL OR r.video_id = ANY(%(ids)s::uuid[])
+        GROUP BY r.video_id
+    ) made ON made.video_id = v.id
+    LEFT JOIN (
+        SELECT DISTINCT ON (video_id) video_id, CASE WHEN NOT retryable THEN jsonb_build_object(
+            'recipe', failed_recipe, 'stage', stage, 'code', failure_code, 'message', failure_message)::text END AS failure
+        FROM processing_jobs WHERE failed_recipe IS NOT NULL AND (%(ids)s::uuid[] IS NULL OR video_id = ANY(%(ids)s::uuid[]))
+        ORDER BY video_id, created_at DESC
+    ) failed ON failed.video_id = v.id
+    WHERE %(ids)s::uuid[] IS NULL OR v.id = ANY(%(ids)s::uuid[])
+    ORDER BY v.created_at, v.id
+"""
+
+
+def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, StageState]:
+    made = (row["made"] or "").split()
+    seen = {digest.rstrip("*"): digest.endswith("*") for digest in made}
+    failure = json.loads(row["failure"]) if row["failure"] else None
+    states: dict[str, StageState] = {}
+    for stage in STAGES:
+        recipe = wanted[stage]
+        mine = [digest for digest in seen if known[digest]["stage"] == stage]
+        if recipe.digest in seen:
+            states[stage] = StageState(stage, "fresh", published=seen[recipe.digest])
+        elif failure is not None and failure["recipe"] == recipe.digest:
+            states[stage] = StageState(stage, "failed", (f"[{failure['code']}] {failure['message']}",))
+        elif not mine:
+            states[stage] = StageState(stage, "missing")
+        else:  # what readers see is what a person compares with; before there is such, the newest
+            old = next((digest for digest in mine if seen[digest]), mine[-1])
+            states[stage] = StageState(stage, "stale", _difference(recipe, known[old]))
+    return states
+
+
+def _difference(wanted: Recipe, there: Row) -> tuple[str, ...]:
+    """What differs between two recipes of a stage, in words: `conf: 0.5 → 0.4`."""
     reasons = []
-    if wanted["code_version"] != there.get("code_version"):
-        reasons.append(f"code version: {there.get('code_version')} → {wanted['code_version']}")
-    if wanted["weights"] != there.get("weights"):
-        reasons.append(f"weights: {_short(there.get('weights'))} → {_short(wanted['weights'])}")
-    old, new = there.get("settings", {}), wanted["settings"]
+    if wanted.code_version != there["code_version"]:
+        reasons.append(f"code version: {there['code_version']} → {wanted.code_version}")
+    if wanted.weights != there["weights"]:
+        reasons.append(f"weights: {_short(there['weights'])} → {_short(wanted.weights)}")
+    old, new = there["settings"], wanted.settings
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     reasons += [f"{name}: {_short(old.get(name))} → {_short(new.get(name))}" for name in names]
-    inputs = there.get("inputs", {})
-    changed = [stage for stage, result_id in wanted["inputs"].items() if inputs.get(stage) != result_id]
-    return (*reasons, *(f"other {stage}" for stage in changed))
-
-
-def _state(key: StageKey, rows: list[dict[str, Any]]) -> StageState:
-    for row in rows:
-        if row["result_id"] == key.result_id:
-            return StageState(key.stage, "fresh", key.result_id, published=row["published"])
-    if not rows:
-        return StageState(key.stage, "missing", key.result_id)
-    # What readers see is what a person compares with; before there is such, the newest.
-    reference = next((row for row in rows if row["published"]), rows[-1])
-    return StageState(key.stage, "stale", key.result_id, difference(key.components, reference["components"]))
+    reasons += [f"other {stage}" for stage, digest in wanted.inputs.items() if there["inputs"].get(stage) != digest]
+    return tuple(reasons)
 
 
 def _short(value: object) -> str:

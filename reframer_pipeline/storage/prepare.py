@@ -103,6 +103,8 @@ def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id:
         stage=key.stage,
         stage_key=key.digest,
         components=key.components,
+        recipe=key.recipe.digest,
+        recipe_inputs=key.recipe.inputs,
         object_key=f"{base}.parquet",
         object_bytes=0,
         attachment_key=f"{base}{output.attachment.suffix or '.bin'}" if output.attachment else None,
