@@ -9,6 +9,7 @@ from reframer_pipeline.executors import executor_for
 from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
 
 
@@ -18,6 +19,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=ALL_ASSETS,
         jobs=[process_video()],
+        schedules=[backfill],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
     )

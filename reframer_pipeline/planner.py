@@ -50,9 +50,9 @@ class Planner:
         return survey(self.storage.db, video_ids, self.wanted)
 
 
-def computable(plan: VideoPlan, wanted: Wanted) -> bool:
+def computable(plan: VideoPlan) -> bool:
     """Whether the stages to compute have their weights."""
-    return all(wanted[stage].weights != UNAVAILABLE for stage in plan.to_compute)
+    return all(plan.wanted[stage].weights != UNAVAILABLE for stage in plan.to_compute)
 
 
 def _weights(settings: Settings) -> dict[str, str]:

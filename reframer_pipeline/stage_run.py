@@ -55,7 +55,15 @@ class StageRun:
     """
 
     def __init__(
-        self, pipeline: Pipeline, settings: Settings, video_id: str, key: versions.StageKey, lease_token: str, scratch: Path, job_id: str, run_id: str
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        video_id: str,
+        key: versions.StageKey,
+        lease_token: str,
+        scratch: Path,
+        job_id: str,
+        run_id: str,
     ) -> None:
         self.pipeline = pipeline
         self.video_id = video_id

@@ -12,5 +12,8 @@ GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
 CPU_TAGS: Final = {"reframer/device": "cpu"}
 
 # Run tags
+PRIORITY_TAG: Final = "dagster/priority"
+BACKFILL_PRIORITY: Final = "-5"  # uploads come first
+BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested
 LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
 FILENAME_TAG: Final = "reframer/filename"

@@ -47,10 +47,11 @@ class Maker:
     candidates: bool = False
     salt: int = 0  # other rows under the same key
     text: str = "Two things."
+    weights: dict[str, str] = field(default_factory=lambda: WEIGHTS)
     keys: dict[str, StageKey] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", stage_keys(self.sha256, self.settings, WEIGHTS))
+        object.__setattr__(self, "keys", stage_keys(self.sha256, self.settings, self.weights))
 
     def output(self, stage: str, scratch: Path, batch_rows: int = 7) -> StageOutput:
         """The stage's output, as a stage would hand it over."""

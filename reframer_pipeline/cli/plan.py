@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -15,7 +15,7 @@ from reframer_pipeline.cli.tables import OUT
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import deployment, open_storage, status
 from reframer_pipeline.storage.estimates import Rates, rates
-from reframer_pipeline.storage.planning import VideoPlan, Wanted
+from reframer_pipeline.storage.planning import VideoPlan
 
 LONGEST_TABLE: Final = 50
 
@@ -39,8 +39,8 @@ def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     with open_storage(settings) as storage:
         ids = [status.find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, _given(settings))
-        known, overrides = rates(storage.db), _overrides(storage.db)
-        told = (_told(one, planner.wanted(overrides.get(one.video_id, {})), known) for one in planner.plans(ids))
+        known = rates(storage.db)
+        told = (_told(one, known) for one in planner.plans(ids))
         if as_json:
             _print_json(told)
         else:
@@ -53,12 +53,7 @@ def _given(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in deployment.NAMES if getattr(settings, name) != getattr(usual, name)}
 
 
-def _overrides(db: Any) -> dict[str, Mapping[str, Any]]:
-    rows = db.fetch("SELECT id::text AS id, settings_overrides FROM videos WHERE settings_overrides <> '{}'")
-    return {row["id"]: row["settings_overrides"] for row in rows}
-
-
-def _told(one: VideoPlan, wanted: Wanted, known: Rates) -> dict[str, Any]:
+def _told(one: VideoPlan, known: Rates) -> dict[str, Any]:
     stages = []
     for stage, state in one.stages.items():
         idle = state.state == "fresh"
@@ -68,7 +63,7 @@ def _told(one: VideoPlan, wanted: Wanted, known: Rates) -> dict[str, Any]:
                 "state": state.state,
                 "reason": "; ".join(state.reasons) or ("never ran" if state.state == "missing" else None),
                 "estimated_seconds": 0.0 if idle else known.of_stage(stage, one.duration),
-                "estimated_cost": 0.0 if idle or stage != "scenes" else known.of_gemini(one.video_id, wanted, one.duration),
+                "estimated_cost": 0.0 if idle or stage != "scenes" else known.of_gemini(one.video_id, one.wanted, one.duration),
             }
         )
     return {"video_id": one.video_id, "stages": stages}

@@ -1,8 +1,8 @@
 """Whose settings a video is computed with: the deployment's, and the video's own where somebody ran it with others.
 
-What belongs here: these two rows (`deployment.settings`, `videos.settings_overrides`) and putting them together. What does not: settings that
-change no result, such as device or batch: each process has its own. A run from the command line with other settings than the deployment's
-leaves an override, so no schedule reverts it; a run with the deployment's settings takes it away again.
+What belongs here: these two rows (`deployment.settings`, `videos.settings_overrides`) and putting them together. What does not: settings
+that change no result, such as device or batch: each process has its own. A run from the command line with other settings than the
+deployment's leaves an override, so no schedule reverts it; a run with the deployment's settings takes it away again.
 """
 
 from __future__ import annotations

@@ -46,11 +46,13 @@ class VideoPlan:
         video_id: The video.
         duration: Seconds, or None before metadata.
         stages: In pipeline order.
+        wanted: The recipes that it was compared with.
     """
 
     video_id: str
     duration: float | None
     stages: dict[str, StageState]
+    wanted: Wanted
 
     @property
     def to_compute(self) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Ite
     """
     known = {row["digest"]: row for row in db.fetch("SELECT * FROM recipes")}
     wanted: dict[str, Wanted] = {}
-    memo: dict[tuple[str, str | None, str], tuple[dict[str, StageState], ...]] = {}
+    memo: dict[tuple[str, str | None, str], dict[str, StageState]] = {}
     for row in db.fetch(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}):
         overrides = row["overrides"]
         if overrides not in wanted:
@@ -81,8 +83,8 @@ def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Ite
         # thousands of videos stand alike: each way of standing is worked out once
         alike = (overrides, row["made"], row["failure"] or "")
         if alike not in memo:
-            memo[alike] = (_states(row, wanted[overrides], known),)
-        yield VideoPlan(row["video_id"], row["duration"], memo[alike][0])
+            memo[alike] = _states(row, wanted[overrides], known)
+        yield VideoPlan(row["video_id"], row["duration"], memo[alike], wanted[overrides])
 
 
 def stage_states(
