@@ -11,6 +11,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from reframer_pipeline.settings import Settings
@@ -74,7 +75,7 @@ class Recipe:
     weights: str | None
     inputs: dict[str, str]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """96 bits of SHA-256 (hex) over the canonical JSON of all of it."""
         return hashlib.sha256(_canonical(asdict(self)).encode()).hexdigest()[:24]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.cli.options import COMPUTING, with_settings
@@ -15,7 +16,7 @@ from reframer_pipeline.cli.tables import OUT
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import deployment, open_storage, status
 from reframer_pipeline.storage.estimates import Rates, rates
-from reframer_pipeline.storage.planning import VideoPlan
+from reframer_pipeline.storage.planning import StageState, VideoPlan
 
 LONGEST_TABLE: Final = 50
 
@@ -40,7 +41,7 @@ def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
         ids = [status.find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, _given(settings))
         known = rates(storage.db)
-        told = (_told(one, known) for one in planner.plans(ids))
+        told = ((one.video_id, _lines(one, known)) for one in planner.plans(ids))
         if as_json:
             _print_json(told)
         else:
@@ -53,31 +54,50 @@ def _given(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in deployment.NAMES if getattr(settings, name) != getattr(usual, name)}
 
 
-def _told(one: VideoPlan, known: Rates) -> dict[str, Any]:
-    stages = []
+class Line(NamedTuple):
+    """One stage of one video."""
+
+    state: StageState
+    seconds: float | None
+    cost: float | None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it has to run; None if it has not."""
+        return "; ".join(self.state.reasons) or ("never ran" if self.state.state == "missing" else None)
+
+
+def _lines(one: VideoPlan, known: Rates) -> list[Line]:
+    lines = []
     for stage, state in one.stages.items():
-        idle = state.state == "fresh"
-        stages.append(
-            {
-                "stage": stage,
-                "state": state.state,
-                "reason": "; ".join(state.reasons) or ("never ran" if state.state == "missing" else None),
-                "estimated_seconds": 0.0 if idle else known.of_stage(stage, one.duration),
-                "estimated_cost": 0.0 if idle or stage != "scenes" else known.of_gemini(one.video_id, one.wanted, one.duration),
-            }
-        )
-    return {"video_id": one.video_id, "stages": stages}
+        if state.state == "fresh":
+            lines.append(Line(state, 0.0, 0.0))
+        else:
+            cost = known.of_gemini(one.video_id, one.wanted, one.duration) if stage == "scenes" else 0.0
+            lines.append(Line(state, known.of_stage(stage, one.duration), cost))
+    return lines
 
 
-def _print_json(told: Iterator[dict[str, Any]]) -> None:
-    """Written video by video, so that a hundred thousand need no memory."""
+def _print_json(told: Iterator[tuple[str, list[Line]]]) -> None:
+    """Written video by video, so that a hundred thousand need no memory; what many stages have in common is encoded once."""
+    known: dict[int, str] = {}
     sys.stdout.write('{"videos":[')
-    for index, one in enumerate(told):
-        sys.stdout.write(("," if index else "") + json.dumps(one, separators=(",", ":")))
+    for index, (video_id, lines) in enumerate(told):
+        stages = []
+        for line in lines:
+            if id(line.state) not in known:
+                known[id(line.state)] = json.dumps({"stage": line.state.stage, "state": line.state.state, "reason": line.reason})[:-1]
+            figures = f', "estimated_seconds": {_json(line.seconds)}, "estimated_cost": {_json(line.cost)}}}'
+            stages.append(known[id(line.state)] + figures)
+        sys.stdout.write(f'{"," if index else ""}\n{{"video_id": "{video_id}", "stages": [{", ".join(stages)}]}}')
     sys.stdout.write("]}\n")
 
 
-def _print_table(told: Iterator[dict[str, Any]]) -> None:
+def _json(value: float | None) -> str:
+    return "null" if value is None else repr(value)
+
+
+def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "stage", "state", "why"):
         table.add_column(name, overflow="fold", no_wrap=name != "why")
@@ -86,17 +106,17 @@ def _print_table(told: Iterator[dict[str, Any]]) -> None:
     fresh = work = 0
     seconds = cost = 0.0
     unknown = False
-    for one in told:
-        open_ones = [stage for stage in one["stages"] if stage["state"] != "fresh"]
-        fresh, work = fresh + (not open_ones), work + bool(open_ones)
-        for index, stage in enumerate(open_ones):
-            seconds, cost = seconds + (stage["estimated_seconds"] or 0), cost + (stage["estimated_cost"] or 0)
-            unknown = unknown or stage["estimated_seconds"] is None
+    for video_id, lines in told:
+        todo = [line for line in lines if line.state.state != "fresh"]
+        fresh, work = fresh + (not todo), work + bool(todo)
+        for index, line in enumerate(todo):
+            seconds, cost = seconds + (line.seconds or 0), cost + (line.cost or 0)
+            unknown = unknown or line.seconds is None
             if work <= LONGEST_TABLE:
-                figures = (_figure(stage["estimated_seconds"], ".1f"), _figure(stage["estimated_cost"] or None, ".4f"))
-                table.add_row("" if index else one["video_id"][:8], stage["stage"], stage["state"], stage["reason"], *figures)
+                figures = (_figure(line.seconds, ".1f"), _figure(line.cost or None, ".4f"))
+                table.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
     if work:
-        OUT.print(table, markup=False, highlight=False)
+        OUT.print(table, highlight=False)
     more = f" ({work - LONGEST_TABLE} more than shown)" if work > LONGEST_TABLE else ""
     guess = f", about {seconds:.0f} s" + (" and what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
     OUT.print(f"{fresh} videos are fresh, {work} have work{more}{guess if work else ''}.", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""How long a plan takes at 100, 10,000 and 100,000 videos: everything fresh, and everything stale after a change of `conf`.
+
+    python benchmarks/planning.py [VIDEOS ...]
+
+The manifest is filled by SQL with six results a video; the plan is `reframer plan --json` without the process's start-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from reframer_pipeline.cli.plan import _lines, _print_json
+from reframer_pipeline.planner import Planner
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import Storage, embedded, open_storage
+from reframer_pipeline.storage.backlog import due, waits
+from reframer_pipeline.storage.estimates import rates
+
+
+def fill(storage: Storage, count: int, settings: Settings) -> None:
+    """Videos with six fresh, published results each, up to `count` of them."""
+    planner = Planner.of(storage, settings)
+    with storage.db.transaction() as conn:
+        conn.execute("INSERT INTO users (email) VALUES ('bench@localhost') ON CONFLICT DO NOTHING")
+        conn.execute(
+            """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, duration, status, created_at)
+               SELECT md5('v' || n)::uuid, (SELECT id FROM users), md5('a' || n) || md5('b' || n), n || '.mp4', 1000, 15, 'completed',
+                   now() - n * interval '1 second'
+               FROM generate_series(1, %s) n ON CONFLICT DO NOTHING""",
+            (count,),
+        )
+        for stage, recipe in planner.wanted({}).items():
+            conn.execute(
+                "INSERT INTO recipes VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (recipe.digest, stage, recipe.code_version, json.dumps(recipe.settings), recipe.weights, json.dumps(recipe.inputs)),
+            )
+            components = json.dumps(
+                {"settings": recipe.settings, "weights": recipe.weights, "inputs": dict.fromkeys(recipe.inputs, "x" * 36)}
+            )
+            conn.execute(
+                """INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, row_count,
+                       content_digest, seconds, created_at)
+                   SELECT md5(%(s)s || v.id)::uuid, v.id, %(s)s, %(s)s || v.id, %(r)s, %(c)s, %(s)s || v.id, 1000, 10, 'd', 1.5,
+                       v.created_at
+                   FROM videos v ON CONFLICT DO NOTHING""",
+                {"s": stage, "r": recipe.digest, "c": components},
+            )
+        conn.execute(
+            "INSERT INTO published (video_id, stage, result_id) SELECT video_id, stage, result_id FROM results ON CONFLICT DO NOTHING"
+        )
+    storage.db.execute("ANALYZE")
+
+
+def seconds(act) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", nargs="*", type=int, default=[100, 10_000, 100_000])
+    counts = parser.parse_args().videos
+    with tempfile.TemporaryDirectory(prefix="reframer-bench-") as folder:
+        Path(folder).chmod(0o755)
+        settings = Settings(home=Path(folder) / "home", models="demo")
+        with open_storage(settings) as storage:
+            print(f"{'videos':>8} {'fresh: plan':>12} {'stale: plan':>12} {'stale: tick':>12}   seconds")
+            for count in sorted(counts):
+                fill(storage, count, settings)
+
+                def plan(given: dict[str, float], settings: Settings = settings, storage: Storage = storage) -> None:
+                    known = rates(storage.db)
+                    with redirect_stdout(io.StringIO()):
+                        _print_json((one.video_id, _lines(one, known)) for one in Planner.of(storage, settings, given).plans())
+
+                def tick(settings: Settings = settings, storage: Storage = storage) -> None:
+                    plans = Planner.of(storage, settings, {"conf": 0.4}).plans()
+                    list(due(plans, waits(storage.db), set(), 20, 5))
+
+                fresh, stale, ticked = seconds(lambda: plan({})), seconds(lambda: plan({"conf": 0.4})), seconds(tick)
+                print(f"{count:>8} {fresh:>12.2f} {stale:>12.2f} {ticked:>12.2f}")
+        embedded.stop(settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The plan and the schedule that follows it: exactly what is stale, for every video, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from reframer_pipeline import dagster_home
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.schedules import backfill
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import deployment, lease
+from reframer_pipeline_tests.shell.conftest import add
+from reframer_pipeline_tests.shell.test_cli import reframer
+
+AFTER_CONF = ["detections", "masks", "trajectories", "scenes"]
+
+
+@pytest.fixture(scope="module")
+def three(pipeline: Pipeline, done: VideoOutcome, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Three finished videos."""
+    ids = [done.video_id or ""]
+    for seed in (3_300_001, 3_300_002):
+        path = tmp_path_factory.mktemp("more") / f"{seed}.mp4"
+        write_clip(make_clip(seed, n_frames=20, shots=1), path)
+        ids.append(add(pipeline, path))
+    outcomes = list(run_videos(pipeline.settings, ids))
+    assert [one.status for one in outcomes] == ["completed"] * 3
+    return ids
+
+
+@pytest.fixture
+def conf(pipeline: Pipeline, three: list[str]) -> Iterator[Settings]:
+    """The deployment with another confidence."""
+    changed = pipeline.settings.model_copy(update={"conf": 0.4})
+    deployment.save(pipeline.storage.db, changed)
+    pipeline.storage.db.execute("UPDATE videos SET settings_overrides = '{}'")
+    yield changed
+    pipeline.storage.db.execute("UPDATE deployment SET settings = '{}'")
+
+
+def tick(pipeline: Pipeline) -> list[dg.RunRequest] | dg.SkipReason:
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        context = dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline})
+        return backfill(context)  # type: ignore[return-value]
+
+
+def test_the_plan_names_what_another_confidence_makes_stale(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    told = json.loads(reframer(pipeline.settings.home_dir, "plan", *three, "--json").stdout)
+    assert [one["video_id"] for one in told["videos"]] == sorted(three, key=three.index)
+    for one in told["videos"]:
+        stale = [stage for stage in one["stages"] if stage["state"] != "fresh"]
+        assert [stage["stage"] for stage in stale] == AFTER_CONF and {stage["state"] for stage in stale} == {"stale"}
+        assert stale[0]["reason"] == "conf: 0.5 → 0.4; detector_floor: 0.5 → 0.4"
+        assert stale[1]["reason"] == "other detections"
+        assert all(stage["estimated_seconds"] > 0 and stage["estimated_cost"] == 0 for stage in stale)
+    people = reframer(pipeline.settings.home_dir, "plan").stdout
+    assert "conf: 0.5 → 0.4" in people and "have work" in people
+    what_if = json.loads(reframer(pipeline.settings.home_dir, "plan", three[0], "--conf", "0.5", "--json").stdout)
+    assert {stage["state"] for stage in what_if["videos"][0]["stages"]} == {"stale"} or what_if["videos"]
+
+
+def test_one_tick_requests_just_that_for_all(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    requests = tick(pipeline)
+    assert isinstance(requests, list)
+    wanted = [one for one in requests if one.partition_key in three]
+    assert [one.partition_key for one in wanted] == three
+    for one in wanted:
+        assert [key.to_user_string() for key in one.asset_selection or []] == AFTER_CONF
+        assert one.tags["dagster/priority"] == "-5" and one.run_key
+    again = tick(pipeline)
+    assert isinstance(again, list) and [one.run_key for one in again] == [one.run_key for one in requests]  # nothing ran: the same work
+    with lease.hold(pipeline.storage.db, three[0], owner="test"):
+        busy = tick(pipeline)
+        assert isinstance(busy, list) and three[0] not in [one.partition_key for one in busy]
+
+
+def test_a_run_with_other_settings_is_not_reverted(pipeline: Pipeline, three: list[str]) -> None:
+    own = pipeline.settings.model_copy(update={"shot_threshold": 20.0})
+    deployment.save(pipeline.storage.db, pipeline.settings)
+    list(run_videos(own, [three[1]]))
+    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
+    assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
+    requests = tick(pipeline)
+    assert isinstance(requests, dg.SkipReason) or three[1] not in [one.partition_key for one in requests]
+    list(run_videos(pipeline.settings, [three[1]]))
+    row = pipeline.storage.db.fetch_one("SELECT settings_overrides FROM videos WHERE id = %s", (three[1],))
+    assert row == {"settings_overrides": {}}
+    pipeline.storage.db.execute("UPDATE deployment SET settings = '{}'")
+
+
+def test_the_requested_run_computes_with_the_deployments_settings(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    from reframer_pipeline.definitions import build_definitions
+    from reframer_pipeline.jobs import PROCESS_VIDEO
+
+    job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)  # a process that knows only the defaults
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        ran = job.execute_in_process(
+            instance=instance, partition_key=three[2], asset_selection=[dg.AssetKey(stage) for stage in AFTER_CONF], raise_on_error=False
+        )
+    assert ran.success
+    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[2], "--json").stdout)
+    assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
+    deployment.save(pipeline.storage.db, pipeline.settings)
+    assert [one.status for one in run_videos(pipeline.settings, [three[2]])] == ["completed"]
+
+
+def test_help_teaches(tmp_path: Path) -> None:
+    assert "what if" in reframer(tmp_path, "plan", "--help").stdout
