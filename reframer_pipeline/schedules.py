@@ -28,12 +28,10 @@ IN_FLIGHT = [
     job_name=PROCESS_VIDEO,
     cron_schedule="* * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    required_resource_keys={"pipeline"},
     description="Requests what `reframer plan` lists, the oldest videos first, REFRAMER_BACKFILL_PER_TICK at a time.",
 )
-def backfill(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason | list[dg.RunRequest]:
     """One tick: only the stale assets of each video; nothing that waits, runs, pauses or failed for good with the same recipe."""
-    pipeline: Pipeline = context.resources.pipeline
     settings, instance = pipeline.settings, context.instance
     runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     queued = {video_id for run in runs if (video_id := run.tags.get("dagster/partition"))}

@@ -35,7 +35,7 @@ class Rates:
     def of_stage(self, stage: str, duration: float | None) -> float | None:
         """Seconds that a stage of a video of this length will take, or None."""
         length, rate = duration or self.usual_duration, self.seconds.get(stage)
-        return None if length is None or rate is None else round(length * rate, 1)
+        return None if length is None or rate is None else round(length * rate, 3)
 
     def of_gemini(self, video_id: str, wanted: Wanted, duration: float | None) -> float | None:
         """Dollars that describing a video's scenes will cost: 0 if nobody is asked or the answer is there, None if unknown."""

@@ -63,7 +63,7 @@ def test_the_plan_names_what_another_confidence_makes_stale(pipeline: Pipeline, 
     people = reframer(pipeline.settings.home_dir, "plan").stdout
     assert "conf: 0.5 → 0.4" in people and "have work" in people
     what_if = json.loads(reframer(pipeline.settings.home_dir, "plan", three[0], "--conf", "0.5", "--json").stdout)
-    assert {stage["state"] for stage in what_if["videos"][0]["stages"]} == {"stale"} or what_if["videos"]
+    assert len(what_if["videos"]) == 1
 
 
 def test_one_tick_requests_just_that_for_all(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
@@ -99,8 +99,8 @@ def test_the_requested_run_computes_with_the_deployments_settings(pipeline: Pipe
     from reframer_pipeline.definitions import build_definitions
     from reframer_pipeline.jobs import PROCESS_VIDEO
 
-    job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)  # a process that knows only the defaults
     with dagster_home.open_instance(pipeline.settings) as instance:
+        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)  # a process that knows only the defaults
         ran = job.execute_in_process(
             instance=instance, partition_key=three[2], asset_selection=[dg.AssetKey(stage) for stage in AFTER_CONF], raise_on_error=False
         )
