@@ -154,7 +154,7 @@ def _materialize(
     from reframer_pipeline.interruptible import interruptible
     from reframer_pipeline.jobs import PROCESS_VIDEO
 
-    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db):
+    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db, token):
         partitions.register(instance, [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
