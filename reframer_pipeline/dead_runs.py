@@ -1,8 +1,9 @@
 """Runs whose process died: Dagster lists them as going on, and their slots of the GPU pool would be taken for ever.
 
 What belongs here: finding and ending them in Dagster's storage. A run started by `run_videos` carries the token of its video's
-lease; a token that no lease holds any more proves that the process is gone, since a living one beats every twenty seconds.
-Runs started by the UI carry none and are left to Dagster's run monitoring.
+lease; a token that no lease holds any more, or one that ran out a while ago, shows that the process is gone, since a living one beats
+every twenty seconds. Runs started by the UI carry none, those that it starts again carry that of another run: both are left to
+Dagster's run monitoring.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.tags import LEASE_TAG
 
 EVERY_S = 10.0
+GRACE_S = 30.0  # after the lease's end: a process whose database was away for a moment beats again before that
 GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-def end_dead_runs(instance: dg.DagsterInstance, db: Database) -> list[str]:
-    """Fail every run whose lease is gone and free its slots. Returns their ids."""
+def end_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str | None = None) -> list[str]:
+    """Fail every run whose lease is gone and free its slots; never the asker's own, which lives. Returns their ids."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=GOING_ON)):
         token, video_id = run.tags.get(LEASE_TAG), run.tags.get("dagster/partition")
-        if token is None or video_id is None or lease.held_by(db, video_id, token):
+        if token is None or video_id is None or token == own_token or run.parent_run_id is not None:
+            continue
+        if lease.held_by(db, video_id, token, GRACE_S):
             continue
         instance.report_run_failed(run, message="The process of this run is gone: nobody holds its video's lease any more.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -35,14 +39,14 @@ def end_dead_runs(instance: dg.DagsterInstance, db: Database) -> list[str]:
 
 
 @contextmanager
-def ending_dead_runs(instance: dg.DagsterInstance, db: Database) -> Iterator[None]:
+def ending_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str) -> Iterator[None]:
     """Look for dead runs now and every few seconds while the block runs, so that it does not wait for their slots."""
     over = threading.Event()
 
     def watch() -> None:
         while True:
             with suppress(Exception):  # a courtesy to others: trouble shows where the work happens
-                end_dead_runs(instance, db)
+                end_dead_runs(instance, db, own_token)
             if over.wait(EVERY_S):
                 return
 

@@ -37,6 +37,10 @@ class PermanentFailure(ReframerError):
     """The same input will fail again: never retried."""
 
 
+class CallerError(PermanentFailure):
+    """Settings, weights or machine of whoever asked are at fault. It says nothing of the video: one that completed stays so."""
+
+
 class RetryableFailure(ReframerError):
     """The same input may succeed later: retried with backoff, up to a limit."""
 
@@ -149,7 +153,7 @@ class DamagedVideo(PermanentFailure):
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-class MediaToolMissing(PermanentFailure):
+class MediaToolMissing(CallerError):
     """ffmpeg or ffprobe is not installed."""
 
     code = "ffmpeg_missing"
@@ -171,21 +175,21 @@ class StageStalled(RetryableFailure):
     code = "stalled"
 
 
-class WeightsMissing(PermanentFailure):
+class WeightsMissing(CallerError):
     """A weights file is neither in the folder nor to be fetched."""
 
     code = "weights_missing"
     default_remedy = "Run `reframer models fetch`, or put the file into the folder that REFRAMER_WEIGHTS_DIR names, or use `--models demo`."
 
 
-class WeightsUntrusted(PermanentFailure):
+class WeightsUntrusted(CallerError):
     """Pickled weights whose digest nobody published, and the user has not said --trust."""
 
     code = "weights_untrusted"
     default_remedy = "If you trust the source, run `reframer models fetch --trust`: the digest shown is then recorded."
 
 
-class WeightsCorrupt(PermanentFailure):
+class WeightsCorrupt(CallerError):
     """The file's digest differs from the recorded one."""
 
     code = "weights_corrupt"
@@ -223,7 +227,7 @@ class InvalidResult(PermanentFailure):
     checks: tuple[Any, ...] = ()
 
 
-class SettingsInvalid(PermanentFailure):
+class SettingsInvalid(CallerError):
     """A setting has a value outside its range."""
 
     code = "settings_invalid"
@@ -244,14 +248,14 @@ class GeminiRateLimited(RetryableFailure):
     default_remedy = "It is asked again later. Lower REFRAMER_GEMINI_REQUESTS_PER_MINUTE, or raise the quota of the key's project."
 
 
-class GeminiKeyRefused(PermanentFailure):
+class GeminiKeyRefused(CallerError):
     """Gemini does not accept the key."""
 
     code = "gemini_key_refused"
     default_remedy = "Check GEMINI_API_KEY, or unset it to have scenes described locally."
 
 
-class GeminiModelUnknown(PermanentFailure):
+class GeminiModelUnknown(CallerError):
     """The model does not exist or was retired."""
 
     code = "gemini_model_unknown"
@@ -299,6 +303,13 @@ GEMINI_FAILURES: Final = (
 )  # fmt: skip
 
 
+class Interrupted(RetryableFailure):
+    """The run was interrupted, or its process ended."""
+
+    code = "interrupted"
+    default_remedy = "Start it again: finished stages are kept."
+
+
 class LeaseLost(RetryableFailure):
     """Another run took this video over; this one must not commit."""
 
@@ -333,7 +344,7 @@ class DiskFull(RetryableFailure):
     default_remedy = "Free space, or point REFRAMER_HOME at a larger disk."
 
 
-class HomeNotWritable(PermanentFailure):
+class HomeNotWritable(CallerError):
     """Files in REFRAMER_HOME cannot be written."""
 
     code = "home_not_writable"
@@ -368,7 +379,7 @@ class SchemaMismatch(PermanentFailure):
     default_remedy = "Use the version of the program that the database was migrated with, or a newer one."
 
 
-class InputMissing(PermanentFailure):
+class InputMissing(CallerError):
     """A stage was asked for before the stages it reads."""
 
     code = "input_missing"
@@ -392,5 +403,5 @@ def all_failures() -> list[type[ReframerError]]:
     def below(cls: type[ReframerError]) -> list[type[ReframerError]]:
         return [cls, *(leaf for sub in cls.__subclasses__() for leaf in below(sub))]
 
-    bases = {ReframerError, PermanentFailure, RetryableFailure}
+    bases = {ReframerError, PermanentFailure, CallerError, RetryableFailure}
     return sorted((cls for cls in below(ReframerError) if cls not in bases), key=lambda cls: cls.code)

@@ -14,7 +14,8 @@ import dagster as dg
 from reframer_pipeline import previews
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
-from reframer_pipeline.stage_run import FinishedStage, typed_failures
+from reframer_pipeline.stage_end import typed_failures
+from reframer_pipeline.stage_run import FinishedStage
 from reframer_pipeline.storage.commit import Committed
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.watchdog import Watchdog
@@ -29,7 +30,10 @@ class ResultsIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
         """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
         key, settings = obj.prepared.key, self._pipeline.settings
-        with typed_failures(context, self._pipeline, obj.video_id), Watchdog(settings.stall_s, f"The commit of {key.stage}") as watchdog:
+        with (
+            typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
+            Watchdog(settings.stall_s, f"The commit of {key.stage}") as watchdog,
+        ):
             committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
         context.add_output_metadata(self._figures(committed))
         try:
@@ -46,7 +50,8 @@ class ResultsIOManager(dg.IOManager):
     def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
         manifest = committed.manifest
         return {
-            "rows": dg.MetadataValue.int(manifest.row_count),
+            "rows": dg.MetadataValue.int(manifest.count),
+            **({"candidates": dg.MetadataValue.int(manifest.candidates)} if manifest.candidates else {}),
             "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
             "outcome": dg.MetadataValue.text(committed.outcome),
             "result_id": dg.MetadataValue.text(manifest.result_id),

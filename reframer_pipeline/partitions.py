@@ -1,4 +1,8 @@
-"""The one partition set: a dynamic partition per video, its key the video id. Registering keys is `run_videos`' and ingest's."""
+"""The one partition set: a dynamic partition per video, its key the video id.
+
+What belongs here: the set, and keeping it complete. The table `videos` is what it follows: a video may have come by ingest, by
+`reframer db rebuild`, or by another machine, and is to be found in the UI whether or not any of its stages was ever missing.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ from typing import Final
 
 import dagster as dg
 
+from reframer_pipeline.storage import status
+from reframer_pipeline.storage.postgres import Database
+
 VIDEOS: Final = dg.DynamicPartitionsDefinition(name="videos")
 
 
-def register(instance: dg.DagsterInstance, video_ids: list[str]) -> None:
-    """Add partitions for these videos; those that exist are left alone."""
+def register(instance: dg.DagsterInstance, db: Database) -> list[str]:
+    """Add a partition for every video that has none yet. Returns those added."""
     known = set(instance.get_dynamic_partitions(VIDEOS.name or ""))
-    fresh = [video_id for video_id in dict.fromkeys(video_ids) if video_id not in known]
-    if fresh:
-        instance.add_dynamic_partitions(VIDEOS.name or "", fresh)
+    missing = [video_id for video_id in status.video_ids(db) if video_id not in known]
+    if missing:
+        instance.add_dynamic_partitions(VIDEOS.name or "", missing)
+    return missing

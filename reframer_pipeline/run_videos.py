@@ -7,23 +7,20 @@ stops the others.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures, versions
+from reframer_pipeline.materialize import materialize
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import deployment, lease, planning, questions, status
+from reframer_pipeline.storage import deployment, jobs, lease, planning, questions, status
 from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
-from reframer_pipeline.tags import FILENAME_TAG, LEASE_TAG
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,7 @@ class VideoOutcome:
         return cls(video_id, filename, "failed", failure.code, str(failure))
 
 
-# Failures are returned, and everything is in the event log: the console stays the caller's.
-QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
+_log = logging.getLogger(__name__)
 Announce = Callable[[str, tuple[str, ...]], None]
 
 
@@ -78,6 +73,7 @@ def run_videos(
         One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
     """
     pipeline = Pipeline(settings)
+    _register_partitions(pipeline)
     for video_id in video_ids:
         filename = video_id
         try:
@@ -87,6 +83,17 @@ def run_videos(
             yield VideoOutcome.failed(filename, failure, video_id)
         except Exception as error:  # such as Dagster's own storage going away: the other videos go on
             yield VideoOutcome.failed(filename, failures.InternalError(f"{type(error).__name__}: {error}"), video_id)
+
+
+def _register_partitions(pipeline: Pipeline) -> None:
+    """Have every video among Dagster's partitions, also those of which nothing is missing. Without Dagster these go on all the same."""
+    from reframer_pipeline import dagster_home, partitions
+
+    try:
+        with dagster_home.open_instance(pipeline.settings) as instance:
+            partitions.register(instance, pipeline.storage.db)
+    except Exception as error:  # trouble of whichever database it is shows again where it is needed
+        _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
 
 def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tuple[str, ...]:
@@ -116,12 +123,14 @@ def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, anno
         sweep_scratch(pipeline.settings)
         status.processing(db, video_id, lease_token=token)
         try:
-            run_id, failure = _materialize(pipeline, video_id, filename, stages, token)
+            run_id, failure = materialize(pipeline, video_id, filename, stages, token)
         except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
             with suppress(failures.ReframerError):
-                status.settle(db, video_id)
+                jobs.interrupt(db, video_id)
+                status.settle(db, video_id, token)
             raise
         if failure is not None:
+            jobs.fail(db, video_id, run_id, failure)  # the stage has said so itself, unless its process died
             status.fail(db, video_id, failure, lease_token=token)
             return VideoOutcome.failed(filename, failure, video_id)
         return _completed(pipeline, video_id, filename, keys, run_id)
@@ -143,68 +152,6 @@ def _patient_lease(db: Database, video_id: str) -> Iterator[str]:
         yield token
 
 
-def _materialize(
-    pipeline: Pipeline, video_id: str, filename: str, stages: tuple[str, ...], token: str
-) -> tuple[str, failures.ReframerError | None]:
-    """One Dagster run over the given assets of one partition. Returns its id and the failure, if any."""
-    import dagster as dg
-
-    from reframer_pipeline import dagster_home, partitions
-    from reframer_pipeline.dead_runs import ending_dead_runs
-    from reframer_pipeline.definitions import build_definitions
-    from reframer_pipeline.interruptible import interruptible
-    from reframer_pipeline.jobs import PROCESS_VIDEO
-
-    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db):
-        partitions.register(instance, [video_id])
-        tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
-        selection = [dg.AssetKey(stage) for stage in stages]
-        if pipeline.settings.executor != "in_process":
-            return interruptible(lambda: _execute_in_children(pipeline.settings, instance, video_id, tags, selection))
-        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
-        result = interruptible(
-            lambda: job.execute_in_process(
-                QUIET, instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
-            )
-        )
-        return result.run_id, _failure_of(result.all_events, result.success)
-
-
-def _execute_in_children(
-    settings: Settings, instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
-) -> tuple[str, failures.ReframerError | None]:
-    """The same run with a process per stage. Children load the definitions anew, so the settings travel as environment."""
-    import dagster as dg
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-
-    from reframer_pipeline.jobs import PROCESS_VIDEO
-
-    with _environment(settings.as_environment()):
-        job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
-        with dg.execute_job(
-            job, instance, run_config=QUIET, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
-        ) as result:
-            return result.run_id, _failure_of(result.all_events, result.success)
-
-
-def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
-    """The typed failure that a run's events tell of."""
-    if success:
-        return None
-    by_code = {cls.code: cls for cls in failures.all_failures()}
-    for event in events:
-        if event.event_type_value != "STEP_FAILURE":
-            continue
-        details = event.step_failure_data.user_failure_data
-        metadata = dict(details.metadata) if details is not None else {}
-        if "failure_code" in metadata:
-            cls = by_code.get(metadata["failure_code"].value, failures.InternalError)
-            return cls(metadata["message"].value, metadata["remedy"].value)
-        error = event.step_failure_data.error
-        return failures.InternalError(f"The step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}")
-    return failures.InternalError("The run ended without success and without a failed step.")
-
-
 def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
@@ -216,7 +163,7 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
     if len(by_stage) < len(keys):
         raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")
-    counts = {stage: row.row_count for stage, row in by_stage.items()}
+    counts = {stage: row.count for stage, row in by_stage.items()}
     return replace(
         outcome,
         frames=counts["frames"],
@@ -233,17 +180,3 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
 def _why_local(pipeline: Pipeline, video_id: str) -> str | None:
     asked = [one for one in questions.of_video(pipeline.storage.db, video_id) if one["failure_code"]]
     return f"Scenes were described locally: [{asked[0]['failure_code']}] {asked[0]['failure_message']}" if asked else None
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

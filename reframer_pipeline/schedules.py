@@ -41,7 +41,7 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     requests = list(due(plans, waits(pipeline.storage.db), queued, limit, settings.max_attempts))
     if not requests:
         return dg.SkipReason("Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already.")
-    register(instance, [one.video_id for one in requests])
+    register(instance, pipeline.storage.db)
     return [
         dg.RunRequest(
             run_key=one.key,

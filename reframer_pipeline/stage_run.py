@@ -1,7 +1,7 @@
-"""One stage of one video, as Dagster runs it: lease, scratch folder, progress, watchdog, failures, checks.
+"""One stage of one video, as Dagster runs it: lease, scratch folder, progress, watchdog, checks.
 
 What belongs here: everything the six assets have in common, so that an asset's body is its own sentence and no more. What does
-not: what a stage computes (the core), how it is persisted (`io_manager`).
+not: what a stage computes (the core), how it is persisted (`io_manager`), what is written of its end (`stage_end`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from reframer_pipeline.interruptible import raise_if_interrupted
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageOutput
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import lease, status
+from reframer_pipeline.stage_end import end_run_if_last, typed_failures
+from reframer_pipeline.stage_lease import lease_of
+from reframer_pipeline.storage import jobs
 from reframer_pipeline.storage.commit import Prepared
 from reframer_pipeline.storage.validation import CheckResult
-from reframer_pipeline.tags import LEASE_TAG
 from reframer_pipeline.uploads.ingest import local_copy
 from reframer_pipeline.watchdog import Watchdog
 
-MAX_RETRIES = 2
 PROGRESS_EVERY_S = 0.5
 
 
@@ -113,7 +113,7 @@ class StageRun:
         if now - self._reported >= PROGRESS_EVERY_S or (total and done >= total):
             self._reported = now
             with suppress(failures.ReframerError):  # hours of work must not end because a note could not be taken
-                status.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
+                jobs.progress(self.pipeline.storage.db, self._job_id, self.key.stage, done, total)
 
     def finish(self, batches: Iterator[pa.RecordBatch], attachment: Path | None = None) -> StageEvents:
         """Draw the stream into Parquet, validate it, report the checks, hand the result to the I/O manager.
@@ -129,79 +129,33 @@ class StageRun:
             except failures.InvalidResult as error:
                 yield from _check_results(self.key.stage, error.checks)
                 raise
-        if self.pipeline.key(self.video_id, self.key.stage, self.settings) != self.key:
-            raise failures.WeightsChanged(f"The weights of the stage {self.key.stage} were replaced while it ran.")
-        yield from _check_results(self.key.stage, prepared.checks)
-        yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
+        try:
+            if self.pipeline.key(self.video_id, self.key.stage, self.settings) != self.key:
+                raise failures.WeightsChanged(f"The weights of the stage {self.key.stage} were replaced while it ran.")
+            yield from _check_results(self.key.stage, prepared.checks)
+            yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
+        finally:
+            prepared.clear()
 
 
 @contextmanager
 def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str) -> Iterator[StageRun]:
-    """Everything around one stage; typed failures become Dagster failures and rows that say why."""
-    video_id = context.partition_key
+    """Everything around one stage and its commit, which Dagster makes while the asset waits at its last `yield`."""
+    video_id, run = context.partition_key, context.run
     db = pipeline.storage.db
-    with typed_failures(context, pipeline, video_id), _lease(context, pipeline, video_id) as token:
-        job_id = status.start_job(db, video_id, context.run_id, attempt=context.retry_number + 1)
+    with typed_failures(context, pipeline, video_id), lease_of(run, db, video_id) as token:
+        job_id = jobs.start(db, video_id, run.run_id, attempt=context.retry_number + 1)
         pipeline.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=pipeline.settings.scratch_dir))
         try:
             settings = pipeline.settings_for(video_id)
             key = pipeline.key(video_id, stage, settings)
-            run = StageRun(pipeline, settings, video_id, key, token, scratch, job_id, context.run_id)
-            run.progress(0, 0)
-            yield run
-        except Exception as error:
-            with suppress(failures.ReframerError):
-                status.fail_job(db, job_id, _typed(error))
-            raise
+            this = StageRun(pipeline, settings, video_id, key, token, scratch, job_id, run.run_id)
+            this.progress(0, 0)
+            yield this
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        status.finish_job(db, job_id)
-
-
-@contextmanager
-def typed_failures(
-    context: dg.AssetExecutionContext | dg.OutputContext | dg.InputContext, pipeline: Pipeline, video_id: str
-) -> Iterator[None]:
-    """Turn every exception into a `dg.Failure` with a code, and write the code to the video's row.
-
-    Retryable failures are tried again by the asset's retry policy; permanent ones never.
-    """
-    try:
-        yield
-    except (dg.Failure, GeneratorExit):
-        raise
-    except Exception as error:
-        failure = _typed(error)
-        if not failure.retryable or not isinstance(context, dg.AssetExecutionContext) or context.retry_number >= MAX_RETRIES:
-            _record(pipeline, video_id, failure)
-        raise dg.Failure(
-            description=f"[{failure.code}] {failure}",
-            metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
-            allow_retries=failure.retryable,
-        ) from error
-
-
-def _typed(error: Exception) -> failures.ReframerError:
-    return error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
-
-
-def _record(pipeline: Pipeline, video_id: str, failure: failures.ReframerError) -> None:
-    # The failure itself is what the user must see: a database that cannot take the note must not hide it.
-    if isinstance(failure, failures.LeaseLost | failures.VideoBusy | failures.UnknownVideo):
-        return
-    with suppress(failures.ReframerError):
-        status.fail(pipeline.storage.db, video_id, failure)
-
-
-@contextmanager
-def _lease(context: dg.AssetExecutionContext, pipeline: Pipeline, video_id: str) -> Iterator[str]:
-    db, token = pipeline.storage.db, context.run.tags.get(LEASE_TAG)
-    if token is not None and lease.held_by(db, video_id, token):  # whoever started the run holds it for all stages
-        yield token
-    else:  # started by the UI, or started again from there with the tags of a run that is over
-        with lease.hold(db, video_id, owner=context.run_id) as own:
-            yield own
+        end_run_if_last(run, pipeline, video_id, token)
 
 
 def _check_results(stage: str, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from reframer_pipeline import versions
 from reframer_pipeline.partitions import VIDEOS
-from reframer_pipeline.stage_run import MAX_RETRIES
+from reframer_pipeline.stage_end import MAX_RETRIES
 from reframer_pipeline.storage.validation import CHECK_NAMES
 from reframer_pipeline.tags import CPU_TAGS, GPU_POOL, GPU_TAGS
 

@@ -43,15 +43,18 @@ def migrate(settings: Settings) -> None:
 @db.command()
 @with_settings(*PLACES)
 def rebuild(settings: Settings) -> None:
-    """Restore lost rows from the Parquet objects of the store. Existing rows stay as they are."""
+    """Restore lost rows from the Parquet objects of the store, and Dagster's list of videos. Existing rows stay as they are."""
+    from reframer_pipeline import dagster_home, partitions
     from reframer_pipeline.storage import open_storage
     from reframer_pipeline.storage.rebuild import rebuild as restore
 
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
-    OUT.print(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.", highlight=False)
-    for reason in done.skipped:
-        OUT.print(f"  left out: {reason}", highlight=False)
+        OUT.print(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.", highlight=False)
+        for reason in done.skipped:
+            OUT.print(f"  left out: {reason}", highlight=False)
+        with dagster_home.open_instance(settings) as instance:
+            partitions.register(instance, storage.db)
 
 
 @db.command()

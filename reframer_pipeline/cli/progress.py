@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.storage import status
+from reframer_pipeline.storage import jobs
 from reframer_pipeline.storage.postgres import Database
 
 POLL_S = 0.3
@@ -65,7 +65,7 @@ class StageBars:
             if video_id is None:
                 continue
             try:
-                job = status.latest_job(self._db, video_id)
+                job = jobs.latest(self._db, video_id)
             except ReframerError:
                 continue  # the bars are a courtesy: trouble with the database shows where the work happens
             if job is not None and job["stage"]:

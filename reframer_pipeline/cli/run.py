@@ -48,11 +48,18 @@ def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool
 def process(
     settings: Settings, paths: list[Path], *, force: bool = False, trust: bool = False, as_json: bool = False
 ) -> list[VideoOutcome]:
-    """Ingest the files, run what is needed, show progress on standard error. One outcome per path, in order."""
+    """Ingest the files, run what is needed, show progress on standard error. One outcome per path, in order.
+
+    Raises:
+        SettingsInvalid: This machine does not have the device that the settings name.
+    """
     from reframer_pipeline.resources import Pipeline
     from reframer_pipeline.uploads.ingest import ingest_file
+    from reframer_pipeline.vision.device import resolve_device
 
     outcomes: dict[int, VideoOutcome] = {}
+    if settings.device != "auto":  # that takes what there is, and looking costs seconds
+        resolve_device(settings.device)
 
     def done(index: int, outcome: VideoOutcome) -> None:
         outcomes[index] = outcome

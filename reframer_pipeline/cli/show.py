@@ -85,8 +85,10 @@ def _print_facts(found: dict[str, Any]) -> None:
             highlight=False,
         )
     for stage in found["stages"]:
+        candidates = stage["stats"].get("candidates", 0)
+        more = f" (and {candidates} candidates)" if candidates else ""
         OUT.print(
-            f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}",
+            f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}",
             highlight=False,
             soft_wrap=True,
         )

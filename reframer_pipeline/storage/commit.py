@@ -14,19 +14,19 @@ whole and at most an orphan object. Rows are only ever added beside older ones.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from reframer_pipeline import schemas
-from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError, StoreUnavailable, UnknownVideo
+from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, UnknownVideo
 from reframer_pipeline.results import StageInput, StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import lease, manifest, parquet, publishing, rows
 from reframer_pipeline.storage.footer import VideoCard, video_card
 from reframer_pipeline.storage.manifest import ManifestRow
 from reframer_pipeline.storage.objects import ObjectStore
+from reframer_pipeline.storage.patience import patiently
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.prepare import Prepared, prepare
 from reframer_pipeline.storage.stored import StoredResult, closure
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Committed", "Prepared", "Results", "StoredResult"]
-
-T = TypeVar("T")
-_PAUSES_S = (2.0, 5.0, 13.0)  # between tries: a finished result outlasts a restart of the database, but not an outage
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ class Results:
     def commit_prepared(self, prepared: Prepared, *, lease_token: str, alive: Callable[[], None] = lambda: None) -> Committed:
         """Steps 2 and 3: store a prepared result and commit it, trying again for a while if store or database is away.
 
-        Its local files are gone afterwards, unless it was the store or the database that failed: then the same may be asked again.
+        Its local files are gone afterwards, whatever happens.
 
         If the key's result is there already (a forced recomputation), the committed rows stay, because the key determines the
         result and later results point at these rows. Objects that got lost are replaced; if the new rows are others, then the old
@@ -147,21 +144,16 @@ class Results:
         Args:
             prepared: The result.
             lease_token: Of the video's lease.
-            alive: Called whenever it gets on: between objects, batches and tries.
+            alive: Called whenever it gets on: with parts of objects, batches and tries.
 
         Raises:
             LeaseLost: Another run took this video over.
             DatabaseUnavailable, DatabaseFull, StoreUnavailable: Nothing was committed, as far as can be known.
         """
         try:
-            committed = self._store_and_commit(prepared, lease_token, alive)
-        except (DatabaseUnavailable, DatabaseFull, StoreUnavailable):
-            raise
-        except BaseException:
+            return self._store_and_commit(prepared, lease_token, alive)
+        finally:
             prepared.clear()
-            raise
-        prepared.clear()
-        return committed
 
     def commit(
         self,
@@ -176,19 +168,16 @@ class Results:
     ) -> Committed:
         """`prepare` and `commit_prepared` in one; raises what they raise, and keeps no local files."""
         prepared = self.prepare(video_id, stage_key, output, upstream, run_id=run_id, stats=stats)
-        try:
-            return self.commit_prepared(prepared, lease_token=lease_token)
-        finally:
-            prepared.clear()
+        return self.commit_prepared(prepared, lease_token=lease_token)
 
     def _store_and_commit(self, made: Prepared, token: str, alive: Callable[[], None]) -> Committed:
         row = made.row
 
         def put() -> None:
-            self._store.put(made.local, row.object_key)
+            self._store.put(made.local, row.object_key, alive)
             alive()
             if made.attachment is not None and row.attachment_key is not None:
-                self._store.put(made.attachment, row.attachment_key)
+                self._store.put(made.attachment, row.attachment_key, alive)
 
         def commit() -> Committed:
             before = self.find([row.result_id]).get(row.result_id)
@@ -196,8 +185,8 @@ class Results:
             return self._db.run(lambda conn: self._transaction(conn, made, token, lost, alive))
 
         try:
-            _patiently(put, alive)
-            committed = _patiently(commit, alive)
+            patiently(put, alive)
+            committed = patiently(commit, alive)
         except DatabaseUnavailable:
             raise  # perhaps it was committed: the objects must stay
         except ReframerError:
@@ -251,18 +240,6 @@ class Results:
             if key is not None:
                 with contextlib.suppress(ReframerError):
                     self._store.delete(key)
-
-
-def _patiently(act: Callable[[], T], alive: Callable[[], None]) -> T:
-    """Do it, again after each pause while store or database is away."""
-    for pause in _PAUSES_S:
-        alive()
-        try:
-            return act()
-        except (DatabaseUnavailable, StoreUnavailable):
-            time.sleep(pause)
-    alive()
-    return act()
 
 
 def _noting(batches: Iterator[pa.RecordBatch], alive: Callable[[], None]) -> Iterator[pa.RecordBatch]:

@@ -3,6 +3,9 @@
 What belongs here: taking, keeping and checking a lease. What does not: what happens under it. Whoever computes a video holds its
 lease; a run that stopped beating is overtaken after the lease's end, and since each commit checks the token it can no longer
 commit, even if it was only asleep. All times are the server's, so clocks of machines need not agree.
+
+Taking a lease and committing under it exclude each other by an advisory lock, not by a lock on the lease's row: the heartbeat writes
+to that row and must pass during a commit, which for a long video takes longer than the lease lives.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.failures import LeaseLost, ReframerError, UnknownVideo, VideoBusy
 from reframer_pipeline.storage.postgres import Database, Row
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     import psycopg
 
 _log = logging.getLogger(__name__)
+# Of the transaction, the only kind that a transaction pooler keeps. Two videos of one hash only wait for each other.
+_LOCK_KEY: LiteralString = "hashtextextended('reframer lease ' || %s, 0)"
 TTL_S = 60.0
 
 
@@ -45,6 +50,10 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> st
     def take(conn: psycopg.Connection[Row]) -> Row | None:
         if conn.execute("SELECT 1 FROM videos WHERE id = %s", (video_id,)).fetchone() is None:
             raise UnknownVideo(f"There is no video {video_id}.")
+        held = "SELECT owner, acquired_at FROM leases WHERE video_id = %s"
+        lock = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY}) AS got", (video_id,)).fetchone()
+        if lock is None or not lock["got"]:  # the holder is just committing, or another one is just taking it
+            return conn.execute(held, (video_id,)).fetchone()
         # The last condition is for a retry after a COMMIT whose answer was lost.
         row = conn.execute(
             """INSERT INTO leases AS held (video_id, token, owner, acquired_at, heartbeat_at, expires_at)
@@ -56,7 +65,7 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> st
                RETURNING token""",
             {"video": video_id, "token": token, "owner": owner, "ttl": ttl_s},
         ).fetchone()
-        return row or conn.execute("SELECT owner, acquired_at FROM leases WHERE video_id = %s", (video_id,)).fetchone()
+        return row or conn.execute(held, (video_id,)).fetchone()
 
     row = db.run(take)
     if row is None or "token" not in row:
@@ -85,21 +94,22 @@ def release(db: Database, video_id: str, token: str) -> None:
     db.execute("DELETE FROM leases WHERE video_id = %s AND token = %s", (video_id, token))
 
 
-def held_by(db: Database, video_id: str, token: str) -> bool:
-    """Whether the lease is there, with this token, and has not run out."""
-    query = "SELECT 1 FROM leases WHERE video_id = %s AND token = %s AND expires_at > clock_timestamp()"
-    return db.fetch_one(query, (video_id, token)) is not None
+def held_by(db: Database, video_id: str, token: str, grace_s: float = 0.0) -> bool:
+    """Whether the lease is there, with this token, and has not run out, or not longer ago than the grace."""
+    query = "SELECT 1 FROM leases WHERE video_id = %s AND token = %s AND expires_at > clock_timestamp() - %s * interval '1 second'"
+    return db.fetch_one(query, (video_id, token, grace_s)) is not None
 
 
 def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
-    """Within a transaction: go on only with the lease, and keep others from taking it until the end.
+    """Within a transaction: go on only with the lease, and keep others from taking it until the end; heartbeats pass.
 
     A lease that ran out but that nobody took is still ours.
 
     Raises:
         LeaseLost: It is another one's by now.
     """
-    row = conn.execute("SELECT token FROM leases WHERE video_id = %s FOR UPDATE", (video_id,)).fetchone()
+    conn.execute(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})", (video_id,))
+    row = conn.execute("SELECT token FROM leases WHERE video_id = %s", (video_id,)).fetchone()
     if row is None or str(row["token"]) != token:
         raise LeaseLost(f"Another run took over video {video_id}.")
 

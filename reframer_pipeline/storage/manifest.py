@@ -72,6 +72,16 @@ class ManifestRow:
         return StageKey(self.stage, made, recipe)
 
     @property
+    def candidates(self) -> int:
+        """Of its rows, those kept for the tracker alone: weak boxes, which are no detections to people."""
+        return int(self.stats.get("candidates", 0))
+
+    @property
+    def count(self) -> int:
+        """What people are told: its rows without candidates."""
+        return self.row_count - self.candidates
+
+    @property
     def inputs(self) -> dict[str, str]:
         """Stage to result id of its direct inputs."""
         found: dict[str, str] = self.components["inputs"]

@@ -8,11 +8,11 @@ there: a put is atomic (a rename in a folder, one upload elsewhere) and results 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
-import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reframer_pipeline.storage.postgres import Database, Row
 
 MARK = "store.json"
+PART_BYTES = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
 
 
 class ObjectStore:
@@ -59,11 +60,16 @@ class ObjectStore:
         """Where the object lies if the store is a local folder, whether it exists or not."""
         return None if self.root is None else self.root / _checked(key)
 
-    def put(self, source: Path, key: str) -> int:
+    def put(self, source: Path, key: str, alive: Callable[[], None] = lambda: None) -> int:
         """Store a file under a key, durably: it is whole and on disk when this returns.
 
         In a local store the object may be a hard link to `source`, which must not be changed afterwards: for our own finished
         files, never for a user's upload.
+
+        Args:
+            source: The file.
+            key: Where to.
+            alive: Called while it gets on, every few megabytes: a slow upload is no upload that stands still.
 
         Returns:
             Bytes stored.
@@ -74,9 +80,12 @@ class ObjectStore:
         with self._mapped(key, writing=True):
             target = self.local_path(key)
             if target is None:
-                self._fs.put_file(str(source), self._path(key))
+                from fsspec.callbacks import Callback
+
+                told = Callback(hooks={"alive": lambda size, value, **_: alive()})
+                self._fs.put_file(str(source), self._path(key), callback=told, **self._in_parts())
             else:
-                _put_local(source, target)
+                _put_local(source, target, alive)
             return source.stat().st_size
 
     def put_bytes(self, content: bytes, key: str) -> None:
@@ -124,6 +133,11 @@ class ObjectStore:
             found = self._fs.find(self._path(prefix))
         base = self._base.rstrip("/") or "/"
         yield from sorted(str(PurePosixPath(path).relative_to(base)) for path in found if not path.endswith(".part"))
+
+    def _in_parts(self) -> dict[str, int]:
+        """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
+        taken = inspect.signature(getattr(self._fs, "_put_file", self._fs.put_file)).parameters
+        return {"chunksize": PART_BYTES} if "chunksize" in taken else {}
 
     def _path(self, key: str) -> str:
         return f"{self._base.rstrip('/')}/{_checked(key)}"
@@ -189,12 +203,15 @@ def _checked(key: str) -> str:
     return str(path)
 
 
-def _put_local(source: Path, target: Path) -> None:
+def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
     with _beside(target) as part:
         try:
             os.link(source, part)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(source, part)
+            with open(source, "rb") as reader, open(part, "wb") as writer:
+                while chunk := reader.read(PART_BYTES):
+                    writer.write(chunk)
+                    alive()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Status: how far each video is, and what the commands that only read want to know.
 
-What belongs here: `videos.status`, `processing_jobs`, and the summaries of `reframer list` and `show`. What does not: results.
-`completed` is set by the commit of scenes alone (`publishing`).
+What belongs here: `videos.status`, and the summaries of `reframer list` and `show`. What does not: single runs (`jobs`), results. A video
+becomes `completed` by the commit of scenes (`publishing`); here it only goes back to that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from reframer_pipeline.failures import ReframerError, UnknownVideo
+from reframer_pipeline.failures import CallerError, ReframerError, UnknownVideo
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.questions import OF_VIDEO
 from reframer_pipeline.storage.text import clean_text
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     import psycopg
 
 
+# With a token, nothing is written if the lease is another one's.
+_ALLOWED: LiteralString = "(%(token)s::uuid IS NULL OR EXISTS (SELECT 1 FROM leases WHERE video_id = %(video)s AND token = %(token)s))"
+_IS_PUBLISHED: LiteralString = "EXISTS (SELECT 1 FROM published WHERE video_id = videos.id)"
+
+
 def processing(db: Database, video_id: str, lease_token: str | None = None) -> None:
     """A run has begun; what was published before stays readable. With a token, nothing is written if the lease is another one's."""
     db.execute(
-        """UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
-           WHERE id = %(video)s
-             AND (%(token)s::uuid IS NULL OR EXISTS (SELECT 1 FROM leases WHERE video_id = %(video)s AND token = %(token)s))""",
+        f"""UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
+            WHERE id = %(video)s AND {_ALLOWED}""",
         {"video": video_id, "token": lease_token},
     )
 
@@ -31,72 +35,33 @@ def processing(db: Database, video_id: str, lease_token: str | None = None) -> N
 def fail(db: Database, video_id: str, failure: ReframerError, lease_token: str | None = None) -> None:
     """The last run has failed; what was published before stays readable. With a token, nothing is written if the lease is another
     one's.
+
+    A failure of the caller's says nothing of a video that was completed before: that goes back to `completed`.
+    """
+    values = {"video": video_id, "token": lease_token, "code": failure.code, "message": clean_text(str(failure))}
+    if isinstance(failure, CallerError):
+        back = f"UPDATE videos SET status = 'completed', updated_at = now() WHERE id = %(video)s AND status = 'processing' AND {_ALLOWED}"
+        db.execute(f"{back} AND {_IS_PUBLISHED}", values)
+        condition = f"{_ALLOWED} AND NOT {_IS_PUBLISHED}"
+    else:
+        condition = _ALLOWED
+    db.execute(
+        f"""UPDATE videos SET status = 'failed', failure_code = %(code)s, failure_message = %(message)s, updated_at = now()
+            WHERE id = %(video)s AND {condition}""",
+        values,
+    )
+
+
+def settle(db: Database, video_id: str, lease_token: str | None = None) -> None:
+    """No run is at it any more, and none failed: back to `completed` if something is published, else to `pending`. With a token,
+    nothing is written if the lease is another one's.
     """
     db.execute(
-        """UPDATE videos SET status = 'failed', failure_code = %(code)s, failure_message = %(message)s, updated_at = now()
-           WHERE id = %(video)s
-             AND (%(token)s::uuid IS NULL OR EXISTS (SELECT 1 FROM leases WHERE video_id = %(video)s AND token = %(token)s))""",
-        {"video": video_id, "token": lease_token, "code": failure.code, "message": clean_text(str(failure))},
+        f"""UPDATE videos SET failure_code = NULL, failure_message = NULL, updated_at = now(),
+                status = CASE WHEN {_IS_PUBLISHED} THEN 'completed' ELSE 'pending' END
+            WHERE id = %(video)s AND {_ALLOWED}""",
+        {"video": video_id, "token": lease_token},
     )
-
-
-def settle(db: Database, video_id: str) -> None:
-    """A run was interrupted: back to `completed` if something is published, else to `pending`."""
-    db.execute(
-        """UPDATE videos SET failure_code = NULL, failure_message = NULL, updated_at = now(),
-               status = CASE WHEN EXISTS (SELECT 1 FROM published WHERE video_id = videos.id) THEN 'completed' ELSE 'pending' END
-           WHERE id = %s""",
-        (video_id,),
-    )
-
-
-def start_job(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
-    """A run takes up a video, for the `attempt`-th time; saying so again, as each of its stages may, changes nothing.
-
-    Returns:
-        The job's id.
-    """
-    row = db.fetch_one(
-        """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts) VALUES (%s, %s, %s, %s)
-           ON CONFLICT (video_id, run_id) DO UPDATE SET status = 'processing', attempts = greatest(job.attempts, EXCLUDED.attempts),
-               failure_code = NULL, failure_message = NULL, finished_at = NULL, updated_at = now()
-           RETURNING id""",
-        (str(uuid.uuid4()), video_id, run_id, attempt),
-    )
-    assert row is not None
-    return str(row["id"])
-
-
-def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
-    """How far a job is: `done` of `total` in the stage's own unit, total 0 for unknown."""
-    share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
-    db.execute(
-        "UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s",
-        (stage, done, total, share, job_id),
-    )
-
-
-def finish_job(db: Database, job_id: str) -> None:
-    """A job is completed."""
-    db.execute(
-        """UPDATE processing_jobs SET status = 'completed', progress = 1, failure_code = NULL, failure_message = NULL,
-               finished_at = now(), updated_at = now() WHERE id = %s""",
-        (job_id,),
-    )
-
-
-def fail_job(db: Database, job_id: str, failure: ReframerError) -> None:
-    """A job has failed."""
-    db.execute(
-        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now()
-           WHERE id = %s""",
-        (failure.code, clean_text(str(failure)), job_id),
-    )
-
-
-def latest_job(db: Database, video_id: str) -> Row | None:
-    """`stage`, `done` and `total` of the video's youngest job, or None."""
-    return db.fetch_one("SELECT stage, done, total FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
 
 
 def find_video(db: Database, prefix: str) -> str:
@@ -110,6 +75,11 @@ def find_video(db: Database, prefix: str) -> str:
     if len(rows) != 1:
         raise UnknownVideo(f"{'Several videos have' if rows else 'No video has'} an id that begins with {prefix!r}.")
     return str(rows[0]["id"])
+
+
+def video_ids(db: Database) -> list[str]:
+    """The ids of all videos, oldest first."""
+    return [str(row["id"]) for row in db.fetch("SELECT id FROM videos ORDER BY created_at, id")]
 
 
 def get_video(db: Database, video_id: str) -> Row:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reframer_pipeline import dagster_home
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome
 
@@ -84,6 +85,15 @@ def test_wrong_usage_is_exit_2_with_a_reason(home: Path, args: tuple[str, ...], 
     assert "Traceback" not in ran.stderr
 
 
+def test_a_device_that_is_not_there_is_refused_before_anything_begins(home: Path, clip: Path, pipeline: Pipeline) -> None:
+    uploads = "SELECT count(*) AS n FROM uploads"
+    before = pipeline.storage.db.fetch_one(uploads)
+    ran = reframer(home, "run", str(clip), "--models", "demo", "--device", "cuda:99")
+    assert ran.returncode == 2
+    assert "[settings_invalid]" in ran.stderr and "cuda:99" in ran.stderr
+    assert pipeline.storage.db.fetch_one(uploads) == before
+
+
 @pytest.mark.parametrize("command", ["run", "demo", "list", "show", "preview", "models", "db", "dev", "doctor"])
 def test_help_teaches(home: Path, command: str) -> None:
     ran = reframer(home, command, "--help")
@@ -124,6 +134,14 @@ def test_database_url_and_dagster_url(home: Path) -> None:
     assert reframer(home, "db", "url").stdout.startswith("postgresql://")
     assert reframer(home, "db", "url", "--dagster").stdout.startswith("postgresql+psycopg2://")
     assert reframer(home, "db", "migrate").stdout.strip() == "Up to date."
+
+
+def test_rebuild_restores_dagster_s_list_of_videos(home: Path, pipeline: Pipeline, done: VideoOutcome) -> None:
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        instance.delete_dynamic_partition("videos", done.video_id or "")
+        ran = reframer(home, "db", "rebuild")
+        assert ran.returncode == 0, ran.stderr
+        assert instance.has_dynamic_partition("videos", done.video_id or "")
 
 
 def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, done: VideoOutcome, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from reframer_pipeline.failures import StageStalled
 from reframer_pipeline.interruptible import interruptible
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import run_videos
-from reframer_pipeline.storage import status
+from reframer_pipeline.storage import jobs
 from reframer_pipeline.watchdog import Watchdog
 from reframer_pipeline_tests.shell.conftest import add
 
@@ -79,17 +79,25 @@ def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipelin
         assert "Traceback" not in errors
         row = pipeline.storage.db.fetch_one("SELECT status FROM videos WHERE id = %s", (video_id,))
         assert row == {"status": "pending"}
+        assert _jobs(pipeline, video_id) == [("failed", "interrupted")]
+        assert list(settings.scratch_dir.iterdir()) == []
 
     # The pool's slot and the lease of the dead run must not hold the next one up for longer than the lease lives.
     (outcome,) = run_videos(settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
     assert set(outcome.seconds) == {"masks", "trajectories", "scenes"}
+    assert _jobs(pipeline, video_id) == [("failed", "interrupted"), ("completed", None)]
+
+
+def _jobs(pipeline: Pipeline, video_id: str) -> list[tuple[str, str | None]]:
+    rows = pipeline.storage.db.fetch("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at", (video_id,))
+    return [(row["status"], row["failure_code"]) for row in rows]
 
 
 def _wait_for_stage(pipeline: Pipeline, video_id: str, stage: str) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        job = status.latest_job(pipeline.storage.db, video_id)
+        job = jobs.latest(pipeline.storage.db, video_id)
         if job is not None and job["stage"] == stage and job["done"] > 0:
             return
         time.sleep(0.2)

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from click.testing import CliRunner
 
 from reframer_pipeline import dagster_home, versions
+from reframer_pipeline.cli.show import show
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.storage import status
 from reframer_pipeline_tests.shell.conftest import CLIP_SEED, add
 
 
@@ -113,6 +116,33 @@ def test_one_bad_video_stops_no_other(pipeline: Pipeline, done: VideoOutcome, cl
     assert first.failure_code in {"truncated", "damaged", "no_decodable_frames"}
     row = pipeline.storage.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (bad,))
     assert row == {"status": "failed", "failure_code": first.failure_code}
+
+
+def test_every_video_is_a_partition_also_where_nothing_is_missing(pipeline: Pipeline, done: VideoOutcome) -> None:
+    assert done.video_id is not None
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        instance.delete_dynamic_partition("videos", done.video_id)
+        (again,) = run_videos(pipeline.settings, [done.video_id])
+        assert again.seconds == {}
+        assert instance.has_dynamic_partition("videos", done.video_id)
+
+
+def test_candidates_are_counted_nowhere(pipeline: Pipeline, done: VideoOutcome) -> None:
+    assert done.video_id is not None
+    loose = pipeline.settings.model_copy(update={"conf": 0.8, "track_thresh": 0.8, "track_low_conf": 0.1})
+    (outcome,) = run_videos(loose, [done.video_id])
+    rows = pipeline.storage.db.fetch("SELECT * FROM current_results WHERE video_id = %s", (done.video_id,))
+    (row,) = [row for row in rows if row["stage"] == "detections"]
+    assert row["stats"]["candidates"] > 0
+    (listed,) = [one for one in status.list_videos(pipeline.storage.db) if one["video_id"] == done.video_id]
+    shown = status.show_video(pipeline.storage.db, done.video_id)
+    assert outcome.detections == outcome.masks == row["row_count"] - row["stats"]["candidates"]
+    assert outcome.detections == listed["counts"]["detections"] == shown["counts"]["detections"] == sum(shown["classes"].values())
+    printed = CliRunner().invoke(show, [done.video_id], env={"REFRAMER_HOME": str(pipeline.settings.home_dir)})
+    (line,) = [line for line in printed.output.splitlines() if line.split()[:1] == ["detections"]]
+    assert line.split()[1:3] == [str(outcome.detections), "rows"]
+    (back,) = run_videos(pipeline.settings, [done.video_id])
+    assert back.seconds == {}
 
 
 def _counts(pipeline: Pipeline, video_id: str) -> tuple[int, int, int]:

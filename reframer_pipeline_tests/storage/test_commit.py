@@ -12,7 +12,7 @@ import pytest
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import DatabaseUnavailable, InternalError, InvalidResult, LeaseLost, ObjectMissing, StoreUnavailable
 from reframer_pipeline.results import StageOutput
-from reframer_pipeline.storage import Storage, commit, lease, postgres
+from reframer_pipeline.storage import Storage, commit, lease, patience, postgres
 from reframer_pipeline.versions import STAGES
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
@@ -205,7 +205,7 @@ def test_a_failure_after_the_rows_rolls_everything_back(storage: Storage) -> Non
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between tries."""
-    monkeypatch.setattr(commit, "_PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(patience, "PAUSES_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr(postgres, "_ATTEMPTS", 1)
 
 
@@ -222,11 +222,11 @@ def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatc
     fails = {"put": 2, "transaction": 3}
     fed: list[int] = []
 
-    def flaky_put(source: Path, key: str) -> int:
+    def flaky_put(source: Path, key: str, *alive: Any) -> int:
         fails["put"] -= 1
         if fails["put"] >= 0:
             raise StoreUnavailable("gone")
-        return put(source, key)
+        return put(source, key, *alive)
 
     def flaky_transaction(*args: Any) -> commit.Committed:
         fails["transaction"] -= 1
@@ -244,19 +244,19 @@ def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatc
 
 
 @pytest.mark.usefixtures("brief")
-def test_an_outage_keeps_the_prepared_files_for_another_time(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [DatabaseUnavailable("gone"), StoreUnavailable("gone"), KeyboardInterrupt()])
+def test_a_commit_that_fails_for_good_leaves_no_local_files(
+    storage: Storage, failure: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video_id, sha = add_video(storage)
     prepared = prepared_metadata(storage, video_id, sha)
 
     def down(*args: Any) -> commit.Committed:
-        raise DatabaseUnavailable("gone")
+        raise failure
 
-    with lease.hold(storage.db, video_id, "test") as token:
-        with monkeypatch.context() as outage, pytest.raises(DatabaseUnavailable):
-            outage.setattr(storage.results, "_transaction", down)
-            storage.results.commit_prepared(prepared, lease_token=token)
-        assert prepared.local.exists()
-        assert storage.results.commit_prepared(prepared, lease_token=token).outcome == "new"
+    monkeypatch.setattr(storage.results, "_transaction", down)
+    with lease.hold(storage.db, video_id, "test") as token, pytest.raises(type(failure)):
+        storage.results.commit_prepared(prepared, lease_token=token)
     assert list(storage.settings.scratch_dir.iterdir()) == []
 
 

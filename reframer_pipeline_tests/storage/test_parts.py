@@ -26,7 +26,7 @@ from reframer_pipeline.failures import (
     VideoBusy,
 )
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage, lease, parquet, status
+from reframer_pipeline.storage import Storage, jobs, lease, parquet, status
 from reframer_pipeline.storage.digest import ContentDigest
 from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.storage.planning import stage_states, to_compute
@@ -262,24 +262,72 @@ def test_text_that_json_columns_refuse_is_cleaned() -> None:
 
 def test_jobs_and_failures(storage: Storage) -> None:
     video_id, sha = add_video(storage)
-    job = status.start_job(storage.db, video_id, "run-1")
-    status.progress(storage.db, job, "frames", 5, 20)
+    job = jobs.start(storage.db, video_id, "run-1")
+    jobs.progress(storage.db, job, "frames", 5, 20)
     assert storage.db.fetch_one("SELECT stage, progress, status, attempts FROM processing_jobs") == {
         "stage": "frames", "progress": 0.25, "status": "processing", "attempts": 1,
     }  # fmt: skip
     failure = NotAVideo("A name with NUL\x00 and \ud800.")
-    status.fail_job(storage.db, job, failure)
+    jobs.fail(storage.db, video_id, "run-1", failure)
     status.fail(storage.db, video_id, failure)
     shown = status.show_video(storage.db, video_id)
     assert (shown["video"]["status"], shown["video"]["failure_code"]) == ("failed", "not_a_video")
     assert shown["jobs"][0]["failure_message"].startswith("A name with NUL\ufffd and \ufffd.")
-    assert status.start_job(storage.db, video_id, "run-1", attempt=2) == job
-    assert status.start_job(storage.db, video_id, "run-1") == job  # the next stage of the same attempt
-    assert storage.db.fetch_one("SELECT attempts, failure_code FROM processing_jobs") == {"attempts": 2, "failure_code": None}
+    assert jobs.start(storage.db, video_id, "run-1", attempt=2) == job
+    assert jobs.start(storage.db, video_id, "run-1") == job  # a stage beside the one that failed
+    assert states(storage) == {"run-1": ("failed", "not_a_video")}
     status.processing(storage.db, video_id)
     commit_all(storage, video_id, Maker(sha, storage.settings))
-    status.finish_job(storage.db, job)
     assert status.get_video(storage.db, video_id)["failure_code"] is None
+
+
+def states(storage: Storage) -> dict[str, tuple[str, str | None]]:
+    """Status and failure code of each run's job."""
+    return {row["run_id"]: (row["status"], row["failure_code"]) for row in storage.db.fetch("SELECT * FROM processing_jobs")}
+
+
+def test_a_job_is_completed_with_the_last_of_its_stages(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    jobs.start(storage.db, video_id, "run-1")
+    for stage in ("metadata", "frames"):
+        assert not jobs.complete(storage.db, video_id, "run-1", ("metadata", "frames"))
+        with lease.hold(storage.db, video_id, "test") as token:
+            storage.results.commit(
+                video_id, maker.keys[stage], maker.output(stage, storage.settings.scratch_dir), lease_token=token, run_id="run-1"
+            )
+    assert jobs.complete(storage.db, video_id, "run-1", ("metadata", "frames"))
+    assert states(storage) == {"run-1": ("completed", None)}
+
+
+def test_a_job_whose_process_ended_is_interrupted_by_the_next(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    jobs.start(storage.db, video_id, "killed")
+    jobs.start(storage.db, video_id, "next")
+    assert states(storage) == {"killed": ("failed", "interrupted"), "next": ("processing", None)}
+    assert not jobs.failed_since(storage.db, video_id, "next")  # an interruption says nothing of the video
+    jobs.fail(storage.db, video_id, "next", NotAVideo("No."))
+    assert jobs.failed_since(storage.db, video_id, "killed")
+
+
+def test_a_failure_of_the_caller_s_leaves_a_completed_video_completed(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+
+    def now() -> tuple[str, str | None]:
+        row = status.get_video(storage.db, video_id)
+        return row["status"], row["failure_code"]
+
+    status.fail(storage.db, video_id, SettingsInvalid("This machine has no device 'cuda'."))
+    assert now() == ("failed", "settings_invalid")  # nothing is published: somebody must do something
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    for before in (lambda: None, lambda: status.processing(storage.db, video_id)):
+        before()
+        status.fail(storage.db, video_id, SettingsInvalid("This machine has no device 'cuda'."))
+        assert now() == ("completed", None)
+    status.fail(storage.db, video_id, NotAVideo("No."))
+    assert now() == ("failed", "not_a_video")
+    status.fail(storage.db, video_id, SettingsInvalid("This machine has no device 'cuda'."))
+    assert now() == ("failed", "not_a_video")
 
 
 def test_only_the_lease_s_holder_tells_the_status(storage: Storage) -> None:
