@@ -28,13 +28,13 @@ INPUTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 # Bumped by hand when a stage's code changes its result; the golden-output test says when that was forgotten.
-CODE_VERSIONS: Final[dict[str, int]] = {"metadata": 1, "frames": 1, "detections": 1, "masks": 1, "trajectories": 1, "scenes": 1}
+CODE_VERSIONS: Final[dict[str, int]] = {"metadata": 1, "frames": 1, "detections": 1, "masks": 1, "trajectories": 1, "scenes": 2}
 
 # The settings that change a stage's result. Batch, device, limits and timeouts do not.
 RESULT_SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "metadata": (),
     "frames": ("vid_stride",),
-    "detections": ("imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
+    "detections": ("effective_imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
     "masks": (),
     "trajectories": ("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
     "scenes": ("shot_threshold", "min_shot_s", "resolved_describer"),
