@@ -8,6 +8,7 @@ from reframer_pipeline.assets import ALL_ASSETS
 from reframer_pipeline.executors import executor_for
 from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
+from reframer_pipeline.reconcile import status_sensor
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
@@ -20,6 +21,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         assets=ALL_ASSETS,
         jobs=[process_video()],
         schedules=[backfill],
+        sensors=[status_sensor],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
     )

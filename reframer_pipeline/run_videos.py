@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from reframer_pipeline import failures, versions
@@ -19,7 +18,6 @@ from reframer_pipeline.materialize import materialize
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import deployment, jobs, lease, planning, questions, status
-from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
 
 
@@ -112,7 +110,7 @@ def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tup
 
 def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
     db = pipeline.storage.db
-    with _patient_lease(db, video_id) as token:
+    with lease.hold_patiently(db, video_id, owner=f"run_videos:{os.getpid()}") as token:
         deployment.note_overrides(db, pipeline.settings, video_id)
         keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
         stages = needed_stages(pipeline, video_id, force)
@@ -134,22 +132,6 @@ def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, anno
             status.fail(db, video_id, failure, lease_token=token)
             return VideoOutcome.failed(filename, failure, video_id)
         return _completed(pipeline, video_id, filename, keys, run_id)
-
-
-@contextmanager
-def _patient_lease(db: Database, video_id: str) -> Iterator[str]:
-    """Hold the video's lease. One that a killed run left behind runs out within a minute, which is waited for."""
-    until = time.monotonic() + lease.TTL_S + 5
-    with ExitStack() as stack:
-        while True:
-            try:
-                token = stack.enter_context(lease.hold(db, video_id, owner=f"run_videos:{os.getpid()}"))
-                break
-            except failures.VideoBusy:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(1)
-        yield token
 
 
 def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:

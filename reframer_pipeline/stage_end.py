@@ -14,7 +14,7 @@ from dagster import DagsterExecutionInterruptedError
 
 from reframer_pipeline import failures
 from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.stage_lease import lease_of
+from reframer_pipeline.stage_lease import give_back, lease_of
 from reframer_pipeline.storage import jobs, status
 from reframer_pipeline.versions import STAGES
 
@@ -41,11 +41,13 @@ def typed_failures(context: Context, pipeline: Pipeline, video_id: str, lease_to
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         _record(pipeline, run, video_id, failures.Interrupted("The run was interrupted."), lease_token)
+        give_back(run.run_id)
         raise
     except Exception as error:
         failure = _typed(error)
         if not failure.retryable or tries >= MAX_RETRIES:
             _record(pipeline, run, video_id, failure, lease_token)
+        give_back(run.run_id)
         raise dg.Failure(
             description=f"[{failure.code}] {failure}",
             metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
@@ -62,6 +64,9 @@ def end_run_if_last(run: dg.DagsterRun, pipeline: Pipeline, video_id: str, lease
     with suppress(failures.ReframerError):  # a note: what was committed stays committed
         if jobs.complete(db, video_id, run.run_id, asked) and not jobs.failed_since(db, video_id, run.run_id):
             status.settle(db, video_id, lease_token)
+    row = jobs.latest(db, video_id)
+    if row is None or row["status"] != "processing":
+        give_back(run.run_id)
 
 
 def _typed(error: Exception) -> failures.ReframerError:

@@ -144,12 +144,13 @@ def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str)
     video_id, run = context.partition_key, context.run
     db = pipeline.storage.db
     with typed_failures(context, pipeline, video_id), lease_of(run, db, video_id) as token:
-        job_id = jobs.start(db, video_id, run.run_id, attempt=context.retry_number + 1)
+        job_id = jobs.start(db, video_id, run.run_id, context.retry_number + 1)
+        settings = pipeline.settings_for(video_id)
+        key = pipeline.key(video_id, stage, settings)
+        jobs.at_recipe(db, job_id, key.recipe.digest)
         pipeline.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=pipeline.settings.scratch_dir))
         try:
-            settings = pipeline.settings_for(video_id)
-            key = pipeline.key(video_id, stage, settings)
             this = StageRun(pipeline, settings, video_id, key, token, scratch, job_id, run.run_id)
             this.progress(0, 0)
             yield this

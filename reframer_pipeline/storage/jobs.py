@@ -9,9 +9,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 
-from reframer_pipeline.failures import Interrupted, ReframerError
+from reframer_pipeline.failures import CallerError, Interrupted, ReframerError, RunDied
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.text import clean_text
+
+
+def queue(db: Database, video_id: str, run_id: str) -> None:
+    """A run waits for its turn."""
+    db.execute(
+        """INSERT INTO processing_jobs (video_id, run_id, status) SELECT id, %s, 'pending' FROM videos WHERE id = %s
+           ON CONFLICT (video_id, run_id) DO NOTHING""",
+        (run_id, video_id),
+    )
 
 
 def start(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
@@ -23,12 +32,18 @@ def start(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
     interrupt(db, video_id, but=run_id)  # with the lease in our hands, a job of another run is one whose process ended
     row = db.fetch_one(
         """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts) VALUES (%s, %s, %s, %s)
-           ON CONFLICT (video_id, run_id) DO UPDATE SET attempts = greatest(job.attempts, EXCLUDED.attempts), updated_at = now()
+           ON CONFLICT (video_id, run_id) DO UPDATE SET attempts = greatest(job.attempts, EXCLUDED.attempts), updated_at = now(),
+               recipe = NULL, status = CASE job.status WHEN 'pending' THEN 'processing' ELSE job.status END
            RETURNING id""",
         (str(uuid.uuid4()), video_id, run_id, attempt),
     )
     assert row is not None
     return str(row["id"])
+
+
+def at_recipe(db: Database, job_id: str, recipe: str) -> None:
+    """Which recipe the job's present stage follows: what a failure is remembered by."""
+    db.execute("UPDATE processing_jobs SET recipe = %s WHERE id = %s", (recipe, job_id))
 
 
 def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
@@ -58,11 +73,13 @@ def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) 
 
 
 def fail(db: Database, video_id: str, run_id: str, failure: ReframerError) -> None:
-    """A job has failed, if it was still going on."""
+    """A job has failed, if it was still going on. For good, unless the failure passes or its cause is not the video."""
+    passing = failure.retryable or isinstance(failure, CallerError)
     db.execute(
-        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now()
-           WHERE video_id = %s AND run_id = %s AND status = 'processing'""",
-        (failure.code, clean_text(str(failure)), video_id, run_id),
+        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now(),
+               failed_recipe = recipe, retryable = %s
+           WHERE video_id = %s AND run_id = %s AND status IN ('pending', 'processing')""",
+        (failure.code, clean_text(str(failure)), passing, video_id, run_id),
     )
 
 
@@ -70,7 +87,8 @@ def interrupt(db: Database, video_id: str, but: str = "") -> None:
     """Fail the jobs of a video that still go on, as interrupted, but for that of one run. For the holder of the video's lease."""
     failure = Interrupted("The run was interrupted, or its process ended.")
     db.execute(
-        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now()
+        """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now(),
+               retryable = true
            WHERE video_id = %s AND run_id <> %s AND status = 'processing'""",
         (failure.code, clean_text(str(failure)), video_id, but),
     )
@@ -88,5 +106,34 @@ def failed_since(db: Database, video_id: str, run_id: str) -> bool:
 
 
 def latest(db: Database, video_id: str) -> Row | None:
-    """`stage`, `done` and `total` of the video's youngest job, or None."""
-    return db.fetch_one("SELECT stage, done, total FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
+    """`status`, `failure_code`, `stage`, `done` and `total` of the video's youngest job, or None."""
+    return db.fetch_one(
+        "SELECT status, failure_code, stage, done, total FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1",
+        (video_id,),
+    )
+
+
+def open_jobs(db: Database) -> list[Row]:
+    """The jobs that wait or go on, and whether somebody alive works on their video.
+
+    Returns:
+        Dicts with `video_id, run_id, status, stage, quiet` (seconds since the last sign of the job itself) and `leased`.
+    """
+    return db.fetch(
+        """SELECT j.video_id::text AS video_id, j.run_id, j.status, j.stage,
+               extract(epoch FROM clock_timestamp() - j.updated_at)::float8 AS quiet,
+               coalesce(l.expires_at > clock_timestamp(), false) AS leased
+           FROM processing_jobs j LEFT JOIN leases l ON l.video_id = j.video_id
+           WHERE j.status IN ('pending', 'processing') ORDER BY j.created_at"""
+    )
+
+
+def deaths(db: Database, video_id: str) -> int:
+    """Runs of a video that died one after the other since the last that ended otherwise."""
+    row = db.fetch_one(
+        """SELECT count(*) AS n FROM processing_jobs WHERE video_id = %(id)s AND failure_code = %(died)s AND created_at > coalesce(
+               (SELECT max(created_at) FROM processing_jobs
+                WHERE video_id = %(id)s AND status IN ('completed', 'failed') AND failure_code IS DISTINCT FROM %(died)s), '-infinity')""",
+        {"id": video_id, "died": RunDied.code},
+    )
+    return int(row["n"]) if row else 0

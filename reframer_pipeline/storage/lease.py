@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, LiteralString
@@ -148,3 +149,24 @@ def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Itera
         thread.join(timeout=5)
         with contextlib.suppress(ReframerError):
             release(db, video_id, token)
+
+
+@contextlib.contextmanager
+def hold_patiently(db: Database, video_id: str, owner: str) -> Iterator[str]:
+    """`hold`, after waiting for a lease that a dead process left behind: it runs out within a minute.
+
+    Raises:
+        VideoBusy: The other one lives.
+        UnknownVideo: There is no such video.
+    """
+    until = time.monotonic() + TTL_S + 5
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                token = stack.enter_context(hold(db, video_id, owner))
+                break
+            except VideoBusy:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+        yield token

@@ -1,0 +1,108 @@
+"""Status that is true: what the database says of runs is held against what became of them.
+
+What belongs here: queued runs get their row, ended ones their end, and runs whose process died are found out, in Dagster and in the
+database, and freed of their pool slots. What does not: starting anything (`schedules`). Looked at every half minute by a sensor, and when
+`reframer dev` starts. A run counts as dead when nobody has held its video's lease for `DEAD_AFTER_S` and it gave no sign for as long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+from reframer_pipeline import failures
+from reframer_pipeline.dead_runs import end_dead_runs
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.storage import jobs, lease, status
+
+DEAD_AFTER_S: Final = lease.TTL_S + 30.0
+QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+GOING_ON = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+@dataclass
+class Reconciled:
+    """What was put right: numbers of runs."""
+
+    queued: int = 0
+    ended: int = 0
+    died: int = 0
+    quarantined: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.queued} queued, {self.ended} ended, {self.died} died, {self.quarantined} quarantined"
+
+
+def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
+    """Bring the rows of runs up to date with the runs."""
+    db, done = pipeline.storage.db, Reconciled()
+    end_dead_runs(instance, db)
+    for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED)):
+        video_id = run.tags.get("dagster/partition")
+        if video_id is not None:
+            jobs.queue(db, video_id, run.run_id)
+            done.queued += 1
+    for job in jobs.open_jobs(db):
+        found = instance.get_run_by_id(job["run_id"])
+        if found is not None and not found.is_finished:
+            if found.status in QUEUED or job["leased"] or job["quiet"] < DEAD_AFTER_S:
+                continue
+            instance.report_run_failed(found, message="The process of this run is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(found.run_id)
+        elif found is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S):
+            continue
+        _end(pipeline, job, found, done)
+    return done
+
+
+def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
+    """Write how a run ended that did not say so itself."""
+    db, video_id, run_id = pipeline.storage.db, job["video_id"], job["run_id"]
+    if run is not None and run.status == dg.DagsterRunStatus.SUCCESS:
+        jobs.complete(db, video_id, run_id, ())
+        done.ended += 1
+    elif run is not None and run.status == dg.DagsterRunStatus.CANCELED:
+        jobs.fail(db, video_id, run_id, failures.Interrupted("The run was cancelled."))
+        done.ended += 1
+    elif job["status"] == "pending":
+        jobs.fail(db, video_id, run_id, failures.Interrupted("The run ended before its first stage."))
+        done.ended += 1
+    else:
+        _died(pipeline, job, done)
+    if not job["leased"]:  # else another run works on it, and says itself how it stands
+        status.settle(db, video_id)
+    if _is_quarantined(pipeline, video_id):
+        status.fail(db, video_id, _quarantine(pipeline))
+
+
+def _died(pipeline: Pipeline, job: dict[str, Any], done: Reconciled) -> None:
+    db, video_id, run_id = pipeline.storage.db, job["video_id"], job["run_id"]
+    done.died += 1
+    if jobs.deaths(db, video_id) + 1 >= pipeline.settings.quarantine_after:
+        jobs.fail(db, video_id, run_id, _quarantine(pipeline))
+        done.quarantined += 1
+    else:
+        stage = job["stage"] or "its first stage"
+        jobs.fail(db, video_id, run_id, failures.RunDied(f"The process of the run ended without a word, at {stage}."))
+
+
+def _quarantine(pipeline: Pipeline) -> failures.Quarantined:
+    return failures.Quarantined(f"{pipeline.settings.quarantine_after} runs of this video died with their process, one after the other.")
+
+
+def _is_quarantined(pipeline: Pipeline, video_id: str) -> bool:
+    row = jobs.latest(pipeline.storage.db, video_id)
+    return row is not None and row["failure_code"] == failures.Quarantined.code
+
+
+@dg.sensor(
+    name="status",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps the status of videos and jobs true: queued, ended, cancelled and dead runs.",
+)
+def status_sensor(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+    """One look; nothing is ever requested."""
+    return dg.SkipReason(str(reconcile(context.instance, pipeline)))
