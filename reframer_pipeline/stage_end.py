@@ -62,10 +62,10 @@ def end_run_if_last(run: dg.DagsterRun, pipeline: Pipeline, video_id: str, lease
     """
     db, asked = pipeline.storage.db, run.step_keys_to_execute or [key.path[-1] for key in run.asset_selection or ()] or STAGES
     with suppress(failures.ReframerError):  # a note: what was committed stays committed
-        if jobs.complete(db, video_id, run.run_id, asked) and not jobs.failed_since(db, video_id, run.run_id):
+        if not jobs.complete(db, video_id, run.run_id, asked):
+            return
+        if not jobs.failed_since(db, video_id, run.run_id):
             status.settle(db, video_id, lease_token)
-    row = jobs.latest(db, video_id)
-    if row is None or row["status"] != "processing":
         give_back(run.run_id)
 
 

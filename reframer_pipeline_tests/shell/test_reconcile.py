@@ -1,0 +1,110 @@
+"""Status that is true: queued, ended, cancelled and killed runs, and a video that keeps killing its worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from reframer_pipeline import dagster_home, reconcile
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.jobs import PROCESS_VIDEO
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.run_videos import run_videos
+from reframer_pipeline.storage import jobs, lease, status
+from reframer_pipeline.storage.planning import stage_states
+from reframer_pipeline_tests.shell.conftest import add
+
+RUN = """
+import sys
+import dagster as dg
+from reframer_pipeline import dagster_home, partitions
+from reframer_pipeline.definitions import build_definitions
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+settings = Settings()
+with dagster_home.open_instance(settings) as instance:
+    partitions.register(instance, Pipeline(settings).storage.db)
+    job = build_definitions(settings).resolve_job_def("process_video")
+    job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
+"""
+
+
+@pytest.fixture
+def video(pipeline: Pipeline, tmp_path: Path) -> str:
+    path = tmp_path / "one.mp4"
+    write_clip(make_clip(3_400_000 + os.getpid() % 1000, n_frames=40, shots=1), path)
+    return add(pipeline, path)
+
+
+def _started_as_the_ui_does(pipeline: Pipeline, video_id: str) -> subprocess.Popen[bytes]:
+    """A run of its own process that nobody holds a lease for, stopped at masks by a signal of the test's."""
+    home = str(pipeline.settings.home_dir)
+    environment = {**os.environ, "REFRAMER_HOME": home, "REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_VID_STRIDE": "1"}
+    return subprocess.Popen([sys.executable, "-c", RUN, video_id], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _until_masks(pipeline: Pipeline, video_id: str) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        job = jobs.latest(pipeline.storage.db, video_id)
+        if job is not None and job["status"] == "processing" and job["stage"] == "masks" and job["done"] > 0:
+            return
+        time.sleep(0.1)
+    pytest.fail("masks never began")
+
+
+def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
+    pipeline: Pipeline, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(lease, "TTL_S", 3.0)
+    db = pipeline.storage.db
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        for death in (1, 2, 3):
+            process = _started_as_the_ui_does(pipeline, video)
+            _until_masks(pipeline, video)
+            reconcile.reconcile(instance, pipeline)
+            assert jobs.latest(db, video)["status"] == "processing"  # type: ignore[index]  # alive: left alone
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            db.execute("UPDATE leases SET expires_at = clock_timestamp() WHERE video_id = %s", (video,))
+            time.sleep(1)
+            done = reconcile.reconcile(instance, pipeline)
+            assert done.died == 1
+            row = status.get_video(db, video)
+            if death < 3:
+                assert jobs.latest(db, video)["failure_code"] == "run_died"  # type: ignore[index]
+                assert row["status"] == "pending"
+        assert instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON)) == []
+        assert (row["status"], row["failure_code"]) == ("failed", "quarantined")
+    wanted = pipeline.settings.model_copy(update={"vid_stride": 1})
+    states = stage_states(db, [video], wanted, pipeline.weights())[video]
+    assert states["masks"].state == "failed" and "quarantined" in states["masks"].reasons[0]
+    (outcome,) = run_videos(wanted, [video])  # a person who asks for it gets it
+    assert outcome.status == "completed"
+
+
+def test_queued_and_cancelled_runs_are_told(pipeline: Pipeline, video: str) -> None:
+    db = pipeline.storage.db
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        run = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+        assert reconcile.reconcile(instance, pipeline).queued >= 1
+        assert jobs.latest(db, video)["status"] == "pending"  # type: ignore[index]
+        instance.report_run_canceled(run)
+        reconcile.reconcile(instance, pipeline)
+    latest = jobs.latest(db, video)
+    assert latest is not None and (latest["status"], latest["failure_code"]) == ("failed", "interrupted")
+    assert status.get_video(db, video)["status"] == "pending"
+
+
+def _job(pipeline: Pipeline) -> dg.JobDefinition:
+    from reframer_pipeline.definitions import build_definitions
+
+    return build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
