@@ -1,0 +1,47 @@
+"""Failures around the models: their weights, and the device's memory."""
+
+from __future__ import annotations
+
+from reframer_pipeline.failures.base import PermanentFailure, RetryableFailure
+
+
+class WeightsMissing(PermanentFailure):
+    """A weights file is neither in the folder nor to be fetched."""
+
+    code = "weights_missing"
+    default_remedy = "Run `reframer models fetch`, or put the file into the folder that REFRAMER_WEIGHTS_DIR names, or use `--models demo`."
+
+
+class WeightsUntrusted(PermanentFailure):
+    """Pickled weights whose digest nobody published, and the user has not said --trust."""
+
+    code = "weights_untrusted"
+    default_remedy = "If you trust the source, run `reframer models fetch --trust`: the digest shown is then recorded."
+
+
+class WeightsCorrupt(PermanentFailure):
+    """The file's digest differs from the recorded one."""
+
+    code = "weights_corrupt"
+    default_remedy = "Delete the file and run `reframer models fetch` again."
+
+
+class WeightsChanged(RetryableFailure):
+    """The weights file was replaced while a stage ran with it."""
+
+    code = "weights_changed"
+    default_remedy = "Nothing to do at first: the stage is run again with the new weights. Replace weights while nothing runs."
+
+
+class DownloadFailed(RetryableFailure):
+    """A download broke off; what arrived is kept and resumed."""
+
+    code = "download_failed"
+    default_remedy = "Run the same command again: the download resumes where it broke off."
+
+
+class OutOfMemory(PermanentFailure):
+    """Even a batch of one does not fit the device."""
+
+    code = "out_of_memory"
+    default_remedy = "Use a smaller model (REFRAMER_YOLO_MODEL, REFRAMER_SAM2_MODEL) or a larger device."

@@ -1,0 +1,45 @@
+"""Failures of running: tools, limits, settings, and what nobody foresaw."""
+
+from __future__ import annotations
+
+from reframer_pipeline.failures.base import PermanentFailure, RetryableFailure
+
+
+class MediaToolMissing(PermanentFailure):
+    """ffmpeg or ffprobe is not installed."""
+
+    code = "ffmpeg_missing"
+    default_remedy = "Install FFmpeg 5.1 or newer (Debian, Ubuntu: apt-get install ffmpeg)."
+
+
+class MediaToolTimeout(PermanentFailure):
+    """ffmpeg or ffprobe ran over its clock, CPU or memory limit on this file."""
+
+    code = "media_limit_exceeded"
+    default_remedy = (
+        "The file demands more than the limits allow: convert it to plain H.264, or raise REFRAMER_STALL_S or REFRAMER_MEMORY_MB."
+    )
+
+
+class StageStalled(RetryableFailure):
+    """No progress for `stall_s` seconds."""
+
+    code = "stalled"
+
+
+class SettingsInvalid(PermanentFailure):
+    """A setting has a value outside its range."""
+
+    code = "settings_invalid"
+    default_remedy = "Correct the setting; `reframer doctor` shows all of them."
+
+
+class InputMissing(PermanentFailure):
+    """A stage was asked for before the stages it reads."""
+
+    code = "input_missing"
+    default_remedy = "Materialize the stages before it for this video first, or run all of them with `reframer run`."
+
+
+class InternalError(PermanentFailure):
+    """Anything unforeseen; the log has the traceback."""

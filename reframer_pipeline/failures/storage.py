@@ -1,0 +1,93 @@
+"""Failures of what is kept: database, store, disk, leases, and results that must not be written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reframer_pipeline.failures.base import PermanentFailure, RetryableFailure
+
+
+class InvalidResult(PermanentFailure):
+    """A stage's result broke one of its own invariants and was not written.
+
+    `checks` holds what storage checked, failed or not, where it was storage that refused.
+    """
+
+    code = "invalid_result"
+    checks: tuple[Any, ...] = ()
+
+
+class LeaseLost(RetryableFailure):
+    """Another run took this video over; this one must not commit."""
+
+    code = "lease_lost"
+
+
+class VideoBusy(RetryableFailure):
+    """Another run holds this video's lease."""
+
+    code = "video_busy"
+    default_remedy = "Wait until the other run has finished."
+
+
+class DatabaseUnavailable(RetryableFailure):
+    """The database cannot be reached or is shutting down."""
+
+    code = "database_unavailable"
+    default_remedy = "Check REFRAMER_DATABASE_URL and that the server is up; `reframer doctor` tests it."
+
+
+class DatabaseFull(RetryableFailure):
+    """The database's size limit is reached (SQLSTATE 53100)."""
+
+    code = "database_full"
+    default_remedy = "Free space or raise the plan's limit; nothing of the earlier results is lost."
+
+
+class DiskFull(RetryableFailure):
+    """No space is left for the files in REFRAMER_HOME, or a quota is used up."""
+
+    code = "disk_full"
+    default_remedy = "Free space, or point REFRAMER_HOME at a larger disk."
+
+
+class HomeNotWritable(PermanentFailure):
+    """Files in REFRAMER_HOME cannot be written."""
+
+    code = "home_not_writable"
+    default_remedy = "Check the folder's owner and permissions, or point REFRAMER_HOME at another one."
+
+
+class StoreUnavailable(RetryableFailure):
+    """The object store cannot be reached or refuses."""
+
+    code = "store_unavailable"
+    default_remedy = "Check REFRAMER_STORE_URL and its credentials."
+
+
+class ObjectMissing(PermanentFailure):
+    """An object that the manifest names is not in the store."""
+
+    code = "object_missing"
+    default_remedy = "Run `reframer run --force` for this video to make it anew."
+
+
+class StoreMismatch(PermanentFailure):
+    """Store and database carry different ids: they do not belong together."""
+
+    code = "store_mismatch"
+    default_remedy = "Point REFRAMER_STORE_URL and REFRAMER_DATABASE_URL at a pair that belongs together; nothing was changed."
+
+
+class SchemaMismatch(PermanentFailure):
+    """The database's tables were made by another version of the program, or an applied migration was edited."""
+
+    code = "schema_mismatch"
+    default_remedy = "Use the version of the program that the database was migrated with, or a newer one."
+
+
+class UnknownVideo(PermanentFailure):
+    """No video with this id."""
+
+    code = "unknown_video"
+    default_remedy = "`reframer list` shows the known videos."
