@@ -21,6 +21,7 @@ COCO_PRODUCTS = (
     "hair drier", "toothbrush",
 )  # fmt: skip
 DEMO_PRODUCTS = ("box", "phone")
+DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
 
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -51,7 +52,9 @@ class Settings(BaseSettings):
 
     # --- frames and detections
     vid_stride: int = Field(5, ge=1, le=1000, description="Every N-th source frame is looked at.")
-    imgsz: int = Field(640, ge=64, le=4096, multiple_of=32, description="Longer side the detector works at, pixels.")
+    imgsz: int = Field(
+        640, ge=64, le=4096, multiple_of=32, description="Longer side the detector works at, pixels; the demo model has its own."
+    )
     conf: Fraction01 = Field(0.5, description="Detections below this confidence are dropped.")
     iou: Fraction01 = Field(0.45, description="IoU over which the weaker of two overlapping boxes is suppressed.")
     min_size: int = Field(64, ge=0, description="Detections whose longer side is smaller, in pixels, are dropped; 0 switches it off.")
@@ -163,6 +166,11 @@ class Settings(BaseSettings):
         return self.conf if self.track_low_conf is None else min(self.conf, self.track_low_conf)
 
     @property
+    def effective_imgsz(self) -> int:
+        """The size the detector really works at: `imgsz`, but the demo model has its own."""
+        return DEMO_IMGSZ if self.models == "demo" else self.imgsz
+
+    @property
     def resolved_describer(self) -> Literal["gemini", "local"]:
         """The describer that will really be asked: with `auto`, Gemini if there is a key."""
         if self.describer == "auto":
@@ -171,7 +179,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def variable(cls, name: str) -> str:
-        """The environment variable of a setting."""
+        """The environment variable of a setting; Gemini's own ones have the names that Google's tools read too."""
         return str(cls.model_fields[name].validation_alias or f"REFRAMER_{name.upper()}")
 
     def as_environment(self) -> dict[str, str]:

@@ -33,7 +33,7 @@ CODE_VERSIONS: Final[dict[str, int]] = {"metadata": 1, "frames": 1, "detections"
 RESULT_SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "metadata": (),
     "frames": ("vid_stride",),
-    "detections": ("imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
+    "detections": ("effective_imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
     "masks": (),
     "trajectories": ("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
     "scenes": ("shot_threshold", "min_shot_s", "resolved_describer"),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.settings import Settings
+from reframer_pipeline import versions
+from reframer_pipeline.settings import DEMO_IMGSZ, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +42,11 @@ def test_the_environment_makes_the_same_settings(here: Path, monkeypatch: pytest
     for name, value in first.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings() == first
+
+
+def test_a_size_that_the_demo_model_ignores_makes_nothing_stale(here: Path) -> None:
+    weights = {"detector": "a", "segmenter": "b"}
+    for models, same in (("demo", True), ("official", False)):
+        small, large = (Settings.model_validate({"models": models, "imgsz": size}) for size in (320, 960))
+        assert (versions.stage_keys("0" * 64, small, weights) == versions.stage_keys("0" * 64, large, weights)) is same
+    assert Settings(models="demo", imgsz=960).effective_imgsz == DEMO_IMGSZ

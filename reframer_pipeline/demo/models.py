@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
@@ -20,7 +21,6 @@ __all__ = ["DEMO_IMGSZ", "SEGMENTER_IMAGE_SIZE", "bb_feat_sizes", "build_demo_sa
 
 DETECTOR_FILE = "demo_yolov8n.safetensors"
 DETECTOR_ARCHITECTURE = "yolov8n"
-DEMO_IMGSZ = 320
 
 SEGMENTER_FILE = "demo_sam2.safetensors"
 SEGMENTER_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"

@@ -39,21 +39,20 @@ class Detector(Protocol):
 class YoloDetector:
     """Ultralytics' own `predict`: its letterboxing, its suppression, its boxes."""
 
-    def __init__(self, model: YOLO, settings: Settings, device: str = "cpu", imgsz: int | None = None) -> None:
+    def __init__(self, model: YOLO, settings: Settings, device: str = "cpu") -> None:
         """Wrap a model.
 
         Args:
             model: A detection model.
-            settings: `detector_floor`, `iou` and `imgsz` are used.
+            settings: `detector_floor`, `iou` and `effective_imgsz` are used.
             device: A result of `resolve_device`.
-            imgsz: Longer side the model works at, where the model knows better than the settings.
         """
         self._model = model
         self._lock = threading.Lock()  # a YOLO object keeps the running batch in itself
         self._options: dict[str, Any] = {
             "conf": settings.detector_floor,
             "iou": settings.iou,
-            "imgsz": imgsz or settings.imgsz,
+            "imgsz": settings.effective_imgsz,
             "device": device,
             "verbose": False,
             "save": False,

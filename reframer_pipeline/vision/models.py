@@ -37,16 +37,8 @@ def detector(settings: Settings) -> Detector:
     file = weights.resolve(settings, "detector")
     demo = settings.models == "demo"
     model = _cached(("detector", file.sha256, device), lambda: _build_yolo(file, demo))
-    options = (settings.detector_floor, settings.iou, settings.imgsz)
-
-    def wrap() -> YoloDetector:
-        if not demo:
-            return YoloDetector(model, settings, device)
-        from reframer_pipeline.demo.models import DEMO_IMGSZ
-
-        return YoloDetector(model, settings, device, imgsz=DEMO_IMGSZ)
-
-    found: Detector = _cached(("detector", file.sha256, device, *options), wrap)
+    options = (settings.detector_floor, settings.iou, settings.effective_imgsz)
+    found: Detector = _cached(("detector", file.sha256, device, *options), lambda: YoloDetector(model, settings, device))
     return found
 
 
