@@ -110,6 +110,18 @@ def test_an_old_uv_is_not_taken(checkout: Path, version: str, taken: bool) -> No
     assert ((checkout / "asked").exists(), (checkout / "own").exists()) == (taken, not taken)
 
 
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [("4.4.2-0ubuntu0.22.04.1", True), ("n5.0.1", True), ("5.1.6-0+deb12u1", False), ("n7.1", False), ("10.2", False), ("N-12-gab", False)],
+)
+def test_an_old_ffmpeg_is_refused_with_a_way_out(checkout: Path, version: str, old: bool) -> None:
+    program(checkout / "bin" / "ffprobe", f"echo 'ffprobe version {version} Copyright (c) the FFmpeg developers'")
+    ran = subprocess.run(["sh", "scripts/setup.sh"], cwd=checkout, env=environment(checkout), capture_output=True, text=True)
+    assert (ran.returncode != 0) is old, ran.stderr
+    assert ("Ubuntu 24.04" in ran.stderr and "on PATH" in ran.stderr and version.strip("n")[:3] in ran.stderr) is old
+    assert (checkout / "asked").exists() is not old
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_what_runs(checkout: Path, number: signal.Signals) -> None:
     fake_uv(checkout, work=f'echo $$ >"{checkout}/pid"; exec sleep 300')

@@ -42,6 +42,18 @@ quietly() {
     return "$status"
 }
 
+# old_ffmpeg: says which of the two programs is older than 5.1, which has -fps_mode; false if neither is. A build from a later
+# commit has no such number and is taken.
+old_ffmpeg() {
+    for tool in ffmpeg ffprobe; do
+        number=$("$tool" -version 2>/dev/null | sed -n '1s/^[a-z]* version n\{0,1\}\([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p')
+        case $number in
+            [0-4].* | 5.0) echo "$tool $number ($(command -v "$tool"))"; return ;;
+        esac
+    done
+    return 1
+}
+
 find_python() {
     for name in ${PYTHON:-} python3.11 python3.12 python3; do
         if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
@@ -110,6 +122,8 @@ adopt_pip_configuration() {
 }
 
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "video needs FFmpeg" ffmpeg
+! old=$(old_ffmpeg) || fail "$old is too old: FFmpeg 5.1 or newer is needed. Debian 12, Ubuntu 24.04 and later have one;" \
+    "on this system please put a build of your own first on PATH."
 
 # Test servers are installed only when asked for (CI does): tests that need them skip with a reason otherwise.
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
@@ -117,7 +131,8 @@ if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
         || apt_install "tests against a stand-alone Postgres" postgresql pgbouncer openssl
 fi
 
-python=$(find_python) || fail "Python 3.11 or 3.12 is needed. Please run:  sudo apt-get install -y python3.11"
+python=$(find_python) || fail "Python 3.11 or 3.12 is needed. Debian 12 and Ubuntu 24.04 have one" \
+    "(sudo apt-get install -y python3); elsewhere install one, such as by  uv python install 3.12,  and name it:  PYTHON=/its/path make"
 stamp=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)-$python
 if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
     uv=$(find_uv)

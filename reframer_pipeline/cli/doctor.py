@@ -14,7 +14,7 @@ import click
 
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import OUT
-from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.failures import MediaToolMissing, ReframerError
 from reframer_pipeline.settings import Settings
 
 FFMPEG_SINCE = (5, 1)  # -fps_mode
@@ -58,7 +58,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
     for tool in ("ffmpeg", "ffprobe"):
         path = shutil.which(tool)
         if path is None:
-            yield Finding(tool, False, "not found", "apt-get install ffmpeg")
+            yield Finding(tool, False, "not found", MediaToolMissing.default_remedy)
             continue
         try:
             first = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout.partition("\n")[0]
@@ -67,7 +67,7 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
             continue
         numbered = re.search(r"version n?(\d+)\.(\d+)", first)  # a build from a later commit has no such number
         old = numbered is not None and tuple(map(int, numbered.groups())) < FFMPEG_SINCE
-        yield Finding(tool, not old, f"{path}, {first.partition(' Copyright')[0]}", "FFmpeg 5.1 or later is needed" if old else "")
+        yield Finding(tool, not old, f"{path}, {first.partition(' Copyright')[0]}", MediaToolMissing.default_remedy if old else "")
 
 
 def _fence(settings: Settings) -> Iterator[Finding]:

@@ -6,10 +6,13 @@ from reframer_pipeline.failures.base import PermanentFailure, RetryableFailure
 
 
 class MediaToolMissing(PermanentFailure):
-    """ffmpeg or ffprobe is not installed."""
+    """ffmpeg or ffprobe is not installed, or too old."""
 
     code = "ffmpeg_missing"
-    default_remedy = "Install FFmpeg 5.1 or newer (Debian, Ubuntu: apt-get install ffmpeg)."
+    default_remedy = (
+        "Install FFmpeg 5.1 or newer: Debian 12, Ubuntu 24.04 and later have one (apt-get install ffmpeg); "
+        "elsewhere put a build of your own first on PATH."
+    )
 
 
 class MediaToolTimeout(PermanentFailure):

@@ -135,8 +135,9 @@ def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, d
 
 def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path, tmp_path: Path) -> None:
     chosen = ["--models", "demo", "--conf", "0.5", "--vid-stride", "7", "--yolo-model", "it's mine.pt", "--weights-dir", "weights"]
+    gemini = {"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
     secret = {"REFRAMER_DAGSTER_DATABASE_URL": "postgres://someone@example.org/dagster?options=a'b"}
-    printed = reframer(home, "dev", "--print-env", *chosen, REFRAMER_CONF="0.9", REFRAMER_GPU_POOL_LIMIT="2", **secret)
+    printed = reframer(home, "dev", "--print-env", *chosen, REFRAMER_CONF="0.9", REFRAMER_GPU_POOL_LIMIT="2", **gemini, **secret)
     assert printed.returncode == 0, printed.stderr
     show = "from reframer_pipeline.settings import Settings; print(Settings().model_dump_json())"
     ran = in_shell(printed.stdout, [sys.executable, "-c", show], tmp_path)
@@ -144,6 +145,7 @@ def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path
     got = json.loads(ran.stdout)
     assert (got["home"], got["models"], got["conf"], got["vid_stride"], got["gpu_pool_limit"]) == (str(home), "demo", 0.5, 7, 2)
     assert (got["yolo_model"], got["weights_dir"]) == ("it's mine.pt", str(Path.cwd() / "weights"))
+    assert got["gemini_url"] == "http://127.0.0.1:9"
     assert "export REFRAMER_DEVICE=" not in printed.stdout  # a default, and not in the environment
 
 
@@ -167,5 +169,5 @@ def test_doctor_names_old_tools_missing_limits_and_pickles_without_trust(home: P
     assert ran.returncode == 1, ran.stderr
     verdicts = {tuple(line.split()[:2]) for line in ran.stdout.splitlines()}
     assert verdicts >= {("mend", "ffmpeg"), ("ok", "ffprobe"), ("mend", "prlimit"), ("mend", "weights"), ("ok", "database")}
-    assert "FFmpeg 5.1 or later" in ran.stdout
+    assert "FFmpeg 5.1 or newer" in ran.stdout
     assert "reframer models fetch --trust" in ran.stdout
