@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.failures import ReframerError
 
 # Command to the module that holds it: loaded only when asked for, so that `--help` and short commands start at once.
@@ -17,7 +18,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "list": "show",
     "show": "show",
-    "preview": "show",
+    "preview": "preview",
     "models": "models",
     "db": "db",
     "dev": "dev",
@@ -73,5 +74,6 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except ReframerError as failure:
-        click.echo(f"{click.style('failed', fg='red')} [{failure.code}] {failure.message}\n  {failure.remedy}", err=True)
+        message, remedy = readable(failure.message), readable(failure.remedy)
+        click.echo(f"{click.style('failed', fg='red')} [{failure.code}] {message}\n  {remedy}", err=True)
         sys.exit(2 if failure.code == "settings_invalid" else 1)

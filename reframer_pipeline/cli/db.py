@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.cli.tables import line
 from reframer_pipeline.settings import Settings
 
 
@@ -37,7 +37,8 @@ def migrate(settings: Settings) -> None:
 
     with Database.open(settings) as database:
         applied = apply(database)
-    OUT.print("\n".join(applied) if applied else "Up to date.")
+    for name in applied or ["Up to date."]:
+        line(name)
 
 
 @db.command()
@@ -49,9 +50,9 @@ def rebuild(settings: Settings) -> None:
 
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
-    OUT.print(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.", highlight=False)
+    line(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.")
     for reason in done.skipped:
-        OUT.print(f"  left out: {reason}", highlight=False)
+        line(f"  left out: {reason}")
 
 
 @db.command()
@@ -60,7 +61,7 @@ def stop(settings: Settings) -> None:
     """Stop the embedded server. It starts again by itself."""
     from reframer_pipeline.storage import embedded
 
-    OUT.print("Stopped." if embedded.stop(settings) else "It was not running.")
+    line("Stopped." if embedded.stop(settings) else "It was not running.")
 
 
 COMMANDS = {"db": db}

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from reframer_pipeline.cli.options import with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, OUT, notice, outcomes_table
+from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, line, notice, outcomes_table
 from reframer_pipeline.settings import Settings
 
 
@@ -53,21 +53,17 @@ def _show(settings: Settings, as_json: bool) -> None:
             outcomes_table([outcome])
             print_video(status.show_video(storage.db, outcome.video_id))
     if not as_json:
-        OUT.print(
-            f"\nAnnotated video   {folder / 'annotated.mp4'}\nContact sheet     {folder / 'contact_sheet.jpg'}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        OUT.print(
-            "\nNext: `.venv/bin/reframer run YOUR.mp4`, `.venv/bin/reframer dev` for the Dagster UI, README.md for the rest.",
-            highlight=False,
-        )
+        line("")
+        line(f"Annotated video   {folder / 'annotated.mp4'}")
+        line(f"Contact sheet     {folder / 'contact_sheet.jpg'}")
+        line("")
+        line("Next: `.venv/bin/reframer run YOUR.mp4`, `.venv/bin/reframer dev` for the Dagster UI, README.md for the rest.")
 
 
 def _score(settings: Settings, clips: int, as_json: bool) -> None:
     from reframer_pipeline.cli.score import measure
 
-    figures: dict[str, Any] = measure(settings, clips, lambda text: ERR.print(text, highlight=False))
+    figures: dict[str, Any] = measure(settings, clips, lambda text: ERR.print(text, markup=False, highlight=False))
     if as_json:
         click.echo(json.dumps(figures))
         return
@@ -80,7 +76,7 @@ def _score(settings: Settings, clips: int, as_json: bool) -> None:
         "shot_f1": "shot F1",
     }
     for key, name in names.items():
-        OUT.print(f"{name:<18} {figures[key] if key == 'clips' else format(figures[key], '.3f')}", highlight=False)
+        line(f"{name:<18} {figures[key] if key == 'clips' else format(figures[key], '.3f')}")
 
 
 COMMANDS = {"demo": demo}

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-from reframer_pipeline.cli.options import COMPUTING, with_settings
-from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.cli.options import COMPUTING, make_settings, setting_options
+from reframer_pipeline.cli.settings_report import print_settings
+from reframer_pipeline.cli.tables import OUT, cell
 from reframer_pipeline.failures import MediaToolMissing, ReframerError
 from reframer_pipeline.settings import Settings
 
@@ -31,19 +32,24 @@ class Finding(NamedTuple):
 
 
 @click.command()
-@with_settings(*COMPUTING)
-def doctor(settings: Settings) -> None:
+@click.option("--settings", "list_settings", is_flag=True, help="Instead, every setting: variable, value, default. Secrets are hidden.")
+@setting_options(*COMPUTING)
+def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
     """Check tools, packages, device, weights, database and store; say how to mend what is wrong.
 
     Exit status 1 if something must be mended.
     """
+    if list_settings:
+        sys.exit(0 if print_settings(chosen) else 1)
+    settings = make_settings(chosen)
     sick = False
     for check in (_ffmpeg, _fence, _packages, _one_environment, _device, _weights, _database, _store, _describer):
         for found in _guarded(check, settings):
             sick = sick or not found.well
-            OUT.print(f"{'[green]ok  [/green]' if found.well else '[red]mend[/red]'} {found.what:<22} {found.detail}", highlight=False)
+            mark = "[green]ok  [/green]" if found.well else "[red]mend[/red]"
+            OUT.print(f"{mark} {found.what:<22} {cell(found.detail)}", highlight=False, soft_wrap=True)
             if found.mend:
-                OUT.print(f"     [yellow]→[/yellow] {found.mend}", highlight=False)
+                OUT.print(f"     [yellow]→[/yellow] {cell(found.mend)}", highlight=False, soft_wrap=True)
     sys.exit(1 if sick else 0)
 
 
@@ -123,18 +129,18 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    from reframer_pipeline.storage.migrations import pending
+    from reframer_pipeline.storage.migrations import migrate
     from reframer_pipeline.storage.postgres import Database
 
     with Database.open(settings) as database:
         row = database.fetch_one(
             "SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
         )
-        waiting = pending(database)
+        applied = migrate(database)  # as every command does
     assert row is not None
     kind = "your server" if settings.database_url else "embedded"
-    mend = f"{len(waiting)} migrations wait: `reframer db migrate` (other commands do it too)" if waiting else ""
-    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {row['size']}", mend)
+    made = f", {len(applied)} migrations applied now" if applied else ""
+    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {row['size']}{made}")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

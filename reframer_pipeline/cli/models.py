@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from reframer_pipeline.cli.options import with_settings
-from reframer_pipeline.cli.tables import ERR, OUT
+from reframer_pipeline.cli.tables import ERR, OUT, line
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def fetch(settings: Settings, trust: bool) -> None:
     Without a connection, copy the files into that folder, or name another with --weights-dir.
     """
     for file in fetch_with_bars(settings, trust=trust):
-        line = f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}"
-        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+        line(f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}")
 
 
 @models.command(name="list")
@@ -49,7 +48,7 @@ def list_(settings: Settings) -> None:
         here = (settings.weights_folder / release.file).is_file()
         table.add_row(name, release.file, "yes" if here else "", (release.sha256 or "none")[:16])
     OUT.print(table, highlight=False)
-    OUT.print(f"Folder: {settings.weights_folder}", markup=False, highlight=False, soft_wrap=True)
+    line(f"Folder: {settings.weights_folder}")
 
 
 def fetch_with_bars(settings: Settings, trust: bool = False) -> list[WeightsFile]:

@@ -30,9 +30,22 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
+        def wrapper(*args: Any, chosen: dict[str, Any], **kwargs: Any) -> Any:
+            return command(*args, settings=make_settings(chosen), **kwargs)
+
+        return setting_options(*names)(wrapper)
+
+    return decorate
+
+
+def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options alone; the command receives what was given in `chosen`, None for the rest, and may make settings of it."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             chosen = {name: kwargs.pop(name) for name in names}
-            return command(*args, settings=make_settings(chosen), **kwargs)
+            return command(*args, chosen=chosen, **kwargs)
 
         decorated: Callable[..., Any] = wrapper
         for name in reversed(names):

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.storage import status
@@ -77,7 +78,7 @@ class StageBars:
             for (owner, _), earlier in self._bars.items():
                 if owner == video_id:
                     self._finish(earlier)
-            name = self._names.get(video_id, video_id)[:28]
+            name = readable(self._names.get(video_id, video_id))[:28]
             bar = self._bars[video_id, stage] = self._progress.add_task(stage, video=f"{name:<28}", total=total or None)
         self._progress.update(bar, completed=done, total=total or None)
 

@@ -1,17 +1,15 @@
-"""`reframer list`, `show` and `preview`: what is known of the videos, as tables, as JSON, as pictures. Computes nothing."""
+"""`reframer list` and `show`: what is known of the videos, as tables and as JSON. Computes nothing."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import open_storage, status
 
@@ -33,16 +31,16 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
             click.echo(json.dumps(row, default=str))
         return
     if not rows:
-        OUT.print("No videos yet: `reframer run VIDEO` or `reframer demo`.", highlight=False, soft_wrap=True)
+        line("No videos yet: `reframer run VIDEO` or `reframer demo`.")
         return
     table = Table(box=None, pad_edge=False)
     for name in ("id", "video", "status", "resolution", "seconds", "reason"):
-        table.add_column(name, overflow="fold", no_wrap=name == "id")
+        table.add_column(name, overflow="fold", no_wrap=name != "video")
     for row in rows:
         length = f"{row['duration']:.1f}" if row.get("duration") else ""
-        name = escape(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
+        name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
         facts = (row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
-        table.add_row(str(row["video_id"]), name, *facts)
+        table.add_row(row["video_id"][:8], name, *facts)
     OUT.print(table, highlight=False)
 
 
@@ -75,34 +73,27 @@ def print_video(found: dict[str, Any]) -> None:
 
 def _print_facts(found: dict[str, Any]) -> None:
     video = found["video"]
-    OUT.print(f"[bold]{escape(video['filename'])}[/bold]  {video['id']}  {video['status']}", highlight=False, soft_wrap=True)
+    OUT.print(f"[bold]{cell(video['filename'])}[/bold]  {video['id']}  {video['status']}", highlight=False, soft_wrap=True)
     if video.get("failure_code"):
-        OUT.print(f"[red]\\[{video['failure_code']}][/red] {escape(video['failure_message'])}", highlight=False, soft_wrap=True)
+        OUT.print(f"[red]\\[{video['failure_code']}][/red] {cell(video['failure_message'])}", highlight=False, soft_wrap=True)
     if video.get("duration"):
-        OUT.print(
-            f"{video['resolution']} {video['codec']}, {video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s",
-            markup=False,
-            highlight=False,
-        )
+        facts = f"{video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s"
+        line(f"{video['resolution']} {video['codec']}, {facts}")
     for stage in found["stages"]:
-        OUT.print(
-            f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        line(f"  {stage['stage']:<13} {stage['row_count']:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}")
 
 
 def _print_gemini(asked: list[dict[str, Any]]) -> None:
     for one in asked:
         if one["answered_at"]:
             used = f"{one['input_tokens']} + {one['output_tokens']} tokens, ${one['cost_usd']:.4f}"
-            line = f"  gemini        {one['model_version']}, prompt {one['prompt_version']}: {used}"
+            said = f"  gemini        {one['model_version']}, prompt {one['prompt_version']}: {used}"
         else:
-            line = f"  gemini        {one['model']} did not answer: [{one['failure_code']}] {one['failure_message']}"
-        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+            said = f"  gemini        {one['model']} did not answer: [{one['failure_code']}] {one['failure_message']}"
+        line(said)
     if len([one for one in asked if one["answered_at"]]) > 1:
         total = sum(one["cost_usd"] or 0 for one in asked)
-        OUT.print(f"  gemini        ${total:.4f} in all for this video", markup=False, highlight=False)
+        line(f"  gemini        ${total:.4f} in all for this video")
 
 
 def _print_tracks(tracks: list[dict[str, Any]]) -> None:
@@ -113,7 +104,7 @@ def _print_tracks(tracks: list[dict[str, Any]]) -> None:
         table.add_column(name)
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
-        label = escape(track["label"] or "")
+        label = cell(track["label"] or "")
         table.add_row(track["track_id"], track["class"], label, span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
     OUT.print(table, highlight=False)
 
@@ -121,37 +112,15 @@ def _print_tracks(tracks: list[dict[str, Any]]) -> None:
 def _print_scenes(scenes: list[dict[str, Any]]) -> None:
     for scene in scenes:
         analysis = scene["analysis_data"]
-        words = f"{analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})\n  {analysis['description']}"
-        OUT.print(
-            f"[bold]scene {scene['scene_number']}[/bold]  frames {scene['start_frame']}–{scene['end_frame']}, importance {escape(words)}",
-            highlight=False,
-        )
+        facts = f"importance {analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})"
+        frames = f"frames {scene['start_frame']}–{scene['end_frame']}"
+        OUT.print(f"[bold]scene {scene['scene_number']}[/bold]  {frames}, {cell(facts)}", highlight=False)
+        OUT.print(f"  {cell(analysis['description'])}", highlight=False)
         for element in analysis["replaceable_elements"]:
             tracks = ", ".join(element.get("tracks", [])) or "(not found among the tracks)"
             if element.get("model_difficulty") and element["model_difficulty"] != element["difficulty"]:
                 tracks += f", {element['model_difficulty']} in Gemini's opinion"
-            line = f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}"
-            OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+            line(f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}")
 
 
-@click.command()
-@click.argument("video_id")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.mp4, or FILE.jpg for a contact sheet.")
-@with_settings(*PLACES)
-def preview(video_id: str, settings: Settings, output: Path) -> None:
-    """Draw boxes, masks, ids and scene captions into a video or a contact sheet."""
-    from reframer_pipeline import previews
-
-    with open_storage(settings) as storage:
-        results = previews.published(storage, status.find_video(storage.db, video_id))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.suffix.lower() in (".jpg", ".jpeg"):
-            output.write_bytes(previews.sheet(results))
-        elif output.suffix.lower() == ".mp4":
-            previews.write_video(results, output)
-        else:
-            raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
-    OUT.print(f"Wrote {output}", markup=False, highlight=False, soft_wrap=True)
-
-
-COMMANDS = {"list": list_, "show": show, "preview": preview}
+COMMANDS = {"list": list_, "show": show}

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.run_videos import VideoOutcome
 
 OUT: Final = Console()
@@ -19,9 +20,19 @@ DEMO_NOTICE: Final = (
 )
 
 
+def line(text: str) -> None:
+    """A line of standard output as it is: no markup, no highlights, no breaks but the terminal's own."""
+    OUT.print(readable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def cell(text: str) -> str:
+    """Text from elsewhere, for a place where markup is read."""
+    return escape(readable(text))
+
+
 def notice(text: str) -> None:
     """Something everyone must see, on standard error."""
-    ERR.print(f"[yellow]![/yellow] {escape(text)}", highlight=False)
+    ERR.print(f"[yellow]![/yellow] {cell(text)}", highlight=False)
 
 
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:
@@ -37,10 +48,10 @@ def outcomes_table(outcomes: list[VideoOutcome]) -> None:
         counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
         spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "fresh"
         cells = [*counts, spent] if one.status == "completed" else [""] * 6
-        table.add_row(escape(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
+        table.add_row(cell(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
     OUT.print(table, highlight=False)
     for one in outcomes:
         if one.failure_code:
-            OUT.print(escape(f"{one.filename} [{one.failure_code}] {one.failure_message}"), highlight=False, soft_wrap=True)
+            line(f"{one.filename} [{one.failure_code}] {one.failure_message}")
         if one.note:
-            OUT.print(f"{one.filename}: {one.note}", markup=False, highlight=False, soft_wrap=True)
+            line(f"{one.filename}: {one.note}")

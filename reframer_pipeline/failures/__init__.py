@@ -26,6 +26,7 @@ from reframer_pipeline.failures.running import (
     InternalError,
     MediaToolMissing,
     MediaToolTimeout,
+    OutputNotWritable,
     SettingsInvalid,
     StageStalled,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "NotAVideo",
     "ObjectMissing",
     "OutOfMemory",
+    "OutputNotWritable",
     "PermanentFailure",
     "ReframerError",
     "RetryableFailure",

@@ -34,7 +34,14 @@ class SettingsInvalid(PermanentFailure):
     """A setting has a value outside its range."""
 
     code = "settings_invalid"
-    default_remedy = "Correct the setting; `reframer doctor` shows all of them."
+    default_remedy = "Correct the setting; `reframer doctor --settings` shows all of them."
+
+
+class OutputNotWritable(PermanentFailure):
+    """The file that a command was asked to write cannot be written."""
+
+    code = "output_not_writable"
+    default_remedy = "Name a file in a folder that you may write to."
 
 
 class InputMissing(PermanentFailure):

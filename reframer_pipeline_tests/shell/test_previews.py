@@ -1,25 +1,19 @@
-"""What people see of results: tables that stream, the mark of the demo models, and names that look like markup."""
+"""Previews of results: tables that stream, and pictures with the mark of the demo models."""
 
 from __future__ import annotations
 
-import io
-import json
 import tracemalloc
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
-from rich.console import Console
 
 from reframer_pipeline import previews
-from reframer_pipeline.cli import app, progress, show, tables
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.run_videos import VideoOutcome
@@ -119,71 +113,3 @@ def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[st
         pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
     rows = np.flatnonzero((np.abs(pictures[0] - pictures[1]) > 60).any(axis=(1, 2)))
     assert rows.size > 0 and rows.min() > pictures[0].shape[0] / 2  # in the caption, at the bottom
-
-
-def test_list_and_show_say_that_they_are_of_the_demo_models(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome) -> None:
-    assert previews.demo_videos(pipeline.storage, [done.video_id or ""]) == {done.video_id}
-    assert previews.demo_videos(pipeline.storage, []) == set()
-    home, video_id = ("--home", str(pipeline.settings.home_dir)), done.video_id or ""
-    listed = [json.loads(line) for line in invoke("list", "--json", *home).splitlines()]
-    assert {row["video_id"]: row["demo_models"] for row in listed}[video_id] is True
-    assert json.loads(invoke("show", video_id, "--json", *home))["demo_models"] is True
-    invoke("list", *home)
-    assert f"{done.filename} (demo models)" in terminal.getvalue()
-    invoke("show", video_id, *home)
-    assert tables.DEMO_NOTICE in terminal.getvalue()
-
-
-def invoke(*args: str) -> str:
-    ran = CliRunner().invoke(app, args, catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
-    return ran.stdout
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What the commands write to a wide terminal without colours or styles."""
-    shown = io.StringIO()
-    console = Console(file=shown, force_terminal=True, color_system=None, width=300)
-    for module, name in ((progress, "ERR"), (tables, "ERR"), (show, "OUT")):
-        monkeypatch.setattr(module, name, console)
-    return shown
-
-
-def test_progress_shows_a_name_with_brackets_as_it_is(terminal: io.StringIO, pipeline: Pipeline) -> None:
-    with progress.StageBars(pipeline.storage.db, {"a": "[/red]x.mp4", "b": "[bold]y.mp4"}) as bars:
-        bars._draw("a", "frames", 1, 2)
-        bars._draw("b", "frames", 1, 2)
-    assert "[/red]x.mp4" in terminal.getvalue() and "[bold]y.mp4" in terminal.getvalue()
-
-
-def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> None:
-    element = {"difficulty": "easy", "type": "product", "description": "a [/b] box", "tracks": ["obj_001"]}
-    analysis = {"importance": 5, "scene_type": "[both]", "describer": "gemini", "description": "A [/i] sign."}
-    found: dict[str, Any] = {
-        "video": {"filename": "[/red]x.mp4", "id": "1", "status": "failed", "failure_code": "not_a_video", "failure_message": "[/red]x"},
-        "stages": [],
-        "tracks": [
-            {
-                "track_id": "obj_001",
-                "class": "product",
-                "label": "cup [/x]",
-                "start_frame": 0,
-                "end_frame": 9,
-                "frames": 3,
-                "avg_confidence": 1.0,
-            }
-        ],
-        "scenes": [{"scene_number": 1, "start_frame": 0, "end_frame": 9, "analysis_data": {**analysis, "replaceable_elements": [element]}}],
-        "demo_models": True,
-    }
-    show.print_video(found)
-    tables.notice("see [/red]x.mp4")
-    for text in ("[/red]x.mp4", "cup [/x]", "A [/i] sign.", "[both]", "a [/b] box", "see [/red]x.mp4", "Demonstration models"):
-        assert text in terminal.getvalue()
-
-
-def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
-    output = tmp_path / "[" / "red]x.jpg"
-    invoke("preview", done.video_id or "", "-o", str(output), "--home", str(pipeline.settings.home_dir))
-    assert output.is_file() and f"Wrote {output}" in terminal.getvalue()
