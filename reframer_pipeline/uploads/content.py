@@ -6,10 +6,12 @@ What belongs here: looking at a local file's size and first bytes, copying it wh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -43,7 +45,9 @@ def ingest_file_checks(path: Path, settings: Settings) -> Container:
             raise FileTooLarge(f"{path.name} has {size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
         if not size:
             raise NotAVideo(f"{path.name} is empty.")
-        return recognise(file.read(HEAD_BYTES), path.name)
+        with _reading(path.name):
+            head = file.read(HEAD_BYTES)
+        return recognise(head, path.name)
 
 
 def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None) -> tuple[str, int]:
@@ -86,7 +90,7 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None) -> 
 def _drain(reading: BinaryIO, writing: BinaryIO | None, max_bytes: int | None, name: str) -> tuple[str, int]:
     """Hashes a file to its end, in blocks, copying each one where there is somewhere to."""
     digest, size = hashlib.sha256(), 0
-    while block := reading.read(_BLOCK):
+    while block := _block(reading, name):
         size += len(block)
         if max_bytes is not None and size > max_bytes:
             raise FileTooLarge(f"{name} has more than {max_bytes / 1e6:.0f} MB.")
@@ -94,6 +98,20 @@ def _drain(reading: BinaryIO, writing: BinaryIO | None, max_bytes: int | None, n
         if writing is not None:
             writing.write(block)
     return digest.hexdigest(), size
+
+
+def _block(reading: BinaryIO, name: str) -> bytes:
+    with _reading(name):
+        return reading.read(_BLOCK)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """A read that fails, as on a bad disk or a broken network share, is the upload's trouble and not the data folder's."""
+    try:
+        yield
+    except OSError as error:
+        raise FileNotReadable(f"{name} cannot be read: {error.strerror or type(error).__name__}.") from error
 
 
 def _open_regular(path: Path) -> int:

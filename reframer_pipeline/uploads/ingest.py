@@ -2,7 +2,7 @@
 
 What belongs here: the copy by content into the store, and the rows of `uploads` and `videos`. What does not: looking into the file
 (`content`, `media`), watching a bucket, computing.
-An upload is an event and always leaves a row; a refused file leaves nothing else.
+An upload is an event and always leaves a row, unless it is the database that fails; a refused file leaves nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable, ReframerError
+from reframer_pipeline.failures import DiskFull, HomeNotWritable, ReframerError, StoreUnavailable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import scratch
 from reframer_pipeline.storage.objects import ObjectStore
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
 LOCAL_USER = "local@localhost"
+NOT_THE_UPLOADS_FAULT = (DiskFull, HomeNotWritable, StoreUnavailable)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def ingest_file(
         The outcome; a refused file is no exception.
 
     Raises:
-        DatabaseUnavailable, DatabaseFull, StoreUnavailable, DiskFull: The upload may be tried again.
-        HomeNotWritable: The scratch folder cannot be used.
+        DatabaseUnavailable, DatabaseFull: The upload may be tried again; it has left no row.
+        StoreUnavailable, DiskFull, HomeNotWritable: The same; its row says why.
     """
     event = _Event(str(uuid.uuid4()), user_email, clean_text(filename or path.name), bucket_key, etag)
     copy = settings.scratch_dir / f"upload-{event.upload_id}"
@@ -90,15 +91,15 @@ def ingest_file(
             with scratch.writing(settings.scratch_dir):
                 ingest_file_checks(path, settings)
                 sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
-        except (DiskFull, HomeNotWritable):
-            raise  # no fault of the upload
+            key = object_key(sha256)
+            if not store.exists(key):
+                store.put(copy, key)
         except ReframerError as failure:
             refused = failure
             db.run(lambda conn: _write_refusal(conn, event, refused))
+            if isinstance(failure, NOT_THE_UPLOADS_FAULT):
+                raise
             return IngestResult(event.upload_id, None, None, failure, False)
-        key = object_key(sha256)
-        if not store.exists(key):
-            store.put(copy, key)
         is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
         return IngestResult(event.upload_id, video_id_of(sha256), sha256, None, not is_new)
     finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable
+from reframer_pipeline.failures import DiskFull, FileNotReadable, HomeNotWritable
 from reframer_pipeline.storage import Storage, status
-from reframer_pipeline.uploads import ingest
+from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy, object_key
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.factories import video_bytes
@@ -73,4 +74,41 @@ def test_a_full_disk_or_closed_home_is_no_fault_of_the_upload(storage: Storage, 
     storage.settings.scratch_dir.touch()  # root may write anywhere but here
     with pytest.raises(HomeNotWritable, match="scratch"):
         ingest_file(upload, storage.db, storage.store, storage.settings)
-    assert storage.db.fetch("SELECT * FROM uploads") == []
+    rows = storage.db.fetch("SELECT failure_code, video_id FROM uploads ORDER BY created_at")
+    assert rows == [{"failure_code": "disk_full", "video_id": None}, {"failure_code": "home_not_writable", "video_id": None}]
+
+
+@pytest.mark.parametrize("where", ["checks", "copy"])
+def test_a_source_that_cannot_be_read_to_its_end_is_not_blamed_on_the_home(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    upload = tmp_path / "bad sector.mp4"
+    upload.write_bytes(video_bytes())
+    opened = os.fdopen
+
+    class Broken:
+        """A file whose reads fail, as the kernel's `duplex` of a loopback device or a bad disk."""
+
+        def __init__(self, file: BinaryIO) -> None:
+            self._file = file
+
+        def __enter__(self) -> Broken:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self._file.close()
+
+        def fileno(self) -> int:
+            return self._file.fileno()
+
+        def read(self, size: int) -> bytes:
+            if where == "checks" or size > 1 << 20:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return self._file.read(size)
+
+    monkeypatch.setattr(content, "_reflink", lambda source, target: False)
+    monkeypatch.setattr(content.os, "fdopen", lambda fd, *mode: Broken(opened(fd, *mode)))
+    result = ingest_file(upload, storage.db, storage.store, storage.settings)
+    assert isinstance(result.failure, FileNotReadable) and "bad sector.mp4 cannot be read: Input/output error" in str(result.failure)
+    assert storage.db.fetch("SELECT failure_code FROM uploads") == [{"failure_code": "file_not_readable"}]
+    assert list(storage.settings.scratch_dir.iterdir()) == []
