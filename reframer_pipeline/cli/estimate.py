@@ -44,18 +44,23 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
 
 
 def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: bool) -> int:
-    """Frames still to be looked at; 0 when the masks are already there, unless forced."""
+    """Frames still to be looked at; 0 when the masks are already there, unless forced. Nothing is downloaded to know it: of a video in
+    a remote store, 0 until its metadata has been computed.
+    """
     from reframer_pipeline.media.probe import probe
     from reframer_pipeline.resources import Pipeline
     from reframer_pipeline.run_videos import needed_stages
-    from reframer_pipeline.uploads.ingest import local_copy
+    from reframer_pipeline.storage import status
+    from reframer_pipeline.uploads.ingest import object_key
 
     pipeline = Pipeline(settings)
     try:
         if "masks" not in needed_stages(pipeline, video_id, force):
             return 0
-        with local_copy(pipeline.sha256(video_id), storage.store, settings.scratch_dir) as path:
-            return probe(path, settings, sha256=pipeline.sha256(video_id)).frame_count // settings.vid_stride + 1
+        video = status.get_video(storage.db, video_id)
+        path = storage.store.local_path(object_key(video["sha256"]))
+        frames = video["frame_count"] or (probe(path, settings, sha256=video["sha256"]).frame_count if path else None)
+        return frames // settings.vid_stride + 1 if frames else 0
     except ReframerError:
         return 0  # what is wrong with the file is said when it is run
 

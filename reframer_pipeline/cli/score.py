@@ -5,6 +5,7 @@ What belongs here: running it and gathering what it found. What does not: the me
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.run_videos import run_videos
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import embedded
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.boxes import FrameDetections, by_frame
@@ -33,7 +35,7 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
     """Draw clips, run the six stages on each, score them.
 
     Args:
-        settings: Deployment to run in; its own defaults hold, models are the demo's.
+        settings: Deployment to run in, one for this alone: its server is stopped at the end. Models are the demo's.
         clips: How many clips of five seconds.
         say: Told a line per clip.
 
@@ -41,7 +43,7 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
         `clips, map50, mask_iou, hota, idf1, shot_f1`, see `demo.score`.
     """
     pairs: list[tuple[ClipTruth, ClipPrediction]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _stopping(settings):
         for number in range(clips):
             clip = make_clip(FIRST_SEED + number, n_frames=125)
             path = Path(folder) / f"drawn_{clip.seed}.mp4"
@@ -53,6 +55,15 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
             )
     figures: dict[str, Any] = score_clips(pairs)
     return {**figures, "clips": clips}
+
+
+@contextlib.contextmanager
+def _stopping(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        Pipeline(settings).close()
+        embedded.stop(settings)
 
 
 def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPrediction]:

@@ -81,6 +81,13 @@ RELEASES: Final[dict[str, Release]] = {
 }
 
 
+# Whoever has just tried to fetch them must not be told to.
+NOT_TO_BE_FETCHED: Final = (
+    "Put the file into that folder, or name a mirror that has it with REFRAMER_WEIGHTS_URL, or check the connection, "
+    "or use `--models demo`."
+)
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """A file that is there.
@@ -143,7 +150,8 @@ def resolve(settings: Settings, role: Role) -> WeightsFile:
     path = path_of(settings, role)
     if not path.is_file():
         setting = "REFRAMER_YOLO_MODEL" if role == "detector" else "REFRAMER_SAM2_MODEL"
-        raise WeightsMissing(f"The weights file {path.name} ({setting}) is not in {path.parent} (REFRAMER_WEIGHTS_DIR).")
+        message = f"The weights file {path.name} ({setting}) is not in {path.parent} (REFRAMER_WEIGHTS_DIR)."
+        raise WeightsMissing(message, None if release_of(settings, role) else f"Put the file there, or name it in {setting} with its path.")
     if settings.models == "demo":  # part of the package, which vouches for them and may replace them
         return WeightsFile(role, path, sha256_of(path), True, "bundled")
     release = release_of(settings, role)
@@ -182,7 +190,7 @@ def fetch(settings: Settings, role: Role, progress: Progress = no_progress, trus
             digest = download(address, path, release.sha256, progress)
         except WeightsMissing as error:
             message = f"The weights file {path.name} is not in {path.parent} (REFRAMER_WEIGHTS_DIR), and {error.message}"
-            raise WeightsMissing(message) from error
+            raise WeightsMissing(message, NOT_TO_BE_FETCHED) from error
         ledger.note(path, sha256=digest, source=address, replace=trust)
     if trust:
         ledger.note(path, sha256=sha256_of(path), trusted_by="user", replace=True)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pycocotools import mask as coco_mask
 
+from reframer_pipeline.cli import app, score
 from reframer_pipeline.demo.score import ClipPrediction, ClipTruth, Frame, map50, score_clips, shot_f1, truth_of
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import embedded
 
 PERSON, PRODUCT = (10.0, 10.0, 60.0, 110.0), (200.0, 20.0, 280.0, 90.0)
 
@@ -114,3 +122,23 @@ def test_drawn_truth_scores_one_against_itself() -> None:
     truth = truth_of(make_clip(FIRST_EVALUATION_SEED + 1), range(0, 150, 50))
     scores = score_clips([(truth, ClipPrediction(truth.frames, truth.frames, truth.frames, truth.cuts))])
     assert all(value == pytest.approx(1) for value in scores.values())
+
+
+def test_the_drawn_clips_stay_out_of_the_users_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`demo --score` has a home of its own, whatever database the user has, and its server is stopped afterwards."""
+    used: list[Settings] = []
+
+    def run(settings: Settings, *_: object) -> tuple[ClipTruth, ClipPrediction]:
+        used.append(settings)
+        assert Pipeline(settings).storage.db.fetch("SELECT * FROM videos") == []
+        tracks = [frame([PERSON, PRODUCT], ["person", "product"], [7, 9]) for _ in range(4)]
+        return clip_of(TRUTH), found(tracks)
+
+    monkeypatch.setattr(score, "_run", run)
+    monkeypatch.setattr(score, "write_clip", lambda clip, path: None)
+    monkeypatch.setenv("REFRAMER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("REFRAMER_STORE_URL", str(tmp_path / "store"))
+    ran = CliRunner().invoke(app, ["demo", "--score", "--clips", "1", "--json", "--home", str(tmp_path)], catch_exceptions=False)
+    assert json.loads(ran.stdout)["clips"] == 1
+    assert used[0].home_dir == tmp_path / "demo" / "score" and [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert embedded.running(used[0]) is None

@@ -7,6 +7,9 @@ import pytest
 from reframer_pipeline.cli import estimate
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome
+from reframer_pipeline.settings import DEMO_IMGSZ
+from reframer_pipeline.storage import status
+from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.versions import WEIGHTS_ROLE
 from reframer_pipeline.vision import weights
 
@@ -45,7 +48,7 @@ def test_forced_work_is_announced_though_all_is_fresh(pipeline: Pipeline, done: 
     said: list[str] = []
     monkeypatch.setattr(estimate, "notice", said.append)
     monkeypatch.setattr(estimate, "SLOW_S", 0.0)
-    official = pipeline.settings.model_copy(update={"models": "official", "device": "cpu"})
+    official = pipeline.settings.model_copy(update={"models": "official", "device": "cpu", "imgsz": DEMO_IMGSZ})
     present = pipeline.weights()  # the demo models under another name: these are fresh
     monkeypatch.setattr(weights, "digests", lambda settings: present)
     assert done.video_id is not None
@@ -53,3 +56,17 @@ def test_forced_work_is_announced_though_all_is_fresh(pipeline: Pipeline, done: 
     assert said == []
     estimate.warn_if_slow(official, pipeline.storage, [done.video_id], force=True)
     assert len(said) == 1 and f"for {done.frames // official.vid_stride + 1} frames" in said[0]
+
+
+def test_a_remote_video_is_not_downloaded_for_an_estimate(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert done.video_id is not None
+    monkeypatch.setattr(ObjectStore, "local_path", lambda store, key: None)
+    monkeypatch.setattr(ObjectStore, "get", lambda *args: pytest.fail("downloaded"))
+
+    def sampled() -> int:
+        return estimate._sampled_frames(pipeline.settings, pipeline.storage, done.video_id or "", force=True)
+
+    assert sampled() == done.frames // pipeline.settings.vid_stride + 1  # the metadata is there
+    known = status.get_video(pipeline.storage.db, done.video_id)
+    monkeypatch.setattr(status, "get_video", lambda db, video_id: {**known, "frame_count": None})
+    assert sampled() == 0

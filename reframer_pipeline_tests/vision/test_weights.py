@@ -196,6 +196,13 @@ def test_without_file_and_connection_one_error_names_file_folder_and_setting(set
         weights.fetch(offline, "detector")
     for word in ("yolov8n.pt", str(settings.weights_folder), "REFRAMER_WEIGHTS_DIR", "cannot be reached"):
         assert word in str(missing.value)
+    assert "models fetch" not in missing.value.remedy  # it was that which failed
+
+
+def test_a_missing_file_of_ones_own_is_not_to_be_fetched(settings: Settings) -> None:
+    with pytest.raises(WeightsMissing, match="own.pt") as missing:
+        weights.fetch(settings.model_copy(update={"yolo_model": "own.pt"}), "detector")
+    assert "models fetch" not in missing.value.remedy and "REFRAMER_YOLO_MODEL" in missing.value.remedy
 
 
 def own_file(settings: Settings, content: bytes = b"a pickle from somewhere") -> Path:
