@@ -85,7 +85,7 @@ def describe(scene: SceneFacts, present: list[TrackFigures]) -> str:
     """The scene in plain English: who is in it, then a sentence for each of the most prominent."""
     length = wording.seconds(scene.seconds)
     if scene.sampled_frames == 0:
-        return f"A scene of {length}, too short for a sampled frame: nothing in it was looked at."
+        return f"A scene of {length}: no frame of it was sampled, so nothing in it was looked at."
     if not present:
         brief = " Something was seen too briefly to count." if scene.tracks else ""
         return f"A scene of {length} without people or products.{brief}"

@@ -29,6 +29,7 @@ Colour = tuple[int, int, int]
 MASK_OPACITY = 0.45
 INLINE_BYTES = 30_000  # Dagster's event log keeps every preview for ever
 UNTRACKED: Colour = (200, 200, 200)
+CAPTION_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,12 @@ def colour_of(number: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def annotate(image: Rgb, items: Sequence[Item], caption: str = "") -> Rgb:
-    """Draw items and a caption on a copy of a frame.
+def annotate(image: Rgb, items: Sequence[Item]) -> Rgb:
+    """Draw items on a copy of a frame.
 
     Args:
         image: `(height, width, 3)` RGB.
         items: Masks go under all boxes, later items over earlier ones.
-        caption: A sentence or two, on a dark band at the bottom; empty for none.
 
     Returns:
         The annotated frame, of the same shape.
@@ -75,14 +75,39 @@ def annotate(image: Rgb, items: Sequence[Item], caption: str = "") -> Rgb:
             _blend(canvas, item.mask, item.colour)
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture, "RGBA")
-    unit = max(1, round(min(picture.size) / 240))
+    unit = _unit(picture)
     for item in items:
         pen.rectangle(item.xyxy, outline=item.colour, width=unit)
     for item in items:
         _tag(pen, item, _font(max(10, 7 * unit)), unit)
-    if caption:
-        _caption(pen, caption, picture.size, _font(max(12, 9 * unit)), unit)
     return np.asarray(picture)
+
+
+def captioned(image: Rgb, caption: str) -> Rgb:
+    """The picture with a dark band below it, which covers nothing of it, for a sentence or two.
+
+    Args:
+        image: `(height, width, 3)` RGB.
+        caption: Cut where it needs more than `CAPTION_LINES`; empty leaves the band empty, so that all frames stay of one shape.
+
+    Returns:
+        `(height + band, width, 3)`; the band's height depends on the picture's size alone.
+    """
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(image)
+    unit = _unit(picture)
+    font = _font(max(12, 9 * unit))
+    pen = ImageDraw.Draw(picture)
+    step = int(pen.textbbox((0, 0), "Äg", font=font)[3]) + unit
+    canvas = Image.new("RGB", (picture.width, picture.height + step * CAPTION_LINES + 4 * unit), (16, 16, 16))
+    canvas.paste(picture)
+    letter = max(1.0, pen.textlength("abcdefghij nopqrst", font=font) / 18)
+    columns = max(8, int((picture.width - 8 * unit) / letter))
+    pen = ImageDraw.Draw(canvas)
+    for row, line in enumerate(textwrap.wrap(caption, columns, max_lines=CAPTION_LINES, placeholder=" …")):
+        pen.text((4 * unit, picture.height + 2 * unit + row * step), line, font=font, fill=(255, 255, 255))
+    return np.asarray(canvas)
 
 
 def contact_sheet(
@@ -178,15 +203,9 @@ def _label(
     pen.text((at[0] + pad, at[1] + pad), text, font=font, fill=ink)
 
 
-def _caption(pen: ImageDraw, text: str, size: tuple[int, int], font: FreeTypeFont | ImageFont, unit: int) -> None:
-    width, height = size
-    letter = max(1.0, pen.textlength("abcdefghij nopqrst", font=font) / 18)
-    lines = textwrap.wrap(text, max(8, int((width - 8 * unit) / letter)), max_lines=3, placeholder=" …")
-    step = pen.textbbox((0, 0), "Äg", font=font)[3] + unit
-    top = height - step * len(lines) - 4 * unit
-    pen.rectangle((0, top, width, height), fill=(0, 0, 0, 165))
-    for row, line in enumerate(lines):
-        pen.text((4 * unit, top + 2 * unit + row * step), line, font=font, fill=(255, 255, 255))
+def _unit(picture: Image) -> int:
+    """Line width, in proportion to the picture."""
+    return max(1, round(min(picture.size) / 240))
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
-from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, colour_of
+from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, captioned, colour_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def annotated_frames(
         masks: Rows of `schemas.MASKS`, in the same order; none before that stage.
         tracks: Ids and colours; without them, labels and confidences in the order of confidence. Candidates are drawn only as
             part of a track.
-        captions: Scenes, in order.
+        captions: Scenes, in order; with any, every picture has a band below it for their words.
 
     Yields:
         Frame number and annotated picture.
@@ -80,9 +80,11 @@ def annotated_frames(
     for number, image in frames:
         found = boxes.at(number)
         drawn = pixels.at(number)
-        caption = next((one.text for one in words if one.start_frame <= number < one.end_frame), "")
         size = (image.shape[0], image.shape[1])
-        yield number, annotate(image, items_of(found, drawn.rle if drawn else {}, tracks, size) if found else [], caption)
+        picture = annotate(image, items_of(found, drawn.rle if drawn else {}, tracks, size) if found else [])
+        if words:
+            picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
+        yield number, picture
 
 
 def items_of(found: FrameDetections, masks: dict[str, str], tracks: TrackNames | None, size: tuple[int, int]) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Masks as run lengths: COCO's compressed string, the plain counts as text, and back.
+"""Masks as run lengths: COCO's compressed string and back, and the plain counts as text.
 
 What belongs here: the two encodings and nothing about where masks come from. What does not: masks at low resolution
 (`segmenter`), storage. Runs go down the columns (Fortran order) and begin with zeros, so a mask whose first pixel is set
@@ -90,30 +90,6 @@ def counts_to_text(compressed: str) -> str:
         InvalidResult: `compressed` is no run-length string.
     """
     return ",".join(map(str, counts_of(compressed).tolist()))
-
-
-def text_to_counts(text: str) -> npt.NDArray[np.int64]:
-    """The run lengths in `"3,5,10"`.
-
-    Raises:
-        InvalidResult: The text holds something else than whole numbers of at least 0.
-    """
-    try:
-        counts = np.array(text.split(","), dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise InvalidResult("A stored mask is not a list of run lengths.") from error
-    if counts.min() < 0:
-        raise InvalidResult("A stored mask has a negative run length.")
-    return counts
-
-
-def text_to_mask(text: str, height: int, width: int) -> BoolMask:
-    """The mask that `"3,5,10"` stands for: `(height, width)` bool, in Fortran order.
-
-    Raises:
-        InvalidResult: The text is no list of run lengths, or they do not add up to `height * width`.
-    """
-    return _fill(text_to_counts(text), height, width)
 
 
 def _fill(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:

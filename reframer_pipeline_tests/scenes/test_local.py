@@ -100,7 +100,7 @@ def test_a_crowd_is_not_listed_one_by_one():
 def test_nobody_nothing_and_nothing_looked_at():
     assert told() == "A scene of 2.0 s without people or products."
     assert told(track(present=False)) == "A scene of 2.0 s without people or products. Something was seen too briefly to count."
-    assert told(sampled_frames=0, seconds=0.1) == "A scene of 0.1 s, too short for a sampled frame: nothing in it was looked at."
+    assert told(sampled_frames=0, seconds=0.1) == "A scene of 0.1 s: no frame of it was sampled, so nothing in it was looked at."
 
 
 @pytest.mark.parametrize(

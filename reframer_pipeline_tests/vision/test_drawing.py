@@ -19,7 +19,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
-from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, colour_of, contact_sheet, spread
+from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
 from reframer_pipeline.vision.overlay import Caption, annotated_frames, track_names
 from reframer_pipeline.vision.preview import write_preview
 from reframer_pipeline.vision.trajectories import track_detections
@@ -39,13 +39,22 @@ def test_a_mask_colours_its_own_pixels_only_and_a_box_its_outline() -> None:
     assert (drawn[160:, :] == 90).all() and (drawn[95, 95:185] == 90).all()
 
 
-def test_text_and_caption_leave_ink_and_stay_inside() -> None:
+def test_text_leaves_ink() -> None:
     plain = annotate(GREY, [Item((0, 0, 100, 100), "", (0, 255, 0))])
     with_text = annotate(GREY, [Item((0, 0, 100, 100), "obj_001 person", (0, 255, 0))])
     assert (plain != with_text).any()
-    captioned = annotate(GREY, [], "A person walks past a bottle. " * 20)
-    assert (captioned[-8:] < 90).all(axis=2).any() and (captioned[:100] == 90).all()
-    assert (captioned.max(axis=2) > 200).any()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (240, 320), (1280, 720)])
+def test_a_caption_stands_below_the_picture_and_hides_nothing_of_it(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 90, np.uint8)
+    long, short, none = (captioned(image, text) for text in ("A person walks past a bottle. " * 20, "A person.", ""))
+    assert long.shape == short.shape == none.shape and long.shape[0] > size[0]
+    for one in (long, short, none):
+        assert (one[: size[0]] == 90).all()
+    bands = [one[size[0] :].max(axis=2) > 200 for one in (long, short, none)]
+    assert bands[0].sum() > bands[1].sum() > bands[2].sum() == 0
+    assert not bands[0][-1].any() and not bands[0][:, -1].any()  # all of it inside
 
 
 def test_colours_are_fixed_and_far_apart() -> None:
@@ -103,7 +112,8 @@ def test_each_stage_of_knowledge_can_be_drawn(scene: tuple) -> None:
     named = dict(annotated_frames(frames[3:6], found, masks, tracks, [Caption(0, 20, "The first"), Caption(20, 99, "The second")]))
     assert list(boxes) == list(plain) and list(named) == [15, 20, 25]
     for number in named:
-        changed = [(one[number] != plain[number]).any(axis=2).mean() for one in (boxes, filled, named)]
+        assert named[number].shape[0] > plain[number].shape[0]  # the captions' band
+        changed = [(one[number][: len(plain[number])] != plain[number]).any(axis=2).mean() for one in (boxes, filled, named)]
         assert 0 < changed[0] < changed[1] < changed[2]
 
 
@@ -144,7 +154,7 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
     assert stream == {
         "codec_name": "h264",
         "width": 320,
-        "height": 180,
+        "height": 220,  # with the band for captions
         "pix_fmt": "yuv420p",
         "r_frame_rate": "5/1",
         "nb_frames": "10",

@@ -25,6 +25,12 @@ def masks_of_many_kinds() -> list[np.ndarray]:
     return masks
 
 
+def mask_of(text: str, height: int, width: int) -> np.ndarray:
+    """What the README says `mask_rle` means: runs down the columns, zeros first."""
+    runs = [int(count) for count in text.split(",")]
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
+
+
 def test_encode_is_cocos_and_decode_is_its_inverse() -> None:
     for mask in masks_of_many_kinds():
         compressed, area = rle.encode(mask)
@@ -41,11 +47,11 @@ def test_text_is_what_pycocotools_reads_as_plain_counts() -> None:
         text = rle.counts_to_text(compressed)
         plain = {"size": [height, width], "counts": [int(n) for n in text.split(",")]}
         assert coco.frPyObjects(plain, height, width)["counts"].decode() == compressed
-        assert np.array_equal(rle.text_to_mask(text, height, width), mask)
+        assert np.array_equal(mask_of(text, height, width), mask)
 
 
 def test_the_references_example() -> None:
-    mask = rle.text_to_mask("3,5,10", 6, 3)
+    mask = mask_of("3,5,10", 6, 3)
     assert mask.T.reshape(-1).tolist() == [False] * 3 + [True] * 5 + [False] * 10
     assert rle.counts_to_text(rle.encode(mask)[0]) == "3,5,10"
 
@@ -57,12 +63,6 @@ def test_first_pixel_set_starts_with_a_run_of_zero_zeros() -> None:
 def test_integers_and_any_memory_order_are_taken() -> None:
     mask = np.array([[0, 2, 0], [0, 2, 7]])
     assert rle.encode(mask) == rle.encode(np.asfortranarray(mask > 0)) == rle.encode((mask > 0)[:, ::1])
-
-
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1,7", "3,5,11", "9999999999999999999999", "4000000000000000000,1"])
-def test_damaged_text_is_refused(text: str) -> None:
-    with pytest.raises(InvalidResult):
-        rle.text_to_mask(text, 6, 3)
 
 
 @pytest.mark.parametrize("compressed", ["", "P", "\x10", "é", "0", "o" * 40 + "0"])
