@@ -21,7 +21,7 @@ CLIP_SEED = 2_000_001
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Demo models in a data folder of their own; nothing from the environment leaks in."""
-    for name in [name for name in os.environ if name.startswith("REFRAMER_") and name != "REFRAMER_TEST_SERVERS"]:
+    for name in [name for name in os.environ if name.startswith("REFRAMER_") and not name.startswith("REFRAMER_TEST_")]:
         del os.environ[name]
     for name in ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"):
         os.environ.pop(name, None)
