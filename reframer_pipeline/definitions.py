@@ -1,4 +1,4 @@
-"""What Dagster loads: the six assets, the job, the executor and the resources. Settings are read here, once."""
+"""What Dagster loads: the six assets, jobs and schedules, the executor and the resources. Settings are read here, once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from reframer_pipeline.executors import executor_for
 from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.retention_job import retention, retention_schedule
 from reframer_pipeline.settings import Settings
 
 
@@ -17,7 +18,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     pipeline = Pipeline(settings)
     return dg.Definitions(
         assets=ALL_ASSETS,
-        jobs=[process_video()],
+        jobs=[process_video(), retention],
+        schedules=[retention_schedule],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
     )

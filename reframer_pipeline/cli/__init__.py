@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "list": "show",
     "show": "show",
     "preview": "show",
+    "restore": "restore",
     "models": "models",
     "db": "db",
     "dev": "dev",
@@ -52,6 +53,7 @@ def app() -> None:
     reframer run VIDEO...         process your own files
     reframer list | show ID       what has been processed, and what came out
     reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
+    reframer restore ID           rows that retention archived, back into Postgres
     reframer dev                  the Dagster UI
     reframer doctor               what is installed, and what is missing
     reframer fake-gemini          a stand-in for Gemini, for trying things out without a key

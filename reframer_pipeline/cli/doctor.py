@@ -125,16 +125,18 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     from reframer_pipeline.storage.migrations import pending
     from reframer_pipeline.storage.postgres import Database
+    from reframer_pipeline.storage.size import database_size
 
     with Database.open(settings) as database:
-        row = database.fetch_one(
-            "SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
-        )
+        row = database.fetch_one("SELECT current_setting('server_version') AS version")
+        size = database_size(database, settings)
         waiting = pending(database)
     assert row is not None
     kind = "your server" if settings.database_url else "embedded"
     mend = f"{len(waiting)} migrations wait: `reframer db migrate` (other commands do it too)" if waiting else ""
-    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {row['size']}", mend)
+    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {size}", mend)
+    if size.nearly_full:
+        yield Finding("database size", False, str(size), "archive old videos: REFRAMER_ARCHIVE_AFTER_DAYS, or raise the plan's limit")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
