@@ -358,7 +358,7 @@ class FramesEvicted(PermanentFailure):
     """The frame store was deleted to save space, and a stage or a preview needs its pictures."""
 
     code = "frames_evicted"
-    default_remedy = "Materialize frames again: `reframer run` does so where a stage needs them, `--force` in any case."
+    default_remedy = "Make the pictures again: `reframer run --force`, or materialize frames in the UI."
 
 
 class StoreMismatch(PermanentFailure):

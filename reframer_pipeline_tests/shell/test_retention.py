@@ -60,6 +60,7 @@ def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> No
     assert shown["sweep_storage"]["superseded_results"] == shown["sweep_storage"]["orphan_objects"] == shown["delete_runs"]["runs"] == 0
     assert archived_videos(pipeline.storage.db, [str(done.video_id)])
     assert retention_schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert retention_schedule.evaluate_tick(dg.build_schedule_context()).run_requests
 
 
 def test_archived_is_fresh_and_said_and_restored(pipeline: Pipeline, done: VideoOutcome) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +12,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from reframer_pipeline.failures import StoreMismatch, StoreUnavailable
+from reframer_pipeline.failures import StoreMismatch
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, lease, objects, open_storage, orphans, superseded
-from reframer_pipeline.storage.eviction import evict_older
 from reframer_pipeline.storage.rebuild import rebuild
 from reframer_pipeline.storage.size import DatabaseSize, database_size
 from reframer_pipeline.storage.superseded import Candidate
@@ -23,6 +25,16 @@ from reframer_pipeline_tests.servers import Server, fresh_database
 from reframer_pipeline_tests.storage import ages
 from reframer_pipeline_tests.storage.test_archive import rows
 
+CHILD = """
+import os, signal, sys
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import open_storage
+from reframer_pipeline.storage.eviction import evict_older
+from reframer_pipeline.storage.sweep import sweep
+with open_storage(Settings(home=sys.argv[1], database_url=sys.argv[2])) as storage:
+    storage.store.delete = lambda key: os.kill(os.getpid(), signal.SIGKILL)
+    {act}
+"""
 NOW = datetime.now(UTC)
 OLD, YOUNG = NOW - timedelta(days=9), NOW
 WEEK = NOW - timedelta(days=7)
@@ -140,28 +152,25 @@ def test_a_store_of_another_database_is_never_touched(storage: Storage) -> None:
     assert storage.store.exists(orphan)
 
 
-def test_killed_between_rows_and_objects(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("act", ["sweep(storage.db, storage.store, 7)", "evict_older(storage.db, storage.store, 1)"])
+def test_killed_between_rows_and_objects(storage: Storage, act: str) -> None:
     """Rows and marks go first: what is left of a crash are orphans, which the next sweep takes."""
     video_id, sha = add_video(storage)
-    maker = Maker(sha, storage.settings.model_copy(update={"conf": 0.4}))
-    commit_all(storage, video_id, maker)
-    commit_all(storage, video_id, Maker(sha, storage.settings))
+    commit_all(storage, video_id, Maker(sha, storage.settings.model_copy(update={"conf": 0.4})))
+    done = commit_all(storage, video_id, Maker(sha, storage.settings))
     ages.age_database(storage, 9)
     ages.age_objects(storage, 8)
-
-    def away(key: str) -> None:
-        raise StoreUnavailable("The store went away.")
-
-    monkeypatch.setattr(storage.store, "delete", away)
-    for act in (lambda: run(storage), lambda: evict_older(storage.db, storage.store, 1)):
-        with pytest.raises(StoreUnavailable):
-            act()
-    monkeypatch.undo()
-    left = {row["object_key"] for row in storage.db.fetch("SELECT object_key FROM results")}
-    assert len(left) == 6 and left < ages.objects(storage)
+    before, secret = ages.objects(storage), storage.settings.database_url
+    assert secret is not None
+    child = subprocess.run([sys.executable, "-c", CHILD.format(act=act), str(storage.settings.home_dir), secret.get_secret_value()])
+    assert child.returncode == -signal.SIGKILL and ages.objects(storage) == before
+    storage.db.execute("UPDATE leases SET expires_at = clock_timestamp()")
+    evicted = act.startswith("evict")
+    assert len(storage.db.fetch("SELECT 1 FROM results")) == (10 if evicted else 6)
     swept = run(storage)
-    assert (swept.results, swept.orphans) == (0, 4 + 1)
-    assert ages.objects(storage) == left | {ingest.object_key(sha)}
+    assert (swept.results, swept.orphans) == ((4, 1) if evicted else (0, 4))
+    named = {key for one in done.values() for key in (one.manifest.object_key, one.manifest.attachment_key) if key}
+    assert ages.objects(storage) == named - ({done["frames"].manifest.attachment_key} if evicted else set()) | {ingest.object_key(sha)}
 
 
 def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
