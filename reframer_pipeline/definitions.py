@@ -1,4 +1,4 @@
-"""What Dagster loads: the six assets, the job, the executor and the resources. Settings are read here, once."""
+"""What Dagster loads: the six assets, jobs and schedules, the executor and the resources. Settings are read here, once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
 from reframer_pipeline.reconcile import status_sensor
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.retention_job import retention, retention_schedule
 from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
 
@@ -19,8 +20,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     pipeline = Pipeline(settings)
     return dg.Definitions(
         assets=ALL_ASSETS,
-        jobs=[process_video()],
-        schedules=[backfill],
+        jobs=[process_video(), retention],
+        schedules=[backfill, retention_schedule],
         sensors=[status_sensor],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},

@@ -16,6 +16,7 @@ from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.stage_end import typed_failures
 from reframer_pipeline.stage_run import FinishedStage
+from reframer_pipeline.storage import archive
 from reframer_pipeline.storage.commit import Committed
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.watchdog import Watchdog
@@ -34,7 +35,9 @@ class ResultsIOManager(dg.IOManager):
             typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
             Watchdog(settings.stall_s, f"The commit of {key.stage}") as watchdog,
         ):
+            self._restore(obj, watchdog)  # what the new rows point at, and what readers are to see beside them
             committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
+            self._restore(obj, watchdog)  # if it made anew an object that was lost while its rows were archived
         context.add_output_metadata(self._figures(committed))
         try:
             context.add_output_metadata(self._pictures(key))
@@ -46,6 +49,11 @@ class ResultsIOManager(dg.IOManager):
         video_id, stage = context.partition_key, context.asset_key.path[-1]
         with typed_failures(context, self._pipeline, video_id):
             return self._pipeline.open(video_id, stage)
+
+    def _restore(self, obj: FinishedStage, watchdog: Watchdog) -> None:
+        """A video that is computed again is archived no more."""
+        storage = self._pipeline.storage
+        archive.restore(storage.db, storage.store, obj.video_id, obj.lease_token, skip_lost=True, alive=watchdog.feed)
 
     def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
         manifest = committed.manifest

@@ -102,10 +102,10 @@ def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tup
     """
     if force:
         return versions.STAGES
-    states = planning.stage_states(pipeline.storage.db, [video_id], pipeline.settings, pipeline.weights())
-    if video_id not in states:
-        raise failures.UnknownVideo(f"There is no video {video_id}.")
-    return tuple(planning.to_compute(states[video_id]))
+    wanted = versions.recipes(pipeline.settings, pipeline.weights())
+    for plan in planning.survey(pipeline.storage.db, [video_id], lambda overrides: wanted):
+        return plan.to_compute
+    raise failures.UnknownVideo(f"There is no video {video_id}.")
 
 
 def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:

@@ -102,6 +102,17 @@ class Settings(BaseSettings):
     gemini_input_price: float = Field(0.75, ge=0, description="US dollars per million input tokens, for the cost that is shown.")
     gemini_output_price: float = Field(3.75, ge=0, description="US dollars per million output tokens, thoughts included.")
 
+    # --- retention
+    archive_after_days: int | None = Field(
+        None, ge=1, description="Days after which a video's rows leave Postgres; Parquet keeps them. Unset: never."
+    )
+    evict_frames_after_days: int | None = Field(None, ge=1, description="Days after which a video's frame store is deleted. Unset: never.")
+    keep_superseded_days: int = Field(7, ge=1, description="Days that a result is kept after another took its place.")
+    dagster_runs_days: int = Field(30, ge=0, description="Days that Dagster keeps finished runs and their logs; 0: for ever.")
+    database_limit_mb: int | None = Field(
+        None, ge=1, description="Size limit of the database, in millions of bytes, for what is shown (Neon's free plan: 512)."
+    )
+
     # --- limits on uploads
     max_upload_mb: int = Field(500, ge=1, description="Largest upload, in millions of bytes.")
     min_side: int = Field(16, ge=1, description="Smallest width or height, pixels.")

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "show": "show",
     "preview": "preview",
     "plan": "plan",
+    "restore": "restore",
     "models": "models",
     "db": "db",
     "dev": "dev",
@@ -55,6 +56,7 @@ def app() -> None:
     reframer list | show ID       what has been processed, and what came out
     reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
     reframer plan                 what would be computed, why, and what it would take
+    reframer restore ID           rows that retention archived, back into Postgres
     reframer dev                  the Dagster UI
     reframer doctor               what is installed, and what is missing
     reframer fake-gemini          a stand-in for Gemini, for trying things out without a key

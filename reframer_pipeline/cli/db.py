@@ -1,6 +1,9 @@
-"""`reframer db`: where the database is, its migrations, and its rows made anew from the store."""
+"""`reframer db`: where the database is, its migrations, its rows made anew from the store, and the sweep."""
 
 from __future__ import annotations
+
+import json
+from dataclasses import asdict
 
 import click
 
@@ -56,6 +59,30 @@ def rebuild(settings: Settings) -> None:
     line(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.")
     for reason in done.skipped:
         line(f"  left out: {reason}")
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with the key of each object.")
+@with_settings(*PLACES)
+def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
+    """Delete results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS days, and objects that no row names.
+
+    Never what is published or in use, and never an object younger than a day. A schedule does this every night.
+    """
+    from reframer_pipeline.storage import open_storage
+    from reframer_pipeline.storage.sweep import sweep as run
+
+    with open_storage(settings) as storage:
+        swept = run(storage.db, storage.store, settings.keep_superseded_days, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps(asdict(swept)))
+        return
+    verb = "Would delete" if dry_run else "Deleted"
+    what = f"{swept.results} superseded results and {swept.orphans} orphan objects, {swept.bytes / 1e6:.1f} MB"
+    line(f"{verb} {what}; {swept.busy} videos are busy.")
+    for reason in swept.left:
+        line(f"  left alone: {reason}")
 
 
 @db.command()

@@ -131,16 +131,18 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     from reframer_pipeline.storage.migrations import migrate
     from reframer_pipeline.storage.postgres import Database
+    from reframer_pipeline.storage.size import database_size
 
     with Database.open(settings) as database:
-        row = database.fetch_one(
-            "SELECT current_setting('server_version') AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
-        )
+        row = database.fetch_one("SELECT current_setting('server_version') AS version")
         applied = migrate(database)  # as every command does
+        size = database_size(database, settings)
     assert row is not None
     kind = "your server" if settings.database_url else "embedded"
     made = f", {len(applied)} migrations applied now" if applied else ""
-    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {row['size']}{made}")
+    yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {size}{made}")
+    if size.nearly_full:
+        yield Finding("database size", False, str(size), "archive old videos: REFRAMER_ARCHIVE_AFTER_DAYS, or raise the plan's limit")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import open_storage, status
+from reframer_pipeline.storage.archive import archived_videos
+from reframer_pipeline.storage.eviction import evicted_results
 
 
 @click.command(name="list")
@@ -24,8 +26,9 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
 
     with open_storage(settings) as storage:
         rows = status.list_videos(storage.db, limit=limit)
-        demo = previews.demo_videos(storage, [row["video_id"] for row in rows])
-    rows = [{**row, "demo_models": row["video_id"] in demo} for row in rows]
+        ids = [row["video_id"] for row in rows]
+        demo, archived = previews.demo_videos(storage, ids), archived_videos(storage.db, ids)
+    rows = [{**row, "demo_models": row["video_id"] in demo, "archived": row["video_id"] in archived} for row in rows]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, default=str))
@@ -39,7 +42,8 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
     for row in rows:
         length = f"{row['duration']:.1f}" if row.get("duration") else ""
         name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
-        facts = (row["status"], row.get("resolution") or "", length, row.get("failure_code") or "")
+        state = "archived" if row["archived"] and row["status"] == "completed" else row["status"]
+        facts = (state, row.get("resolution") or "", length, row.get("failure_code") or "")
         table.add_row(row["video_id"][:8], name, *facts)
     OUT.print(table, highlight=False)
 
@@ -54,7 +58,10 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 
     with open_storage(settings) as storage:
         found = status.show_video(storage.db, status.find_video(storage.db, video_id))
-        found["demo_models"] = bool(previews.demo_videos(storage, [found["video"]["id"]]))
+        video = found["video"]["id"]
+        found["demo_models"] = bool(previews.demo_videos(storage, [video]))
+        found["archived"] = bool(archived_videos(storage.db, [video]))
+        found["evicted"] = sorted(evicted_results(storage.db, [stage["result_id"] for stage in found["stages"]]))
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
@@ -66,6 +73,8 @@ def print_video(found: dict[str, Any]) -> None:
     _print_facts(found)
     if found.get("demo_models"):
         OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if found.get("archived"):
+        OUT.print(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back", markup=False, highlight=False)
     _print_gemini(found["gemini"])
     _print_tracks(found["tracks"])
     _print_scenes(found["scenes"])
@@ -82,6 +91,7 @@ def _print_facts(found: dict[str, Any]) -> None:
     for stage in found["stages"]:
         candidates = stage["stats"].get("candidates", 0)
         more = f" (and {candidates} candidates)" if candidates else ""
+        more += "   pictures evicted" if stage["result_id"] in found.get("evicted", ()) else ""
         line(f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}")
 
 

@@ -37,6 +37,7 @@ from reframer_pipeline.failures.storage import (
     DatabaseFull,
     DatabaseUnavailable,
     DiskFull,
+    FramesEvicted,
     HomeNotWritable,
     InvalidResult,
     LeaseLost,
@@ -65,6 +66,7 @@ from reframer_pipeline.failures.uploads import (
 )
 
 __all__ = [
+    "FramesEvicted",
     "CallerError",
     "Interrupted",
     "Quarantined",

@@ -72,6 +72,13 @@ class ObjectMissing(PermanentFailure):
     default_remedy = "Run `reframer run --force` for this video to make it anew."
 
 
+class FramesEvicted(PermanentFailure):
+    """The frame store was deleted to save space, and a stage or a preview needs its pictures."""
+
+    code = "frames_evicted"
+    default_remedy = "Make the pictures again: `reframer run --force`, or materialize frames in the UI."
+
+
 class StoreMismatch(PermanentFailure):
     """Store and database carry different ids: they do not belong together."""
 

@@ -38,6 +38,7 @@ class ManifestRow:
         seconds: Computing and writing the Parquet file, wall clock; of the last time it was made.
         stats: Counts and figures.
         checks: What was validated, as `CheckResult` fields.
+        evicted_at: When the attached object was deleted to save space; it counts as fresh all the same.
         run_id: The run that made it last.
         created_at: When it was written, with time zone.
         recomputed_at: When the same result was last made again.
@@ -59,6 +60,7 @@ class ManifestRow:
     seconds: float
     stats: dict[str, Any] = field(default_factory=dict)
     checks: list[dict[str, Any]] = field(default_factory=list)
+    evicted_at: datetime | None = None
     run_id: str | None = None
     created_at: datetime | None = None
     recomputed_at: datetime | None = None
@@ -151,11 +153,11 @@ def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow,
         now = replace(now, stats=made.stats)
     if relink:
         names = ("object_key", "object_bytes", "attachment_key", "attachment_bytes")
-        now = replace(now, **{name: getattr(made, name) for name in names})
+        now = replace(now, evicted_at=None, **{name: getattr(made, name) for name in names})
     conn.execute(
         """UPDATE results SET recomputed_at = %(recomputed_at)s, run_id = %(run_id)s, seconds = %(seconds)s, stats = %(stats)s,
                object_key = %(object_key)s, object_bytes = %(object_bytes)s, attachment_key = %(attachment_key)s,
-               attachment_bytes = %(attachment_bytes)s
+               attachment_bytes = %(attachment_bytes)s, evicted_at = %(evicted_at)s
            WHERE result_id = %(result_id)s""",
         {**vars(now), "stats": Jsonb(now.stats)},
     )

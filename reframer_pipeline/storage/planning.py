@@ -30,12 +30,14 @@ class StageState:
             exactly this recipe.
         reasons: For stale ones, what differs from what readers see; for failed ones, code and message.
         published: Whether readers see exactly this result.
+        evicted: Whether its attachment was deleted to save space: fresh, unless another stage needs it.
     """
 
     stage: str
     state: Literal["fresh", "stale", "missing", "failed"]
     reasons: tuple[str, ...] = ()
     published: bool = False
+    evicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class VideoPlan:
 
     @property
     def to_compute(self) -> tuple[str, ...]:
-        """The stages that have no result yet, in order. (What follows a stale stage is stale by its recipe.)"""
-        return tuple(stage for stage, state in self.stages.items() if state.state != "fresh")
+        """The stages that have no result yet, in order, and frames that were evicted if one of these looks at pictures.
+
+        (What follows a stale stage is stale by its recipe.)
+        """
+        return to_compute(self.stages, self.wanted["scenes"].settings.get("gemini_media") == "keyframes")
 
     @property
     def failed(self) -> bool:
@@ -99,16 +104,21 @@ def stage_states(
     return {plan.video_id: plan.stages for plan in survey(db, video_ids, lambda overrides: fixed)}
 
 
-def to_compute(states: Mapping[str, StageState]) -> list[str]:
-    """The stages that have to run, in order: those not fresh."""
-    return [stage for stage in STAGES if states[stage].state != "fresh"]
+def to_compute(states: Mapping[str, StageState], sends_keyframes: bool = False) -> tuple[str, ...]:
+    """The stages that have to run, in order; see `VideoPlan.to_compute`. Scenes look at pictures where keyframes are sent."""
+    open_ones = {stage for stage in STAGES if states[stage].state != "fresh"}
+    looking = {"detections", "masks", *(["scenes"] if sends_keyframes else [])}
+    if states["frames"].evicted and not looking.isdisjoint(open_ones):
+        open_ones.add("frames")
+    return tuple(stage for stage in STAGES if stage in open_ones)
 
 
 _SURVEY: Final[LiteralString] = """
     SELECT v.id::text AS video_id, v.duration, v.settings_overrides::text AS overrides, made.made, failed.failure
     FROM videos v
     LEFT JOIN (
-        SELECT r.video_id, string_agg(r.recipe || CASE WHEN p.result_id IS NULL THEN '' ELSE '*' END, ' ' ORDER BY r.created_at) AS made
+        SELECT r.video_id, string_agg(r.recipe || CASE WHEN p.result_id IS NULL THEN '' ELSE '*' END
+                   || CASE WHEN r.evicted_at IS NULL THEN '' ELSE '!' END, ' ' ORDER BY r.created_at) AS made
         FROM results r LEFT JOIN published p ON p.video_id = r.video_id AND p.result_id = r.result_id
         WHERE %(ids)s::uuid[] IS NULL OR r.video_id = ANY(%(ids)s::uuid[])
         GROUP BY r.video_id
@@ -126,20 +136,20 @@ _SURVEY: Final[LiteralString] = """
 
 def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, StageState]:
     made = (row["made"] or "").split()
-    seen = {digest.rstrip("*"): digest.endswith("*") for digest in made}
+    seen = {digest.rstrip("*!"): digest for digest in made}
     failure = json.loads(row["failure"]) if row["failure"] else None
     states: dict[str, StageState] = {}
     for stage in STAGES:
         recipe = wanted[stage]
         mine = [digest for digest in seen if known[digest]["stage"] == stage]
         if recipe.digest in seen:
-            states[stage] = StageState(stage, "fresh", published=seen[recipe.digest])
+            states[stage] = StageState(stage, "fresh", published="*" in seen[recipe.digest], evicted="!" in seen[recipe.digest])
         elif failure is not None and failure["recipe"] == recipe.digest:
             states[stage] = StageState(stage, "failed", (f"[{failure['code']}] {failure['message']}",))
         elif not mine:
             states[stage] = StageState(stage, "missing")
         else:  # what readers see is what a person compares with; before there is such, the newest
-            old = next((digest for digest in mine if seen[digest]), mine[-1])
+            old = next((digest for digest in mine if "*" in seen[digest]), mine[-1])
             states[stage] = StageState(stage, "stale", _difference(recipe, known[old]))
     return states
 

@@ -91,7 +91,8 @@ def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, 
     moved = conn.execute(
         """INSERT INTO published (video_id, stage, result_id)
            SELECT video_id, stage, result_id FROM results WHERE video_id = %s AND result_id = ANY(%s::uuid[])
-           ON CONFLICT (video_id, stage) DO UPDATE SET result_id = EXCLUDED.result_id, published_at = now()""",
+           ON CONFLICT (video_id, stage) DO UPDATE SET result_id = EXCLUDED.result_id,
+               published_at = CASE WHEN published.result_id = EXCLUDED.result_id THEN published.published_at ELSE now() END""",
         (video_id, list(result_ids.values())),
     )
     if moved.rowcount != len(STAGES):

@@ -121,6 +121,8 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
     if other := [stage for stage, result_id in row.inputs.items() if footer.made_from.get(result_id, known[result_id]) != known[result_id]]:
         raise ObjectMissing(f"it was made from other {', '.join(other)} than there are.")
     manifest.insert(conn, row)
+    if row.attachment_key is not None and not store.exists(row.attachment_key):
+        conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = %s", (row.result_id,))
     rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names))
     if row.stage == "metadata":
         publishing.set_facts(conn, row.video_id, next(parquet.read_batches(store.open_object(row.object_key))).to_pylist()[0])

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from reframer_pipeline import schemas
-from reframer_pipeline.failures import ObjectMissing
+from reframer_pipeline.failures import FramesEvicted, ObjectMissing
 from reframer_pipeline.storage import manifest, parquet
 from reframer_pipeline.storage.manifest import ManifestRow
 from reframer_pipeline.storage.objects import ObjectStore
@@ -51,8 +51,11 @@ class StoredResult:
         """The attached file, seekable.
 
         Raises:
-            ObjectMissing: It has none, or it was evicted.
+            FramesEvicted: It was deleted to save space.
+            ObjectMissing: It has none.
         """
+        if self.manifest.evicted_at is not None:
+            raise FramesEvicted(f"The pictures of video {self.manifest.video_id} were evicted on {self.manifest.evicted_at:%Y-%m-%d}.")
         if self.manifest.attachment_key is None:
             raise ObjectMissing(f"The {self.stage} result {self.result_id} has no attached file.")
         return self.store.open_object(self.manifest.attachment_key)

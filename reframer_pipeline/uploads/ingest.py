@@ -101,6 +101,8 @@ def ingest_file(
                 raise
             return IngestResult(event.upload_id, None, None, failure, False)
         is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
+        if not store.exists(key):  # it was an orphan, and a sweep took it away before our row was there
+            store.put(copy, key)
         return IngestResult(event.upload_id, video_id_of(sha256), sha256, None, not is_new)
     finally:
         with contextlib.suppress(OSError):

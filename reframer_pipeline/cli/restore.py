@@ -1,0 +1,31 @@
+"""`reframer restore`: rows of an archived video back into Postgres."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from reframer_pipeline.cli.options import PLACES, with_settings
+from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.settings import Settings
+
+
+@click.command()
+@click.argument("video_id")
+@with_settings(*PLACES)
+def restore(video_id: str, settings: Settings) -> None:
+    """Load the rows of an archived video back from Parquet. The first characters of the id are enough.
+
+    It counts as used just now: retention leaves it alone for REFRAMER_ARCHIVE_AFTER_DAYS days.
+    """
+    from reframer_pipeline.storage import archive, lease, open_storage, status
+
+    with open_storage(settings) as storage:
+        video = status.find_video(storage.db, video_id)
+        with lease.hold(storage.db, video, owner=f"restore:{os.getpid()}") as token:
+            loaded = archive.restore(storage.db, storage.store, video, token)
+    OUT.print(f"{video}: {f'{loaded} rows loaded.' if loaded else 'nothing is archived.'}", highlight=False, soft_wrap=True)
+
+
+COMMANDS = {"restore": restore}
