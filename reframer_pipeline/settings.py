@@ -169,16 +169,21 @@ class Settings(BaseSettings):
             return "gemini" if self.gemini_api_key is not None else "local"
         return self.describer
 
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """The environment variable of a setting."""
+        return str(cls.model_fields[name].validation_alias or f"REFRAMER_{name.upper()}")
+
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""
         variables: dict[str, str] = {}
         places = self._absolute_places()
-        for name, spec in type(self).model_fields.items():
+        for name in type(self).model_fields:
             value = places.get(name, getattr(self, name))
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             text = "" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
-            variables[str(spec.validation_alias or f"REFRAMER_{name.upper()}")] = text
+            variables[self.variable(name)] = text
         return variables
 
     def _absolute_places(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ def test_every_failure_code_is_listed_with_its_remedy(failure: type[failures.Ref
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_listed_as_it_is(name: str) -> None:
     field = Settings.model_fields[name]
-    (line,) = [line for line in README.splitlines() if line.startswith(f"| `REFRAMER_{name.upper()}` |")]
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| `{Settings.variable(name)}` |")]
     assert line.endswith(f"| {field.description} |")
     if not isinstance(field.default, tuple) and field.default is not None:
         assert f"| `{field.default}` |" in line

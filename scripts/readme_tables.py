@@ -22,7 +22,7 @@ def tables() -> Iterator[str]:
             shown = ", ".join(default[:3]) + (", … (`settings.py` has all)" if len(default) > 3 else "")
         else:
             shown = "" if default is None else f"`{default}`"
-        yield f"| `REFRAMER_{name.upper()}` | {shown} | {field.description} |\n"
+        yield f"| `{Settings.variable(name)}` | {shown} | {field.description} |\n"
     yield "\n## Failure codes\n\n"
     yield "A failed video has a code and a sentence that says what to do: in `reframer run`, in `videos` or `uploads`, in Dagster.\n"
     yield "Retryable failures of a stage are tried again by themselves, twice, with growing pauses.\n\n"

@@ -52,7 +52,7 @@ def _chosen(settings: Settings) -> dict[str, str]:
     variables = settings.as_environment()
     chosen = {}
     for name, field in Settings.model_fields.items():
-        variable, value = f"REFRAMER_{name.upper()}", getattr(settings, name)
+        variable, value = settings.variable(name), getattr(settings, name)
         if not isinstance(value, SecretStr) and (value != field.default or variable in os.environ):
             chosen[variable] = variables[variable]
     return chosen

@@ -56,7 +56,7 @@ def make_settings(overrides: dict[str, Any]) -> Settings:
 def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = Settings.model_fields[name]
     default = "unset" if field.default is None else field.default
-    text = f"{field.description}  [default: {default}; REFRAMER_{name.upper()}]"
+    text = f"{field.description}  [default: {default}; {Settings.variable(name)}]"
     return click.option(f"--{name.replace('_', '-')}", name, type=_click_type(field.annotation), default=None, help=text)
 
 

@@ -23,6 +23,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Demo models in a data folder of their own; nothing from the environment leaks in."""
     for name in [name for name in os.environ if name.startswith("REFRAMER_") and name != "REFRAMER_TEST_SERVERS"]:
         del os.environ[name]
+    for name in ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"):
+        os.environ.pop(name, None)
     made = Settings(home=tmp_path_factory.mktemp("home"), models="demo", device="cpu")
     yield made
     embedded.stop(made)
