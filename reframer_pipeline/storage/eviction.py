@@ -7,7 +7,7 @@ The frames result stays fresh: its rows, the times, are in Parquet. Only a stage
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final, LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.storage import lease
 from reframer_pipeline.storage.idle import WhileIdle, while_idle
@@ -17,7 +17,6 @@ from reframer_pipeline.storage.postgres import Database, Row
 if TYPE_CHECKING:
     import psycopg
 
-LOOK_AT_PICTURES: Final = ("detections", "masks")  # and scenes, where Gemini is sent keyframes
 _OLD: LiteralString = """v.status IN ('completed', 'failed') AND v.updated_at < now() - %(days)s * interval '1 day'
     AND r.attachment_key IS NOT NULL AND r.evicted_at IS NULL"""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,11 +13,12 @@ import pytest
 
 from reframer_pipeline import dagster_home, versions
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.failures import StoreUnavailable
+from reframer_pipeline.failures import StoreUnavailable, WeightsChanged
 from reframer_pipeline.jobs import PROCESS_VIDEO
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stage_run import StageRun
 from reframer_pipeline.storage import jobs, patience
 
 
@@ -121,3 +124,26 @@ def test_who_lost_the_lease_does_not_tell_the_status(pipeline: Pipeline, done: V
         broken = pipeline.settings.model_copy(update={"vid_stride": 13})
         assert not materialize_as_the_ui(broken, done.video_id, "trajectories").success
         assert video_of(pipeline, done.video_id) == ("completed", None)
+
+
+def test_a_result_that_never_reaches_its_commit_leaves_no_file(pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
+    assert done.video_id is not None
+    key = pipeline.key(done.video_id, "trajectories")
+    made = pipeline.storage.results.open(key.result_id)
+
+    def stage() -> StageRun:
+        return StageRun(pipeline, done.video_id or "", key, "no lease", tmp_path, str(uuid.uuid4()), "no run")
+
+    def files() -> list[Path]:
+        return list(pipeline.settings.scratch_dir.iterdir())
+
+    events = stage().finish(made.batches())
+    next(events)  # drawn and checked: from here on there is a file
+    assert len(files()) == 1
+    events.close()  # as when the run is interrupted
+    assert files() == []
+    replaced = stage()
+    replaced.settings = pipeline.settings.model_copy(update={"track_thresh": 0.6})  # another key, as other weights would give
+    with pytest.raises(WeightsChanged):
+        list(replaced.finish(made.batches()))
+    assert files() == []

@@ -46,7 +46,7 @@ def restore(storage: Storage, video_id: str, **options: Any) -> int:
 
 
 def fresh(storage: Storage, video_id: str) -> bool:
-    return to_compute(stage_states(storage.db, [video_id], storage.settings, WEIGHTS)[video_id]) == []
+    return to_compute(stage_states(storage.db, [video_id], storage.settings, WEIGHTS)[video_id]) == ()
 
 
 def test_rows_go_and_come_back_exactly(anywhere: Storage) -> None:

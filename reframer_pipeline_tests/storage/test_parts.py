@@ -124,11 +124,11 @@ def test_states_say_what_is_stale_and_why(storage: Storage) -> None:
     commit_all(storage, video_id, Maker(sha, base))
     assert set(states().values()) == {"fresh"}
     both = stage_states(storage.db, None, base, WEIGHTS)
-    assert to_compute(both[video_id]) == [] and to_compute(both[other_id]) == list(STAGES)
+    assert to_compute(both[video_id]) == () and to_compute(both[other_id]) == STAGES
     assert all(state.published for state in both[video_id].values())
 
     conf = stage_states(storage.db, [video_id], base.model_copy(update={"conf": 0.25}), WEIGHTS)[video_id]
-    assert to_compute(conf) == ["detections", "masks", "trajectories", "scenes"]
+    assert to_compute(conf) == ("detections", "masks", "trajectories", "scenes")
     assert conf["detections"].reasons == ("conf: 0.5 → 0.25", "detector_floor: 0.5 → 0.25")
     assert conf["masks"].reasons == ("other detections",)
     assert states(weights={**WEIGHTS, "segmenter": "new"}) == {
