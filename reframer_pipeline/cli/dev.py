@@ -24,14 +24,20 @@ from reframer_pipeline.settings import Settings
 def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon.
 
+    Its settings become the deployment's: sensor, schedules and UI compute every video with them, unless somebody ran it with others.
+    The backfill brings older videos up to date; `reframer plan` says beforehand what it will do. Files dropped into the uploads folder
+    are taken in and processed.
+
     Runs, logs and results last: they are in REFRAMER_HOME. Stop with Ctrl-C; the embedded Postgres goes on for other commands
     (`reframer db stop` ends it).
     """
     from reframer_pipeline import dagster_home
-    from reframer_pipeline.storage import open_storage
+    from reframer_pipeline.storage import deployment, open_storage
 
-    with open_storage(settings):  # starts the server, migrates, binds database and store to each other
-        pass
+    with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
+        for name, (old, new) in deployment.save(storage.db, settings).items():
+            ERR.print(f"The deployment's {name}: {old} → {new}", markup=False, highlight=False)
+    _put_right(settings)
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
@@ -42,6 +48,21 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)
+
+
+def _put_right(settings: Settings) -> None:
+    """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
+    from reframer_pipeline import dagster_home, partitions
+    from reframer_pipeline.reconcile import reconcile
+    from reframer_pipeline.resources import Pipeline
+
+    pipeline = Pipeline(settings)
+    with dagster_home.open_instance(settings) as instance:
+        partitions.register(instance, pipeline.storage.db)
+        done = reconcile(instance, pipeline)
+    pipeline.close()
+    if done.died or done.ended:
+        ERR.print(f"Runs put right: {done}.", markup=False, highlight=False)
 
 
 def _chosen(settings: Settings) -> dict[str, str]:
