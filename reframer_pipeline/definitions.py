@@ -1,15 +1,22 @@
-"""What Dagster loads: the six assets, the job, the executor and the resources. Settings are read here, once."""
+"""What Dagster loads: the six assets, the jobs, the sensor, the executor and the resources. Settings are read here, once."""
 
 from __future__ import annotations
+
+import warnings
 
 import dagster as dg
 
 from reframer_pipeline.assets import ALL_ASSETS
 from reframer_pipeline.executors import executor_for
+from reframer_pipeline.ingest_job import ingest
 from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.sensors import upload_sensor
 from reframer_pipeline.settings import Settings
+
+# Dagster itself passes this argument when it binds a sensor, and then warns of it.
+warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -17,7 +24,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     pipeline = Pipeline(settings)
     return dg.Definitions(
         assets=ALL_ASSETS,
-        jobs=[process_video()],
+        jobs=[process_video(), ingest],
+        sensors=[upload_sensor],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
     )

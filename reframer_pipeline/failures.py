@@ -69,6 +69,13 @@ class UploadChanged(RetryableFailure):
     default_remedy = "Wait until the upload has finished; it is then taken up again."
 
 
+class IngestAbandoned(PermanentFailure):
+    """An upload in the bucket could not be taken in, however often it was tried."""
+
+    code = "ingest_abandoned"
+    default_remedy = "Mend what the ingest runs' logs say, then launch one of them again in the Dagster UI, or upload the file again."
+
+
 class NotAVideo(PermanentFailure):
     """No accepted container was recognised in the content."""
 
@@ -345,6 +352,13 @@ class StoreUnavailable(RetryableFailure):
 
     code = "store_unavailable"
     default_remedy = "Check REFRAMER_STORE_URL and its credentials."
+
+
+class BucketUnavailable(RetryableFailure):
+    """The watched bucket cannot be listed or read, or not in time."""
+
+    code = "bucket_unavailable"
+    default_remedy = "Check REFRAMER_UPLOADS_URL and its credentials; the sensor goes on by itself."
 
 
 class ObjectMissing(PermanentFailure):

@@ -14,3 +14,5 @@ CPU_TAGS: Final = {"reframer/device": "cpu"}
 # Run tags
 LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
 FILENAME_TAG: Final = "reframer/filename"
+FAILURE_TAG: Final = "reframer/failure"  # code of what an ingest run met
+PRIORITY_TAG: Final = "dagster/priority"  # higher goes first in the queue
