@@ -20,18 +20,19 @@ from reframer_pipeline.settings import Settings
 @click.option(
     "--print-env", is_flag=True, help='Only print the environment that plain `dagster dev` needs: eval "$(reframer dev --print-env)".'
 )
-@with_settings(*COMPUTING)
+@with_settings(*COMPUTING, "uploads_url")
 def dev(settings: Settings, port: int, print_env: bool) -> None:
-    """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon.
+    """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon, which watches the bucket for uploads.
 
     Runs, logs and results last: they are in REFRAMER_HOME. Stop with Ctrl-C; the embedded Postgres goes on for other commands
     (`reframer db stop` ends it).
     """
     from reframer_pipeline import dagster_home
     from reframer_pipeline.storage import open_storage
+    from reframer_pipeline.uploads.bucket import Bucket
 
     with open_storage(settings):  # starts the server, migrates, binds database and store to each other
-        pass
+        bucket = Bucket.open(settings)
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
@@ -39,6 +40,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         return
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
+    ERR.print(f"Drop videos into: {bucket.base}", highlight=False, markup=False)
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)

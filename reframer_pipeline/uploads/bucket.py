@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Mapping
@@ -103,14 +104,15 @@ class Bucket:
         if self.root is not None:
             yield self.root / entry.key
             return
-        with scratch.writing(folder):
+        private = folder / f"download-{uuid.uuid4()}"
+        with scratch.writing(private):
             pass
-        download = folder / f"download-{uuid.uuid4()}"
+        download = private / PurePosixPath(entry.key).name[-60:]  # for messages; file systems allow 255 bytes, stores more
         try:
             self._download(entry, download)
             yield download
         finally:
-            download.unlink(missing_ok=True)
+            shutil.rmtree(private, ignore_errors=True)
 
     def entry(self, key: str, info: Mapping[str, Any]) -> Entry:
         """What a file system's `info` says of a file."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 from reframer_pipeline.failures import BucketUnavailable, ReframerError
+from reframer_pipeline.storage.walk import find_all
 from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 
@@ -79,16 +79,6 @@ def _local(bucket: Bucket, root: Path) -> list[Entry]:
 
 
 def _remote(bucket: Bucket) -> list[Entry]:
-    bucket.fs.invalidate_cache()
-    found = bucket.fs.find(bucket.base, detail=True, **_strictly(bucket.fs))
+    found = find_all(bucket.fs, bucket.base)
     start = len(bucket.base) + 1 if bucket.base else 0
-    return [bucket.entry(name[start:], info) for name, info in found.items() if info.get("type", "file") == "file" and name[start:]]
-
-
-def _strictly(fs: Any) -> dict[str, str]:
-    """fsspec's own walk leaves out what it cannot list, unless it is told to raise; stores that list in one go raise anyway."""
-    from fsspec.asyn import AsyncFileSystem
-    from fsspec.spec import AbstractFileSystem
-
-    own, fsspecs = (type(fs)._find, AsyncFileSystem._find) if isinstance(fs, AsyncFileSystem) else (type(fs).find, AbstractFileSystem.find)
-    return {"on_error": "raise"} if own is fsspecs else {}
+    return [bucket.entry(name[start:], info) for name, info in found.items() if info["type"] == "file" and name[start:]]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Final
 
 from reframer_pipeline.settings import Settings
@@ -110,10 +109,9 @@ class Plan:
 
 def is_temporary(key: str) -> bool:
     """Whether a file of this name is on its way, or was never meant as an upload: so also all in a hidden folder."""
-    parts = PurePosixPath(key.lower()).parts
+    parts = key.lower().split("/")
     return (
-        not parts
-        or key.endswith("/")  # a store's mark of a folder
+        not parts[-1]  # a store's mark of a folder
         or any(part.startswith(TEMPORARY_BEGINNINGS) for part in parts)
         or parts[-1].endswith(TEMPORARY_ENDINGS)
         or not NEVER_UPLOADS.isdisjoint(parts)
