@@ -1,18 +1,25 @@
-"""What Dagster loads: the six assets, jobs and schedules, the executor and the resources. Settings are read here, once."""
+"""What Dagster loads: the six assets, jobs, schedules and sensors, the executor and the resources. Settings are read here, once."""
 
 from __future__ import annotations
+
+import warnings
 
 import dagster as dg
 
 from reframer_pipeline.assets import ALL_ASSETS
 from reframer_pipeline.executors import executor_for
+from reframer_pipeline.ingest_job import ingest
 from reframer_pipeline.io_manager import ResultsIOManager
 from reframer_pipeline.jobs import process_video
 from reframer_pipeline.reconcile import status_sensor
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.retention_job import retention, retention_schedule
 from reframer_pipeline.schedules import backfill
+from reframer_pipeline.sensors import upload_sensor
 from reframer_pipeline.settings import Settings
+
+# Dagster itself passes this argument when it binds a sensor, and then warns of it.
+warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -20,9 +27,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     pipeline = Pipeline(settings)
     return dg.Definitions(
         assets=ALL_ASSETS,
-        jobs=[process_video(), retention],
+        jobs=[process_video(), ingest, retention],
         schedules=[backfill, retention_schedule],
-        sensors=[status_sensor],
+        sensors=[upload_sensor, status_sensor],
         executor=executor_for(settings),
         resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import dagster as dg
@@ -11,6 +12,7 @@ from reframer_pipeline.partitions import VIDEOS
 PROCESS_VIDEO: Final = "process_video"
 
 
+@functools.cache  # Dagster demands that all who name the job mean the same object
 def process_video() -> dg.UnresolvedAssetJobDefinition:
     """All six stages of one video; callers may select fewer assets."""
     return dg.define_asset_job(

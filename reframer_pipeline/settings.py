@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         None, description="Dagster's own database (direct URL); unset: a second database on the embedded server."
     )
     store_url: str | None = Field(None, description="Object store, any fsspec URL; unset: HOME/objects.")
+    uploads_url: str | None = Field(None, description="Watched bucket, any fsspec URL; unset: HOME/uploads.")
     weights_dir: Path | None = Field(None, description="Folder with weights files; unset: HOME/weights.")
     weights_url: str | None = Field(
         None, description="Where official weights are fetched from instead: a mirror's URL before the file name."
@@ -113,6 +114,12 @@ class Settings(BaseSettings):
         None, ge=1, description="Size limit of the database, in millions of bytes, for what is shown (Neon's free plan: 512)."
     )
 
+    # --- watching the bucket
+    upload_settle_s: float = Field(5.0, ge=0, description="Seconds for which a file in the bucket must not have changed.")
+    upload_requests: int = Field(
+        50, ge=1, le=1000, description="Uploads requested in a tick of the sensor, and under way at a time; likewise videos."
+    )
+
     # --- limits on uploads
     max_upload_mb: int = Field(500, ge=1, description="Largest upload, in millions of bytes.")
     min_side: int = Field(16, ge=1, description="Smallest width or height, pixels.")
@@ -165,6 +172,11 @@ class Settings(BaseSettings):
         return self.store_url or str(self.home_dir / "objects")
 
     @property
+    def bucket_url(self) -> str:
+        """What is watched for uploads: any fsspec URL, or a folder."""
+        return self.uploads_url or str(self.home_dir / "uploads")
+
+    @property
     def weights_folder(self) -> Path:
         """Where weights files are looked for and downloaded to."""
         return (self.weights_dir or self.home_dir / "weights").expanduser().resolve()
@@ -215,8 +227,10 @@ class Settings(BaseSettings):
         places = {"home": str(self.home_dir)}
         if self.weights_dir is not None:
             places["weights_dir"] = str(self.weights_folder)
-        if self.store_url is not None and "://" not in self.store_url and "::" not in self.store_url:
-            places["store_url"] = str(Path(self.store_url).expanduser().absolute())
+        for name in ("store_url", "uploads_url"):
+            url = getattr(self, name)
+            if url is not None and "://" not in url and "::" not in url:
+                places[name] = str(Path(url).expanduser().absolute())
         own_model = Path(self.yolo_model).expanduser()
         if self.yolo_model not in RELEASES and own_model.is_file():
             places["yolo_model"] = str(own_model.absolute())

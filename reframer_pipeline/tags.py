@@ -12,8 +12,9 @@ GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
 CPU_TAGS: Final = {"reframer/device": "cpu"}
 
 # Run tags
-PRIORITY_TAG: Final = "dagster/priority"
+PRIORITY_TAG: Final = "dagster/priority"  # higher goes first in the queue
 BACKFILL_PRIORITY: Final = "-5"  # uploads come first
 BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested
 LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
 FILENAME_TAG: Final = "reframer/filename"
+FAILURE_TAG: Final = "reframer/failure"  # code of what an ingest run met

@@ -41,9 +41,8 @@ def _parquet(storage: Storage, video_id: str, stage: str) -> Rows:
         "SELECT r.* FROM published p JOIN results r USING (result_id) WHERE p.video_id = %s AND p.stage = %s", (video_id, stage)
     )
     assert row is not None
-    path = storage.store.local_path(row["object_key"])
-    assert path is not None
-    rows: Rows = pq.read_table(path).to_pylist()
+    with storage.store.open_object(row["object_key"]) as file:
+        rows: Rows = pq.read_table(file).to_pylist()
     assert {(r["video_id"], r["result_id"]) for r in rows} <= {(video_id, str(row["result_id"]))}
     assert len(rows) == row["row_count"]
     return rows

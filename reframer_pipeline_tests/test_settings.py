@@ -22,18 +22,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_relative_places_are_absolute_in_the_environment(here: Path) -> None:
     (here / "mine.pt").touch()
-    variables = Settings(home=Path("data"), weights_dir=Path("weights"), store_url="objects", yolo_model="mine.pt").as_environment()
+    places = {"home": "data", "weights_dir": "weights", "store_url": "objects", "uploads_url": "drop", "yolo_model": "mine.pt"}
+    variables = Settings.model_validate(places).as_environment()
     assert variables["REFRAMER_HOME"] == str(here / "data")
     assert variables["REFRAMER_WEIGHTS_DIR"] == str(here / "weights")
     assert variables["REFRAMER_STORE_URL"] == str(here / "objects")
+    assert variables["REFRAMER_UPLOADS_URL"] == str(here / "drop")
     assert variables["REFRAMER_YOLO_MODEL"] == str(here / "mine.pt")
 
 
 def test_urls_and_names_of_models_stay_as_they_are(here: Path) -> None:
     (here / "yolov8n.pt").touch()  # the official model is looked for in the weights folder, never here
-    for values in ({"store_url": "s3://bucket/prefix"}, {"yolo_model": "yolov8n.pt"}, {"yolo_model": "elsewhere.pt"}):
-        ((name, value),) = values.items()
-        assert Settings.model_validate(values).as_environment()[f"REFRAMER_{name.upper()}"] == value
+    urls = [("store_url", "s3://bucket/prefix"), ("uploads_url", "s3://bucket")]
+    for name, value in [*urls, ("yolo_model", "yolov8n.pt"), ("yolo_model", "elsewhere.pt")]:
+        assert Settings.model_validate({name: value}).as_environment()[f"REFRAMER_{name.upper()}"] == value
     assert Settings().as_environment()["REFRAMER_WEIGHTS_DIR"] == Settings().as_environment()["REFRAMER_STORE_URL"] == ""
 
 

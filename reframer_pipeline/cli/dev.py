@@ -20,9 +20,9 @@ from reframer_pipeline.settings import Settings
 @click.option(
     "--print-env", is_flag=True, help='Only print the environment that plain `dagster dev` needs: eval "$(reframer dev --print-env)".'
 )
-@with_settings(*COMPUTING)
+@with_settings(*COMPUTING, "uploads_url")
 def dev(settings: Settings, port: int, print_env: bool) -> None:
-    """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon.
+    """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon, which watches the bucket for uploads.
 
     Its settings become the deployment's: sensor, schedules and UI compute every video with them, unless somebody ran it with others.
     The backfill brings older videos up to date; `reframer plan` says beforehand what it will do. Files dropped into the uploads folder
@@ -33,8 +33,10 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     """
     from reframer_pipeline import dagster_home
     from reframer_pipeline.storage import deployment, open_storage
+    from reframer_pipeline.uploads.bucket import Bucket
 
     with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
+        bucket = Bucket.open(settings)
         for name, (old, new) in deployment.save(storage.db, settings).items():
             ERR.print(f"The deployment's {name}: {old} → {new}", markup=False, highlight=False)
     _put_right(settings)
@@ -45,6 +47,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         return
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
+    ERR.print(f"Drop videos into: {bucket.base}", highlight=False, markup=False)
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)

@@ -49,12 +49,14 @@ from reframer_pipeline.failures.storage import (
     VideoBusy,
 )
 from reframer_pipeline.failures.uploads import (
+    BucketUnavailable,
     DamagedVideo,
     DimensionsOutOfRange,
     EncryptedVideo,
     FileNotReadable,
     FileTooLarge,
     FrameStoreTooLarge,
+    IngestAbandoned,
     NoDecodableFrames,
     NotAVideo,
     NoVideoStream,
@@ -66,6 +68,8 @@ from reframer_pipeline.failures.uploads import (
 )
 
 __all__ = [
+    "BucketUnavailable",
+    "IngestAbandoned",
     "FramesEvicted",
     "CallerError",
     "Interrupted",

@@ -101,3 +101,17 @@ class DamagedVideo(PermanentFailure):
 
     code = "damaged"
     default_remedy = "Export the video again."
+
+
+class IngestAbandoned(PermanentFailure):
+    """An upload in the bucket could not be taken in, however often it was tried."""
+
+    code = "ingest_abandoned"
+    default_remedy = "Mend what the ingest runs' logs say, then launch one of them again in the Dagster UI, or upload the file again."
+
+
+class BucketUnavailable(RetryableFailure):
+    """The watched bucket cannot be listed or read, or not in time."""
+
+    code = "bucket_unavailable"
+    default_remedy = "Check REFRAMER_UPLOADS_URL and its credentials; the sensor goes on by itself."

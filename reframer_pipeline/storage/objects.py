@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from reframer_pipeline.failures import InternalError, ObjectMissing, SettingsInvalid, StoreMismatch, StoreUnavailable
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage.walk import find_all
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,7 +118,10 @@ class ObjectStore:
         """Whether there is an object under this key."""
         with self._mapped(key):
             self._fs.invalidate_cache()
-            return bool(self._fs.isfile(self._path(key)))
+            try:  # not by `isfile`, which says no when nobody answers
+                return bool(self._fs.info(self._path(key))["type"] == "file")
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def delete(self, key: str) -> None:
         """Delete an object; it is no error if there is none."""
@@ -127,10 +131,10 @@ class ObjectStore:
     def list(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a folder, sorted."""
         with self._mapped(prefix):
-            self._fs.invalidate_cache()
-            if not self._fs.exists(self._path(prefix)):
+            try:
+                found = find_all(self._fs, self._path(prefix))
+            except FileNotFoundError:
                 return
-            found = self._fs.find(self._path(prefix))
         base = self._base.rstrip("/") or "/"
         yield from sorted(str(PurePosixPath(path).relative_to(base)) for path in found if not path.endswith(".part"))
 

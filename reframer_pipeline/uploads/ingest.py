@@ -2,32 +2,33 @@
 
 What belongs here: the copy by content into the store, and the rows of `uploads` and `videos`. What does not: looking into the file
 (`content`, `media`), watching a bucket, computing.
-An upload is an event and always leaves a row, unless it is the database that fails; a refused file leaves nothing else.
+An upload that can be read leaves a row, and a refused one leaves nothing else. What is no fault of the file is an exception, and leaves a
+row too unless it came from the bucket, where it is tried again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable, ReframerError, StoreUnavailable
+from reframer_pipeline.failures import HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import scratch
 from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.text import clean_text
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.versions import video_id_of
 
 if TYPE_CHECKING:
     import psycopg
 
 LOCAL_USER = "local@localhost"
-NOT_THE_UPLOADS_FAULT = (DiskFull, HomeNotWritable, StoreUnavailable)
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def ingest_file(
     filename: str | None = None,
     bucket_key: str | None = None,
     etag: str | None = None,
+    confirm: Callable[[], object] = lambda: None,
 ) -> IngestResult:
-    """Take a local file in.
+    """Take a local file in. A file of the bucket makes one row per key and tag, however often it is taken in.
 
     Args:
         path: The file; it is copied, never linked or moved.
@@ -76,30 +78,32 @@ def ingest_file(
         filename: Shown to people; default the path's name.
         bucket_key: Key in the watched bucket, if it came from there.
         etag: The bucket's tag, if it came from there; else the digest is kept.
+        confirm: Called when the copy is whole, before it counts: raises if it was not the right file that was copied.
 
     Returns:
         The outcome; a refused file is no exception.
 
     Raises:
         DatabaseUnavailable, DatabaseFull: The upload may be tried again; it has left no row.
-        StoreUnavailable, DiskFull, HomeNotWritable: The same; its row says why.
+        StoreUnavailable, DiskFull, UploadChanged, HomeNotWritable: The same; its row says why, unless it came from the bucket.
     """
-    event = _Event(str(uuid.uuid4()), user_email, clean_text(filename or path.name), bucket_key, etag)
+    event = _event(filename or path.name, bucket_key, etag, user_email)
     copy = settings.scratch_dir / f"upload-{event.upload_id}"
     try:
         try:
             with scratch.writing(settings.scratch_dir):
                 ingest_file_checks(path, settings)
                 sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
+            confirm()
             key = object_key(sha256)
             if not store.exists(key):
                 store.put(copy, key)
         except ReframerError as failure:
-            refused = failure
-            db.run(lambda conn: _write_refusal(conn, event, refused))
-            if isinstance(failure, NOT_THE_UPLOADS_FAULT):
+            if failure.retryable or isinstance(failure, HomeNotWritable):  # no fault of the upload
+                if bucket_key is None:
+                    _refuse(db, event, failure)
                 raise
-            return IngestResult(event.upload_id, None, None, failure, False)
+            return _refuse(db, event, failure)
         is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
         if not store.exists(key):  # it was an orphan, and a sweep took it away before our row was there
             store.put(copy, key)
@@ -107,6 +111,11 @@ def ingest_file(
     finally:
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
+
+
+def refuse_upload(db: Database, failure: ReframerError, *, filename: str, bucket_key: str, etag: str) -> IngestResult:
+    """Note that a file of the bucket is not taken in, and why; a row that it has already stays as it is."""
+    return _refuse(db, _event(filename, bucket_key, etag), failure)
 
 
 @contextlib.contextmanager
@@ -147,6 +156,17 @@ class _Event:
     etag: str | None
 
 
+def _event(filename: str, bucket_key: str | None, etag: str | None, email: str = LOCAL_USER) -> _Event:
+    if bucket_key is None or etag is None:
+        return _Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
+    return _Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
+
+
+def _refuse(db: Database, event: _Event, failure: ReframerError) -> IngestResult:
+    db.run(lambda conn: _write_refusal(conn, event, failure))
+    return IngestResult(event.upload_id, None, None, failure, False)
+
+
 def _user(conn: psycopg.Connection[Row], email: str) -> str:
     conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (email,))
     row = conn.execute("SELECT id FROM users WHERE email = %s", (email,)).fetchone()
@@ -170,7 +190,9 @@ def _write_video(conn: psycopg.Connection[Row], event: _Event, sha256: str, size
     )
     conn.execute(
         """INSERT INTO uploads (id, user_id, video_id, bucket_key, etag, filename, size_bytes, status)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed') ON CONFLICT (id) DO NOTHING""",
+           VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed')
+           ON CONFLICT (id) DO UPDATE SET video_id = EXCLUDED.video_id, size_bytes = EXCLUDED.size_bytes, status = 'completed',
+               failure_code = NULL, failure_message = NULL""",
         (event.upload_id, user, video, event.bucket_key, event.etag or sha256, event.filename, size),
     )
     return added.rowcount == 1

@@ -1,0 +1,130 @@
+"""The upload sensor: looks into the bucket, asks the plan what to do, and requests it from Dagster.
+
+What belongs here: collecting what the plan must know, and turning its answer into runs. What does not: the thinking
+(`uploads.watching`), the queries (`uploads.known`), the work (`ingest_job`, the assets).
+A tick does nothing that cannot be done twice: it may be lost or repeated at any point.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
+
+from reframer_pipeline import ingest_job
+from reframer_pipeline.failures import IngestAbandoned, ReframerError
+from reframer_pipeline.jobs import PROCESS_VIDEO, process_video
+from reframer_pipeline.partitions import VIDEOS
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.storage.text import clean_text
+from reframer_pipeline.tags import FAILURE_TAG, FILENAME_TAG, PRIORITY_TAG
+from reframer_pipeline.uploads import known, watching
+from reframer_pipeline.uploads.bucket import Bucket
+from reframer_pipeline.uploads.ingest import refuse_upload
+from reframer_pipeline.uploads.listing import list_bucket
+
+EVERY_S: Final = 15
+LISTING_S: Final = 20.0  # of the 60 seconds that Dagster gives a tick; each query after it has 5
+INGEST_PRIORITY: Final = 10
+VIDEO_PRIORITY: Final = 5
+ENDED: Final = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+@dg.sensor(
+    jobs=[ingest_job.ingest, process_video()],
+    minimum_interval_seconds=EVERY_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    required_resource_keys={"pipeline"},
+    description="Watches the bucket (REFRAMER_UPLOADS_URL): whole new files are taken in, and their videos computed.",
+)
+def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """One look at the bucket. What fails is said, and costs nothing but time: the cursor stays."""
+    pipeline: Pipeline = context.resources.pipeline
+    requests: list[dg.RunRequest] = []
+    cursor, said, videos = None, "", list[known.WaitingVideo]()
+    try:
+        plan, count = _plan(context, pipeline)
+        requests += [_ingest_request(one) for one in plan.requests]
+        cursor, said = plan.cursor.text, f"Nothing new among {count} files; {len(plan.cursor.seen)} are being watched."
+    except ReframerError as failure:
+        said = f"[{failure.code}] {failure}"
+        context.log.warning(said)
+    try:
+        videos = _new_videos(context.instance, pipeline.storage.db, pipeline.settings)
+        requests += [_video_request(one) for one in videos]
+    except ReframerError as failure:
+        said = f"[{failure.code}] {failure}"
+        context.log.warning(said)
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else dg.SkipReason(said),
+        cursor=cursor,
+        dynamic_partitions_requests=[VIDEOS.build_add_request([one.video_id for one in videos])] if videos else None,
+    )
+
+
+def _plan(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> tuple[watching.Plan, int]:
+    """What to do about the bucket, and how many files are in it. What was given up is written down already."""
+    cursor, settings, db = watching.Cursor.parse(context.cursor), pipeline.settings, pipeline.storage.db
+    runs = _runs(context.instance, [one.run_key for one in cursor.requests])
+    listing = list_bucket(Bucket.open(settings), LISTING_S)
+    plan = watching.plan(listing, cursor, known.known_uploads(db, listing), runs, time.time(), settings)
+    for request, code in plan.abandoned:
+        last = f"the last attempt ended with [{code}]" if code else "the last attempt ended without a reason"
+        failure = IngestAbandoned(f"The upload was tried {request.attempt} times; {last}.")
+        refuse_upload(db, failure, filename=request.key.rsplit("/", 1)[-1], bucket_key=request.key, etag=request.etag)
+    return plan, len(listing)
+
+
+def _runs(instance: dg.DagsterInstance, run_keys: list[str]) -> dict[str, watching.IngestRun]:
+    """How the runs of these names stand. One that was made but not handed over counts as not there: it is asked for again."""
+    found: dict[str, watching.IngestRun] = {}
+    for record in _records(instance, run_keys):
+        run = record.dagster_run
+        if run.status != dg.DagsterRunStatus.NOT_STARTED:
+            ended_at = (record.end_time or record.update_timestamp.timestamp()) if run.status in ENDED else None
+            found[run.tags[RUN_KEY_TAG]] = watching.IngestRun(ended_at, run.tags.get(FAILURE_TAG))
+    return found
+
+
+def _new_videos(instance: dg.DagsterInstance, db: Database, settings: Settings) -> list[known.WaitingVideo]:
+    """Videos to be requested: those that wait, oldest first, and that this sensor never requested, as far as the queue is free."""
+    unfinished = [status for status in dg.DagsterRunStatus if status not in ENDED]
+    mine = dg.RunsFilter(job_name=PROCESS_VIDEO, statuses=unfinished, tags=dg.DagsterRun.tags_for_sensor(upload_sensor))
+    room = settings.upload_requests - instance.get_runs_count(mine)
+    chosen: list[known.WaitingVideo] = []
+    page = known.waiting_videos(db) if room > 0 else []
+    while page and len(chosen) < room:
+        requested = {record.dagster_run.tags[RUN_KEY_TAG] for record in _records(instance, [_video_key(one) for one in page])}
+        chosen += [one for one in page if _video_key(one) not in requested]
+        page = known.waiting_videos(db, after=page[-1].place)
+    return chosen[: max(room, 0)]
+
+
+def _records(instance: dg.DagsterInstance, run_keys: list[str]) -> Iterable[dg.RunRecord]:
+    return instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: run_keys})) if run_keys else ()
+
+
+def _ingest_request(request: watching.Request) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=request.run_key,
+        job_name=ingest_job.INGEST,
+        run_config=ingest_job.run_config(request.key, request.etag, request.attempt),
+        tags={PRIORITY_TAG: str(INGEST_PRIORITY), FILENAME_TAG: clean_text(request.key)[-200:]},
+    )
+
+
+def _video_key(video: known.WaitingVideo) -> str:
+    return f"video:{video.video_id}"
+
+
+def _video_request(video: known.WaitingVideo) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=_video_key(video),
+        job_name=PROCESS_VIDEO,
+        partition_key=video.video_id,
+        tags={PRIORITY_TAG: str(VIDEO_PRIORITY), FILENAME_TAG: video.filename[:200]},
+    )

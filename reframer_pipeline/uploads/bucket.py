@@ -1,0 +1,180 @@
+"""The watched bucket: a folder, or anything behind an fsspec URL, that other people write to.
+
+What belongs here: what one file in it is called and what tells its versions apart, and getting its bytes. What does not: listing
+all of it (`listing`), deciding what is to be taken in (`watching`), our own objects (`storage.objects`). Nothing here writes to the
+bucket, and none of its files is trusted to stay as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from reframer_pipeline.failures import BucketUnavailable, ReframerError, SettingsInvalid, UploadChanged
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import scratch
+
+_BLOCK: Final = 4 << 20
+_TIMES: Final = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_TAGS: Final = ("ETag", "etag", "md5Hash", "generation")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version of one file in the bucket.
+
+    Attributes:
+        key: Its path below the bucket's URL, with slashes.
+        size: Bytes.
+        mtime: When it was last written to, in seconds since 1970; None where the bucket does not say.
+        etag: Differs whenever the content does: the bucket's own tag, or else made of size and time.
+    """
+
+    key: str
+    size: int
+    mtime: float | None
+    etag: str
+
+
+class Bucket:
+    """The files below one URL.
+
+    Attributes:
+        root: Local folder, or None if the bucket is remote.
+        fs: The fsspec file system.
+        base: The bucket's path on it.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+        from fsspec.implementations.local import LocalFileSystem
+
+        try:
+            self.fs, self.base = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise SettingsInvalid(
+                f"The bucket's URL cannot be used: {type(error).__name__}.",
+                "Set REFRAMER_UPLOADS_URL to a folder, or to an fsspec URL whose package is installed "
+                "(s3://…: install reframer_pipeline[s3]).",
+            ) from error
+        self.base = self.base.rstrip("/")
+        self.root: Path | None = Path(self.base) if isinstance(self.fs, LocalFileSystem) else None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Bucket:
+        """The bucket of these settings. Only the default folder is made if it is not there: any other may be a mount that is missing."""
+        bucket = cls(settings.bucket_url)
+        if settings.uploads_url is None and bucket.root is not None:
+            with scratch.writing(bucket.root):
+                pass
+        return bucket
+
+    def expect(self, key: str, etag: str) -> Entry:
+        """The file under this key, if it is still the version with this tag.
+
+        Raises:
+            UploadChanged: It is another one, or gone.
+            BucketUnavailable: The bucket does not answer.
+        """
+        with reading_bucket():
+            try:
+                entry = self._look(key)
+            except FileNotFoundError:
+                entry = None
+        if entry is None or entry.etag != etag:
+            raise UploadChanged(f"{PurePosixPath(key).name} is {'another file now' if entry else 'no longer in the bucket'}.")
+        return entry
+
+    @contextlib.contextmanager
+    def local_file(self, entry: Entry, folder: Path) -> Iterator[Path]:
+        """The file as a local path; read it only. A local bucket's own file is given out, a remote one is downloaded for the block.
+
+        Raises:
+            UploadChanged: It is longer than it was said to be.
+            BucketUnavailable: The download broke off.
+            DiskFull, HomeNotWritable: The folder cannot be used.
+        """
+        if self.root is not None:
+            yield self.root / entry.key
+            return
+        private = folder / f"download-{uuid.uuid4()}"
+        with scratch.writing(private):
+            pass
+        download = private / PurePosixPath(entry.key).name[-60:]  # for messages; file systems allow 255 bytes, stores more
+        try:
+            self._download(entry, download)
+            yield download
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+
+    def entry(self, key: str, info: Mapping[str, Any]) -> Entry:
+        """What a file system's `info` says of a file."""
+        size = int(info.get("size") or 0)
+        mtime = next((_seconds(info[name]) for name in _TIMES if info.get(name) is not None), None)
+        etag = next((str(info[name]).strip('"') for name in _TAGS if info.get(name)), f"{size}-{mtime}")
+        return Entry(key, size, mtime, etag)
+
+    def local_entry(self, key: str, size: int, mtime_ns: int) -> Entry:
+        """A file of a local bucket."""
+        return Entry(key, size, mtime_ns / 1e9, f"{size}-{mtime_ns}")
+
+    def _look(self, key: str) -> Entry:
+        if self.root is not None:
+            if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+                raise FileNotFoundError(key)
+            found = (self.root / key).lstat()
+            if not stat.S_ISREG(found.st_mode):  # as in the listing: links are not followed
+                raise FileNotFoundError(key)
+            return self.local_entry(key, found.st_size, found.st_mtime_ns)
+        self.fs.invalidate_cache()
+        return self.entry(key, self.fs.info(f"{self.base}/{key}"))
+
+    def _download(self, entry: Entry, target: Path) -> None:
+        size = 0
+        with scratch.writing(target.parent), target.open("wb") as writing, contextlib.ExitStack() as stack:
+            with reading_bucket():
+                reading = stack.enter_context(self.fs.open(f"{self.base}/{entry.key}", "rb"))
+            while True:
+                with reading_bucket():
+                    block = reading.read(_BLOCK)
+                if not block:
+                    return
+                size += len(block)
+                if size > entry.size:
+                    raise UploadChanged(f"{PurePosixPath(entry.key).name} grew while it was read.")
+                writing.write(block)
+
+
+@contextlib.contextmanager
+def reading_bucket() -> Iterator[None]:
+    """Give the errors of any file system a name. A file that is not there stays a `FileNotFoundError`.
+
+    Raises:
+        BucketUnavailable: Anything else that goes wrong with the bucket.
+    """
+    try:
+        yield
+    except (ReframerError, FileNotFoundError):
+        raise
+    except Exception as error:  # each fsspec backend brings its own library's errors, whose text may hold addresses and keys
+        reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        raise BucketUnavailable(f"The bucket cannot be read: {reason}.") from error
+
+
+def _seconds(value: Any) -> float | None:
+    """A time as file systems give it: seconds, a datetime, or ISO text."""
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, dt.datetime):
+        return value.timestamp() if value.tzinfo else value.replace(tzinfo=dt.UTC).timestamp()
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,191 @@
+"""Watching the bucket: from what lies in it, and what is known, to what is to be done. Pure: no clock, file or database.
+
+What belongs here: when a file is whole, which names are never uploads, attempts and pauses, and the memory between two ticks. What
+does not: finding out (`listing`, `known`, the sensor) and doing it (the ingest job).
+A file is asked for once it has been the same in two ticks at least, for the settle time. What was asked for is remembered until it is
+known, which outlasts lost ticks and killed runs: a run that ended without a row is asked for again, under the next attempt's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.uploads.bucket import Entry
+from reframer_pipeline.uploads.identity import upload_id
+
+MAX_ATTEMPTS: Final = 6
+FIRST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 3600.0
+WATCHED: Final = 1000  # files watched at a time; others wait their turn, so that the cursor stays small
+ASKED_PER_REQUEST: Final = 10  # uploads asked for and not yet known, in units of `upload_requests`: more means that something is broken
+
+TEMPORARY_BEGINNINGS: Final = (".", "~")
+TEMPORARY_ENDINGS: Final = (
+    "~", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".opdownload", ".filepart", ".aria2", ".!qb", ".swp",
+    "_$folder$",
+)  # fmt: skip
+NEVER_UPLOADS: Final = {"thumbs.db", "desktop.ini", "lost+found"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A file to be taken in."""
+
+    key: str
+    etag: str
+    attempt: int = 1
+
+    @property
+    def run_key(self) -> str:
+        """The same for the same key, tag and attempt: Dagster starts one run for it, whatever happens."""
+        return f"upload:{upload_id(self.key, self.etag)}:{self.attempt}"
+
+
+@dataclass(frozen=True)
+class IngestRun:
+    """How a requested run stands.
+
+    Attributes:
+        ended_at: When it ended, in seconds since 1970; None while it waits or runs.
+        failure: The code of what it met, if it said so.
+    """
+
+    ended_at: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What is remembered from one tick to the next: only of files that are in the bucket and not yet known.
+
+    Attributes:
+        seen: Key to tag, and since when it has been that one.
+        asked: Key to tag and attempt of the latest request.
+    """
+
+    seen: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    asked: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Cursor:
+        """Read what `text` wrote. Anything else is an empty cursor: all it costs is another settle time."""
+        try:
+            stored = json.loads(text or "{}")
+            seen = {str(key): (str(etag), float(since)) for key, (etag, since) in stored.get("seen", {}).items()}
+            asked = {str(key): (str(etag), int(attempt)) for key, (etag, attempt) in stored.get("asked", {}).items()}
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+        return cls(seen, asked)
+
+    @property
+    def text(self) -> str:
+        """Compact JSON, in ASCII also for names that no encoding fits."""
+        return json.dumps({"seen": self.seen, "asked": self.asked}, separators=(",", ":"))
+
+    @property
+    def requests(self) -> list[Request]:
+        """The latest request of each file asked for."""
+        return [Request(key, etag, attempt) for key, (etag, attempt) in self.asked.items()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done now.
+
+    Attributes:
+        requests: To be asked for.
+        abandoned: Tried in vain for the last time, each with the code that its last run left.
+        cursor: For the next tick, once all this has been done.
+    """
+
+    requests: tuple[Request, ...]
+    abandoned: tuple[tuple[Request, str | None], ...]
+    cursor: Cursor
+
+
+def is_temporary(key: str) -> bool:
+    """Whether a file of this name is on its way, or was never meant as an upload: so also all in a hidden folder."""
+    parts = key.lower().split("/")
+    return (
+        not parts[-1]  # a store's mark of a folder
+        or any(part.startswith(TEMPORARY_BEGINNINGS) for part in parts)
+        or parts[-1].endswith(TEMPORARY_ENDINGS)
+        or not NEVER_UPLOADS.isdisjoint(parts)
+    )
+
+
+def pause_s(attempt: int) -> float:
+    """How long to wait after this attempt has failed."""
+    return min(FIRST_PAUSE_S * 4.0 ** (attempt - 1), LONGEST_PAUSE_S)
+
+
+def plan(
+    listing: Iterable[Entry],
+    cursor: Cursor,
+    known: Collection[tuple[str, str]],
+    runs: Mapping[str, IngestRun],
+    now: float,
+    settings: Settings,
+) -> Plan:
+    """What to do about a bucket.
+
+    Args:
+        listing: All that is in it.
+        cursor: Of the tick before.
+        known: Keys and tags that have a row in `uploads`, completed or refused. Found out after `runs`, or a run that ends in between
+            would seem to have left none.
+        runs: The runs of `cursor.requests` by run key, those that exist.
+        now: Seconds since 1970. It may go backwards.
+        settings: `upload_settle_s` and `upload_requests` are read.
+    """
+    fresh = {one.key: one for one in listing if (one.key, one.etag) not in known and not is_temporary(one.key)}
+    asked: dict[str, tuple[str, int]] = {}
+    due: list[Request] = []
+    abandoned: list[tuple[Request, str | None]] = []
+    under_way = 0
+    for request in cursor.requests:
+        entry, run = fresh.get(request.key), runs.get(request.run_key)
+        if entry is None or entry.etag != request.etag:
+            continue  # known by now, gone, or another file
+        asked[request.key] = request.etag, request.attempt
+        if run is None:  # it never came to be: the same name again cannot make two of it
+            due.append(request)
+        elif run.ended_at is None:
+            under_way += 1
+        elif request.attempt >= MAX_ATTEMPTS:
+            abandoned.append((request, run.failure))
+        elif not 0 <= now - run.ended_at < pause_s(request.attempt):
+            due.append(Request(request.key, request.etag, request.attempt + 1))
+
+    others = sorted((one for one in fresh.values() if one.key not in asked), key=lambda one: _turn(one, cursor))[:WATCHED]
+    seen = {one.key: (one.etag, _since(one, cursor, now)) for one in others}
+    free = settings.upload_requests - under_way
+    requests = due[: max(free, 0)]
+    room = min(free - len(requests), settings.upload_requests * ASKED_PER_REQUEST - len(asked))
+    settled = [one for one in others if _is_settled(one, cursor, now, settings.upload_settle_s)]
+    requests += [Request(one.key, one.etag) for one in settled[: max(room, 0)]]
+    for request in requests:
+        asked[request.key] = request.etag, request.attempt
+        seen.pop(request.key, None)
+    return Plan(tuple(requests), tuple(abandoned), Cursor(seen, asked))
+
+
+def _turn(entry: Entry, cursor: Cursor) -> tuple[bool, float, str]:
+    """Those being watched stay so; then the oldest first."""
+    return entry.key not in cursor.seen, entry.mtime or 0.0, entry.key
+
+
+def _since(entry: Entry, cursor: Cursor, now: float) -> float:
+    etag, since = cursor.seen.get(entry.key, ("", now))
+    return since if etag == entry.etag and since <= now else round(now, 3)
+
+
+def _is_settled(entry: Entry, cursor: Cursor, now: float, settle_s: float) -> bool:
+    """The same as in the tick before, for long enough, and not written to lately. A time in the future says nothing."""
+    etag, since = cursor.seen.get(entry.key, ("", 0.0))
+    lately = entry.mtime is not None and 0 <= now - entry.mtime < settle_s
+    return etag == entry.etag and now - since >= settle_s and not lately

@@ -1,0 +1,197 @@
+"""Listing and reading a bucket: a folder, an S3 server, and ones that fail."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from reframer_pipeline.failures import BucketUnavailable, SettingsInvalid, UploadChanged
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.uploads import bucket as buckets
+from reframer_pipeline.uploads import listing
+from reframer_pipeline.uploads.bucket import Bucket
+from reframer_pipeline.uploads.listing import list_bucket
+from reframer_pipeline_tests.s3 import failing_s3, pointing_at, s3_bucket, s3_server
+
+__all__ = ["s3_bucket", "s3_server"]
+
+ERROR = '<?xml version="1.0"?><Error><Code>{}</Code><Message>no</Message></Error>'
+FIRST_PAGE = """<?xml version="1.0"?><ListBucketResult><Name>b</Name><KeyCount>1</KeyCount><MaxKeys>1</MaxKeys>
+<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken><Contents><Key>a.mp4</Key>
+<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"x"</ETag><Size>1</Size></Contents></ListBucketResult>"""
+
+
+def keys(bucket: Bucket) -> list[str]:
+    return sorted(one.key for one in list_bucket(bucket, 10))
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    for name in ("a.mp4", "sub/deep/b.mp4", ".hidden/c.mp4", os.fsdecode(b"\xff.mp4")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    bucket = Bucket(str(tmp_path))
+    assert keys(bucket) == ["a.mp4", "sub/deep/b.mp4", "\udcff.mp4"]
+    (first,) = [one for one in list_bucket(bucket, 10) if one.key == "a.mp4"]
+    stat = (tmp_path / "a.mp4").stat()
+    assert (first.size, first.mtime, first.etag) == (5, stat.st_mtime_ns / 1e9, f"5-{stat.st_mtime_ns}")
+    assert bucket.expect("a.mp4", first.etag) == first
+    with bucket.local_file(first, tmp_path / "scratch") as path:
+        assert path == tmp_path / "a.mp4"
+    for key in ("link.mp4", "none.mp4", "pipe.mp4", "../x", "/etc/passwd"):
+        with pytest.raises(UploadChanged, match="no longer"):
+            bucket.expect(key, "")
+    (tmp_path / "a.mp4").write_bytes(b"54321")
+    os.utime(tmp_path / "a.mp4", ns=(0, 7))
+    with pytest.raises(UploadChanged, match="another file"):
+        bucket.expect("a.mp4", first.etag)
+
+
+def test_a_folder_that_fails_is_not_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BucketUnavailable, match="no such"):
+        list_bucket(Bucket(str(tmp_path / "none")), 10)
+    (tmp_path / "file").touch()
+    with pytest.raises(BucketUnavailable):
+        list_bucket(Bucket(str(tmp_path / "file")), 10)
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: Path) -> object:  # root may list everything
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(listing.os, "scandir", closed)
+    with pytest.raises(BucketUnavailable, match="closed"):
+        list_bucket(Bucket(str(tmp_path)), 10)
+
+
+def test_a_listing_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over, begun = threading.Event(), []
+
+    def slow(*_: object) -> list[object]:
+        begun.append(1)
+        over.wait(20)
+        return []
+
+    bucket = Bucket(str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(listing, "_local", slow)
+        before = time.monotonic()
+        with pytest.raises(BucketUnavailable, match=r"within 0\.2 seconds"):
+            list_bucket(bucket, 0.2)
+        with pytest.raises(BucketUnavailable, match="earlier listing"):  # none is begun beside it
+            list_bucket(bucket, 0.2)
+        assert time.monotonic() - before < 5 and len(begun) == 1
+        over.set()
+        listing._going_on[bucket.base].join(5)
+    assert list_bucket(bucket, 10) == []
+
+
+def test_the_default_folder_is_made_and_no_other(tmp_path: Path) -> None:
+    assert list_bucket(Bucket.open(Settings(home=tmp_path / "home")), 10) == []
+    assert (tmp_path / "home" / "uploads").is_dir()
+    with pytest.raises(BucketUnavailable):
+        list_bucket(Bucket.open(Settings(home=tmp_path, uploads_url=str(tmp_path / "mount"))), 10)
+    assert not (tmp_path / "mount").exists()
+
+
+def test_a_url_that_nothing_understands() -> None:
+    for url in ("nonsense://x", "abfs://needs/a/package"):
+        with pytest.raises(SettingsInvalid, match="URL"):
+            Bucket(url)
+
+
+def test_any_fsspec_file_system() -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/drop/sub/a.mp4", b"123")
+    bucket = Bucket("memory://drop")
+    (one,) = list_bucket(bucket, 10)
+    assert (one.key, one.size) == ("sub/a.mp4", 3) and one.mtime is not None and abs(one.mtime - time.time()) < 60
+    fs.pipe_file("/drop/sub/a.mp4", b"123")
+    assert list_bucket(bucket, 10)[0].etag != one.etag
+    fs.rm("/drop", recursive=True)
+
+
+@pytest.mark.parametrize("missing", ["", "sub", "sub/deep"])
+def test_a_file_system_that_walks_folder_by_folder(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "sub/b.mp4", "sub/deep/c.mp4"):
+        (tmp_path / name).write_bytes(b"1")
+    bucket = Bucket(str(tmp_path))
+    bucket.root = None  # stands for SFTP and the like
+    assert keys(bucket) == ["a.mp4", "sub/b.mp4", "sub/deep/c.mp4"]
+    ls = type(bucket.fs).ls
+
+    def broken(self: object, path: str, *args: object, **options: object) -> object:
+        if path.rstrip("/").endswith(missing or bucket.base.rstrip("/")):
+            raise OSError(110, "Connection timed out")
+        return ls(self, path, *args, **options)
+
+    monkeypatch.setattr(type(bucket.fs), "ls", broken)
+    with pytest.raises(BucketUnavailable, match="timed out"):
+        list_bucket(bucket, 10)
+
+
+@pytest.mark.parametrize("prefix", ["", "/a/prefix"])
+def test_s3(s3_bucket: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, fs = s3_bucket + prefix, fsspec.filesystem("s3")
+    bucket = Bucket(url)
+    assert list_bucket(bucket, 20) == []
+    content = os.urandom(9_000_000)
+    fs.pipe_file(f"{url}/sub/ä b.mp4", content)
+    fs.pipe_file(f"{url}/marker/", b"")
+    for number in range(12):
+        fs.pipe_file(f"{url}/many/{number}", b"x")
+    found = {one.key: one for one in list_bucket(bucket, 20)}
+    assert {key for key in found if not key.startswith(("many/", "marker"))} == {"sub/ä b.mp4"} and len(found) >= 13
+    one = found["sub/ä b.mp4"]
+    assert one.size == len(content) and one.mtime is not None and abs(one.mtime - time.time()) < 60 and '"' not in one.etag
+    assert bucket.expect(one.key, one.etag) == one
+    with bucket.local_file(one, tmp_path / "scratch") as path:
+        assert path.read_bytes() == content
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+    monkeypatch.setattr(buckets, "_BLOCK", 1000)
+    fs.pipe_file(f"{url}/sub/ä b.mp4", content * 2)  # grew since it was listed
+    with pytest.raises(UploadChanged), bucket.local_file(one, tmp_path / "scratch"):
+        pass
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(UploadChanged, match="another file"):
+        bucket.expect(one.key, one.etag)
+    fs.rm_file(f"{url}/sub/ä b.mp4")
+    with pytest.raises(UploadChanged, match="no longer"):
+        bucket.expect(one.key, one.etag)
+
+
+def test_more_objects_than_a_page(s3_bucket: str) -> None:
+    fs = fsspec.filesystem("s3")
+    fs.pipe({f"{s3_bucket}/{number:04}.mp4": b"x" for number in range(1010)})
+    assert len(list_bucket(Bucket(s3_bucket), 60)) == 1010
+
+
+def test_a_bucket_that_does_not_exist(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pointing_at(s3_server, monkeypatch):
+        for url in ("s3://there-is-none", "s3://there-is-none/prefix"):
+            with pytest.raises(BucketUnavailable, match="no such bucket"):
+                list_bucket(Bucket(url), 30)
+
+
+@pytest.mark.parametrize("case", ["cut off after a page", "refused", "out of order", "gone"])
+def test_a_failing_server_is_not_an_empty_bucket(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(path: str) -> tuple[int, str]:
+        if case == "cut off after a page" and "continuation-token" not in path:
+            return 200, FIRST_PAGE
+        return (403, ERROR.format("AccessDenied")) if case == "refused" else (500, ERROR.format("InternalError"))
+
+    with failing_s3(answer) as address, pointing_at("http://127.0.0.1:9" if case == "gone" else address, monkeypatch):
+        with pytest.raises(BucketUnavailable) as caught:
+            list_bucket(Bucket("s3://b"), 60)
+        assert "secret" not in str(caught.value) and "within" not in str(caught.value)
