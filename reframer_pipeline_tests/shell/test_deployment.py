@@ -27,7 +27,7 @@ class Deployment:
 
     def __init__(self, settings: Settings, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         self.settings, self.port, self.process, self.log = settings, port, process, log
-        self.uploads = Path(settings.uploads_location)
+        self.uploads = Path(settings.bucket_url)
         self.db = Pipeline(settings).storage.db
 
     def wait(self, what: str, done: Callable[[], object], seconds: float = 200) -> None:
