@@ -41,3 +41,11 @@ def test_the_environment_makes_the_same_settings(here: Path, monkeypatch: pytest
     for name, value in first.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings() == first
+
+
+@pytest.mark.parametrize(("given", "key"), [("  ", None), ("", None), (" abc\n", "abc"), ("abc", "abc")])
+def test_a_key_loses_its_blanks_and_a_blank_one_is_none(here: Path, monkeypatch: pytest.MonkeyPatch, given: str, key: str | None) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", given)
+    for settings in (Settings(), Settings(gemini_api_key=given)):
+        assert (settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else None) == key
+        assert settings.resolved_describer == ("gemini" if key else "local")

@@ -18,8 +18,9 @@ far as the model gave it:
 that were seen; a label whose words are part of the other's, as in phone and cell phone, is the same one.
 
 The confidence is the weighted mean. Box, words and position tell which track is meant; time and weight only say that it may be: without
-any of the first three the confidence is at most `UNTOLD`, and the record shows that it is a match by class. Elements and tracks are paired
-one to one so that the sum of confidences is largest (Hungarian method); pairs under `LEAST` are not made.
+any of the first three the confidence is at most `UNTOLD`, and the record shows that it is a match by class; where all that there is of
+the first three is 0, so is the confidence. Elements and tracks are paired one to one so that the sum of confidences is largest (Hungarian
+method); pairs under `LEAST` are not made.
 """
 
 from __future__ import annotations
@@ -97,8 +98,11 @@ def _compare(one: PlacedElement, track: TrackFigures, rivals: Sequence[TrackFigu
     evidence = {name: round(value, 3) for name, value in said.items() if value is not None}
     total = sum(WEIGHTS[name] for name in evidence)
     confidence = sum(WEIGHTS[name] * value for name, value in evidence.items()) / total
-    if TELLING.isdisjoint(evidence):
+    telling = [value for name, value in evidence.items() if name in TELLING]
+    if not telling:
         confidence = min(confidence, UNTOLD)
+    elif max(telling) == 0:
+        confidence = 0.0
     return Match(track, round(confidence, 3), evidence)
 
 

@@ -136,15 +136,13 @@ def _refused(start: float | None, end: float | None, why: str, of: str) -> tuple
 def _nonsense(start: float | None, end: float | None, duration: float, tolerance_s: float) -> str | None:
     if start is None or end is None:
         return "not a time"
-    if start >= end:
-        return "it does not end after it begins"
     if start < -tolerance_s:
         return "it begins before the video"
     if start >= duration:
         return f"it begins after the video's end at {duration:.2f} s"
     if end > duration + tolerance_s:
         return f"it ends after the video's end at {duration:.2f} s"
-    return None
+    return "it does not end after it begins" if start >= end else None
 
 
 def _edge(edge: Edge, given: float, cuts: Sequence[float], tolerance_s: float, of: str) -> tuple[float, TimeCheck | None]:
