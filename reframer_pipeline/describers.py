@@ -8,7 +8,8 @@ missing, and the next planning asks for it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from reframer_pipeline import failures
@@ -36,7 +37,7 @@ def describer_for(run: StageRun, facts: Mapping[str, Any], frames: StageInput, m
     if run.settings.resolved_describer == "local":
         return LocalDescriber()
     try:
-        return _ask_gemini(run, facts, frames, masks, trajectories)
+        return _typed(lambda: _ask_gemini(run, facts, frames, masks, trajectories))
     except failures.GEMINI_FAILURES as failure:
         if run.settings.gemini_on_failure == "fail":
             raise
@@ -46,10 +47,10 @@ def describer_for(run: StageRun, facts: Mapping[str, Any], frames: StageInput, m
 
 
 def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
+    from reframer_pipeline.scenes.gemini.answer import CheckedAnswer
     from reframer_pipeline.scenes.gemini.ask import Asker
     from reframer_pipeline.scenes.gemini.grounded import GeminiDescriber
     from reframer_pipeline.scenes.gemini.keyframes import choose_keyframes, keyframe_pictures
-    from reframer_pipeline.scenes.gemini.prompt import VideoAnswer
     from reframer_pipeline.scenes.observations import load_observations
     from reframer_pipeline.scenes.shots import COLUMNS, find_shots
 
@@ -66,17 +67,33 @@ def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, mas
             return keyframe_pictures(store, keyframes or {})
 
     asker = Asker(run.pipeline.storage.db, settings, run.video_id, facts, run.upload, run.alive)
-    answer, was_there = asker.answer(keyframes, pictures)
+    try:
+        answer, was_there = asker.answer(keyframes, pictures)
+    finally:  # also what was asked in vain has its price
+        seconds_taken = round(time.monotonic() - began, 3)
+        run.note({"gemini": {**asdict(asker.spent), "seconds": seconds_taken}})
+    checked = CheckedAnswer.model_validate(answer.content)
     run.note(
         {
             "gemini": {
                 "model_version": answer.model_version,
-                "input_tokens": answer.input_tokens,
-                "output_tokens": answer.output_tokens,
-                "cost_usd": answer.cost_usd,
                 "from_cache": was_there,
-                "seconds": round(time.monotonic() - began, 3),
+                **asdict(asker.spent),
+                "in_all": asdict(answer.spent),
+                "dropped": checked.dropped,
+                "seconds": seconds_taken,
             }
         }
     )
-    return GeminiDescriber(VideoAnswer.model_validate(answer.content), answer.model_version, settings.gemini_snap_s)
+    labels = {"person": settings.person_labels, "product": settings.product_labels}
+    return GeminiDescriber(checked, answer.model_version, settings.gemini_snap_s, labels)
+
+
+def _typed(ask: Callable[[], Describer]) -> Describer:
+    """What nobody foresaw on the way to Gemini's answer counts as no answer; it must not fail a video that can be described locally."""
+    try:
+        return ask()
+    except failures.ReframerError:
+        raise
+    except Exception as error:
+        raise failures.GeminiUnavailable(f"Asking Gemini ended with an unexpected {type(error).__name__}.") from error

@@ -81,16 +81,23 @@ class ResultsIOManager(dg.IOManager):
 
 
 def _describer_figures(stats: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """Who described the scenes, and what it cost; why it was not Gemini, where it should have been."""
+    """Who described the scenes, and what that cost; why it was not Gemini, where it should have been.
+
+    Tokens and cost are what this run used, so that they add up over the runs; what the question has cost in all has a name of its own.
+    """
+    shown: dict[str, dg.MetadataValue] = {}
     if "fallback" in stats:
-        return {"described_locally": dg.MetadataValue.text(f"[{stats['fallback']['code']}] {stats['fallback']['message']}")}
+        shown["described_locally"] = dg.MetadataValue.text(f"[{stats['fallback']['code']}] {stats['fallback']['message']}")
     if "gemini" not in stats:
-        return {}
+        return shown
     asked = stats["gemini"]
-    return {
-        "gemini_model": dg.MetadataValue.text(asked["model_version"]),
-        "gemini_input_tokens": dg.MetadataValue.int(asked["input_tokens"]),
-        "gemini_output_tokens": dg.MetadataValue.int(asked["output_tokens"]),
-        "gemini_cost_usd": dg.MetadataValue.float(asked["cost_usd"]),
-        "gemini_answer": dg.MetadataValue.text("paid for earlier" if asked["from_cache"] else "paid for now"),
-    }
+    shown["gemini_input_tokens"] = dg.MetadataValue.int(asked["input_tokens"])
+    shown["gemini_output_tokens"] = dg.MetadataValue.int(asked["output_tokens"])
+    shown["gemini_cost_usd"] = dg.MetadataValue.float(asked["cost_usd"])
+    if "in_all" in asked:
+        shown["gemini_model"] = dg.MetadataValue.text(asked["model_version"])
+        shown["gemini_answer"] = dg.MetadataValue.text("paid for earlier" if asked["from_cache"] else "paid for now")
+        shown["gemini_cost_in_all_usd"] = dg.MetadataValue.float(asked["in_all"]["cost_usd"])
+    if asked.get("dropped"):
+        shown["gemini_dropped"] = dg.MetadataValue.text("; ".join(asked["dropped"]))
+    return shown

@@ -90,12 +90,12 @@ class Settings(BaseSettings):
     gemini_media: Literal["video", "keyframes"] = Field("video", description="What is sent: the whole video, or keyframes of it only.")
     gemini_keyframes: int = Field(16, ge=1, le=100, description="Most keyframes sent of a video.")
     gemini_inline_mb: int = Field(
-        15, ge=0, le=90, description="Videos up to this many millions of bytes go inside the request, without upload."
+        14, ge=0, le=14, description="Videos up to this many millions of bytes go inside the request, without upload; it may have 20 MB."
     )
     gemini_snap_s: float = Field(1.5, ge=0, le=60, description="Times that Gemini gives are moved to a cut at most this many seconds away.")
     gemini_requests_per_minute: int = Field(60, ge=1, le=100_000, description="Requests a minute, all processes together.")
     gemini_attempts: int = Field(4, ge=1, le=20, description="Tries of one question after passing failures.")
-    gemini_timeout_s: float = Field(120.0, gt=0, description="Longest single request, seconds.")
+    gemini_timeout_s: float = Field(300.0, gt=0, description="Longest single request, seconds. What is given up may still be charged.")
     gemini_deadline_s: float = Field(900.0, gt=0, description="Longest a question may take, upload, pauses and tries together, seconds.")
     gemini_on_failure: Literal["fallback", "fail"] = Field(
         "fallback", description="When Gemini cannot answer: describe locally and ask again later, or fail the video."
@@ -144,9 +144,11 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _clean(cls, values: dict[str, object]) -> dict[str, object]:
-        """Empty environment values count as unset; label lists may be comma-separated."""
+        """Empty environment values count as unset; a key loses the blanks around it; label lists may be comma-separated."""
         cleaned: dict[str, object] = {}
         for key, value in values.items():
+            if key in ("gemini_api_key", "GEMINI_API_KEY") and isinstance(value, str):
+                value = value.strip()
             if value == "":
                 continue
             if key in ("person_labels", "product_labels") and isinstance(value, str):

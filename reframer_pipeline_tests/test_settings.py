@@ -52,3 +52,11 @@ def test_a_size_that_the_demo_model_ignores_makes_nothing_stale(here: Path) -> N
         small, large = (Settings.model_validate({"models": models, "imgsz": size}) for size in (320, 960))
         assert (versions.stage_keys("0" * 64, small, weights) == versions.stage_keys("0" * 64, large, weights)) is same
     assert Settings(models="demo", imgsz=960).effective_imgsz == DEMO_IMGSZ
+
+
+@pytest.mark.parametrize(("given", "key"), [("  ", None), ("", None), (" abc\n", "abc"), ("abc", "abc")])
+def test_a_key_loses_its_blanks_and_a_blank_one_is_none(here: Path, monkeypatch: pytest.MonkeyPatch, given: str, key: str | None) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", given)
+    for settings in (Settings(), Settings(gemini_api_key=given)):
+        assert (settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else None) == key
+        assert settings.resolved_describer == ("gemini" if key else "local")

@@ -8,7 +8,13 @@ CREATE TABLE gemini_questions (
     -- who is asking right now; others wait, and take over once the claim has run out
     claim_token       uuid,
     claimed_until     timestamptz,
-    remote_file       text,                                    -- uploaded by the claimant, deleted after the answer
+    remote_file       text,                                    -- uploaded by a claimant and not deleted yet
+    -- what all who asked used up, also in vain; the dollars by the prices that were set then
+    requests          integer NOT NULL DEFAULT 0,              -- that the model was at work for, as far as is known
+    input_tokens      bigint NOT NULL DEFAULT 0,
+    output_tokens     bigint NOT NULL DEFAULT 0,
+    cost_usd          numeric(16, 6) NOT NULL DEFAULT 0,
+    counted_for       uuid,                                    -- the last claimant whose use is in these numbers
     -- how often it was asked in vain since the last answer
     failures          integer NOT NULL DEFAULT 0,
     failure_code      text,
@@ -18,9 +24,6 @@ CREATE TABLE gemini_questions (
     -- the answer
     answer            jsonb,
     model_version     text,                                    -- as answered
-    input_tokens      bigint,
-    output_tokens     bigint,
-    cost_usd          numeric(12, 6),
     answered_at       timestamptz,
     created_at        timestamptz NOT NULL DEFAULT now(),
     CHECK ((answer IS NULL) = (answered_at IS NULL))
@@ -29,7 +32,7 @@ CREATE INDEX idx_gemini_questions_video_id ON gemini_questions (video_id);
 
 -- Turns at a shared service, given out in order, a fixed time apart; nobody goes before `not_before`.
 CREATE TABLE rate_limits (
-    name       text PRIMARY KEY,
+    name       text PRIMARY KEY,                               -- service, model, and a few digits of the digest of the key
     next_turn  timestamptz NOT NULL,
     not_before timestamptz NOT NULL DEFAULT '-infinity'
 );

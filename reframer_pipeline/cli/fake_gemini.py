@@ -33,7 +33,7 @@ def fake_gemini(port: int, script: Path | None) -> None:
      {"kind": "answer", "wait_seconds": 10, "answer": {"scenes": []}}]
 
     \b
-    any endpoint  rate_limited bad_request internal unavailable html hang drop cut_off half_json empty answer
+    any endpoint  rate_limited bad_request internal unavailable html hang drop cut_off half_json empty drip bad_gzip answer
     generate      max_tokens fenced safety blocked retired odd_text past_end
     the next file file_fails file_stays file_expires
     endpoints     generate (if none is said) upload_start upload_chunk get_file list_files delete_file

@@ -97,14 +97,20 @@ def _print_facts(found: dict[str, Any]) -> None:
 
 def _print_gemini(asked: list[dict[str, Any]]) -> None:
     for one in asked:
+        used = f"{one['input_tokens']} + {one['output_tokens']} tokens, ${one['cost_usd']:.4f}"
         if one["answered_at"]:
-            used = f"{one['input_tokens']} + {one['output_tokens']} tokens, ${one['cost_usd']:.4f}"
-            said = f"  gemini        {one['model_version']}, prompt {one['prompt_version']}: {used}"
+            said = f"{one['model_version']}, prompt {one['prompt_version']}: {used}"
+        elif one["being_asked"]:
+            said = f"{one['model']} is being asked"
+        elif one["failure_code"]:
+            said = f"{one['model']} did not answer: [{one['failure_code']}] {one['failure_message']}"
         else:
-            said = f"  gemini        {one['model']} did not answer: [{one['failure_code']}] {one['failure_message']}"
-        line(said)
-    if len([one for one in asked if one["answered_at"]]) > 1:
-        total = sum(one["cost_usd"] or 0 for one in asked)
+            said = f"{one['model']} was asked, and the asking was interrupted"
+        if not one["answered_at"] and one["requests"]:
+            said += f" ({used})"
+        line(f"  gemini        {said}")
+    if len(asked) > 1:
+        total = sum(one["cost_usd"] for one in asked)
         line(f"  gemini        ${total:.4f} in all for this video")
 
 

@@ -15,6 +15,10 @@ from typing import Any, Final
 from reframer_pipeline.fake_gemini.behaviours import Behaviour, Kind
 
 FACTS: Final = '{"duration_seconds":'  # begins the line of the prompt that carries the facts of the video
+# Of a JSON schema. The documentation lists a few more; with maxItems and the like, callers report a bare 400.
+KEYWORDS: Final = frozenset(
+    {"type", "properties", "required", "items", "enum", "description", "title", "anyOf", "$ref", "$defs", "minimum", "maximum"}
+)
 SCENE_SECONDS: Final = 4.0
 TOKENS_A_SECOND: Final = 258  # of video, at one frame a second; an image costs as much
 CHARACTERS_A_TOKEN: Final = 4
@@ -135,3 +139,16 @@ def _usage(body: dict[str, Any], facts: dict[str, Any], text: str) -> dict[str, 
     prompt = math.ceil(media_seconds * TOKENS_A_SECOND) + characters // CHARACTERS_A_TOKEN
     said = len(text) // CHARACTERS_A_TOKEN
     return {"promptTokenCount": prompt, "candidatesTokenCount": said, "totalTokenCount": prompt + said}
+
+
+def unknown_keywords(schema: Any) -> set[str]:
+    """The keywords of a JSON schema that the API does not take. What stands under `properties` and `$defs` are names."""
+    if isinstance(schema, list):
+        return set().union(*map(unknown_keywords, schema))
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema) - KEYWORDS
+    for key, value in schema.items():
+        inner = list(value.values()) if key in ("properties", "$defs") and isinstance(value, dict) else value
+        found |= unknown_keywords(inner)
+    return found

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     CUT_OFF = "cut_off"  # 200, and the connection breaks in the middle of the body
     HALF_JSON = "half_json"  # 200, a complete response whose JSON stops in the middle
     EMPTY = "empty"  # 200 without a body
+    DRIP = "drip"  # 200, and a blank every 50 ms for ever: no timeout of silence ends it
+    BAD_GZIP = "bad_gzip"  # 200, with a body that says it is packed and is not
     ANSWER = "answer"  # a good response; with `wait_seconds` a slow one; of `generate`, with `answer` as the model's text
 
     MAX_TOKENS = "max_tokens"  # half of the answer's JSON, finishReason MAX_TOKENS

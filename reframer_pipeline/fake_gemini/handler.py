@@ -31,6 +31,8 @@ ROUTES: Final = {
     Endpoint.GENERATE: r"POST /(?P<version>v1|v1beta)/models/(?P<name>[^/:]+):generateContent",
 }
 PIECE: Final = 64 * 2**10
+DRIP_S: Final = 0.05
+FOR_EVER_BYTES: Final = 2**30
 PAGE: Final = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
@@ -166,6 +168,9 @@ class Handler(BaseHTTPRequestHandler):
             raise errors.model_unknown(model, values["version"])
         if model.startswith(self.gemini.retired):
             raise errors.model_retired(model)
+        unknown = answers.unknown_keywords(answers.get(answers.get(body, "generation_config") or {}, "response_json_schema"))
+        if unknown:
+            raise errors.invalid_argument()  # the real API does not say which either
         parts = list(answers.parts_of(body))
         if not parts:
             raise errors.invalid_argument("* GenerateContentRequest.contents: contents is not specified\n")
@@ -202,13 +207,17 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def _write(self, reply: Reply, kind: Kind | None) -> None:
+        if kind is Kind.BAD_GZIP:
+            reply.headers["Content-Encoding"] = "gzip"
         body = b"" if kind is Kind.EMPTY else reply.body[: len(reply.body) // 2] if kind is Kind.HALF_JSON else reply.body
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(FOR_EVER_BYTES if kind is Kind.DRIP else len(body)))
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        while kind is Kind.DRIP and not self.gemini.stopping.wait(DRIP_S):
+            self.wfile.write(b" ")
         self.wfile.write(body[: len(body) // 2] if kind is Kind.CUT_OFF else body)
         if kind is Kind.CUT_OFF:
             self._hang_up()

@@ -66,6 +66,13 @@ class Box(_Value):
     height: Annotated[float, Field(ge=0)]
 
 
+class Look(_Value):
+    """Where a track was at one of its sightings."""
+
+    seconds: float
+    bbox: Box
+
+
 class TrackFigures(_Value):
     """What was measured of one track within one scene; `measures` has the formulas."""
 
@@ -94,6 +101,7 @@ class TrackFigures(_Value):
     speed: float = Field(ge=0, description="Frame diagonals per second along its path.")
     heading: Literal["left", "right", "up", "down"] | None
     border_share: Share = Field(description="Share of its sightings that touch the frame's border.")
+    looks: tuple[Look, ...] = Field((), exclude=True, description="A few sightings, from the first to the last; not stored.")
 
 
 class VideoFacts(_Value):
@@ -135,6 +143,17 @@ class Reason(_Value):
     why: ElementText
 
 
+class TimeCheck(_Value):
+    """What was done about a time that a model gave."""
+
+    edge: Literal["start", "end"]
+    given: float | None = Field(description="Seconds; null if it was no number.")
+    used: float | None = Field(None, description="Seconds, if it was moved.")
+    action: Literal["moved", "refused"]
+    why: ElementText
+    of: Label = Field("", description="What the time was given for: the beginning of its description.")
+
+
 class ReplaceableElement(_Value):
     """Something in the scene that could be replaced. Where a model named it, both opinions on its difficulty are kept."""
 
@@ -152,17 +171,10 @@ class ReplaceableElement(_Value):
     matched: bool = Field(True, description="Whether it stands for a track.")
     match_confidence: Share | None = Field(None, description="Null where the element was made from its track.")
     match_evidence: dict[Label, Share] = Field(default_factory=dict)
+    start_seconds: float | None = Field(None, description="Visible from, in a model's opinion, as far as it stood the check.")
+    end_seconds: float | None = Field(None, description="Visible until, likewise.")
+    time_checks: tuple[TimeCheck, ...] = Field((), description="What was done about times that a model gave for it.")
     source: Label
-
-
-class TimeCheck(_Value):
-    """What was done about a time that a model gave."""
-
-    edge: Literal["start", "end"]
-    given: float | None = Field(description="Seconds; null if it was no number.")
-    used: float | None = Field(None, description="Seconds, if it was moved.")
-    action: Literal["moved", "refused"]
-    why: ElementText
 
 
 class SceneDescription(_Value):
@@ -175,7 +187,7 @@ class SceneDescription(_Value):
     measured_scene_type: SceneType | None = Field(None, description="By the tracks; `scene_type` is the describer's.")
     source: Label = Field(description="Who described this scene; a model's answer may leave one out, which is then described locally.")
     model_version: Label | None = None
-    time_checks: tuple[TimeCheck, ...] = Field((), description="What was done about times that a model gave.")
+    time_checks: tuple[TimeCheck, ...] = Field((), description="What was done about times that a model gave for scenes.")
 
 
 class Describer(Protocol):

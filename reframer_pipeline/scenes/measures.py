@@ -20,6 +20,7 @@ scene's start, the last to its end, so that the spans add up to the scene), and 
 - `speed`: path length of the box centre over the time it took, in frame diagonals per second. `heading`: the main direction from
   first to last centre, if these are further apart than a twentieth of the diagonal.
 - `border_share`: share of its sightings whose box comes within BORDER of the frame's side of an edge.
+- `looks`: at most LOOKS sightings with time and box, evenly spread from the first to the last.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Final, Literal, cast
 import numpy as np
 
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.scenes.describer import Box, ObjectClass, TrackFigures, VideoFacts
+from reframer_pipeline.scenes.describer import Box, Look, ObjectClass, TrackFigures, VideoFacts
 from reframer_pipeline.scenes.observations import Observations
 from reframer_pipeline.scenes.shots import Shot
 
@@ -40,6 +41,7 @@ PRESENT_SECONDS: Final = 0.5
 POSE: Final = 0.85
 BORDER: Final = 0.005
 HEADING: Final = 0.05
+LOOKS: Final = 8  # sightings that are kept of each track
 DIGITS: Final = 4  # figures are rounded to this; finer ones would only claim what was not measured
 
 
@@ -135,7 +137,13 @@ def _figures(shot: Shot, sampling: Sampling, spans: np.ndarray, seen: Observatio
         speed=_rounded(speed),
         heading=heading,
         border_share=_share(_at_border(seen.xyxy, video).mean()),
+        looks=_looks(seen.xyxy, sampling.seconds[steps]),
     )
+
+
+def _looks(xyxy: np.ndarray, seconds: np.ndarray) -> tuple[Look, ...]:
+    rows = np.unique(np.linspace(0, len(xyxy) - 1, min(len(xyxy), LOOKS)).round().astype(int))
+    return tuple(Look(seconds=round(float(seconds[row]), 6), bbox=_box(xyxy[row])) for row in rows)
 
 
 def _areas(xyxy: np.ndarray) -> np.ndarray:

@@ -48,6 +48,18 @@ def test_a_walking_person(video):
     assert (person.occlusion, person.gap_share, person.shape_change, person.border_share) == (0, 0, 0, 0)
 
 
+def test_a_few_looks_are_kept_from_the_first_to_the_last(video):
+    looks = figures(video)["obj_001"].looks
+    assert [look.seconds for look in looks] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert [look.bbox.x for look in looks] == [10, 40, 70, 100, 130, 160]
+
+
+def test_of_many_sightings_eight_are_kept(empty_video):
+    empty_video.add_track("obj_001", "product", "cup", {5 * k: (10 * k, 0, 10 * k + 50, 50) for k in range(12)})
+    looks = figures(empty_video, Shot(0, FRAMES, 0.0, 6.0))["obj_001"].looks
+    assert len(looks) == 8 and (looks[0].seconds, looks[-1].seconds, looks[-1].bbox.x) == (0.0, 5.5, 110)
+
+
 def test_overlap_counts_the_covered_part_of_each_own_box(video):
     """The person's right edge is at 110, 140 ... 260: it covers nothing, nothing, nothing, nothing, 20 and 20 pixels of the bottle."""
     both = figures(video)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from pydantic import SecretStr
 
-from reframer_pipeline import dagster_home, versions
+from reframer_pipeline import dagster_home, describers, versions
 from reframer_pipeline.demo.world import make_clip
-from reframer_pipeline.fake_gemini import Behaviour, FakeGemini, Kind
+from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.scenes.gemini import client as client_module
+from reframer_pipeline.scenes.gemini.ask import Asker
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import questions, status
+from reframer_pipeline.storage import claims, questions, status
 from reframer_pipeline.storage.planning import stage_states
 from reframer_pipeline_tests.shell.conftest import CLIP_SEED
 from reframer_pipeline_tests.shell.test_cli import reframer
@@ -41,12 +48,17 @@ def clean(pipeline: Pipeline, done: VideoOutcome) -> Iterator[Pipeline]:
     pipeline.storage.db.execute("DELETE FROM gemini_questions")
     yield pipeline
     pipeline.storage.db.execute("DELETE FROM gemini_questions")
+    forget_gemini(pipeline)
+    list(run_videos(pipeline.settings, [done.video_id or ""]))
+
+
+def forget_gemini(pipeline: Pipeline) -> None:
+    """Delete the results that Gemini described."""
     for row in pipeline.storage.db.fetch(
         "SELECT result_id FROM results WHERE components -> 'settings' ->> 'resolved_describer' = 'gemini'"
     ):
         pipeline.storage.db.execute("DELETE FROM published WHERE result_id = %s", (row["result_id"],))
         pipeline.storage.db.execute("DELETE FROM results WHERE result_id = %s", (row["result_id"],))
-    list(run_videos(pipeline.settings, [done.video_id or ""]))
 
 
 def asking(pipeline: Pipeline, server: FakeGemini, **more: Any) -> Settings:
@@ -114,6 +126,14 @@ def test_elements_find_their_tracks_and_invented_times_are_refused(clean: Pipeli
     _cost_is_shown(clean, settings, video_id)
 
 
+def figures_of_scenes(settings: Settings) -> dict[str, Any]:
+    """What the UI shows of the latest scenes."""
+    with dagster_home.open_instance(settings) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("scenes"))
+    assert event is not None and event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
 def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> None:
     (asked,) = questions.of_video(pipeline.storage.db, video_id)
     prices = (settings.gemini_input_price, settings.gemini_output_price)
@@ -122,14 +142,9 @@ def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> Non
     assert f"{asked['input_tokens']} + {asked['output_tokens']} tokens" in text and "in Gemini's opinion" in text
     shown = json.loads(reframer(pipeline.settings.home_dir, "show", video_id, "--json").stdout)
     assert shown["gemini"][0]["model_version"] == "gemini-3.8-flash"
-    with dagster_home.open_instance(settings) as instance:
-        import dagster as dg
-
-        event = instance.get_latest_materialization_event(dg.AssetKey("scenes"))
-    assert event is not None and event.asset_materialization is not None
-    figures = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-    assert figures["gemini_cost_usd"] == asked["cost_usd"] and figures["gemini_input_tokens"] == asked["input_tokens"]
-    assert figures["gemini_answer"] == "paid for earlier"
+    figures = figures_of_scenes(settings)
+    assert figures["gemini_answer"] == "paid for earlier" and figures["gemini_cost_in_all_usd"] == asked["cost_usd"]
+    assert figures["gemini_cost_usd"] == figures["gemini_input_tokens"] == 0  # over all runs they add up to what was paid
 
 
 def test_another_prompt_makes_scenes_stale_and_nothing_else(
@@ -194,3 +209,118 @@ def test_the_command_line_says_what_happened(clean: Pipeline, done: VideoOutcome
     assert "very-secret" not in ran.stdout + ran.stderr
     refused = reframer(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--describer", "gemini")
     assert refused.returncode != 0 and "GEMINI_API_KEY" in refused.stdout + refused.stderr
+
+
+# Each scripted behaviour, through the whole pipeline: the code of the failure (None: Gemini answered), requests to generate, those charged.
+OUTCOMES: list[tuple[Kind, int, str | None, int, int]] = [
+    (Kind.RATE_LIMITED, 1, None, 2, 1),
+    (Kind.RATE_LIMITED, 9, "gemini_rate_limited", 3, 0),
+    (Kind.INTERNAL, 1, None, 2, 1),
+    (Kind.INTERNAL, 9, "gemini_unavailable", 3, 0),
+    (Kind.UNAVAILABLE, 9, "gemini_unavailable", 3, 0),
+    (Kind.HTML, 9, "gemini_unavailable", 3, 0),
+    (Kind.HANG, 1, None, 2, 2),
+    (Kind.HANG, 9, "gemini_unavailable", 2, 2),
+    (Kind.DRIP, 9, "gemini_unavailable", 2, 2),
+    (Kind.DROP, 1, None, 2, 1),
+    (Kind.DROP, 9, "gemini_unavailable", 3, 0),
+    (Kind.CUT_OFF, 1, None, 2, 2),
+    (Kind.CUT_OFF, 9, "gemini_unavailable", 2, 2),
+    (Kind.HALF_JSON, 9, "gemini_unavailable", 2, 2),
+    (Kind.EMPTY, 1, None, 2, 2),
+    (Kind.EMPTY, 9, "gemini_answer_invalid", 2, 2),
+    (Kind.BAD_GZIP, 9, "gemini_unavailable", 2, 2),
+    (Kind.MAX_TOKENS, 1, None, 2, 2),
+    (Kind.MAX_TOKENS, 9, "gemini_answer_invalid", 2, 2),
+    (Kind.FENCED, 9, None, 1, 1),
+    (Kind.SAFETY, 9, "gemini_blocked", 1, 1),
+    (Kind.BLOCKED, 9, "gemini_blocked", 1, 1),
+    (Kind.PAST_END, 9, None, 1, 1),
+    (Kind.ODD_TEXT, 9, None, 1, 1),
+    (Kind.RETIRED, 9, "gemini_model_unknown", 1, 0),
+    (Kind.BAD_REQUEST, 9, "gemini_request_refused", 1, 0),
+    (Kind.FILE_FAILS, 9, "gemini_file_refused", 0, 0),
+    (Kind.FILE_STAYS, 9, "gemini_file_not_ready", 0, 0),
+    (Kind.FILE_EXPIRES, 1, None, 2, 1),
+    (Kind.FILE_EXPIRES, 9, "gemini_file_not_ready", 3, 0),
+]
+
+
+def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOutcome) -> None:
+    video_id = done.video_id or ""
+    for kind, times, code, asked, charged in OUTCOMES:
+        what = f"{kind} x {times}"
+        clean.storage.db.execute("DELETE FROM gemini_questions")
+        forget_gemini(clean)
+        with FakeGemini() as server:
+            server.script(Behaviour(kind, times=times, wait_seconds=0.6 if kind is Kind.HANG else 0))
+            timeout, deadline = 0.5 if kind in (Kind.HANG, Kind.DRIP) else 30, 2 if kind is Kind.FILE_STAYS else 60
+            settings = asking(clean, server, gemini_attempts=3, gemini_inline_mb=0, gemini_timeout_s=timeout, gemini_deadline_s=deadline)
+            began = time.monotonic()
+            (outcome,) = run_videos(settings, [video_id])
+            assert time.monotonic() - began < 15, what
+            time.sleep(0.3 if kind is Kind.HANG else 0)  # the stand-in notes a request once it has dealt with it
+            (row,) = questions.of_video(clean.storage.db, video_id)
+            assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
+            assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what
+            assert (len(server.requests_of(Endpoint.GENERATE)), row["requests"]) == (asked, charged), what
+            assert {scene["describer"] for scene in scenes(clean, video_id)} == {"local" if code else "gemini"}, what
+            assert (outcome.status, status.get_video(clean.storage.db, video_id)["status"]) == ("completed", "completed"), what
+            assert server.file_names == [] and not row["being_asked"], what
+            shown = figures_of_scenes(settings)
+            assert shown["gemini_cost_usd"] == row["cost_usd"], what
+            assert ("described_locally" in shown) == (code is not None), what
+
+
+def test_forced_runs_and_other_askers_pay_once(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
+    """A forced run here, one in another process, and askers beside them, all at once."""
+    video_id, settings = done.video_id or "", asking(clean, gemini)
+    gemini.script(Behaviour(Kind.ANSWER, wait_seconds=3.0, times=9))
+    facts = next(clean.open(video_id, "metadata").batches()).to_pylist()[0]
+    were_there: list[bool] = []
+
+    def ask() -> None:
+        asker = Asker(clean.storage.db, settings, video_id, facts, lambda: nullcontext(clip), lambda: None)
+        were_there.append(asker.answer(None, list)[1])
+
+    variables = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": gemini.url}
+    child: list[Any] = []
+
+    def run_elsewhere() -> None:
+        child.append(reframer(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--force", **variables))
+
+    threads = [threading.Thread(target=run_elsewhere), *(threading.Thread(target=ask) for _ in range(3))]
+    for thread in threads:
+        thread.start()
+    (outcome,) = run_videos(settings, [video_id], force=True)
+    for thread in threads:
+        thread.join()
+    assert (outcome.status, outcome.note) == ("completed", None) and child[0].returncode == 0, child[0].stderr
+    assert were_there.count(False) == 1 and gemini.accepted_generations == len(gemini.requests_of(Endpoint.GENERATE)) == 1
+    assert {scene["describer"] for scene in scenes(clean, video_id)} == {"gemini"}
+
+
+def test_what_nobody_foresaw_and_a_missing_key_do_not_cost_the_local_description(
+    clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video_id, settings = done.video_id or "", asking(clean, gemini)
+    keyless = settings.model_copy(update={"describer": "gemini", "gemini_api_key": None})  # as overrides that are stored can make it
+    (outcome,) = run_videos(keyless, [video_id])
+    assert outcome.status == "completed" and "[gemini_key_refused]" in figures_of_scenes(settings)["described_locally"]
+    monkeypatch.setattr(describers, "_ask_gemini", lambda *_: 1 / 0)
+    (outcome,) = run_videos(settings.model_copy(update={"gemini_api_key": SecretStr("other")}), [video_id])
+    assert outcome.status == "completed"
+    assert (
+        figures_of_scenes(settings)["described_locally"] == "[gemini_unavailable] Asking Gemini ended with an unexpected ZeroDivisionError."
+    )
+
+
+def test_show_says_that_a_question_is_being_asked_or_was_left(clean: Pipeline, done: VideoOutcome) -> None:
+    video_id = done.video_id or ""
+    _, claim = claims.take(clean.storage.db, claims.Question("d", video_id, "gemini-x", 1), datetime.now(UTC), 0)
+    assert "gemini-x is being asked" in reframer(clean.settings.home_dir, "show", video_id).stdout
+    assert claim is not None
+    claim.spent = claims.Spent(2, 100, 10, 0.5)
+    claim.end()
+    text = reframer(clean.settings.home_dir, "show", video_id).stdout
+    assert "gemini-x was asked, and the asking was interrupted (100 + 10 tokens, $0.5000)" in text and "None" not in text

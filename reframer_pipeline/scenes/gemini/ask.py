@@ -6,21 +6,22 @@ that all processes share.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from reframer_pipeline import versions
-from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, VideoFile
+from reframer_pipeline import failures, versions
+from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, Used
 from reframer_pipeline.scenes.gemini.prompt import question_digest, task
+from reframer_pipeline.scenes.gemini.remote_file import VideoFile
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import questions, rate_limit
+from reframer_pipeline.storage.claims import Claim, ClaimLost, Question, Reply, Spent
 from reframer_pipeline.storage.postgres import Database
-from reframer_pipeline.storage.questions import Answer, Claim, Question
+from reframer_pipeline.storage.questions import Answer
 from reframer_pipeline.storage.text import clean_json
-
-LIMITER: Final = "gemini"
 
 
 class Asker:
@@ -33,6 +34,9 @@ class Asker:
         facts: Its row of `schemas.METADATA`.
         upload: Opens the video as a local file, while a context lasts; only called if the video must be sent.
         alive: Called at least every few seconds; may raise to give up.
+
+    Attributes:
+        spent: What this asker used up itself, whether or not it got an answer.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class Asker:
     ) -> None:
         self._db, self._settings, self._video_id, self._facts = db, settings, video_id, facts
         self._upload, self._alive = upload, alive
+        self._limiter = limiter_name(settings)
+        self.spent = Spent()
 
     def answer(self, keyframes: Mapping[int, float] | None, pictures: Callable[[], Sequence[Keyframe]]) -> tuple[Answer, bool]:
         """The answer, and whether it was there already.
@@ -55,7 +61,7 @@ class Asker:
             pictures: Makes the pictures of these; only called if they must be sent.
 
         Raises:
-            ReframerError: One of `failures.GEMINI_FAILURES`, or the database's.
+            ReframerError: One of `failures.GEMINI_FAILURES`, or the database's or the store's.
         """
         settings, prompt_version = self._settings, versions.GEMINI_PROMPT_VERSION
         frames = None if keyframes is None else sorted(keyframes)
@@ -63,27 +69,60 @@ class Asker:
         question = Question(digest, self._video_id, settings.gemini_model, prompt_version)
         text = task(self._facts, None if keyframes is None else [keyframes[frame] for frame in sorted(keyframes)])
 
-        def ask(claim: Claim) -> Answer:
-            client = GeminiClient(settings, self._hooks(claim))
-            if keyframes is not None:
-                reply = client.ask(text, pictures(), claim.left_behind)
-            else:
-                with self._upload() as path:
-                    reply = client.ask(text, VideoFile(path, _mime_type(self._facts["container"])), claim.left_behind)
-            cost = (reply.input_tokens * settings.gemini_input_price + reply.output_tokens * settings.gemini_output_price) / 1e6
+        def ask(claim: Claim) -> Reply:
+            client = GeminiClient(settings, self._hooks(claim), claim.until)
+            claim.afterwards = client.tidy_up
+            try:
+                if keyframes is not None:
+                    reply = client.ask(text, pictures(), claim.left_behind)
+                else:
+                    with self._upload() as path:
+                        reply = client.ask(text, VideoFile(path, _mime_type(self._facts["container"])), claim.left_behind)
+            except (failures.ReframerError, ClaimLost):
+                raise
+            except Exception as error:  # unforeseen: noted like any failure, so that the pauses before the next one grow
+                raise failures.GeminiUnavailable(f"Asking Gemini ended with an unexpected {type(error).__name__}.") from error
+            finally:
+                claim.spent = _priced(client.used, settings)
+                self.spent = _sum(self.spent, claim.spent)
             content: Any = clean_json(reply.answer.model_dump(mode="json"))
-            return Answer(content, reply.model_version, reply.input_tokens, reply.output_tokens, round(cost, 6))
+            return Reply(content, reply.model_version)
 
         return questions.ask_once(self._db, question, ask, deadline_s=settings.gemini_deadline_s, alive=self._alive)
 
     def _hooks(self, claim: Claim) -> Hooks:
-        per_minute = self._settings.gemini_requests_per_minute
+        def take_turn(until: float) -> bool:
+            came = rate_limit.take_turn(self._db, self._limiter, self._settings.gemini_requests_per_minute, until=until, alive=self._alive)
+            claim.renew()  # a process that was stopped for a while may have lost it: then another one pays
+            return came
+
         return Hooks(
             alive=self._alive,
-            take_turn=lambda until: rate_limit.take_turn(self._db, LIMITER, per_minute, until=until, alive=self._alive),
-            hold_off=lambda seconds: rate_limit.hold_off(self._db, LIMITER, seconds),
-            remote_file=claim.note_remote_file,
+            take_turn=take_turn,
+            hold_off=lambda seconds: rate_limit.hold_off(self._db, self._limiter, seconds),
+            uploaded=claim.note_uploaded,
+            deleted=claim.note_deleted,
         )
+
+
+def limiter_name(settings: Settings) -> str:
+    """Quotas belong to a model and a key's project: a name for both, from which nobody learns the key."""
+    key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key is not None else ""
+    return f"gemini:{settings.gemini_model}:{hashlib.sha256(key.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def _priced(used: Used, settings: Settings) -> Spent:
+    cost = (used.input_tokens * settings.gemini_input_price + used.output_tokens * settings.gemini_output_price) / 1e6
+    return Spent(used.requests, used.input_tokens, used.output_tokens, round(cost, 6))
+
+
+def _sum(one: Spent, other: Spent) -> Spent:
+    return Spent(
+        one.requests + other.requests,
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+        round(one.cost_usd + other.cost_usd, 6),
+    )
 
 
 def _mime_type(container: str) -> str:

@@ -1,14 +1,14 @@
 """The Gemini describer: an answer, laid over what was measured.
 
 What belongs here: which part of the answer belongs to which measured scene, and what the record says of it. What does not: getting
-the answer (`ask`). Scenes are the measured shots. A shot takes the words of every answered scene that shares at least half of the
-shorter of the two with it; a shot that none speaks of is described locally, and marked so. The same answer over the same measurements
-gives the same rows.
+the answer (`ask`), checking times (`times`). Scenes are the measured shots. A shot takes the words of every answered scene that shares at
+least half of the shorter of the two with it; a shot that none speaks of is described locally, and marked so. Each element of an answered
+scene that was not refused stands in exactly one shot. The same answer over the same measurements gives the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from reframer_pipeline.scenes.describer import (
@@ -18,16 +18,16 @@ from reframer_pipeline.scenes.describer import (
     SceneDescription,
     SceneFacts,
     SceneType,
-    TimeCheck,
     clean_text,
 )
 from reframer_pipeline.scenes.difficulty import judge
+from reframer_pipeline.scenes.gemini.answer import VideoAnswer
 from reframer_pipeline.scenes.gemini.matching import Match, match
-from reframer_pipeline.scenes.gemini.prompt import AnsweredElement, VideoAnswer
-from reframer_pipeline.scenes.gemini.times import Placed, place
+from reframer_pipeline.scenes.gemini.times import Placed, PlacedElement, place, place_element
 from reframer_pipeline.scenes.local import LocalDescriber, figures_of, scene_type
 
 SHARED: Final = 0.5  # of the shorter of answered scene and shot
+ROUNDED: Final = 1e-6  # seconds: a scene's times are rounded to this
 
 
 class GeminiDescriber:
@@ -37,36 +37,49 @@ class GeminiDescriber:
         answer: What Gemini said of the video.
         model_version: The model that said it; kept with each scene.
         snap_s: How far a time may be moved to a cut, seconds.
+        labels: By class, the labels that the detector knows.
     """
 
     name = "gemini"
 
-    def __init__(self, answer: VideoAnswer, model_version: str, snap_s: float) -> None:
+    def __init__(self, answer: VideoAnswer, model_version: str, snap_s: float, labels: Mapping[str, Sequence[str]]) -> None:
         self._answer = answer
         self._model_version = model_version
         self._snap_s = snap_s
+        self._labels = labels
         self._local = LocalDescriber()
 
     def describe(self, scenes: Iterable[SceneFacts], cuts: Sequence[float]) -> Iterator[SceneDescription]:
         """One description per scene, as each arrives."""
         placed = [place(scene, cuts, self._snap_s) for scene in self._answer.scenes]
-        return (self._describe_scene(scene, placed, last=scene.end_seconds >= cuts[-1]) for scene in scenes)
+        elements: dict[int, list[PlacedElement]] = {}
+        for one in placed:
+            for element in () if one.refused else one.scene.replaceable_elements:
+                found = place_element(element, one, cuts, self._snap_s)
+                elements.setdefault(found.shot, []).append(found)
+        return (
+            self._describe_scene(scene, placed, elements.get(scene.scene_number - 1, []), last=scene.end_seconds >= cuts[-1] - ROUNDED)
+            for scene in scenes
+        )
 
-    def _describe_scene(self, scene: SceneFacts, placed: Sequence[Placed], *, last: bool) -> SceneDescription:
+    def _describe_scene(
+        self, scene: SceneFacts, placed: Sequence[Placed], elements: Sequence[PlacedElement], *, last: bool
+    ) -> SceneDescription:
         parts = [one for one in placed if _speaks_of(one, scene)]
         checks = tuple(check for one in placed if one in parts or _is_noted_here(one, scene, last) for check in one.checks)
-        if not parts:
-            return self._local.describe_scene(scene).model_copy(update={"time_checks": checks})
-        elements = [element for one in parts for element in one.scene.replaceable_elements if _belongs(element, one, scene)][:MAX_ELEMENTS]
-        checks += tuple(check for element in elements for check in _outside(element, scene))
-        measured = scene_type([track for track in scene.tracks if track.present])
-        matches = match(elements, scene)
+        matches = match(elements, scene, self._labels)
+        told = tuple(_element(element, found) for element, found in zip(elements, matches, strict=True))
+        if not parts:  # elements of a scene that is mostly elsewhere come first, in place of what would be said of their tracks
+            local = self._local.describe_scene(scene)
+            taken = {track for one in told for track in one.tracks}
+            rest = tuple(one for one in local.replaceable_elements if taken.isdisjoint(one.tracks))
+            return local.model_copy(update={"replaceable_elements": (*told, *rest)[:MAX_ELEMENTS], "time_checks": checks})
         return SceneDescription(
             description=clean_text(" ".join(one.scene.description for one in parts), MAX_DESCRIPTION),
             importance=max(one.scene.importance for one in parts),
             scene_type=_union([one.scene.scene_type for one in parts]),
-            measured_scene_type=measured,
-            replaceable_elements=tuple(_element(element, found) for element, found in zip(elements, matches, strict=True)),
+            measured_scene_type=scene_type([track for track in scene.tracks if track.present]),
+            replaceable_elements=told[:MAX_ELEMENTS],
             source=self.name,
             model_version=self._model_version,
             time_checks=checks,
@@ -88,28 +101,6 @@ def _is_noted_here(one: Placed, scene: SceneFacts, last: bool) -> bool:
     return begin >= scene.start_seconds or (begin < 0 and scene.scene_number == 1)
 
 
-def _overlaps(element: AnsweredElement, start: float, end: float) -> bool:
-    return (
-        element.start_seconds is not None
-        and element.end_seconds is not None
-        and element.start_seconds < end
-        and element.end_seconds > start
-    )
-
-
-def _belongs(element: AnsweredElement, one: Placed, scene: SceneFacts) -> bool:
-    """Whether an element is of this shot. Of an answered scene over several shots, each takes what is visible in it."""
-    return _overlaps(element, scene.start_seconds, scene.end_seconds) or not _overlaps(element, one.start, one.end)
-
-
-def _outside(element: AnsweredElement, scene: SceneFacts) -> Iterator[TimeCheck]:
-    if element.start_seconds is None or element.end_seconds is None or _overlaps(element, scene.start_seconds, scene.end_seconds):
-        return
-    why = f"outside of its scene: {clean_text(element.description, 80)}"
-    yield TimeCheck(edge="start", given=element.start_seconds, action="refused", why=why)
-    yield TimeCheck(edge="end", given=element.end_seconds, action="refused", why=why)
-
-
 def _union(types: Sequence[SceneType]) -> SceneType:
     kinds: set[Literal["person", "product"]] = set()
     for one in types:
@@ -120,13 +111,17 @@ def _union(types: Sequence[SceneType]) -> SceneType:
     return "both" if len(kinds) == 2 else kinds.pop() if kinds else "none"
 
 
-def _element(element: AnsweredElement, found: Match | None) -> ReplaceableElement:
+def _element(one: PlacedElement, found: Match | None) -> ReplaceableElement:
     """The element with both opinions. The measured difficulty stands where there is one: it can be checked."""
+    element, (start, end) = one.element, one.span or (None, None)
     said = {
         "type": element.type,
         "description": element.description,
         "model_difficulty": element.difficulty,
         "model_reason": element.reason or None,
+        "start_seconds": start,
+        "end_seconds": end,
+        "time_checks": one.checks,
         "source": GeminiDescriber.name,
     }
     if found is None:

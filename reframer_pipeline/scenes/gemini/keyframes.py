@@ -18,8 +18,9 @@ from reframer_pipeline.scenes.gemini.client import Keyframe
 from reframer_pipeline.scenes.observations import Observations
 from reframer_pipeline.scenes.shots import Shot
 
-LONGER_SIDE: Final = 1024  # pixels: Gemini cuts larger pictures into tiles of 768 and counts each
-JPEG_QUALITY: Final = 85
+# Longer side in pixels and JPEG quality, best first. Gemini cuts larger pictures into tiles of 768 and counts each.
+SIZES: Final = ((1024, 85), (1024, 60), (768, 50), (512, 40))
+MAX_BYTES: Final = 14_500_000  # a request may have 20 MB; base64 makes 4 bytes of 3
 
 
 def choose_keyframes(sampled: Sequence[int], shots: Sequence[Shot], seen: Observations, limit: int) -> list[int]:
@@ -56,22 +57,34 @@ def choose_keyframes(sampled: Sequence[int], shots: Sequence[Shot], seen: Observ
 
 
 def keyframe_pictures(store: FrameStore, seconds: dict[int, float]) -> list[Keyframe]:
-    """Small pictures of frames.
+    """Small pictures of frames, all together at most `MAX_BYTES`.
 
     Args:
         store: The video's sampled frames.
         seconds: Frames and their times.
     """
-    return [Keyframe(at, _small_jpeg(store.read(frame))) for frame, at in sorted(seconds.items())]
+    budget = MAX_BYTES // max(1, len(seconds))
+    return [Keyframe(at, small_jpeg(store.read(frame), budget)) for frame, at in sorted(seconds.items())]
 
 
-def _small_jpeg(rgb: np.ndarray) -> bytes:
+def small_jpeg(rgb: np.ndarray, budget: int) -> bytes:
+    """A JPEG of at most `budget` bytes, as good as that allows: the best of `SIZES` that fits, else the last.
+
+    Args:
+        rgb: `(H, W, 3)` uint8.
+        budget: Bytes.
+    """
     import cv2
 
     height, width = rgb.shape[:2]
-    share = min(1.0, LONGER_SIDE / max(height, width))
-    if share < 1:
-        rgb = np.asarray(cv2.resize(rgb, (max(1, round(width * share)), max(1, round(height * share))), interpolation=cv2.INTER_AREA))
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert done, "OpenCV encodes every 8-bit picture"
-    return encoded.tobytes()
+    jpeg = b""
+    for side, quality in SIZES:
+        share = min(1.0, side / max(height, width))
+        size = (max(1, round(width * share)), max(1, round(height * share)))
+        small = rgb if share == 1 else np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+        done, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert done, "OpenCV encodes every 8-bit picture"
+        jpeg = encoded.tobytes()
+        if len(jpeg) <= budget:
+            break
+    return jpeg

@@ -7,33 +7,38 @@ far as the model gave it:
 
 | evidence  | weight | what it is                                                                                          |
 |-----------|--------|-----------------------------------------------------------------------------------------------------|
-| box       | 3      | 0 if the model's box and the track's mean box do not meet, else the larger of IoU and `exp(-4 d)` (1) |
-| words     | 2      | 1 if the description has the detector's label of the track, 0 if it has only labels of other tracks |
+| box       | 3      | best over the track's looks in the element's span (all looks, if none is in it): 0 if the model's   |
+|           |        | box and the track's do not meet, else the larger of IoU and `exp(-4 d)` (1)                         |
+| words     | 2      | 1 if the description has the detector's label of the track, 0 if it has only other labels (2)       |
 | position  | 2      | share of the named thirds (left, centre, right; top, middle, bottom) that the track's centre is in  |
-| time      | 1      | overlap of the named span with the track's, over the shorter of the two                             |
+| time      | 1      | overlap of the element's checked span with the track's, over the shorter of the two                 |
 | weight    | 1      | the track's area share times scene share, over the sum of these of all tracks in question           |
 
-(1) `d` is the distance of their centres in frame diagonals.
+(1) `d` is the distance of their centres in frame diagonals. (2) Of all labels that the detector knows for the class, not only of those
+that were seen; a label whose words are part of the other's, as in phone and cell phone, is the same one.
 
-The confidence is the weighted mean. Elements and tracks are paired one to one so that the sum of confidences is largest (Hungarian
-method); pairs under `LEAST` are not made. One track in question and no evidence against it gives 1.0: that is a match by class alone,
-and the record says so.
+The confidence is the weighted mean. Box, words and position tell which track is meant; time and weight only say that it may be: without
+any of the first three the confidence is at most `UNTOLD`, and the record shows that it is a match by class; where all that there is of
+the first three is 0, so is the confidence. Elements and tracks are paired one to one so that the sum of confidences is largest (Hungarian
+method); pairs under `LEAST` are not made.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from reframer_pipeline.scenes.describer import SceneFacts, TrackFigures
-from reframer_pipeline.scenes.gemini.prompt import AnsweredElement
+from reframer_pipeline.scenes.describer import Box, SceneFacts, TrackFigures
+from reframer_pipeline.scenes.gemini.times import PlacedElement
 
 LEAST: Final = 0.35
+UNTOLD: Final = 0.5
+TELLING: Final = frozenset({"box", "words", "position"})
 WEIGHTS: Final = {"box": 3.0, "words": 2.0, "position": 2.0, "time": 1.0, "weight": 1.0}
 _HORIZONTAL: Final = {"left": "left", "right": "right", "centre": "centre", "center": "centre"}
 _VERTICAL: Final = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom", "middle": "middle"}
@@ -45,7 +50,7 @@ class Match:
 
     Attributes:
         track: The track.
-        confidence: 0..1, the weighted mean of the evidence.
+        confidence: 0..1, see the module's text.
         evidence: Each kind that there was, 0..1.
     """
 
@@ -54,12 +59,13 @@ class Match:
     evidence: dict[str, float]
 
 
-def match(elements: Sequence[AnsweredElement], scene: SceneFacts) -> list[Match | None]:
+def match(elements: Sequence[PlacedElement], scene: SceneFacts, labels: Mapping[str, Sequence[str]]) -> list[Match | None]:
     """Match the elements of one scene to its tracks.
 
     Args:
-        elements: What the model named.
+        elements: What the model named, with checked times.
         scene: What was measured.
+        labels: By class, the labels that the detector knows.
 
     Returns:
         One entry per element, in order; None where no track fits. No track is given twice.
@@ -68,11 +74,12 @@ def match(elements: Sequence[AnsweredElement], scene: SceneFacts) -> list[Match 
 
     found: list[Match | None] = [None] * len(elements)
     for kind in ("person", "product"):
-        asked = [index for index, element in enumerate(elements) if element.type == kind]
+        asked = [index for index, one in enumerate(elements) if one.element.type == kind]
         tracks = [track for track in scene.tracks if track.object_class == kind]
         if not asked or not tracks:
             continue
-        pairs = [[_compare(elements[index], track, tracks, scene) for track in tracks] for index in asked]
+        known = {label.casefold() for label in (*labels.get(kind, ()), *(track.label for track in tracks)) if label}
+        pairs = [[_compare(elements[index], track, tracks, scene, known) for track in tracks] for index in asked]
         rows, columns = linear_sum_assignment(np.array([[-pair.confidence for pair in row] for row in pairs]))
         for row, column in zip(rows, columns, strict=True):
             if pairs[row][column].confidence >= LEAST:
@@ -80,38 +87,52 @@ def match(elements: Sequence[AnsweredElement], scene: SceneFacts) -> list[Match 
     return found
 
 
-def _compare(element: AnsweredElement, track: TrackFigures, rivals: Sequence[TrackFigures], scene: SceneFacts) -> Match:
+def _compare(one: PlacedElement, track: TrackFigures, rivals: Sequence[TrackFigures], scene: SceneFacts, known: set[str]) -> Match:
     said = {
-        "box": _box(element, track, scene),
-        "words": _words(element, track, rivals),
-        "position": _position(element.position, track),
-        "time": _time(element, track, scene),
+        "box": _box(one, track, scene),
+        "words": _words(one.element.description, track, known),
+        "position": _position(one.element.position, track),
+        "time": _time(one.span, track),
         "weight": _weight(track, rivals),
     }
     evidence = {name: round(value, 3) for name, value in said.items() if value is not None}
     total = sum(WEIGHTS[name] for name in evidence)
     confidence = sum(WEIGHTS[name] * value for name, value in evidence.items()) / total
+    telling = [value for name, value in evidence.items() if name in TELLING]
+    if not telling:
+        confidence = min(confidence, UNTOLD)
+    elif max(telling) == 0:
+        confidence = 0.0
     return Match(track, round(confidence, 3), evidence)
 
 
-def _box(element: AnsweredElement, track: TrackFigures, scene: SceneFacts) -> float | None:
-    if element.box is None:
+def _box(one: PlacedElement, track: TrackFigures, scene: SceneFacts) -> float | None:
+    if one.element.box is None:
         return None
     width, height = scene.video.width, scene.video.height
-    top, left, bottom, right = (value / 1000 * side for value, side in zip(element.box, (height, width) * 2, strict=True))
+    top, left, bottom, right = (value / 1000 * side for value, side in zip(one.element.box, (height, width) * 2, strict=True))
     if right <= left or bottom <= top:
         return None
-    box = track.bbox
+    start, end = one.span or (-math.inf, math.inf)
+    boxes = [look.bbox for look in track.looks if start <= look.seconds <= end] or [look.bbox for look in track.looks] or [track.bbox]
+    return max(_alike((left, top, right, bottom), box, math.hypot(width, height)) for box in boxes)
+
+
+def _alike(said: tuple[float, float, float, float], box: Box, diagonal: float) -> float:
+    left, top, right, bottom = said
     shared = max(0.0, min(right, box.x + box.width) - max(left, box.x)) * max(0.0, min(bottom, box.y + box.height) - max(top, box.y))
+    if shared <= 0:
+        return 0.0
     union = (right - left) * (bottom - top) + box.width * box.height - shared
-    apart = math.hypot((left + right) / 2 - box.x - box.width / 2, (top + bottom) / 2 - box.y - box.height / 2) / math.hypot(width, height)
-    return max(shared / union, math.exp(-4 * apart) if shared > 0 else 0.0)
+    apart = math.hypot((left + right) / 2 - box.x - box.width / 2, (top + bottom) / 2 - box.y - box.height / 2) / diagonal
+    return max(shared / union, math.exp(-4 * apart))
 
 
-def _words(element: AnsweredElement, track: TrackFigures, rivals: Sequence[TrackFigures]) -> float | None:
-    labels = {rival.label.casefold() for rival in rivals if rival.label}
-    named = {label for label in labels if re.search(rf"\b{re.escape(label)}s?\b", element.description.casefold())}
-    return None if not named or len(labels) < 2 else float(track.label.casefold() in named)
+def _words(description: str, track: TrackFigures, known: set[str]) -> float | None:
+    text = description.casefold()
+    named = [set(label.split()) for label in known if re.search(rf"\b{re.escape(label)}(?:s|es)?\b", text)]
+    own = set(track.label.casefold().split())
+    return float(any(words <= own or own <= words for words in named)) if named and own else None
 
 
 def _position(words: str, track: TrackFigures) -> float | None:
@@ -121,12 +142,10 @@ def _position(words: str, track: TrackFigures) -> float | None:
     return sum(hits) / len(hits) if hits else None
 
 
-def _time(element: AnsweredElement, track: TrackFigures, scene: SceneFacts) -> float | None:
-    if element.start_seconds is None or element.end_seconds is None:
+def _time(span: tuple[float, float] | None, track: TrackFigures) -> float | None:
+    if span is None:
         return None
-    start, end = max(element.start_seconds, scene.start_seconds), min(element.end_seconds, scene.end_seconds)
-    if start >= end:
-        return None  # outside of this scene: refused, and no evidence either way
+    start, end = span
     shared = min(end, track.end_seconds) - max(start, track.first_seconds)
     return max(0.0, min(1.0, shared / max(min(end - start, track.end_seconds - track.first_seconds), 1e-6)))
 
