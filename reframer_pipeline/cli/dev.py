@@ -28,6 +28,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     The backfill brings older videos up to date; `reframer plan` says beforehand what it will do. Files dropped into the uploads folder
     are taken in and processed.
 
+    Plain `dagster dev` with the printed environment uses that environment's settings, until `reframer dev` has saved its own.
+
     Runs, logs and results last: they are in REFRAMER_HOME. Stop with Ctrl-C; the embedded Postgres goes on for other commands
     (`reframer db stop` ends it).
     """
@@ -37,14 +39,15 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
 
     with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
         bucket = Bucket.open(settings)
-        for name, (old, new) in deployment.save(storage.db, settings).items():
-            ERR.print(f"The deployment's {name}: {old} → {new}", markup=False, highlight=False)
-    _put_right(settings)
+        changed = {} if print_env else deployment.save(storage.db, settings)
+    for name, (old, new) in changed.items():
+        ERR.print(f"The deployment's {name}: {old} → {new}", markup=False, highlight=False)
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
             click.echo(f"export {name}={shlex.quote(value)}")
         return
+    _put_right(settings)
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
     ERR.print(f"Drop videos into: {bucket.base}", highlight=False, markup=False)
