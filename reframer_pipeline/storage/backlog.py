@@ -17,6 +17,7 @@ from reframer_pipeline.storage.postgres import Database
 
 FIRST_PAUSE_S: Final = 60.0  # after the first passing failure; doubled with each further one
 LONGEST_PAUSE_S: Final = 6 * 3600.0
+NEW_S: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Waits:
         attempts: Video id to number of its runs.
         failures: Video id to passing failures since its last good run, and the time of the last.
         asked: Videos whose question to Gemini failed and is not asked again yet.
+        new: Videos that were taken in a moment ago and never run: whoever took them in requests them.
         now: The server's time.
     """
 
@@ -50,6 +52,7 @@ class Waits:
     attempts: dict[str, int]
     failures: dict[str, tuple[int, datetime]]
     asked: frozenset[str]
+    new: frozenset[str]
     now: datetime
 
 
@@ -67,11 +70,17 @@ def waits(db: Database) -> Waits:
     )
     busy = db.fetch("SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()")
     asked = db.fetch("SELECT video_id::text AS id FROM gemini_questions WHERE answer IS NULL AND next_ask_at > clock_timestamp()")
+    new = db.fetch(
+        """SELECT v.id::text AS id FROM videos v WHERE v.created_at > now() - %s * interval '1 second'
+               AND NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.video_id = v.id)""",
+        (NEW_S,),
+    )
     return Waits(
         busy=frozenset(row["id"] for row in busy),
         attempts={row["id"]: row["attempts"] for row in jobs},
         failures={row["id"]: (row["failures"], row["failed_at"]) for row in jobs if row["failures"] and row["failed_at"]},
         asked=frozenset(row["id"] for row in asked),
+        new=frozenset(row["id"] for row in new),
         now=now["now"],
     )
 
@@ -90,7 +99,7 @@ def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit
         return
     for plan in plans:
         stages = plan.to_compute
-        if not stages or plan.failed or plan.video_id in queued or plan.video_id in known.busy:
+        if not stages or plan.failed or plan.video_id in queued or plan.video_id in known.busy or plan.video_id in known.new:
             continue
         if stages == ("scenes",) and plan.video_id in known.asked:
             continue

@@ -63,7 +63,15 @@ def plan(video_id: str = "v", **states: str) -> VideoPlan:
 
 
 def known(**more: object) -> Waits:
-    given: dict[str, object] = {"busy": frozenset(), "attempts": {}, "failures": {}, "asked": frozenset(), "now": NOW, **more}
+    given: dict[str, object] = {
+        "busy": frozenset(),
+        "attempts": {},
+        "failures": {},
+        "asked": frozenset(),
+        "new": frozenset(),
+        "now": NOW,
+        **more,
+    }
     return Waits(**given)  # type: ignore[arg-type]
 
 
@@ -75,6 +83,7 @@ DUE = [
     ({"masks": "failed", "scenes": "missing"}, {}, False),
     (STALE, {"busy": frozenset("v")}, False),
     (STALE, {"asked": frozenset("v")}, False),
+    (STALE, {"new": frozenset("v")}, False),
     ({"masks": "stale", **STALE}, {"asked": frozenset("v")}, True),  # more than the question is open
     (STALE, {"failures": {"v": (1, NOW - timedelta(seconds=30))}}, False),
     (STALE, {"failures": {"v": (1, NOW - timedelta(seconds=61))}}, True),
@@ -145,3 +154,7 @@ def test_failures_for_good_and_for_now_are_told_apart(storage: Storage) -> None:
     storage.db.execute("UPDATE processing_jobs SET retryable = true")
     assert stage_states(storage.db, [video_id], Settings(), WEIGHTS)[video_id]["frames"].state == "missing"
     assert waits(storage.db).failures[video_id][0] == 1 and waits(storage.db).attempts == {video_id: 1}
+    other, _ = add_video(storage, 2)
+    assert waits(storage.db).new == {other}
+    storage.db.execute("UPDATE videos SET created_at = now() - interval '1 hour'")
+    assert waits(storage.db).new == set()
