@@ -215,19 +215,14 @@ def test_the_command_line_says_what_happened(clean: Pipeline, done: VideoOutcome
 OUTCOMES: list[tuple[Kind, int, str | None, int, int]] = [
     (Kind.RATE_LIMITED, 1, None, 2, 1),
     (Kind.RATE_LIMITED, 9, "gemini_rate_limited", 3, 0),
-    (Kind.INTERNAL, 1, None, 2, 1),
     (Kind.INTERNAL, 9, "gemini_unavailable", 3, 0),
     (Kind.UNAVAILABLE, 9, "gemini_unavailable", 3, 0),
     (Kind.HTML, 9, "gemini_unavailable", 3, 0),
-    (Kind.HANG, 1, None, 2, 2),
     (Kind.HANG, 9, "gemini_unavailable", 2, 2),
     (Kind.DRIP, 9, "gemini_unavailable", 2, 2),
-    (Kind.DROP, 1, None, 2, 1),
     (Kind.DROP, 9, "gemini_unavailable", 3, 0),
-    (Kind.CUT_OFF, 1, None, 2, 2),
     (Kind.CUT_OFF, 9, "gemini_unavailable", 2, 2),
     (Kind.HALF_JSON, 9, "gemini_unavailable", 2, 2),
-    (Kind.EMPTY, 1, None, 2, 2),
     (Kind.EMPTY, 9, "gemini_answer_invalid", 2, 2),
     (Kind.BAD_GZIP, 9, "gemini_unavailable", 2, 2),
     (Kind.MAX_TOKENS, 1, None, 2, 2),
@@ -242,7 +237,6 @@ OUTCOMES: list[tuple[Kind, int, str | None, int, int]] = [
     (Kind.FILE_FAILS, 9, "gemini_file_refused", 0, 0),
     (Kind.FILE_STAYS, 9, "gemini_file_not_ready", 0, 0),
     (Kind.FILE_EXPIRES, 1, None, 2, 1),
-    (Kind.FILE_EXPIRES, 9, "gemini_file_not_ready", 3, 0),
 ]
 
 
@@ -264,8 +258,15 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOut
             assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
             assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what
             assert (len(server.requests_of(Endpoint.GENERATE)), row["requests"]) == (asked, charged), what
+<<<<<<< HEAD
             refused = kind is Kind.PAST_END  # the clip's only answered scene ends a minute after it
             assert {scene["describer"] for scene in scenes(clean, video_id)} == {"local" if code or refused else "gemini"}, what
+=======
+            told = scenes(clean, video_id)
+            invented = kind is Kind.PAST_END  # the only scene of so short a clip is refused, and nothing is left of the answer
+            assert {scene["describer"] for scene in told} == {"local" if code or invented else "gemini"}, what
+            assert any(check["action"] == "refused" for scene in told for check in scene["time_checks"]) == invented, what
+>>>>>>> mendG
             assert (outcome.status, status.get_video(clean.storage.db, video_id)["status"]) == ("completed", "completed"), what
             assert server.file_names == [] and not row["being_asked"], what
             shown = figures_of_scenes(settings)
