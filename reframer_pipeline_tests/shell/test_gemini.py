@@ -258,15 +258,10 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOut
             assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
             assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what
             assert (len(server.requests_of(Endpoint.GENERATE)), row["requests"]) == (asked, charged), what
-<<<<<<< HEAD
-            refused = kind is Kind.PAST_END  # the clip's only answered scene ends a minute after it
-            assert {scene["describer"] for scene in scenes(clean, video_id)} == {"local" if code or refused else "gemini"}, what
-=======
             told = scenes(clean, video_id)
             invented = kind is Kind.PAST_END  # the only scene of so short a clip is refused, and nothing is left of the answer
             assert {scene["describer"] for scene in told} == {"local" if code or invented else "gemini"}, what
             assert any(check["action"] == "refused" for scene in told for check in scene["time_checks"]) == invented, what
->>>>>>> mendG
             assert (outcome.status, status.get_video(clean.storage.db, video_id)["status"]) == ("completed", "completed"), what
             assert server.file_names == [] and not row["being_asked"], what
             shown = figures_of_scenes(settings)
