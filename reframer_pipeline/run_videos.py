@@ -17,7 +17,8 @@ from reframer_pipeline import failures, versions
 from reframer_pipeline.materialize import materialize
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import deployment, jobs, lease, planning, questions, status
+from reframer_pipeline.storage import deployment, jobs, lease, planning, status
+from reframer_pipeline.storage.manifest import ManifestRow
 from reframer_pipeline.storage.scratch import sweep_scratch
 
 
@@ -141,7 +142,7 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
     if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
         fallback = pipeline.key(video_id, "scenes", pipeline.settings.model_copy(update={"describer": "local"}))
         by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
-        note = _why_local(pipeline, video_id)
+        note = _why_local(by_stage.get("scenes"))
     if len(by_stage) < len(keys):
         raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")
@@ -159,6 +160,6 @@ def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str,
     )
 
 
-def _why_local(pipeline: Pipeline, video_id: str) -> str | None:
-    asked = [one for one in questions.of_video(pipeline.storage.db, video_id) if one["failure_code"]]
-    return f"Scenes were described locally: [{asked[0]['failure_code']}] {asked[0]['failure_message']}" if asked else None
+def _why_local(scenes: ManifestRow | None) -> str | None:
+    why = scenes.stats.get("fallback") if scenes is not None else None
+    return f"Scenes were described locally: [{why['code']}] {why['message']}" if why else None

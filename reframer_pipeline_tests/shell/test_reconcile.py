@@ -37,9 +37,10 @@ with dagster_home.open_instance(settings) as instance:
 
 
 @pytest.fixture
-def video(pipeline: Pipeline, tmp_path: Path) -> str:
+def video(pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A video of the test's own."""
     path = tmp_path / "one.mp4"
-    write_clip(make_clip(3_400_000 + os.getpid() % 1000, n_frames=40, shots=1), path)
+    write_clip(make_clip(3_400_000 + len(request.node.name), n_frames=40, shots=1), path)
     return add(pipeline, path)
 
 
