@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -461,3 +462,12 @@ def soon(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("keyword", ["maxItems", "minLength", "default", "ge"])
+def test_schemas_with_keywords_that_the_api_does_not_take_are_refused(client: genai.Client, keyword: str) -> None:
+    schema = {"type": "object", "properties": {keyword: {"type": "array", "items": {"type": "string"}}}}  # as a name it is no keyword
+    for given, refused in ((schema, False), ({**schema, "properties": {"a": {"type": "array", keyword: 3}}}, True)):
+        config = types.GenerateContentConfig(response_mime_type="application/json", response_json_schema=given)
+        with pytest.raises(errors.ClientError, match="INVALID_ARGUMENT") if refused else contextlib.nullcontext():
+            client.models.generate_content(model=MODEL, contents=PROMPT, config=config)

@@ -109,7 +109,8 @@ def test_pauses_grow_with_each_failure_up_to_a_day(storage: Storage) -> None:
         )
         assert row is not None and row["failure_code"] == "gemini_rate_limited"
         pauses.append(row["pause"])
-    assert pauses[:3] == [300, 600, 1200] and pauses[-1] == 86_400 and pauses == sorted(pauses)
+    rounded = [round(pause) for pause in pauses]  # the server looks at its clock twice
+    assert rounded[:3] == [300, 600, 1200] and rounded[-1] == 86_400 and rounded == sorted(rounded)
 
 
 def test_an_interrupted_asker_leaves_the_question_free(storage: Storage) -> None:
@@ -181,11 +182,13 @@ with open_storage(Settings(home=home, database_url=url)) as storage:
     pathlib.Path(folder, "ready").touch()
     while not pathlib.Path(folder, "go").exists():
         time.sleep(0.005)
+    were_there = []
     def ask(video):
-        print(json.dumps(ask_about(storage, gemini_url, *video)[1]), flush=True)
+        were_there.append(ask_about(storage, gemini_url, *video)[1])
     threads = [threading.Thread(target=ask, args=(video,)) for video in json.loads(videos) for _ in range(2)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
+    print(json.dumps(were_there))
 """
 
 
@@ -215,7 +218,7 @@ def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, 
         _at_once(asks)
         output, _ = child.communicate(timeout=60)
         assert child.returncode == 0
-        were_there += [json.loads(line) for line in output.splitlines()]
+        were_there += json.loads(output)
         assert len(were_there) == 10 and were_there.count(False) == 3
         asked = gemini.requests_of(Endpoint.GENERATE)
         assert len(asked) == gemini.accepted_generations == 3
