@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from reframer_pipeline.failures import StoreUnavailable, UploadChanged
-from reframer_pipeline.storage import Storage, status
+from reframer_pipeline.storage import Storage, jobs, status
 from reframer_pipeline.uploads import ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file
@@ -122,7 +122,7 @@ def test_which_videos_wait(storage: Storage, folder: Path) -> None:
     videos = [str(take(storage, bucket, f"{seed}.mp4").video_id) for seed in range(5)]
     ingest_file(folder / "5.mp4", storage.db, storage.store, storage.settings)  # by the command line, which runs it itself
     status.processing(storage.db, videos[0])
-    status.start_job(storage.db, videos[1], "a run that has died since")
+    jobs.start(storage.db, videos[1], "a run that has died since")
     first = waiting_videos(storage.db, limit=2)
     rest = waiting_videos(storage.db, after=first[-1].place)
     assert [one.video_id for one in [*first, *rest]] == videos[2:]
