@@ -96,7 +96,7 @@ def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pip
 
 def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert readable(TRICK) == SEEN and readable("\udcff né 你好 \U0001f3ac") == "\ufffd né 你好 \U0001f3ac"
-    row = {"video_id": "0123456789", "filename": TRICK, "status": "pending"}
+    row = {"video_id": "01234567-0000-5000-8000-000000000000", "filename": TRICK, "status": "pending"}
     monkeypatch.setattr(status, "list_videos", lambda db, limit: [row])
     monkeypatch.setattr(previews, "demo_videos", lambda storage, ids: set())
     home = ("--home", str(pipeline.settings.home_dir))
