@@ -30,14 +30,12 @@ class ResultsIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
         """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
-        key, settings = obj.prepared.key, self._pipeline.settings
-        with (
-            typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
-            Watchdog(settings.stall_s, f"The commit of {key.stage}") as watchdog,
-        ):
-            self._restore(obj, watchdog)  # what the new rows point at, and what readers are to see beside them
-            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
-            self._restore(obj, watchdog)  # if it made anew an object that was lost while its rows were archived
+        key = obj.prepared.key
+        try:
+            committed = self._commit(context, obj)
+        except BaseException:  # Dagster leaves the asset suspended at its `yield` then: it will not tidy up itself
+            obj.clear()
+            raise
         context.add_output_metadata(self._figures(committed))
         try:
             context.add_output_metadata(self._pictures(key))
@@ -49,6 +47,16 @@ class ResultsIOManager(dg.IOManager):
         video_id, stage = context.partition_key, context.asset_key.path[-1]
         with typed_failures(context, self._pipeline, video_id):
             return self._pipeline.open(video_id, stage)
+
+    def _commit(self, context: dg.OutputContext, obj: FinishedStage) -> Committed:
+        with (
+            typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
+            Watchdog(self._pipeline.settings.stall_s, f"The commit of {obj.prepared.key.stage}") as watchdog,
+        ):
+            self._restore(obj, watchdog)  # what the new rows point at, and what readers are to see beside them
+            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
+            self._restore(obj, watchdog)  # if it made anew an object that was lost while its rows were archived
+        return committed
 
     def _restore(self, obj: FinishedStage, watchdog: Watchdog) -> None:
         """A video that is computed again is archived no more."""

@@ -41,6 +41,12 @@ class FinishedStage:
     video_id: str
     prepared: Prepared
     lease_token: str
+    scratch: Path
+
+    def clear(self) -> None:
+        """Delete the local files."""
+        self.prepared.clear()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 StageEvents = Iterator[dg.AssetCheckResult | dg.Output[FinishedStage]]
@@ -133,7 +139,7 @@ class StageRun:
             if self.pipeline.key(self.video_id, self.key.stage, self.settings) != self.key:
                 raise failures.WeightsChanged(f"The weights of the stage {self.key.stage} were replaced while it ran.")
             yield from _check_results(self.key.stage, prepared.checks)
-            yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token))
+            yield dg.Output(FinishedStage(self.video_id, prepared, self.lease_token, self.scratch))
         finally:
             prepared.clear()
 

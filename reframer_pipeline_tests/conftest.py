@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 from reframer_pipeline_tests.servers import database_url, embedded_server, pgbouncer_tls, postgres15
@@ -13,3 +14,6 @@ __all__ = ["database_url", "embedded_server", "pgbouncer_tls", "postgres15"]
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
     os.environ["PYTEST_DEBUG_TEMPROOT"] = tempfile.mkdtemp(prefix="reframer-tests-")
     atexit.register(shutil.rmtree, os.environ["PYTEST_DEBUG_TEMPROOT"], ignore_errors=True)
+
+# a script's background jobs ignore Ctrl-C, and so would every program that the tests start and interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)

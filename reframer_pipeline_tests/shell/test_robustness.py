@@ -68,11 +68,18 @@ def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipelin
     video_id = add(pipeline, clip)
     variables = {**os.environ, "REFRAMER_HOME": str(settings.home_dir), "REFRAMER_MODELS": "demo", "REFRAMER_VID_STRIDE": "1"}
     command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip)]
-    process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait_for_stage(pipeline, video_id, "masks")
-    process.send_signal(how)
-    began = time.monotonic()
-    _, errors = process.communicate(timeout=60)
+    said = tmp_path / "said"
+    with said.open("w") as output:  # a pipe that nobody reads would hold it up
+        process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
+    try:
+        _wait_for_stage(pipeline, video_id, "masks", process)
+        process.send_signal(how)
+        began = time.monotonic()
+        process.wait(60)
+    finally:
+        process.kill()
+        errors = said.read_text()
+        print(errors)
     if how == signal.SIGINT:
         assert process.returncode == 130, errors
         assert time.monotonic() - began < 30
@@ -94,11 +101,11 @@ def _jobs(pipeline: Pipeline, video_id: str) -> list[tuple[str, str | None]]:
     return [(row["status"], row["failure_code"]) for row in rows]
 
 
-def _wait_for_stage(pipeline: Pipeline, video_id: str, stage: str) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
+def _wait_for_stage(pipeline: Pipeline, video_id: str, stage: str, process: subprocess.Popen[bytes]) -> None:
+    until, job = time.monotonic() + 300, None
+    while time.monotonic() < until and process.poll() is None:
         job = jobs.latest(pipeline.storage.db, video_id)
         if job is not None and job["stage"] == stage and job["done"] > 0:
             return
         time.sleep(0.2)
-    pytest.fail(f"{stage} never began")
+    pytest.fail(f"{stage} never began: exit {process.poll()}, job {job}")

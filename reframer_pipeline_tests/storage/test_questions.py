@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -198,9 +199,10 @@ def ask_about(storage: Storage, url: str, video_id: str, sha256: str, **more: An
 
     @contextlib.contextmanager
     def upload() -> Iterator[Path]:
-        path = storage.settings.home_dir / "tiny.mp4"
-        path.write_bytes(b"tiny")
-        yield path
+        with tempfile.TemporaryDirectory() as folder:  # of its own: askers beside each other must not see half a file
+            path = Path(folder, "tiny.mp4")
+            path.write_bytes(b"tiny")
+            yield path
 
     settings = Settings(gemini_api_key="key", gemini_url=url, gemini_requests_per_minute=6000, **more)
     return Asker(storage.db, settings, video_id, facts, upload, lambda: None).answer(None, list)
@@ -209,7 +211,7 @@ def ask_about(storage: Storage, url: str, video_id: str, sha256: str, **more: An
 def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, tmp_path: Path) -> None:
     videos = [add_video(storage, seed) for seed in range(3)]
     with FakeGemini() as gemini:
-        gemini.script(Behaviour(Kind.ANSWER, wait_seconds=1.0, times=100))
+        gemini.script(Behaviour(Kind.ANSWER, wait_seconds=4.0, times=3))
         child = _child(ASKING, storage, gemini.url, json.dumps(videos), str(tmp_path), stdout=subprocess.PIPE)
         _until(lambda: (tmp_path / "ready").exists())
         were_there: list[bool] = []
@@ -222,7 +224,7 @@ def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, 
         assert len(were_there) == 10 and were_there.count(False) == 3
         asked = gemini.requests_of(Endpoint.GENERATE)
         assert len(asked) == gemini.accepted_generations == 3
-        assert max(one.time for one in asked) - min(one.time for one in asked) < 1.0  # nobody waited for a whole answer to begin
+        assert max(one.time for one in asked) - min(one.time for one in asked) < 4.0  # no video waited for another's answer
         for video in videos:  # later, and after a restart: still nothing is asked
             assert ask_about(storage, gemini.url, *video)[1]
         assert gemini.accepted_generations == 3
@@ -439,7 +441,7 @@ def _at_once(acts: list[Callable[[], object]]) -> None:
 
 
 def _until(done: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not done():
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -1,0 +1,112 @@
+"""A deployment as people run it: the real processes of `reframer dev` on loopback, in a data folder of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import embedded
+from reframer_pipeline.storage.postgres import Row
+
+VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
+
+
+class Deployment:
+    """`reframer dev`, started, killed and started again over one data folder.
+
+    Attributes:
+        url: Of the UI.
+        uploads: The folder that the sensor watches.
+        db: The deployment's database, which outlives a kill.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home, models="demo", device="cpu", upload_settle_s=1)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.uploads = Path(self.settings.bucket_url)
+        self.db = Pipeline(self.settings).storage.db
+        self._log = home / "dev.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(30)
+            self.kill()
+        self.db.close()
+        embedded.stop(self.settings)
+
+    def start(self) -> None:
+        """Start it, and wait until its web server answers."""
+        command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port)]
+        environment = {**os.environ, **VARIABLES, "REFRAMER_HOME": str(self.settings.home_dir)}
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+        self.wait("the web server", self._answers)
+
+    def kill(self) -> None:
+        """Kill -9 of all its processes at once, the runs included. The database server is not one of them."""
+        assert self._process is not None
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def processes(self, *words: str) -> list[int]:
+        """Those of this deployment whose command line has all these words."""
+        assert self._process is not None
+        listed = subprocess.run(["ps", "-ww", "-eo", "pid=,sid=,args="], capture_output=True, text=True, check=True).stdout
+        lines = [line.split(maxsplit=2) for line in listed.splitlines()]
+        return [int(pid) for pid, session, *args in lines if int(session) == self._process.pid and all(word in " ".join(args) for word in words)]
+
+    def wait(self, what: str, done: Callable[[], object], seconds: float = 300) -> None:
+        """Until something is so."""
+        until = time.monotonic() + seconds
+        while not done():
+            assert self._process is not None and self._process.poll() is None, self._last_words()
+            if time.monotonic() > until:
+                pytest.fail(f"{what} did not come about; uploads {self.rows('uploads')}, jobs {self.rows('processing_jobs')}; {self._last_words()}")
+            time.sleep(0.2)
+
+    def wait_for_completed(self, videos: int) -> None:
+        """Until there are so many videos, all of them completed, and so are the jobs that made them so."""
+        self.wait("completion", lambda: [row["status"] for row in self.rows("videos")] == ["completed"] * videos)
+        self.wait("the jobs' end", lambda: {row["status"] for row in self.rows("processing_jobs")} <= {"completed", "failed"})
+
+    def rows(self, table: str) -> list[Row]:
+        """All rows, the oldest first."""
+        assert table in ("uploads", "videos", "processing_jobs", "results")
+        return self.db.fetch(f"SELECT * FROM {table} ORDER BY created_at")  # type: ignore[arg-type]  # one of a few names
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def _last_words(self) -> str:
+        return self._log.read_text()[-3000:]
