@@ -79,8 +79,12 @@ class Deployment:
         """Those of this deployment whose command line has all these words."""
         assert self._process is not None
         listed = subprocess.run(["ps", "-ww", "-eo", "pid=,sid=,args="], capture_output=True, text=True, check=True).stdout
-        lines = [line.split(maxsplit=2) for line in listed.splitlines()]
-        return [int(pid) for pid, session, *args in lines if int(session) == self._process.pid and all(word in " ".join(args) for word in words)]
+        found = []
+        for line in listed.splitlines():
+            pid, session, command = (line.split(maxsplit=2) + [""])[:3]
+            if int(session) == self._process.pid and all(word in command for word in words):
+                found.append(int(pid))
+        return found
 
     def wait(self, what: str, done: Callable[[], object], seconds: float = 300) -> None:
         """Until something is so."""
@@ -88,7 +92,8 @@ class Deployment:
         while not done():
             assert self._process is not None and self._process.poll() is None, self._last_words()
             if time.monotonic() > until:
-                pytest.fail(f"{what} did not come about; uploads {self.rows('uploads')}, jobs {self.rows('processing_jobs')}; {self._last_words()}")
+                rows = f"uploads {self.rows('uploads')}, jobs {self.rows('processing_jobs')}"
+                pytest.fail(f"{what} did not come about; {rows}; {self._last_words()}")
             time.sleep(0.2)
 
     def wait_for_completed(self, videos: int) -> None:
