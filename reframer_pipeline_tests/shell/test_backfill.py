@@ -10,12 +10,15 @@ import dagster as dg
 import pytest
 
 from reframer_pipeline import dagster_home
+from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.jobs import PROCESS_VIDEO
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import deployment, lease
+from reframer_pipeline.storage.eviction import evict_older
 from reframer_pipeline_tests.shell.conftest import add
 from reframer_pipeline_tests.shell.test_cli import reframer
 
@@ -96,9 +99,6 @@ def test_a_run_with_other_settings_is_not_reverted(pipeline: Pipeline, three: li
 
 
 def test_the_requested_run_computes_with_the_deployments_settings(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
-    from reframer_pipeline.definitions import build_definitions
-    from reframer_pipeline.jobs import PROCESS_VIDEO
-
     with dagster_home.open_instance(pipeline.settings) as instance:
         job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)  # a process that knows only the defaults
         ran = job.execute_in_process(
@@ -109,6 +109,22 @@ def test_the_requested_run_computes_with_the_deployments_settings(pipeline: Pipe
     assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
     deployment.save(pipeline.storage.db, pipeline.settings)
     assert [one.status for one in run_videos(pipeline.settings, [three[2]])] == ["completed"]
+
+
+def test_pictures_that_were_evicted_are_made_again_for_what_looks_at_them(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    pipeline.storage.db.execute("UPDATE videos SET updated_at = now() - interval '2 days' WHERE id = %s", (three[1],))
+    assert evict_older(pipeline.storage.db, pipeline.storage.store, 1).videos == 1
+    requests = tick(pipeline)
+    assert isinstance(requests, list)
+    (request,) = [one for one in requests if one.partition_key == three[1]]
+    assert [key.to_user_string() for key in request.asset_selection or []] == ["frames", *AFTER_CONF]
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+        assert job.execute_in_process(instance=instance, partition_key=three[1], asset_selection=request.asset_selection).success
+    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
+    assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
+    deployment.save(pipeline.storage.db, pipeline.settings)
+    assert [one.status for one in run_videos(pipeline.settings, [three[1]])] == ["completed"]
 
 
 def test_help_teaches(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Kill -9 of a whole deployment at its worst moments: no upload is lost, nothing is done twice, and the status comes true again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from reframer_pipeline import dagster_home
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.reconcile import DEAD_AFTER_S
+from reframer_pipeline.storage.backlog import FIRST_PAUSE_S
+from reframer_pipeline_tests.deployment.deployment import Deployment
+
+ODD_FILES = 6
+LOOKS_S = 90.0  # of the status sensor and the schedule, one after the other
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Deployment]:
+    with Deployment(tmp_path / "home") as deployment:
+        yield deployment
+
+
+def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(make_clip(3_520_001, n_frames=50, shots=1), clip)
+    with dagster_home.open_instance(own.settings) as instance:
+
+        def runs() -> list[dg.DagsterRun]:
+            return instance.get_runs(dg.RunsFilter(job_name="ingest"))
+
+        for number in range(ODD_FILES):
+            (own.uploads / f"{number}.mp4").write_text(f"no video, {number}")
+        shutil.copy(clip, own.uploads)
+        own.wait("the first request of a tick", runs)
+        own.kill()
+        requested = len(runs())
+        assert 0 < requested < ODD_FILES + 1  # in the middle of the tick: some are requested, others not
+
+        own.start()
+        own.wait("all uploads", lambda: len(own.rows("uploads")) == ODD_FILES + 1)
+        own.wait("masks", lambda: [row for row in own.rows("processing_jobs") if row["stage"] == "masks" and row["done"] > 0])
+        own.kill()
+        assert [row["status"] for row in own.rows("videos")] == ["processing"]
+
+        own.start()
+        own.wait("the true status", lambda: _died(own), DEAD_AFTER_S + LOOKS_S)
+        own.wait("the run after it", lambda: len(own.rows("processing_jobs")) == 2, FIRST_PAUSE_S + LOOKS_S)
+        own.wait_for_completed(videos=1)
+        taken = own.rows("uploads")
+        assert sorted(row["filename"] for row in taken) == sorted([*(f"{number}.mp4" for number in range(ODD_FILES)), clip.name])
+        assert [row["failure_code"] for row in taken if row["status"] == "failed"] == ["not_a_video"] * ODD_FILES
+        assert [row["failure_code"] for row in own.rows("processing_jobs")] == ["run_died", None]
+        made = [(row["stage"], row["run_id"]) for row in own.rows("results")]
+        assert len(made) == 6 and len({run for _, run in made}) == 2  # the second run went on where the first had come to
+        assert len([run for run in runs() if run.status == dg.DagsterRunStatus.SUCCESS]) == ODD_FILES + 1
+
+
+def _died(deployment: Deployment) -> bool:
+    return [row["failure_code"] for row in deployment.rows("processing_jobs")][:1] == ["run_died"]

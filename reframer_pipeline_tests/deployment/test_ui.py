@@ -1,0 +1,87 @@
+"""The Dagster UI as an operator sees it: a real browser on a running deployment; `REFRAMER_TEST_PICTURES` names a folder for pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.versions import STAGES
+from reframer_pipeline_tests.deployment.deployment import Deployment
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    if not CHROMIUM.exists():
+        pytest.skip("Debian's Chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=os.geteuid() != 0)
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def videos(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Ids of two completed videos at least, dropped into the folder if no other test has."""
+    for seed in range(3_510_001, 3_510_003 - len(deployment.rows("videos"))):
+        clip = tmp_path_factory.mktemp("clips") / f"{seed}.mp4"
+        write_clip(make_clip(seed, n_frames=25, shots=1), clip)
+        shutil.copy(clip, deployment.uploads)
+    deployment.wait("two videos", lambda: len(deployment.rows("videos")) >= 2)
+    deployment.wait_for_completed(len(deployment.rows("videos")))
+    return [str(row["id"]) for row in deployment.rows("videos")]
+
+
+def test_the_assets_and_what_was_made_of_them_are_seen(deployment: Deployment, page: Page, videos: list[str]) -> None:
+    page.goto(f"{deployment.url}/asset-groups")
+    for stage in STAGES:
+        expect(page.get_by_text(stage, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    keep(page, "lineage")
+    page.goto(f"{deployment.url}/assets/masks")
+    page.get_by_text("[Show Markdown]").click()
+    sheet = page.get_by_role("dialog").locator("img")
+    expect(sheet).to_be_visible(timeout=PATIENCE_MS)
+    assert sheet.evaluate("picture => picture.complete && picture.naturalWidth") > 500
+    keep(page, "materialization")
+
+
+def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page: Page, videos: list[str]) -> None:
+    before = {row["run_id"] for row in deployment.rows("processing_jobs")}
+    page.goto(f"{deployment.url}/assets/masks")
+    page.get_by_role("button", name="Materialize…").click()
+    page.get_by_role("dialog").get_by_text("All", exact=True).click()
+    page.get_by_role("button", name="Launch backfill").click()
+    page.get_by_text("Launch backfill").wait_for(state="hidden")
+    page.goto(f"{deployment.url}/runs?view=backfills")
+    expect(page.get_by_text(f"{len(videos)} partitions")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=5 * PATIENCE_MS)
+    keep(page, "backfill")
+    deployment.wait_for_completed(len(videos))
+    jobs = [row for row in deployment.rows("processing_jobs") if row["run_id"] not in before]
+    assert sorted(str(row["video_id"]) for row in jobs) == sorted(videos)
+    assert {(row["status"], row["stage"]) for row in jobs} == {("completed", "masks")}
+
+
+def keep(page: Page, name: str) -> None:
+    """Take a picture, for people."""
+    if folder := os.environ.get("REFRAMER_TEST_PICTURES"):
+        page.wait_for_timeout(1000)  # for what is still being drawn
+        page.screenshot(path=Path(folder, f"{name}.png"))
