@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -58,7 +60,23 @@ def configuration(settings: Settings) -> str:
     return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The lasting instance, in this process. Sets the environment that child processes of a run inherit."""
-    os.environ.update(prepare(settings))
-    return dg.DagsterInstance.get()
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The lasting instance, in this process. As long as it is open, its environment is this process's: runs and their children read it."""
+    with environment(prepare(settings)), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables in this process, and afterwards those that were there before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -6,9 +6,6 @@ video's lease and status (`run_videos`). Dagster is imported when it is needed: 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
@@ -68,9 +65,10 @@ def _execute_in_children(
     import dagster as dg
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+    from reframer_pipeline import dagster_home
     from reframer_pipeline.jobs import PROCESS_VIDEO
 
-    with _environment(settings.as_environment()):
+    with dagster_home.environment(settings.as_environment()):
         job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
         with dg.execute_job(
             job, instance, run_config=QUIET, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
@@ -94,17 +92,3 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
         error = event.step_failure_data.error
         return failures.InternalError(f"The step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}")
     return failures.InternalError("The run ended without success and without a failed step.")
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

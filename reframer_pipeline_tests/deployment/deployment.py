@@ -61,7 +61,8 @@ class Deployment:
     def start(self) -> None:
         """Start it, and wait until its web server answers."""
         command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port)]
-        environment = {**os.environ, **VARIABLES, "REFRAMER_HOME": str(self.settings.home_dir)}
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
+        environment = {**others, **VARIABLES, "REFRAMER_HOME": str(self.settings.home_dir)}
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
         self.wait("the web server", self._answers)

@@ -46,6 +46,11 @@ def video_of(pipeline: Pipeline, video_id: str) -> tuple[str, str | None]:
     return row["status"], row["failure_code"]
 
 
+def scratch_files(pipeline: Pipeline) -> set[Path]:
+    """What is in the scratch folder: runs that other tests killed have left things there, until they are swept."""
+    return set(pipeline.settings.scratch_dir.iterdir())
+
+
 def last_job(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
     row = pipeline.storage.db.fetch_one("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
     assert row is not None
@@ -54,14 +59,14 @@ def last_job(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
 
 def test_a_commit_that_fails_for_good_fails_job_and_video_until_a_run_goes_well(pipeline: Pipeline, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    other = pipeline.settings.model_copy(update={"conf": 0.61})
+    other, before = pipeline.settings.model_copy(update={"conf": 0.61}), scratch_files(pipeline)
     with masks_refused(pipeline):
         (outcome,) = run_videos(other, [done.video_id])
     assert outcome.failure_code == "internal_error"
     job = last_job(pipeline, done.video_id)
     assert (job["status"], job["failure_code"]) == ("failed", "internal_error") and job["finished_at"] is not None
     assert video_of(pipeline, done.video_id) == ("failed", "internal_error")
-    assert list(pipeline.settings.scratch_dir.iterdir()) == []
+    assert scratch_files(pipeline) == before
 
     assert materialize_as_the_ui(other, done.video_id, "masks").success
     assert video_of(pipeline, done.video_id) == ("completed", None)  # readers see the old whole
@@ -134,16 +139,14 @@ def test_a_result_that_never_reaches_its_commit_leaves_no_file(pipeline: Pipelin
     def stage() -> StageRun:
         return StageRun(pipeline, pipeline.settings, done.video_id or "", key, "no lease", tmp_path, str(uuid.uuid4()), "no run")
 
-    def files() -> list[Path]:
-        return list(pipeline.settings.scratch_dir.iterdir())
-
+    before = scratch_files(pipeline)
     events = stage().finish(made.batches())
     next(events)  # drawn and checked: from here on there is a file
-    assert len(files()) == 1
+    assert len(scratch_files(pipeline) - before) == 1
     events.close()  # as when the run is interrupted
-    assert files() == []
+    assert scratch_files(pipeline) == before
     replaced = stage()
     replaced.settings = pipeline.settings.model_copy(update={"track_thresh": 0.6})  # another key, as other weights would give
     with pytest.raises(WeightsChanged):
         list(replaced.finish(made.batches()))
-    assert files() == []
+    assert scratch_files(pipeline) == before
