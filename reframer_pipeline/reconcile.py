@@ -1,12 +1,16 @@
 """Status that is true: what the database says of runs is held against what became of them.
 
 What belongs here: queued runs get their row, ended ones their end, and runs whose process died are found out, in Dagster and in the
-database, and freed of their pool slots. What does not: starting anything (`schedules`). Looked at every half minute by a sensor, and when
-`reframer dev` starts. A run counts as dead when nobody has held its video's lease for `DEAD_AFTER_S` and it gave no sign for as long.
+database, and freed of their pool slots. What does not: starting anything (`schedules`), asking for a process (`run_workers`). Looked at
+every half minute by a sensor, and when `reframer dev` starts.
+
+A run counts as dead when its worker is gone with the code server that started it and nobody beats for its lease; where no server can
+tell, when it gave no sign of life for `DEAD_AFTER_S`, or, if it is no run of a video's and gives none, when it goes on for `NO_SIGN_S`.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,11 +19,17 @@ import dagster as dg
 from reframer_pipeline import failures
 from reframer_pipeline.dead_runs import end_dead_runs
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.run_workers import Worker, Workers
+from reframer_pipeline.stage_lease import token_of
 from reframer_pipeline.storage import jobs, lease, status
+from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.tags import LEASE_TAG
 
 DEAD_AFTER_S: Final = lease.TTL_S + 30.0
+NO_SIGN_S: Final = 3600.0
+RUNS_AT_ONCE: Final = 500
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-GOING_ON = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+GOING_ON = [dg.DagsterRunStatus.STARTED]  # a run that does not end when it is cancelled is ended by Dagster's run monitoring
 
 
 @dataclass
@@ -39,22 +49,48 @@ def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
     """Bring the rows of runs up to date with the runs."""
     db, done = pipeline.storage.db, Reconciled()
     end_dead_runs(instance, db)
-    for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED)):
-        video_id = run.tags.get("dagster/partition")
-        if video_id is not None:
-            jobs.queue(db, video_id, run.run_id)
-            done.queued += 1
-    for job in jobs.open_jobs(db):
-        found = instance.get_run_by_id(job["run_id"])
-        if found is not None and not found.is_finished:
-            if found.status in QUEUED or job["leased"] or job["quiet"] < DEAD_AFTER_S:
+    open_jobs = jobs.open_jobs(db)
+    done.died += _end_runs_without_worker(instance, db, {job["run_id"]: job for job in open_jobs})
+    queued = {run.run_id: run.tags.get("dagster/partition") for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
+    waiting = {run_id: video_id for run_id, video_id in queued.items() if video_id is not None}
+    jobs.queue(db, waiting)
+    done.queued += len(waiting)
+    open_jobs = [job for job in open_jobs if job["run_id"] not in queued]
+    for start in range(0, len(open_jobs), RUNS_AT_ONCE):
+        some = open_jobs[start : start + RUNS_AT_ONCE]
+        runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=[job["run_id"] for job in some]))}
+        for job in some:
+            run = runs.get(job["run_id"])
+            if (run is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S)) or (run is not None and not run.is_finished):
                 continue
-            instance.report_run_failed(found, message="The process of this run is gone.")
-            instance.event_log_storage.free_concurrency_slots_for_run(found.run_id)
-        elif found is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S):
-            continue
-        _end(pipeline, job, found, done)
+            _end(pipeline, job, run, done)
     return done
+
+
+def _end_runs_without_worker(instance: dg.DagsterInstance, db: Database, open_jobs: dict[str, dict[str, Any]]) -> int:
+    """Report runs of any job failed whose process is gone, and free their slots of the pools. Returns how many have no job here."""
+    workers, without_job = Workers(), 0
+    for record in instance.get_run_records(dg.RunsFilter(statuses=GOING_ON)):
+        run, job = record.dagster_run, open_jobs.get(record.dagster_run.run_id)
+        if LEASE_TAG in run.tags and run.parent_run_id is None:  # of the command line: `dead_runs`
+            continue
+        worker, age = workers.of(run), time.time() - (record.start_time or record.create_timestamp.timestamp())
+        quiet = min(age, job["quiet"]) if job else age
+        silent = quiet > (DEAD_AFTER_S if "dagster/partition" in run.tags else NO_SIGN_S)
+        if worker is Worker.ALIVE or (worker is Worker.UNKNOWN and not silent) or _beats(db, run):
+            continue
+        now = instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:  # it was just about to
+            continue
+        instance.report_run_failed(now, message="The process of this run is gone.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        without_job += job is None
+    return without_job
+
+
+def _beats(db: Database, run: dg.DagsterRun) -> bool:
+    video_id = run.tags.get("dagster/partition")
+    return video_id is not None and lease.held_by(db, video_id, token_of(run.run_id))
 
 
 def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
@@ -71,7 +107,7 @@ def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, don
         done.ended += 1
     else:
         _died(pipeline, job, done)
-    if not job["leased"]:  # else another run works on it, and says itself how it stands
+    if lease.revoke(db, video_id):  # else another run works on it, and says itself how it stands
         status.settle(db, video_id)
     if _is_quarantined(pipeline, video_id):
         status.fail(db, video_id, _quarantine(pipeline))

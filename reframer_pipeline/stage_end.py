@@ -45,13 +45,14 @@ def typed_failures(context: Context, pipeline: Pipeline, video_id: str, lease_to
         raise
     except Exception as error:
         failure = _typed(error)
-        if not failure.retryable or tries >= MAX_RETRIES:
+        again = failure.retryable and tries < MAX_RETRIES and not isinstance(failure, failures.VideoBusy)  # that has waited already
+        if not again:
             _record(pipeline, run, video_id, failure, lease_token)
-        give_back(run.run_id)
+            give_back(run.run_id)
         raise dg.Failure(
             description=f"[{failure.code}] {failure}",
             metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
-            allow_retries=failure.retryable,
+            allow_retries=again,
         ) from error
 
 
@@ -80,7 +81,7 @@ def _record(pipeline: Pipeline, run: dg.DagsterRun, video_id: str, failure: fail
         jobs.fail(db, video_id, run.run_id, failure)
     if isinstance(failure, failures.LeaseLost | failures.VideoBusy | failures.UnknownVideo):
         return
-    with suppress(failures.ReframerError), nullcontext(token) if token else lease_of(run, db, video_id) as token:
+    with suppress(failures.ReframerError), nullcontext(token) if token else lease_of(run, db, video_id, patience_s=0) as token:
         if isinstance(failure, failures.Interrupted):
             status.settle(db, video_id, token)
         else:

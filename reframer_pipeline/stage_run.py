@@ -25,7 +25,7 @@ from reframer_pipeline.results import StageOutput
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.stage_lease import lease_of
-from reframer_pipeline.storage import jobs
+from reframer_pipeline.storage import jobs, status
 from reframer_pipeline.storage.commit import Prepared
 from reframer_pipeline.storage.validation import CheckResult
 from reframer_pipeline.uploads.ingest import local_copy
@@ -151,6 +151,7 @@ def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str)
     db = pipeline.storage.db
     with typed_failures(context, pipeline, video_id), lease_of(run, db, video_id) as token:
         job_id = jobs.start(db, video_id, run.run_id, context.retry_number + 1)
+        status.processing(db, video_id, token)
         settings = pipeline.settings_for(video_id)
         key = pipeline.key(video_id, stage, settings)
         jobs.at_recipe(db, job_id, key.recipe.digest)

@@ -7,19 +7,20 @@ A job is `completed` once all stages that its run was asked for are there, and `
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from reframer_pipeline.failures import CallerError, Interrupted, ReframerError, RunDied
+from reframer_pipeline.failures import CallerError, Interrupted, LeaseLost, Quarantined, ReframerError, RunDied, VideoBusy
 from reframer_pipeline.storage.postgres import Database, Row
 from reframer_pipeline.storage.text import clean_text
 
 
-def queue(db: Database, video_id: str, run_id: str) -> None:
-    """A run waits for its turn."""
+def queue(db: Database, waiting: Mapping[str, str]) -> None:
+    """Runs wait for their turn: run id to video id."""
     db.execute(
-        """INSERT INTO processing_jobs (video_id, run_id, status) SELECT id, %s, 'pending' FROM videos WHERE id = %s
+        """INSERT INTO processing_jobs (video_id, run_id, status)
+           SELECT v.id, w.run_id, 'pending' FROM unnest(%s::text[], %s::uuid[]) AS w (run_id, video_id) JOIN videos v ON v.id = w.video_id
            ON CONFLICT (video_id, run_id) DO NOTHING""",
-        (run_id, video_id),
+        (list(waiting), list(waiting.values())),
     )
 
 
@@ -28,16 +29,21 @@ def start(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
 
     Returns:
         The job's id.
+
+    Raises:
+        LeaseLost: The run was declared dead while it was only asleep.
     """
     interrupt(db, video_id, but=run_id)  # with the lease in our hands, a job of another run is one whose process ended
     row = db.fetch_one(
         """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts) VALUES (%s, %s, %s, %s)
            ON CONFLICT (video_id, run_id) DO UPDATE SET attempts = greatest(job.attempts, EXCLUDED.attempts), updated_at = now(),
                recipe = NULL, status = CASE job.status WHEN 'pending' THEN 'processing' ELSE job.status END
-           RETURNING id""",
+           RETURNING id, failure_code""",
         (str(uuid.uuid4()), video_id, run_id, attempt),
     )
     assert row is not None
+    if row["failure_code"] in (RunDied.code, Quarantined.code):
+        raise LeaseLost("This run showed no sign of life for so long that it was declared dead.", "Nothing to do: another run takes over.")
     return str(row["id"])
 
 
@@ -95,12 +101,12 @@ def interrupt(db: Database, video_id: str, but: str = "") -> None:
 
 
 def failed_since(db: Database, video_id: str, run_id: str) -> bool:
-    """Whether another run of the video began or ended after this run's beginning and failed, interruptions not counted."""
+    """Whether another run of the video ended after this run's beginning and failed; interruptions, and giving way, do not count."""
     row = db.fetch_one(
         """SELECT 1 FROM processing_jobs AS this JOIN processing_jobs AS other USING (video_id)
-           WHERE this.video_id = %s AND this.run_id = %s AND other.status = 'failed' AND other.failure_code <> %s
+           WHERE this.video_id = %s AND this.run_id = %s AND other.status = 'failed' AND other.failure_code <> ALL(%s)
              AND other.finished_at > this.created_at""",
-        (video_id, run_id, Interrupted.code),
+        (video_id, run_id, [Interrupted.code, VideoBusy.code]),
     )
     return row is not None
 
@@ -114,7 +120,7 @@ def latest(db: Database, video_id: str) -> Row | None:
 
 
 def open_jobs(db: Database) -> list[Row]:
-    """The jobs that wait or go on, and whether somebody alive works on their video.
+    """The jobs that go on or wait, and whether somebody alive works on their video; those that go on first.
 
     Returns:
         Dicts with `video_id, run_id, status, stage, quiet` (seconds since the last sign of the job itself) and `leased`.
@@ -124,7 +130,7 @@ def open_jobs(db: Database) -> list[Row]:
                extract(epoch FROM clock_timestamp() - j.updated_at)::float8 AS quiet,
                coalesce(l.expires_at > clock_timestamp(), false) AS leased
            FROM processing_jobs j LEFT JOIN leases l ON l.video_id = j.video_id
-           WHERE j.status IN ('pending', 'processing') ORDER BY j.created_at"""
+           WHERE j.status IN ('pending', 'processing') ORDER BY j.status DESC, j.created_at"""
     )
 
 

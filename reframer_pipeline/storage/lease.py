@@ -30,7 +30,7 @@ _LOCK_KEY: LiteralString = "hashtextextended('reframer lease ' || %s, 0)"
 TTL_S = 60.0
 
 
-def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> str:
+def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token: str | None = None) -> str:
     """Take the lease of a video that is free or whose lease has run out.
 
     Args:
@@ -38,6 +38,7 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> st
         video_id: The video.
         owner: Shown to those who find it busy, such as a run's id.
         ttl_s: Seconds after the last heartbeat until others may take it.
+        token: To be taken with; a lease that is held with it already is taken, too. By default one of its own.
 
     Returns:
         The token that commits need.
@@ -46,7 +47,7 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> st
         VideoBusy: Another one holds it.
         UnknownVideo: There is no such video.
     """
-    token = str(uuid.uuid4())
+    token = token or str(uuid.uuid4())
 
     def take(conn: psycopg.Connection[Row]) -> Row | None:
         if conn.execute("SELECT 1 FROM videos WHERE id = %s", (video_id,)).fetchone() is None:
@@ -115,58 +116,108 @@ def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
         raise LeaseLost(f"Another run took over video {video_id}.")
 
 
+def revoke(db: Database, video_id: str) -> bool:
+    """Take a lease that ran out away from whoever held it, so that it can neither beat nor commit any more.
+
+    Returns:
+        Whether nobody holds it now: a lease that lives, or under which a commit goes on, stays.
+    """
+
+    def take_away(conn: psycopg.Connection[Row]) -> bool:
+        lock = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY}) AS got", (video_id,)).fetchone()
+        if lock is None or not lock["got"]:
+            return False
+        conn.execute("DELETE FROM leases WHERE video_id = %s AND expires_at < clock_timestamp()", (video_id,))
+        return conn.execute("SELECT 1 FROM leases WHERE video_id = %s", (video_id,)).fetchone() is None
+
+    return db.run(take_away)
+
+
+class Held:
+    """A lease with heartbeats from a thread, from its making until `release` or `stop`.
+
+    A lost lease does not stop what goes on under it: the next commit does. A heartbeat that fails is tried again soon and for as long as
+    it is held, because a lease that ran out while the database was away is still ours until another takes it.
+
+    Attributes:
+        token: That commits need.
+    """
+
+    def __init__(self, db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token: str | None = None) -> None:
+        """Take it. Raises `VideoBusy` and `UnknownVideo`, as `acquire`."""
+        self.token = acquire(db, video_id, owner, ttl_s, token)
+        self._db, self._video_id, self._ttl_s = db, video_id, ttl_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{video_id[:8]}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more heartbeats: it runs out."""
+        self._ended.set()
+        self._thread.join(timeout=5)
+
+    def release(self) -> None:
+        """Give it back."""
+        self.stop()
+        with contextlib.suppress(ReframerError):
+            release(self._db, self._video_id, self.token)
+
+    def _beat(self) -> None:
+        pause = self._ttl_s / 3
+        while not self._ended.wait(pause):
+            try:
+                heartbeat(self._db, self._video_id, self.token, self._ttl_s)
+                pause = self._ttl_s / 3
+            except LeaseLost:
+                return
+            except ReframerError as failure:
+                pause = self._ttl_s / 30
+                _log.warning("No heartbeat for video %s: %s", self._video_id, failure.message)
+
+
 @contextlib.contextmanager
 def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Iterator[str]:
-    """Hold the lease for a block, with heartbeats from a thread; yields the token.
-
-    A lost lease does not stop the block: its next commit does. A heartbeat that fails is tried again soon and for as long as the
-    block lasts, because a lease that ran out while the database was away is still ours until another takes it.
+    """Hold the lease for a block; yields the token.
 
     Raises:
         VideoBusy, UnknownVideo: As `acquire`.
     """
-    token = acquire(db, video_id, owner, ttl_s)
-    ended = threading.Event()
-
-    def beat() -> None:
-        pause = ttl_s / 3
-        while not ended.wait(pause):
-            try:
-                heartbeat(db, video_id, token, ttl_s)
-                pause = ttl_s / 3
-            except LeaseLost:
-                return
-            except ReframerError as failure:
-                pause = ttl_s / 30
-                _log.warning("No heartbeat for video %s: %s", video_id, failure.message)
-
-    thread = threading.Thread(target=beat, name=f"lease-{video_id[:8]}", daemon=True)
-    thread.start()
+    held = Held(db, video_id, owner, ttl_s)
     try:
-        yield token
+        yield held.token
     finally:
-        ended.set()
-        thread.join(timeout=5)
-        with contextlib.suppress(ReframerError):
-            release(db, video_id, token)
+        held.release()
 
 
-@contextlib.contextmanager
-def hold_patiently(db: Database, video_id: str, owner: str) -> Iterator[str]:
-    """`hold`, after waiting for a lease that a dead process left behind: it runs out within a minute.
+def take_patiently(db: Database, video_id: str, owner: str, token: str | None = None, patience_s: float | None = None) -> Held:
+    """Take the lease, waiting for one that a dead process left behind: it runs out within a minute.
+
+    Args:
+        db: The database.
+        video_id: The video.
+        owner: As `acquire`.
+        token: As `acquire`.
+        patience_s: Longest wait, by default for as long as the lease of a dead process can last.
 
     Raises:
         VideoBusy: The other one lives.
         UnknownVideo: There is no such video.
     """
-    until = time.monotonic() + TTL_S + 5
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                token = stack.enter_context(hold(db, video_id, owner))
-                break
-            except VideoBusy:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(1)
-        yield token
+    until = time.monotonic() + (TTL_S + 5 if patience_s is None else patience_s)
+    while True:
+        try:
+            return Held(db, video_id, owner, token=token)
+        except VideoBusy:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
+
+
+@contextlib.contextmanager
+def hold_patiently(db: Database, video_id: str, owner: str) -> Iterator[str]:
+    """`take_patiently` for a block; yields the token."""
+    held = take_patiently(db, video_id, owner)
+    try:
+        yield held.token
+    finally:
+        held.release()

@@ -27,7 +27,7 @@ def processing(db: Database, video_id: str, lease_token: str | None = None) -> N
     """A run has begun; what was published before stays readable. With a token, nothing is written if the lease is another one's."""
     db.execute(
         f"""UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
-            WHERE id = %(video)s AND {_ALLOWED}""",
+            WHERE id = %(video)s AND status <> 'processing' AND {_ALLOWED}""",
         {"video": video_id, "token": lease_token},
     )
 
@@ -53,13 +53,23 @@ def fail(db: Database, video_id: str, failure: ReframerError, lease_token: str |
 
 
 def settle(db: Database, video_id: str, lease_token: str | None = None) -> None:
-    """No run is at it any more, and none failed: back to `completed` if something is published, else to `pending`. With a token,
-    nothing is written if the lease is another one's.
+    """No run is at a `processing` video any more: it is `failed` as before if the last run that came to an end failed for good, else
+    `completed` if something is published, else `pending`.
+
+    A video that is not `processing` stays as it is. With a token, nothing is written if the lease is another one's.
     """
     db.execute(
-        f"""UPDATE videos SET failure_code = NULL, failure_message = NULL, updated_at = now(),
-                status = CASE WHEN {_IS_PUBLISHED} THEN 'completed' ELSE 'pending' END
-            WHERE id = %(video)s AND {_ALLOWED}""",
+        f"""WITH last AS (
+                SELECT failure_code, failure_message FROM processing_jobs
+                WHERE video_id = %(video)s AND (status = 'completed' OR status = 'failed' AND NOT retryable)
+                ORDER BY finished_at DESC LIMIT 1
+            ), bad AS (
+                SELECT failure_code, failure_message FROM last WHERE failure_code IS NOT NULL
+            )
+            UPDATE videos SET updated_at = now(),
+                status = CASE WHEN EXISTS (SELECT 1 FROM bad) THEN 'failed' WHEN {_IS_PUBLISHED} THEN 'completed' ELSE 'pending' END,
+                failure_code = (SELECT failure_code FROM bad), failure_message = (SELECT failure_message FROM bad)
+            WHERE id = %(video)s AND status = 'processing' AND {_ALLOWED}""",
         {"video": video_id, "token": lease_token},
     )
 

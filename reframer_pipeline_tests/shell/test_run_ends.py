@@ -78,9 +78,10 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
 ) -> None:
     assert done.video_id is not None
     monkeypatch.setattr(patience, "PAUSES_S", ())
-    put, seen = pipeline.storage.store.put, list[tuple[str, str | None]]()
+    put, seen, leases = pipeline.storage.store.put, list[tuple[str, str | None]](), list[Any]()
 
     def away_once(*args: Any) -> int:
+        leases.append(pipeline.storage.db.fetch_one("SELECT acquired_at FROM leases WHERE video_id = %s", (done.video_id,)))
         seen.append((last_job(pipeline, done.video_id or "")["status"], video_of(pipeline, done.video_id or "")[1]))
         if len(seen) == 1:
             raise StoreUnavailable("away")
@@ -90,6 +91,7 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
     result = materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories")
     assert result.success
     assert seen == [("processing", None), ("processing", None)]
+    assert leases[0] is not None and leases[0] == leases[1]  # kept over the pause: nobody came in between
     assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["attempts"]) == ("completed", 2)
 
 
