@@ -55,7 +55,9 @@ def prepare(settings: Settings) -> dict[str, str]:
 def configuration(settings: Settings) -> str:
     """The instance's `dagster.yaml`: the template with the limits of these settings."""
     instance = yaml.safe_load(template().read_text())
-    instance["concurrency"]["runs"]["max_concurrent_runs"] = settings.max_concurrent_runs
+    runs = instance["concurrency"]["runs"]
+    (computing,) = runs["tag_concurrency_limits"]
+    computing["limit"], runs["max_concurrent_runs"] = settings.max_concurrent_runs, settings.max_concurrent_runs + 1
     instance["concurrency"]["pools"]["default_limit"] = settings.gpu_pool_limit
     return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
 

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     executor: Literal["in_process", "multiprocess"] = Field(
         "in_process", description="Dagster executor: one warm process, or a process per stage."
     )
-    max_concurrent_runs: int = Field(2, ge=1, description="Runs at once.")
+    max_concurrent_runs: int = Field(2, ge=1, description="Videos computed at once in a deployment; uploads have a place apart.")
     gpu_pool_limit: int = Field(1, ge=1, description="Stages on the GPU at once.")
     stall_s: float = Field(600.0, gt=0, description="Seconds without progress that end a stage.")
     backfill_per_tick: int = Field(20, ge=0, description="Most runs that the backfill keeps waiting or running; 0 switches it off.")

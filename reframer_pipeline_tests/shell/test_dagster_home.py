@@ -11,6 +11,7 @@ import yaml
 
 from reframer_pipeline import dagster_home
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.tags import COMPUTES_TAG
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def test_the_limits_are_those_of_the_settings(settings: Settings, tmp_path: Path
     for wanted in (settings, settings.model_copy(update={"gpu_pool_limit": 4})):  # a file that is there is brought up to date
         dagster_home.prepare(wanted)
         written = yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())
-        assert written["concurrency"]["runs"]["max_concurrent_runs"] == 5
+        runs = written["concurrency"]["runs"]
+        assert (runs["max_concurrent_runs"], runs["tag_concurrency_limits"]) == (6, [{"key": COMPUTES_TAG, "limit": 5}])
         assert written["concurrency"]["pools"] == {"default_limit": wanted.gpu_pool_limit, "granularity": "op"}
         assert [path.name for path in (tmp_path / "dagster").iterdir()] == ["dagster.yaml"]
 
@@ -42,4 +44,4 @@ def test_dagster_reads_the_limits(settings: Settings, tmp_path: Path) -> None:
         "pools = load(sys.argv[1])[0]['concurrency']; print(pools['pools']['default_limit'], pools['runs']['max_concurrent_runs'])"
     )
     ran = subprocess.run([sys.executable, "-c", code, variables["DAGSTER_HOME"]], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["3", "5"]
+    assert ran.stdout.split() == ["3", "6"]
