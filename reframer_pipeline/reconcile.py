@@ -29,7 +29,8 @@ DEAD_AFTER_S: Final = lease.TTL_S + 30.0
 NO_SIGN_S: Final = 3600.0
 RUNS_AT_ONCE: Final = 500
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-GOING_ON = [dg.DagsterRunStatus.STARTED]  # a run that does not end when it is cancelled is ended by Dagster's run monitoring
+STARTED = dg.DagsterRunStatus.STARTED
+GOING_ON = [dg.DagsterRunStatus.STARTING, STARTED]  # a cancelled one that does not end is ended by Dagster's run monitoring
 
 
 @dataclass
@@ -76,7 +77,7 @@ def _end_runs_without_worker(instance: dg.DagsterInstance, db: Database, open_jo
             continue
         worker, age = workers.of(run), time.time() - (record.start_time or record.create_timestamp.timestamp())
         quiet = min(age, job["quiet"]) if job else age
-        silent = quiet > (DEAD_AFTER_S if "dagster/partition" in run.tags else NO_SIGN_S)
+        silent = run.status == STARTED and quiet > (DEAD_AFTER_S if "dagster/partition" in run.tags else NO_SIGN_S)
         if worker is Worker.ALIVE or (worker is Worker.UNKNOWN and not silent) or _beats(db, run):
             continue
         now = instance.get_run_by_id(run.run_id)

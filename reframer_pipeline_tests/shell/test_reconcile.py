@@ -139,9 +139,8 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(pip
     db, gone = pipeline.storage.db, {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(tmp_path / "nobody")})}
     with dagster_home.open_instance(pipeline.settings) as instance, dagster_server(tmp_path) as there:
 
-        def going_on(**tags: str) -> str:
-            run = DagsterRun("ingest", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags)
-            return instance.add_run(run).run_id
+        def going_on(status: dg.DagsterRunStatus = reconcile.STARTED, **tags: str) -> str:
+            return instance.add_run(DagsterRun("ingest", run_id=str(uuid.uuid4()), status=status, tags=tags)).run_id
 
         def is_over(run_id: str) -> bool:
             run = instance.get_run_by_id(run_id)
@@ -153,8 +152,9 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(pip
         token = lease.acquire(db, video, beating, token=token_of(beating))
         jobs.start(db, video, beating)
         status.processing(db, video, token)
+        starting = going_on(dg.DagsterRunStatus.STARTING, **gone)
         reconcile.reconcile(instance, pipeline)
-        assert [is_over(one) for one in (ingest, unborn, beating, reloaded)] == [True, True, False, False]
+        assert [is_over(one) for one in (ingest, starting, unborn, beating, reloaded)] == [True, True, True, False, False]
 
         db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
         assert reconcile.reconcile(instance, pipeline).died == 1
