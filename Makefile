@@ -13,7 +13,7 @@ demo: setup ## the main job on the bundled clip with the bundled demo models
 	@$(BIN)/reframer demo
 
 test: setup lint ## lint, types and all tests
-	@$(BIN)/python -m pytest
+	@scripts/test.sh
 
 lint: setup ## lint and types only
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy
