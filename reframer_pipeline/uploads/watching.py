@@ -144,6 +144,7 @@ def plan(
     runs: Mapping[str, IngestRun],
     now: float,
     settings: Settings,
+    looked_at: float | None = None,
 ) -> Plan:
     """What to do about a bucket.
 
@@ -155,7 +156,9 @@ def plan(
         runs: The runs of `cursor.requests` by run key, those that exist.
         now: Seconds since 1970. It may go backwards.
         settings: `upload_settle_s` and `upload_requests` are read.
+        looked_at: When the listing began, if not now: a slow bucket's is from before, and what happened since is not in it.
     """
+    looked_at = now if looked_at is None else min(looked_at, now)
     fresh = {one.key: one for one in listing if (one.key, one.etag) not in known and not is_temporary(one.key)}
     asked: dict[str, tuple[str, int, int]] = {}
     due: list[Request] = []
@@ -180,7 +183,7 @@ def plan(
     free = settings.upload_requests - under_way
     requests = due[: max(free, 0)]
     room = min(free - len(requests), settings.upload_requests * ASKED_PER_REQUEST - len(asked))
-    settled = [one for one in others if _is_settled(one, cursor, now, settings.upload_settle_s)]
+    settled = [one for one in others if _is_settled(one, cursor, looked_at, settings.upload_settle_s)]
     requests += [Request(one.key, one.etag) for one in settled[: max(room, 0)]]
     for request in requests:
         asked[request.key] = request.etag, request.attempt, request.strikes
@@ -198,8 +201,8 @@ def _since(entry: Entry, cursor: Cursor, now: float) -> float:
     return since if etag == entry.etag and since <= now else round(now, 3)
 
 
-def _is_settled(entry: Entry, cursor: Cursor, now: float, settle_s: float) -> bool:
+def _is_settled(entry: Entry, cursor: Cursor, looked_at: float, settle_s: float) -> bool:
     """The same as in the tick before, for long enough, and not written to lately. A time in the future says nothing."""
     etag, since = cursor.seen.get(entry.key, ("", 0.0))
-    lately = entry.mtime is not None and 0 <= now - entry.mtime < settle_s
-    return etag == entry.etag and now - since >= settle_s and not lately
+    lately = entry.mtime is not None and 0 <= looked_at - entry.mtime < settle_s
+    return etag == entry.etag and looked_at - since >= settle_s and not lately

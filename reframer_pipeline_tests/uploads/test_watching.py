@@ -85,6 +85,15 @@ def test_stories(story: Story) -> None:
         assert set(made.cursor.seen) | set(made.cursor.asked) <= {one.key for one in listing}
 
 
+def test_a_slow_listing_says_nothing_of_the_time_since_it_began() -> None:
+    """Taken at 160 and begun at 103: three seconds after the look before, and not sixty."""
+    cursor = Cursor(seen={"a": ("e1", 100)})
+    early = plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=103)
+    assert early.requests == () and early.cursor == cursor
+    assert plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == (Request("a", "e1"),)
+    assert plan([entry("a", mtime=102)], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == ()
+
+
 GOING = IngestRun()
 DAY = 24 * 3600.0
 ASKED = [
