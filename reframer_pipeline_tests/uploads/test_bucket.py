@@ -208,6 +208,18 @@ def test_s3(s3_bucket: str, prefix: str, tmp_path: Path, monkeypatch: pytest.Mon
         bucket.expect(one.key, one.etag)
 
 
+def test_which_stores_tell_that_the_same_bytes_came_again(s3_bucket: str, tmp_path: Path) -> None:
+    """What the remedy of `ingest_abandoned` says of them."""
+    for url, told in ((s3_bucket, False), (str(tmp_path), True), ("memory://again", True)):
+        fs, tags = fsspec.core.url_to_fs(url)[0], set()
+        for _ in range(2):
+            fs.pipe_file(f"{url}/a.mp4", b"the same")
+            tags |= {one.etag for one in list_bucket(Bucket(url), 20)}
+            time.sleep(0.02)  # file systems count time in ticks
+        assert (len(tags) == 2) is told, url
+    fsspec.filesystem("memory").rm("/again", recursive=True)
+
+
 def test_more_objects_than_a_page(s3_bucket: str) -> None:
     fs = fsspec.filesystem("s3")
     fs.pipe({f"{s3_bucket}/{number:04}.mp4": b"x" for number in range(1010)})
