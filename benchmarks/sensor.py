@@ -1,8 +1,9 @@
 """How long a tick of the upload sensor takes: `python -m benchmarks.sensor [--s3=moto|pages] [FILES …]`.
 
 For each size (by default 100, 10,000 and 100,000) a folder of so many files, with an embedded server and a Dagster instance of its own.
-Three ticks are timed: when the database knows every file (the everyday one), when it knows none (a full bucket on the first day), and when every
-file is a video that waits to be computed. Each tick is whole: listing, queries, plan, and Dagster's own checks of what is requested.
+Three ticks are timed: when the database knows every file (the everyday one), when it knows none (a full bucket on the first day), and
+when every file is a video that waits to be computed. Each tick is whole: listing, queries, plan, and Dagster's own checks of what is
+requested.
 
 With `--s3` the bucket is on a loopback S3 server in this process: moto's, which sorts all keys anew for each page of a thousand and so says
 more of itself than of us at 100,000, or one that only knows how to list (`pages`), which shows what listing costs our side. Amazon's own

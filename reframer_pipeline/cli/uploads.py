@@ -60,7 +60,7 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
 @uploads.command()
 @click.argument("upload_ids", nargs=-1)
 @click.option("--code", help="All that were refused with this failure code.")
-@setting_options(*PLACES, "max_upload_mb")
+@setting_options(*PLACES, "uploads_url", "max_upload_mb")
 @click.pass_context
 def retry(context: click.Context, chosen: dict[str, Any], upload_ids: tuple[str, ...], code: str | None) -> None:
     """Take in files of the bucket that were refused or given up, under the settings of now.

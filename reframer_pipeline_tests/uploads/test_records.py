@@ -59,11 +59,8 @@ def listed(cli: Cli, *arguments: str) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_after_a_limit_was_raised(
-    remote: bool, storage: Storage, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_after_a_limit_was_raised(remote: bool, storage: Storage, folder: Path, cli: Cli, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("s3_bucket") if remote else str(folder)
-    monkeypatch.setenv("REFRAMER_UPLOADS_URL", url)
     for name, content in (("in/large.mp4", LARGE), ("other.mp4", LARGE), ("notes.mp4", b"These are notes.")):
         (folder / "in").mkdir(exist_ok=True)
         fsspec.core.url_to_fs(url)[0].pipe_file(f"{url}/{name}", content)
@@ -73,15 +70,15 @@ def test_after_a_limit_was_raised(
         "in/large.mp4": "file_too_large", "other.mp4": "file_too_large", "notes.mp4": "not_a_video",
     }  # fmt: skip
     large = uploads["in/large.mp4"]["upload_id"]
-    still = cli("retry", large, "--max-upload-mb", "2")
+    still = cli("retry", large, "--uploads-url", url, "--max-upload-mb", "2")
     assert still.exit_code == 1 and "refused again: [file_too_large]" in still.output
     assert "2 MB are allowed" in listed(cli)["in/large.mp4"]["failure_message"]  # the latest reason
 
-    raised = cli("retry", large[:10])
+    raised = cli("retry", large[:10], "--uploads-url", url)
     assert raised.exit_code == 0 and "in/large.mp4: taken in as video" in raised.output
     (waiting,) = waiting_videos(storage.db)  # so the sensor requests it
     assert listed(cli)["in/large.mp4"]["video_id"] == waiting.video_id
-    rest = cli("retry", "--code", "file_too_large")
+    rest = cli("retry", "--code", "file_too_large", "--uploads-url", url)
     assert rest.exit_code == 0 and "other.mp4: taken in" in rest.output and "uploaded before" in rest.output
     assert set(listed(cli, "--failed")) == {"notes.mp4"}
     assert "No upload was refused" in cli("retry", "--code", "file_too_large").output
