@@ -51,16 +51,21 @@ def evict_frames(context: dg.OpExecutionContext) -> None:
     context.add_output_metadata(_went(went, "bytes"))
 
 
-@_step("sweep_storage", "Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects and `.part` files are deleted.")
+@_step(
+    "sweep_storage",
+    "Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects, `.part` files and scratch files of killed runs are deleted.",
+)
 def sweep_storage(context: dg.OpExecutionContext) -> None:
-    """Sweep."""
+    """Sweep: the scratch folder first, for it needs neither store nor database, and a full disk may keep both from working."""
+    from reframer_pipeline.storage.scratch import sweep_scratch
     from reframer_pipeline.storage.sweep import sweep
 
     pipeline: Pipeline = context.resources.pipeline
+    scratch = sweep_scratch(pipeline.settings)
     with _typed():
         swept = sweep(pipeline.storage.db, pipeline.storage.store, pipeline.settings.keep_superseded_days)
     figures = {"superseded_results": swept.results, "orphan_objects": swept.orphans, "bytes": swept.bytes, "busy_videos": swept.busy}
-    context.add_output_metadata({**figures, "left": swept.left[:SHOWN]})
+    context.add_output_metadata({**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]})
 
 
 @_step("delete_runs", "Finished Dagster runs older than REFRAMER_DAGSTER_RUNS_DAYS are deleted, with their logs.")

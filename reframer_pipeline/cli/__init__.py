@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "show": "show",
     "preview": "preview",
     "plan": "plan",
+    "uploads": "uploads",
     "restore": "restore",
     "models": "models",
     "db": "db",
@@ -56,6 +57,7 @@ def app() -> None:
     reframer list | show ID       what has been processed, and what came out
     reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
     reframer plan                 what would be computed, why, and what it would take
+    reframer uploads              what came of each upload; a refused one can be looked at again
     reframer restore ID           rows that retention archived, back into Postgres
     reframer dev                  the Dagster UI
     reframer doctor               what is installed, and what is missing

@@ -16,7 +16,9 @@ class FileTooLarge(PermanentFailure):
     """More bytes than `max_upload_mb`."""
 
     code = "file_too_large"
-    default_remedy = "Upload a smaller file, or raise REFRAMER_MAX_UPLOAD_MB."
+    default_remedy = (
+        "Upload a smaller file, or raise REFRAMER_MAX_UPLOAD_MB; a file of the bucket is then looked at again by `reframer uploads retry`."
+    )
 
 
 class UploadChanged(RetryableFailure):
@@ -107,7 +109,10 @@ class IngestAbandoned(PermanentFailure):
     """An upload in the bucket could not be taken in, however often it was tried."""
 
     code = "ingest_abandoned"
-    default_remedy = "Mend what the ingest runs' logs say, then launch one of them again in the Dagster UI, or upload the file again."
+    default_remedy = (
+        "Mend what the ingest runs' logs say, then run `reframer uploads retry` with its id. To upload the same file again helps under "
+        "another name; under the same one it helps in a folder, where its time changes, but not on S3, where its tag is made of its bytes."
+    )
 
 
 class BucketUnavailable(RetryableFailure):

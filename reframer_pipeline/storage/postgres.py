@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -27,11 +28,13 @@ Params = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 10
+_REASON_TIMEOUT_S = 3
 _ATTEMPTS = 4
 _UNREADABLE = "unreadable URL"
 _STATEMENT_TIMEOUT_S = 300.0
 # The server went away or is starting: 08 connection, 57P0x shutdown and start-up, 53300 no slot left, 25006 read-only after
 # a failover, 40001 and 40P01 serialization and deadlock. The same transaction may go through a moment later.
+_OVER_TIME = "57014"  # the statement timeout
 _PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "40001", "40P01")
 
 
@@ -91,39 +94,53 @@ class Database:
             self._opened = None
 
     @contextlib.contextmanager
-    def transaction(self, timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False) -> Iterator[psycopg.Connection[Row]]:
+    def transaction(
+        self, timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False, deadline: float = math.inf
+    ) -> Iterator[psycopg.Connection[Row]]:
         """One transaction on a pooled connection; rows are dicts. Rolled back by any exception.
 
         Args:
             timeout_s: Longest single statement, seconds.
             snapshot: Read only, all statements seeing one moment: for readers of several views.
+            deadline: By the monotonic clock: neither waiting for a connection nor a statement begun at once goes on beyond it.
 
         Raises:
             DatabaseUnavailable, DatabaseFull: From the server, mapped. Other typed failures pass through.
         """
-        with self._mapped(), self._pool().connection() as conn, conn.transaction():
+        with self._mapped(), self._pool().connection(_left(deadline, self._patience_s)) as conn, conn.transaction():
             if snapshot:
                 conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            conn.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
+            conn.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(_left(deadline, timeout_s) * 1000)),))
             yield conn
 
-    def run(self, act: Callable[[psycopg.Connection[Row]], T], timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False) -> T:
+    def run(
+        self,
+        act: Callable[[psycopg.Connection[Row]], T],
+        timeout_s: float = _STATEMENT_TIMEOUT_S,
+        snapshot: bool = False,
+        within_s: float = math.inf,
+    ) -> T:
         """Run `act` in one transaction, again if the connection is lost, a bounded number of times.
 
         A connection lost during COMMIT leaves open whether it happened, so `act` must find out by itself (a key that is
-        already there) and must draw on nothing that is used up.
-        """
-        from psycopg_pool import PoolTimeout
+        already there) and must draw on nothing that is used up. A statement that ran over its time is not repeated.
 
+        Args:
+            act: What to do.
+            timeout_s: Longest single statement, seconds.
+            snapshot: As for `transaction`.
+            within_s: All tries together, for callers who have no more time. An `act` of several statements may take longer.
+        """
+        deadline = time.monotonic() + within_s
         for attempt in range(_ATTEMPTS):
             try:
-                with self.transaction(timeout_s, snapshot) as conn:
+                with self.transaction(timeout_s, snapshot, deadline) as conn:
                     return act(conn)
             except DatabaseUnavailable as failure:
-                # A server that cannot be reached has cost the pool's whole timeout already.
-                if attempt + 1 == _ATTEMPTS or isinstance(failure.__cause__, PoolTimeout):
+                pause = 0.2 * 2**attempt
+                if attempt + 1 == _ATTEMPTS or _took_its_time(failure.__cause__) or time.monotonic() + pause >= deadline:
                     raise
-                time.sleep(0.2 * 2**attempt)
+                time.sleep(pause)
         raise AssertionError("unreachable")
 
     def fetch(self, query: LiteralString, params: Params | None = None) -> list[Row]:
@@ -199,7 +216,7 @@ class Database:
         if isinstance(error, errors.DiskFull) or state == "53100":
             return DatabaseFull(f"The database at {self.where} is full: {said}")
         lost = not state and type(error).__name__ in ("OperationalError", "InterfaceError")
-        if lost or state.startswith(_PASSING) or state == "57014":  # 57014: over the statement timeout
+        if lost or state.startswith(_PASSING) or state == _OVER_TIME:
             return DatabaseUnavailable(f"The database at {self.where} broke off: {said}")
         return InternalError(f"The database at {self.where} refused a statement ({state or 'no code'}): {said}")
 
@@ -208,12 +225,24 @@ class Database:
         import psycopg
 
         try:
-            psycopg.connect(self._live_url(), connect_timeout=_CONNECT_TIMEOUT_S).close()
+            psycopg.connect(self._live_url(), connect_timeout=_REASON_TIMEOUT_S).close()
         except ReframerError as failure:
             return failure.message
         except psycopg.Error as error:
             return _sentence(error)
         return "all connections are in use."
+
+
+def _left(deadline: float, most: float) -> float:
+    """Seconds until then, `most` at most; never 0, which Postgres would read as no limit."""
+    return max(min(deadline - time.monotonic(), most), 0.001)
+
+
+def _took_its_time(cause: BaseException | None) -> bool:
+    """Whether a failure has cost all of a timeout already: the same again would cost another one, and most likely end alike."""
+    from psycopg_pool import PoolTimeout
+
+    return isinstance(cause, PoolTimeout) or getattr(cause, "sqlstate", None) == _OVER_TIME
 
 
 def _sentence(error: psycopg.Error) -> str:

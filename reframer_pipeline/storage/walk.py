@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def find_all(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+def find_all(fs: Any, path: str, beginning: str = "") -> dict[str, dict[str, Any]]:
     """Path to `info` of every file below a path. A folder that vanishes meanwhile is left out.
+
+    Args:
+        fs: An fsspec file system.
+        path: On it.
+        beginning: Only names that begin so; for S3 alone, which looks for them itself.
 
     Raises:
         FileNotFoundError: The path itself does not exist. (Stores without folders find nothing there, unless the bucket is missing.)
@@ -24,7 +29,7 @@ def find_all(fs: Any, path: str) -> dict[str, dict[str, Any]]:
         (type(fs)._find, AsyncFileSystem._find) if isinstance(fs, AsyncFileSystem) else (type(fs).find, AbstractFileSystem.find)
     )
     if own is not inherited:  # lists all at once, as S3 does, and raises
-        return dict(fs.find(path, detail=True))
+        return dict(fs.find(path, detail=True, **({"prefix": beginning} if beginning else {})))
     found: dict[str, dict[str, Any]] = {}
     folders = [path]
     while folders:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reframer_pipeline.failures import HomeNotWritable, ReframerError
+from reframer_pipeline.failures import FileNotReadable, HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import scratch
 from reframer_pipeline.storage.objects import ObjectStore
@@ -86,9 +86,10 @@ def ingest_file(
     Raises:
         DatabaseUnavailable, DatabaseFull: The upload may be tried again; it has left no row.
         StoreUnavailable, DiskFull, UploadChanged, HomeNotWritable: The same; its row says why, unless it came from the bucket.
+        FileNotReadable: The same, for a file of the bucket; any other is refused.
     """
     event = _event(filename or path.name, bucket_key, etag, user_email)
-    copy = settings.scratch_dir / f"upload-{event.upload_id}"
+    copy = settings.scratch_dir / f"upload-{event.upload_id}-{uuid.uuid4().hex[:8]}"  # a second run of the same upload has its own
     try:
         try:
             with scratch.writing(settings.scratch_dir):
@@ -99,6 +100,8 @@ def ingest_file(
             if not store.exists(key):
                 store.put(copy, key)
         except ReframerError as failure:
+            if bucket_key is not None and isinstance(failure, FileNotReadable):
+                raise  # rights and mounts are mended without the file becoming another one
             if failure.retryable or isinstance(failure, HomeNotWritable):  # no fault of the upload
                 if bucket_key is None:
                     _refuse(db, event, failure)
@@ -114,7 +117,7 @@ def ingest_file(
 
 
 def refuse_upload(db: Database, failure: ReframerError, *, filename: str, bucket_key: str, etag: str) -> IngestResult:
-    """Note that a file of the bucket is not taken in, and why; a row that it has already stays as it is."""
+    """Note that a file of the bucket is not taken in, and why: the latest reason stays. What was taken in meanwhile stays so."""
     return _refuse(db, _event(filename, bucket_key, etag), failure)
 
 
@@ -177,7 +180,9 @@ def _user(conn: psycopg.Connection[Row], email: str) -> str:
 def _write_refusal(conn: psycopg.Connection[Row], event: _Event, failure: ReframerError) -> None:
     conn.execute(
         """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
-           VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s) ON CONFLICT (id) DO NOTHING""",
+           VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s)
+           ON CONFLICT (id) DO UPDATE SET failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message
+               WHERE uploads.status = 'failed'""",
         (event.upload_id, _user(conn, event.email), event.bucket_key, event.etag, event.filename, failure.code, clean_text(str(failure))),
     )
 

@@ -6,51 +6,92 @@ A listing that fails, or takes too long, must not look like a bucket from which 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from reframer_pipeline.failures import BucketUnavailable, ReframerError
 from reframer_pipeline.storage.walk import find_all
 from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 
-_going_on: dict[str, threading.Thread] = {}  # at most one walk of a bucket: one that hangs is not joined by another each tick
+YOUNG_S: Final = 120.0  # an outcome that nobody asked for in this time is no longer news
 
 
-def list_bucket(bucket: Bucket, timeout_s: float) -> list[Entry]:
+class Listing(list[Entry]):
+    """All files of the bucket.
+
+    Attributes:
+        began: When the look began, in seconds since 1970: a file may have changed since.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = (), began: float = 0.0) -> None:
+        super().__init__(entries)
+        self.began = began
+
+
+@dataclass
+class _Walk:
+    """One look at a bucket, in a thread that cannot be stopped."""
+
+    bucket: Bucket
+    began: float = field(default_factory=time.time)
+    outcome: Listing | Exception = field(default_factory=lambda: BucketUnavailable("The listing of the bucket broke off."))
+    ended: float = math.inf  # by the monotonic clock
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._go, name="list-bucket", daemon=True)
+        self.thread.start()
+
+    def _go(self) -> None:
+        try:
+            with reading_bucket():
+                root = self.bucket.root
+                self.outcome = Listing(_local(self.bucket, root) if root is not None else _remote(self.bucket), self.began)
+        except FileNotFoundError:
+            self.outcome = BucketUnavailable("There is no such bucket or folder.")
+        except ReframerError as failure:
+            self.outcome = failure
+        finally:
+            self.ended = time.monotonic()
+
+
+_walks: dict[str, _Walk] = {}  # at most one of a bucket: one that hangs is not joined by another each tick
+
+
+def list_bucket(bucket: Bucket, timeout_s: float) -> Listing:
     """All files in the bucket. In a local bucket only regular files count: no link is followed, and hidden folders are left alone.
+
+    A walk that takes longer than the time goes on by itself, and what it finds is given to the next call after its end: a bucket that is
+    slow to list is read more rarely, but read.
 
     Args:
         bucket: The bucket.
-        timeout_s: Longest wait. The walk itself cannot be stopped; while it goes on, further calls fail at once.
+        timeout_s: Longest wait. The walk itself cannot be stopped; while it goes on after that, further calls fail at once.
 
     Raises:
-        BucketUnavailable: The bucket, or any part of it, cannot be listed, or not in this time.
+        BucketUnavailable: The bucket, or any part of it, cannot be listed, or not yet.
     """
-    before = _going_on.get(bucket.base)
-    if before is not None and before.is_alive():
-        raise BucketUnavailable("The bucket cannot be listed: an earlier listing still waits for its answer.")
-    outcome: list[list[Entry] | Exception] = []
-
-    def walk() -> None:
-        try:
-            with reading_bucket():
-                outcome.append(_local(bucket, bucket.root) if bucket.root is not None else _remote(bucket))
-        except FileNotFoundError:
-            outcome.append(BucketUnavailable("There is no such bucket or folder."))
-        except ReframerError as failure:
-            outcome.append(failure)
-
-    thread = _going_on[bucket.base] = threading.Thread(target=walk, name="list-bucket", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not outcome:
-        raise BucketUnavailable(f"The bucket could not be listed within {timeout_s:g} seconds.")
-    (found,) = outcome
-    if isinstance(found, Exception):
-        raise found
-    return found
+    walk = _walks.get(bucket.base)
+    if walk is None or time.monotonic() - walk.ended > YOUNG_S:
+        walk = _walks[bucket.base] = _Walk(bucket)
+        walk.thread.join(timeout_s)
+        if walk.thread.is_alive():
+            raise BucketUnavailable(
+                f"The bucket could not be listed within {timeout_s:g} seconds; what is found later serves the next look."
+            )
+    elif walk.thread.is_alive():
+        raise BucketUnavailable(f"The bucket is still being listed, for {time.time() - walk.began:.0f} seconds by now.")
+    _walks.pop(bucket.base, None)  # each look is told once: two that are alike are two looks
+    if isinstance(walk.outcome, Exception):
+        raise walk.outcome
+    return walk.outcome
 
 
 def _local(bucket: Bucket, root: Path) -> list[Entry]:

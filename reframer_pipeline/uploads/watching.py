@@ -3,7 +3,9 @@
 What belongs here: when a file is whole, which names are never uploads, attempts and pauses, and the memory between two ticks. What
 does not: finding out (`listing`, `known`, the sensor) and doing it (the ingest job).
 A file is asked for once it has been the same in two ticks at least, for the settle time. What was asked for is remembered until it is
-known, which outlasts lost ticks and killed runs: a run that ended without a row is asked for again, under the next attempt's name.
+known, which outlasts lost ticks and killed runs: a run that ended without a row is asked for again, under the next attempt's name. Only
+failures that the file itself may have caused bring it nearer to being given up; while a store, a disk, a database or the bucket is away, it
+is asked for as long as that lasts.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from reframer_pipeline.failures import FileNotReadable, InternalError, UploadChanged
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.bucket import Entry
 from reframer_pipeline.uploads.identity import upload_id
 
-MAX_ATTEMPTS: Final = 6
+MAX_STRIKES: Final = 6
+# What a file may have done: a run that said nothing was killed, and what it worked on may be why. Whatever is not named here, such as
+# `store_unavailable`, is trouble of the deployment: taking it for the file's would lose all uploads of a night.
+STRIKES: Final = {None, UploadChanged.code, FileNotReadable.code, InternalError.code}
 FIRST_PAUSE_S: Final = 30.0
 LONGEST_PAUSE_S: Final = 3600.0
 WATCHED: Final = 1000  # files watched at a time; others wait their turn, so that the cursor stays small
@@ -33,11 +39,19 @@ NEVER_UPLOADS: Final = {"thumbs.db", "desktop.ini", "lost+found"}
 
 @dataclass(frozen=True)
 class Request:
-    """A file to be taken in."""
+    """A file to be taken in.
+
+    Attributes:
+        key: Which file.
+        etag: Which version of it.
+        attempt: How many times it has been asked for, this one included.
+        strikes: How many of the attempts before failed in a way that the file may have caused.
+    """
 
     key: str
     etag: str
     attempt: int = 1
+    strikes: int = 0
 
     @property
     def run_key(self) -> str:
@@ -64,11 +78,11 @@ class Cursor:
 
     Attributes:
         seen: Key to tag, and since when it has been that one.
-        asked: Key to tag and attempt of the latest request.
+        asked: Key to tag, attempt and strikes of the latest request.
     """
 
     seen: Mapping[str, tuple[str, float]] = field(default_factory=dict)
-    asked: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    asked: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str | None) -> Cursor:
@@ -76,7 +90,7 @@ class Cursor:
         try:
             stored = json.loads(text or "{}")
             seen = {str(key): (str(etag), float(since)) for key, (etag, since) in stored.get("seen", {}).items()}
-            asked = {str(key): (str(etag), int(attempt)) for key, (etag, attempt) in stored.get("asked", {}).items()}
+            asked = {str(key): (str(etag), int(tries), int(strikes)) for key, (etag, tries, strikes) in stored.get("asked", {}).items()}
         except (ValueError, TypeError, AttributeError):
             return cls()
         return cls(seen, asked)
@@ -89,7 +103,7 @@ class Cursor:
     @property
     def requests(self) -> list[Request]:
         """The latest request of each file asked for."""
-        return [Request(key, etag, attempt) for key, (etag, attempt) in self.asked.items()]
+        return [Request(key, *latest) for key, latest in self.asked.items()]
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,7 @@ def plan(
     runs: Mapping[str, IngestRun],
     now: float,
     settings: Settings,
+    looked_at: float | None = None,
 ) -> Plan:
     """What to do about a bucket.
 
@@ -141,9 +156,11 @@ def plan(
         runs: The runs of `cursor.requests` by run key, those that exist.
         now: Seconds since 1970. It may go backwards.
         settings: `upload_settle_s` and `upload_requests` are read.
+        looked_at: When the listing began, if not now: a slow bucket's is from before, and what happened since is not in it.
     """
+    looked_at = now if looked_at is None else min(looked_at, now)
     fresh = {one.key: one for one in listing if (one.key, one.etag) not in known and not is_temporary(one.key)}
-    asked: dict[str, tuple[str, int]] = {}
+    asked: dict[str, tuple[str, int, int]] = {}
     due: list[Request] = []
     abandoned: list[tuple[Request, str | None]] = []
     under_way = 0
@@ -151,25 +168,25 @@ def plan(
         entry, run = fresh.get(request.key), runs.get(request.run_key)
         if entry is None or entry.etag != request.etag:
             continue  # known by now, gone, or another file
-        asked[request.key] = request.etag, request.attempt
+        asked[request.key] = request.etag, request.attempt, request.strikes
         if run is None:  # it never came to be: the same name again cannot make two of it
             due.append(request)
         elif run.ended_at is None:
             under_way += 1
-        elif request.attempt >= MAX_ATTEMPTS:
+        elif (strikes := request.strikes + (run.failure in STRIKES)) >= MAX_STRIKES:
             abandoned.append((request, run.failure))
         elif not 0 <= now - run.ended_at < pause_s(request.attempt):
-            due.append(Request(request.key, request.etag, request.attempt + 1))
+            due.append(Request(request.key, request.etag, request.attempt + 1, strikes))
 
     others = sorted((one for one in fresh.values() if one.key not in asked), key=lambda one: _turn(one, cursor))[:WATCHED]
     seen = {one.key: (one.etag, _since(one, cursor, now)) for one in others}
     free = settings.upload_requests - under_way
     requests = due[: max(free, 0)]
     room = min(free - len(requests), settings.upload_requests * ASKED_PER_REQUEST - len(asked))
-    settled = [one for one in others if _is_settled(one, cursor, now, settings.upload_settle_s)]
+    settled = [one for one in others if _is_settled(one, cursor, looked_at, settings.upload_settle_s)]
     requests += [Request(one.key, one.etag) for one in settled[: max(room, 0)]]
     for request in requests:
-        asked[request.key] = request.etag, request.attempt
+        asked[request.key] = request.etag, request.attempt, request.strikes
         seen.pop(request.key, None)
     return Plan(tuple(requests), tuple(abandoned), Cursor(seen, asked))
 
@@ -184,8 +201,8 @@ def _since(entry: Entry, cursor: Cursor, now: float) -> float:
     return since if etag == entry.etag and since <= now else round(now, 3)
 
 
-def _is_settled(entry: Entry, cursor: Cursor, now: float, settle_s: float) -> bool:
+def _is_settled(entry: Entry, cursor: Cursor, looked_at: float, settle_s: float) -> bool:
     """The same as in the tick before, for long enough, and not written to lately. A time in the future says nothing."""
     etag, since = cursor.seen.get(entry.key, ("", 0.0))
-    lately = entry.mtime is not None and 0 <= now - entry.mtime < settle_s
-    return etag == entry.etag and now - since >= settle_s and not lately
+    lately = entry.mtime is not None and 0 <= looked_at - entry.mtime < settle_s
+    return etag == entry.etag and looked_at - since >= settle_s and not lately

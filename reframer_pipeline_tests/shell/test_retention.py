@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,12 @@ def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> No
         update={"archive_after_days": 1, "evict_frames_after_days": 1, "database_limit_mb": 512, "dagster_runs_days": 30}
     )
     age_database(pipeline.storage, 2)
+    killed, going_on = (settings.scratch_dir / name / "frames.zip" for name in ("frames-killed", "frames-going-on"))
+    for path in (killed, going_on):
+        path.parent.mkdir()
+        path.write_bytes(b"pictures")
+    for path in (killed, killed.parent):
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
     with dagster_home.open_instance(settings) as instance:
         job = build_definitions(settings).resolve_job_def(retention.name)
         result = job.execute_in_process(instance=instance)
@@ -58,6 +66,7 @@ def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> No
     assert shown["archive_rows"]["rows"] == done.detections + done.masks + done.tracks + done.scenes
     assert shown["archive_rows"]["database"].endswith("%)") and shown["evict_frames"]["bytes"] > 1000
     assert shown["sweep_storage"]["superseded_results"] == shown["sweep_storage"]["orphan_objects"] == shown["delete_runs"]["runs"] == 0
+    assert shown["sweep_storage"]["scratch_entries"] == 1 and not killed.parent.exists() and going_on.exists()
     assert archived_videos(pipeline.storage.db, [str(done.video_id)])
     assert retention_schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     assert retention_schedule.evaluate_tick(dg.build_schedule_context()).run_requests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -150,29 +150,30 @@ def test_a_tick_that_is_lost_or_repeated_loses_and_doubles_nothing(daemon: Daemo
     assert uploads(daemon) == [("a.mp4", "completed", None)]
 
 
-def test_trouble_is_tried_again_until_it_is_given_up(
+def test_trouble_is_tried_again_and_given_up_only_if_it_may_be_the_file_s(
     daemon: Daemon, folder: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
     monkeypatch.setattr(watching, "FIRST_PAUSE_S", 1.5)
     monkeypatch.setattr(watching, "LONGEST_PAUSE_S", 1.5)
-    monkeypatch.setattr(watching, "MAX_ATTEMPTS", 3)
-    monkeypatch.setattr(ObjectStore, "put", _unavailable)
+    monkeypatch.setattr(watching, "MAX_STRIKES", 2)
     (folder / "a.mp4").write_bytes(video_bytes())
     daemon.tick()
     keys = []
-    for _ in range(3):
+    for failure in (*[StoreUnavailable("The object store cannot be used.")] * 2, *[ValueError("a defect")] * 2):
+        monkeypatch.setattr(ObjectStore, "put", _failing(failure))
         time.sleep(1.6 if keys else 0)
         requests = settled_ticks(daemon, 1)
         keys += [str(one.run_key) for one in requests]
         (result,) = daemon.run(requests)
         assert not result.success
-        assert instance.get_run_by_id(result.run_id).tags[FAILURE_TAG] == "store_unavailable"  # type: ignore[union-attr]
+        code = getattr(failure, "code", "internal_error")
+        assert instance.get_run_by_id(result.run_id).tags[FAILURE_TAG] == code  # type: ignore[union-attr]
         assert daemon.tick() == []  # within the pause, or given up
-    assert [key.rsplit(":", 1)[1] for key in keys] == ["1", "2", "3"]
+    assert [key.rsplit(":", 1)[1] for key in keys] == ["1", "2", "3", "4"]
     assert settled_ticks(daemon, 3) == []
     assert uploads(daemon) == [("a.mp4", "failed", "ingest_abandoned")]
     (row,) = Pipeline(daemon.settings).storage.db.fetch("SELECT failure_message FROM uploads")
-    assert "3 times" in row["failure_message"] and "store_unavailable" in row["failure_message"]
+    assert "4 times" in row["failure_message"] and "internal_error" in row["failure_message"]
 
 
 def test_a_failed_listing_keeps_the_cursor(daemon: Daemon, folder: Path) -> None:
@@ -233,5 +234,8 @@ def test_a_failing_s3_server(mine: Settings, instance: dg.DagsterInstance, monke
         assert Cursor.parse(daemon.cursor).seen == {"a": ("e", 1)} and time.monotonic() - before < 40
 
 
-def _unavailable(*_: object, **__: object) -> None:
-    raise StoreUnavailable("The object store cannot be used.")
+def _failing(failure: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    return fail

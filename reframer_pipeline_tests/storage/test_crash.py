@@ -103,6 +103,35 @@ def test_unreachable_server_is_one_clear_failure_without_the_password() -> None:
     assert "very-secret" not in f"{refused.value} {db!r}"
 
 
+@pytest.mark.parametrize("limit", [{"timeout_s": 0.2}, {"within_s": 0.2}])
+def test_a_statement_over_its_time_is_not_repeated(storage: Storage, limit: dict[str, float]) -> None:
+    """Four times as long would be no limit at all for a tick of the daemon."""
+    begun = []
+
+    def slow(conn: psycopg.Connection[Row]) -> None:
+        begun.append(1)
+        conn.execute("SELECT pg_sleep(60)")
+
+    with pytest.raises(DatabaseUnavailable, match="timeout"):
+        storage.db.run(slow, **limit)
+    assert begun == [1]
+
+
+def test_a_time_for_all_tries_holds_for_waiting_and_trying_again(embedded_server: Server) -> None:
+    begun = []
+
+    def broken(_: psycopg.Connection[Row]) -> None:
+        begun.append(1)
+        raise DatabaseUnavailable("The connection is lost.")
+
+    with Database(embedded_server.url.format(database="reframer"), max_size=1, patience_s=600) as db:
+        with pytest.raises(DatabaseUnavailable, match="lost"):
+            db.run(broken, within_s=0.1)  # the first pause is longer
+        assert begun == [1]
+        with db.transaction(), pytest.raises(DatabaseUnavailable, match="in use"):
+            db.run(broken, within_s=0.1)  # the only connection is taken
+
+
 def test_stage_order_is_the_tables(storage: Storage) -> None:
     """A later stage's result cannot be committed before its inputs."""
     video_id, sha = add_video(storage)

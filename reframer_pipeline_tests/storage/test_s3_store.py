@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reframer_pipeline.failures import ObjectMissing, StoreUnavailable
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import open_storage
+from reframer_pipeline.storage import inventory, open_storage, walk
 from reframer_pipeline.storage.objects import ObjectStore
 from reframer_pipeline.storage.rebuild import rebuild
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
@@ -41,6 +42,24 @@ def test_objects(s3_bucket: str, prefix: str, tmp_path: Path) -> None:
         with pytest.raises(ObjectMissing):
             act()
     assert store.local_path("videos/ab/c d") is None
+
+
+@pytest.mark.parametrize("prefix", ["", "/a/prefix"])
+def test_an_inventory_never_holds_the_whole_store(s3_bucket: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, held = ObjectStore(s3_bucket + prefix), []
+    keys = sorted(f"results/{digit}{number}/masks/x" for digit in "0123456789abcdef" for number in range(2))
+    for key in [*keys, "results2/0", "videos/0"]:
+        store.put_bytes(b"x", key)
+
+    def noted(*arguments: Any) -> dict[str, Any]:
+        held.append(walk.find_all(*arguments))
+        return held[-1]
+
+    monkeypatch.setattr(inventory, "find_all", noted)
+    found = list(inventory.inventory(store, "results"))
+    assert sorted(one.key for one in found) == keys and all(one.modified is not None and one.bytes == 1 for one in found)
+    assert max(len(part) for part in held) == 2
+    assert list(inventory.inventory(store, "none")) == []
 
 
 def test_a_bucket_that_does_not_exist(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

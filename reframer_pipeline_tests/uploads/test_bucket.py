@@ -14,7 +14,7 @@ from reframer_pipeline.failures import BucketUnavailable, SettingsInvalid, Uploa
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import bucket as buckets
 from reframer_pipeline.uploads import listing
-from reframer_pipeline.uploads.bucket import Bucket
+from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline_tests.s3 import failing_s3, pointing_at, s3_bucket, s3_server
 
@@ -73,25 +73,62 @@ def test_a_folder_that_fails_is_not_an_empty_one(tmp_path: Path, monkeypatch: py
         list_bucket(Bucket(str(tmp_path)), 10)
 
 
-def test_a_listing_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    over, begun = threading.Event(), []
+class Slow:
+    """Stands before the walk: the next one waits until it is told to go on."""
 
-    def slow(*_: object) -> list[object]:
-        begun.append(1)
-        over.wait(20)
-        return []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.over, self.begun = threading.Event(), 0
+        walk = listing._local
 
-    bucket = Bucket(str(tmp_path))
-    with monkeypatch.context() as patched:
-        patched.setattr(listing, "_local", slow)
-        before = time.monotonic()
-        with pytest.raises(BucketUnavailable, match=r"within 0\.2 seconds"):
-            list_bucket(bucket, 0.2)
-        with pytest.raises(BucketUnavailable, match="earlier listing"):  # none is begun beside it
-            list_bucket(bucket, 0.2)
-        assert time.monotonic() - before < 5 and len(begun) == 1
-        over.set()
-        listing._going_on[bucket.base].join(5)
+        def slow(bucket: Bucket, root: Path) -> list[Entry]:
+            self.begun += 1
+            self.over.wait(20)
+            return walk(bucket, root)
+
+        monkeypatch.setattr(listing, "_local", slow)
+
+    def finish(self, bucket: Bucket) -> None:
+        """Let the walk that is going on come to its end."""
+        self.over.set()
+        listing._walks[bucket.base].thread.join(20)
+
+
+def test_a_listing_that_takes_too_long_serves_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.mp4").touch()
+    bucket, slow, before = Bucket(str(tmp_path)), Slow(monkeypatch), time.time()
+    with pytest.raises(BucketUnavailable, match=r"within 0\.2 seconds"):
+        list_bucket(bucket, 0.2)
+    with pytest.raises(BucketUnavailable, match="still being listed"):  # none is begun beside it
+        list_bucket(bucket, 0.2)
+    slow.finish(bucket)
+    ended = time.time()
+    (tmp_path / "b.mp4").touch()
+    late = list_bucket(bucket, 10)
+    assert [one.key for one in late] == ["a.mp4"] and before <= late.began <= ended and slow.begun == 1
+    assert keys(bucket) == ["a.mp4", "b.mp4"] and slow.begun == 2  # each look is told once
+
+
+def test_a_late_listing_is_news_for_a_while_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket, slow = Bucket(str(tmp_path)), Slow(monkeypatch)
+    with pytest.raises(BucketUnavailable, match="within"):
+        list_bucket(bucket, 0.05)
+    slow.finish(bucket)
+    (tmp_path / "a.mp4").touch()
+    listing._walks[bucket.base].ended -= listing.YOUNG_S  # as if the daemon had stood still
+    assert keys(bucket) == ["a.mp4"] and slow.begun == 2
+
+
+def test_a_late_failure_is_no_listing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    bucket, slow = Bucket(str(folder)), Slow(monkeypatch)
+    with pytest.raises(BucketUnavailable, match="within"):
+        list_bucket(bucket, 0.05)
+    folder.rename(tmp_path / "away")
+    slow.finish(bucket)
+    with pytest.raises(BucketUnavailable, match="no such"):
+        list_bucket(bucket, 10)
+    (tmp_path / "away").rename(folder)
     assert list_bucket(bucket, 10) == []
 
 
@@ -169,6 +206,18 @@ def test_s3(s3_bucket: str, prefix: str, tmp_path: Path, monkeypatch: pytest.Mon
     fs.rm_file(f"{url}/sub/ä b.mp4")
     with pytest.raises(UploadChanged, match="no longer"):
         bucket.expect(one.key, one.etag)
+
+
+def test_which_stores_tell_that_the_same_bytes_came_again(s3_bucket: str, tmp_path: Path) -> None:
+    """What the remedy of `ingest_abandoned` says of them."""
+    for url, told in ((s3_bucket, False), (str(tmp_path), True), ("memory://again", True)):
+        fs, tags = fsspec.core.url_to_fs(url)[0], set()
+        for _ in range(2):
+            fs.pipe_file(f"{url}/a.mp4", b"the same")
+            tags |= {one.etag for one in list_bucket(Bucket(url), 20)}
+            time.sleep(0.02)  # file systems count time in ticks
+        assert (len(tags) == 2) is told, url
+    fsspec.filesystem("memory").rm("/again", recursive=True)
 
 
 def test_more_objects_than_a_page(s3_bucket: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from reframer_pipeline.failures import StoreUnavailable, UploadChanged
+from reframer_pipeline.failures import FileNotReadable, StoreUnavailable, UploadChanged
 from reframer_pipeline.storage import Storage, jobs, status
-from reframer_pipeline.uploads import ingest
+from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file
 from reframer_pipeline.uploads.known import known_uploads, waiting_videos
@@ -106,6 +108,37 @@ def test_trouble_of_our_own_leaves_no_row(storage: Storage, folder: Path, monkey
     assert take(storage, Bucket(str(folder)), "a.mp4").failure is None
 
 
+def test_a_file_that_may_not_be_read_is_tried_again(storage: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mending its rights leaves size and time, and so its tag, as they are: a refusal would be for ever."""
+    (folder / "a.mp4").write_bytes(video_bytes())
+
+    def refused(path: Path, *_: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patched, pytest.raises(FileNotReadable):
+        patched.setattr(content.os, "open", refused)
+        take(storage, Bucket(str(folder)), "a.mp4")
+    assert rows(storage) == []
+    assert take(storage, Bucket(str(folder)), "a.mp4").failure is None
+
+
+def test_two_runs_of_one_upload_do_not_share_a_copy(storage: Storage, folder: Path) -> None:
+    """As when a person launches a run again that the sensor asks for again, too."""
+    (folder / "a.mp4").write_bytes(video_bytes())
+    (one,) = list_bucket(Bucket(str(folder)), 20)
+
+    def run(meanwhile: Callable[[], object]) -> IngestResult:
+        path, shared = folder / one.key, (storage.db, storage.store, storage.settings)
+        return ingest_file(path, *shared, bucket_key=one.key, etag=one.etag, confirm=meanwhile)
+
+    def other_run_fails() -> None:
+        with pytest.raises(UploadChanged):
+            run(_changed)
+
+    result = run(other_run_fails)
+    assert result.failure is None and storage.store.exists(ingest.object_key(str(result.sha256)))
+
+
 def test_names_that_are_no_text(storage: Storage, folder: Path) -> None:
     name = os.fsdecode(b"\xff\xfe.mp4")
     (folder / name).write_bytes(video_bytes())
@@ -127,6 +160,10 @@ def test_which_videos_wait(storage: Storage, folder: Path) -> None:
     rest = waiting_videos(storage.db, after=first[-1].place)
     assert [one.video_id for one in [*first, *rest]] == videos[2:]
     assert waiting_videos(storage.db, after=rest[-1].place) == []
+
+
+def _changed() -> None:
+    raise UploadChanged("It was written to.")
 
 
 def _unavailable(*_: object) -> None:

@@ -12,7 +12,7 @@ from reframer_pipeline.uploads.bucket import Entry
 from reframer_pipeline.uploads.watching import Cursor, IngestRun, Request, is_temporary, pause_s, plan
 
 SETTINGS = Settings(upload_settle_s=5, upload_requests=3)
-LAST = watching.MAX_ATTEMPTS
+LAST = watching.MAX_STRIKES
 
 
 def entry(key: str, etag: str = "e1", mtime: float | None = 0.0) -> Entry:
@@ -85,9 +85,19 @@ def test_stories(story: Story) -> None:
         assert set(made.cursor.seen) | set(made.cursor.asked) <= {one.key for one in listing}
 
 
+def test_a_slow_listing_says_nothing_of_the_time_since_it_began() -> None:
+    """Taken at 160 and begun at 103: three seconds after the look before, and not sixty."""
+    cursor = Cursor(seen={"a": ("e1", 100)})
+    early = plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=103)
+    assert early.requests == () and early.cursor == cursor
+    assert plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == (Request("a", "e1"),)
+    assert plan([entry("a", mtime=102)], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == ()
+
+
 GOING = IngestRun()
+DAY = 24 * 3600.0
 ASKED = [
-    # name, attempt asked for, how its run stands, now, attempt asked for next (None: none), given up
+    # name, attempt asked for (all before counted against the file), how its run stands, now, attempt asked for next or None, given up
     ("waits or runs", 1, GOING, 1000, None, False),
     ("never came to be", 1, None, 1000, 1, False),
     ("failed, within the pause", 1, IngestRun(1000), 1029, None, False),
@@ -97,19 +107,32 @@ ASKED = [
     ("failed in the future: the clock went back", 2, IngestRun(5000), 1000, 3, False),
     ("ended well, and left no row", 1, IngestRun(900), 1000, 2, False),
     ("last attempt, runs", LAST, GOING, 1000, None, False),
-    ("last attempt, failed", LAST, IngestRun(999, "store_unavailable"), 1000, None, True),
+    ("last attempt, died", LAST, IngestRun(999), 1000, None, True),
+    ("last attempt, changed under our hands", LAST, IngestRun(999, "upload_changed"), 1000, None, True),
+    ("last attempt, may not be read", LAST, IngestRun(999, "file_not_readable"), 1000, None, True),
+    ("last attempt, a defect of ours", LAST, IngestRun(999, "internal_error"), 1000, None, True),
+    ("last attempt, the store was away", LAST, IngestRun(1000, "store_unavailable"), 1000 + 3599, None, False),
+    ("and after the longest pause", LAST, IngestRun(1000, "store_unavailable"), 1000 + 3600, LAST + 1, False),
+    ("the disk was full", LAST, IngestRun(1000, "disk_full"), DAY, LAST + 1, False),
+    ("the home may not be written", LAST, IngestRun(1000, "home_not_writable"), DAY, LAST + 1, False),
+    ("the database was away", LAST, IngestRun(1000, "database_unavailable"), DAY, LAST + 1, False),
+    ("the database was full", LAST, IngestRun(1000, "database_full"), DAY, LAST + 1, False),
+    ("the bucket was away", LAST, IngestRun(1000, "bucket_unavailable"), DAY, LAST + 1, False),
+    ("the store is another's", LAST, IngestRun(1000, "store_mismatch"), DAY, LAST + 1, False),
+    ("a setting was wrong", LAST, IngestRun(1000, "settings_invalid"), DAY, LAST + 1, False),
 ]
 
 
 @pytest.mark.parametrize(("attempt", "run", "now", "following", "given_up"), [row[1:] for row in ASKED], ids=[row[0] for row in ASKED])
 def test_what_was_asked_for(attempt: int, run: IngestRun | None, now: float, following: int | None, given_up: bool) -> None:
-    request = Request("a", "e1", attempt)
-    cursor = Cursor(asked={"a": ("e1", attempt)})
+    request = Request("a", "e1", attempt, attempt - 1)
+    cursor = Cursor(asked={"a": ("e1", attempt, attempt - 1)})
     runs = {request.run_key: run} if run is not None else {}
     made = plan([entry("a")], cursor, set(), runs, now, SETTINGS)
     assert [one.attempt for one in made.requests] == ([following] if following is not None else [])
-    assert made.cursor.asked == {"a": ("e1", following or attempt)} and made.cursor.seen == {}
-    assert made.abandoned == (((request, "store_unavailable"),) if given_up else ())
+    strikes = attempt - 1 + (following is not None and run is not None and run.failure in watching.STRIKES)
+    assert made.cursor.asked == {"a": ("e1", following or attempt, strikes)} and made.cursor.seen == {}
+    assert made.abandoned == (((request, run.failure if run else None),) if given_up else ())
 
     for listing, known in ([entry("a")], {("a", "e1")}), ([], set[tuple[str, str]]()):  # taken in or refused; vanished
         over = plan(listing, cursor, known, runs, now, SETTINGS)
@@ -118,13 +141,27 @@ def test_what_was_asked_for(attempt: int, run: IngestRun | None, now: float, fol
     assert changed.requests == () and changed.cursor == Cursor(seen={"a": ("e2", now)})
 
 
+def test_an_outage_of_a_week_uses_up_no_attempt() -> None:
+    """Only what the file may have done counts, whatever came between; and the run keys go on, for Dagster makes one run of each."""
+    cursor, now, keys = Cursor(asked={"a": ("e1", 1, 0)}), 0.0, list[str]()
+    trouble = ["internal_error", *["store_unavailable"] * 170, None, *["disk_full"] * 3, *["internal_error"] * 4]
+    for failure in trouble:
+        (request,) = cursor.requests
+        keys.append(request.run_key)
+        now += 3600
+        made = plan([entry("a")], Cursor.parse(cursor.text), set(), {request.run_key: IngestRun(now - 3600, failure)}, now, SETTINGS)
+        cursor = made.cursor
+    assert made.abandoned == ((Request("a", "e1", len(trouble), LAST - 1), "internal_error"),)
+    assert len(set(keys)) == len(trouble) and now > 7 * DAY
+
+
 def test_pauses_grow_up_to_a_limit() -> None:
     assert [pause_s(attempt) for attempt in range(1, 7)] == [30, 120, 480, 1920, 3600, 3600]
 
 
 def test_what_is_under_way_leaves_less_room() -> None:
     listing = [entry(key) for key in "abcdef"]
-    cursor = Cursor(seen={key: ("e1", 0) for key in "cdef"}, asked={"a": ("e1", 1), "b": ("e1", 1)})
+    cursor = Cursor(seen={key: ("e1", 0) for key in "cdef"}, asked={"a": ("e1", 1, 0), "b": ("e1", 1, 0)})
     a, b = cursor.requests
     one_runs = plan(listing, cursor, set(), {a.run_key: GOING, b.run_key: IngestRun(999)}, 1000, SETTINGS)
     assert [one.key for one in one_runs.requests] == ["c", "d"]
@@ -135,7 +172,7 @@ def test_what_is_under_way_leaves_less_room() -> None:
 def test_when_everything_fails_nothing_more_is_begun() -> None:
     """An outage must not use up the attempts of a whole bucket."""
     many = SETTINGS.upload_requests * watching.ASKED_PER_REQUEST
-    asked = {f"{n}": ("e1", 2) for n in range(many)}
+    asked = {f"{n}": ("e1", 2, 0) for n in range(many)}
     cursor = Cursor(seen={"new": ("e1", 0)}, asked=asked)
     runs = {one.run_key: IngestRun(999) for one in cursor.requests}
     made = plan([entry(key) for key in [*asked, "new"]], cursor, set(), runs, 1000, SETTINGS)
@@ -161,7 +198,7 @@ def test_a_strange_cursor_is_an_empty_one(text: str | None) -> None:
 
 
 def test_names_that_are_no_text_survive_the_cursor() -> None:
-    cursor = Cursor(seen={"\udcff\udcfe, 'ä'.mp4": ("e", 1.5)}, asked={"x\n.mp4": ("e", 2)})
+    cursor = Cursor(seen={"\udcff\udcfe, 'ä'.mp4": ("e", 1.5)}, asked={"x\n.mp4": ("e", 2, 1)})
     assert cursor.text.isascii() and Cursor.parse(cursor.text) == cursor
 
 

@@ -1,0 +1,117 @@
+"""`reframer uploads`: what came of the files that were uploaded, and looking again at those that were refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.table import Table
+
+from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
+from reframer_pipeline.cli.tables import OUT, cell, line
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import Storage, open_storage
+from reframer_pipeline.storage.postgres import Row
+
+
+@click.group(invoke_without_command=True)
+@click.option("--failed", is_flag=True, help="Only those that were refused or given up.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per upload and line.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Most uploads to list, newest first.")
+@setting_options(*PLACES)
+@click.pass_context
+def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_json: bool, limit: int) -> None:
+    """What came of each upload: the video it is, or the reason why it is none.
+
+    A file of the bucket is looked at once. After a limit was raised or a cause was mended, ask for another look:
+
+    \b
+    reframer uploads --failed                       what was refused, and why
+    reframer uploads retry 3f2a                     one of them; the first characters of its id are enough
+    reframer uploads retry --code file_too_large    all that were refused for this reason
+    """
+    if context.invoked_subcommand is not None:
+        context.obj = chosen
+        return
+    from reframer_pipeline.uploads.records import list_uploads
+
+    with open_storage(make_settings(chosen)) as storage:
+        rows = list_uploads(storage.db, failed=failed, limit=limit)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, default=str))
+        return
+    if not rows:
+        line("No upload was refused." if failed else "No uploads yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "file", "status", "video", "reason"):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("file", "reason"))
+    for row in rows:
+        reason = f"[{row['failure_code']}] {row['failure_message']}" if row["failure_code"] else ""
+        name = row["bucket_key"] or row["filename"]
+        table.add_row(row["upload_id"][:8], cell(name), row["status"], (row["video_id"] or "")[:8], cell(reason))
+    OUT.print(table, highlight=False)
+
+
+@uploads.command()
+@click.argument("upload_ids", nargs=-1)
+@click.option("--code", help="All that were refused with this failure code.")
+@setting_options(*PLACES, "uploads_url", "max_upload_mb")
+@click.pass_context
+def retry(context: click.Context, chosen: dict[str, Any], upload_ids: tuple[str, ...], code: str | None) -> None:
+    """Take in files of the bucket that were refused or given up, under the settings of now.
+
+    The file must still be in the bucket, unchanged; a changed one is a new upload, which the sensor sees by itself. What is taken in
+    now is computed by a running `reframer dev`.
+    """
+    from reframer_pipeline.uploads.bucket import Bucket
+
+    if not upload_ids and code is None:
+        raise click.UsageError("Name uploads by their ids, or all of one kind by --code; `reframer uploads --failed` lists them.")
+    settings = make_settings(context.obj | {name: value for name, value in chosen.items() if value is not None})
+    with open_storage(settings) as storage:
+        found = _found(storage, upload_ids, code)
+        bucket = Bucket.open(settings)
+        done = [_look_again(upload, bucket, storage, settings) for upload in found]
+    if not found:
+        line("No upload was refused with this code.")
+    sys.exit(0 if all(done) else 1)
+
+
+def _found(storage: Storage, upload_ids: tuple[str, ...], code: str | None) -> list[Row]:
+    from reframer_pipeline.uploads.records import refused
+
+    if not upload_ids:
+        return refused(storage.db, code=code)
+    found = {}
+    for prefix in upload_ids:
+        rows = refused(storage.db, prefix, code)
+        if not prefix or len(rows) != 1:
+            which = "Several uploads that were refused have" if rows else "No upload of the bucket that was refused has"
+            raise click.BadParameter(f"{which} an id that begins with {prefix!r}; `reframer uploads --failed` lists them.")
+        found[rows[0]["upload_id"]] = rows[0]
+    return list(found.values())
+
+
+def _look_again(upload: Row, bucket: Any, storage: Storage, settings: Settings) -> bool:
+    """Whether it is a video now; says what came of it."""
+    from reframer_pipeline.uploads.records import look_again
+
+    try:
+        result = look_again(upload, bucket, storage.db, storage.store, settings)
+    except ReframerError as failure:  # the others may do better
+        line(f"{upload['bucket_key']}: [{failure.code}] {failure}")
+        return False
+    if result.failure is not None:
+        line(f"{upload['bucket_key']}: refused again: [{result.failure.code}] {result.failure}")
+        return False
+    known = "; the same bytes were uploaded before" if result.already_known else ""
+    line(f"{upload['bucket_key']}: taken in as video {str(result.video_id)[:8]}{known}.")
+    return True
+
+
+COMMANDS = {"uploads": uploads}
