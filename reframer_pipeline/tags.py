@@ -12,6 +12,7 @@ GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
 CPU_TAGS: Final = {"reframer/device": "cpu"}
 
 # Run tags
+PARTITION_TAG: Final = "dagster/partition"  # the video
 PRIORITY_TAG: Final = "dagster/priority"  # higher goes first in the queue
 BACKFILL_PRIORITY: Final = "-5"  # uploads come first
 BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested
