@@ -2,7 +2,8 @@
 
     python benchmarks/planning.py [VIDEOS ...]
 
-The manifest is filled by SQL with six results a video; the plan is `reframer plan --json` without the process's start-up.
+The manifest is filled by SQL with six results and a completed run a video, and a failed one after it for each tenth; the plan is
+`reframer plan --json` without the process's start-up, the tick that of the schedule without Dagster.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 
 from reframer_pipeline.cli.plan import _lines, _print_json
 from reframer_pipeline.planner import Planner
+from reframer_pipeline.schedules import _noting
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, embedded, open_storage
-from reframer_pipeline.storage.backlog import due, waits
+from reframer_pipeline.storage.backlog import due, held_back, waits
 from reframer_pipeline.storage.estimates import rates
 
 
@@ -54,6 +56,16 @@ def fill(storage: Storage, count: int, settings: Settings) -> None:
         conn.execute(
             "INSERT INTO published (video_id, stage, result_id) SELECT video_id, stage, result_id FROM results ON CONFLICT DO NOTHING"
         )
+        conn.execute(
+            """INSERT INTO processing_jobs (video_id, run_id, status, created_at, finished_at)
+               SELECT id, 'good', 'completed', created_at, created_at FROM videos ON CONFLICT DO NOTHING"""
+        )
+        conn.execute(
+            """INSERT INTO processing_jobs (video_id, run_id, status, failure_code, failure_message, failed_recipe, retryable, finished_at)
+               SELECT id, 'bad', 'failed', 'stalled', 'It stalled.', %s, true, now() FROM videos WHERE right(id::text, 1) IN ('0', '1')
+               ON CONFLICT DO NOTHING""",
+            (Planner.of(storage, settings, {"conf": 0.4}).wanted({})["detections"].digest,),
+        )
     storage.db.execute("ANALYZE")
 
 
@@ -76,13 +88,17 @@ def main() -> None:
                 fill(storage, count, settings)
 
                 def plan(given: dict[str, float], settings: Settings = settings, storage: Storage = storage) -> None:
-                    known = rates(storage.db)
+                    known, waiting = rates(storage.db), waits(storage.db)
+                    plans = Planner.of(storage, settings, given).plans()
                     with redirect_stdout(io.StringIO()):
-                        _print_json((one.video_id, _lines(one, known)) for one in Planner.of(storage, settings, given).plans())
+                        _print_json(
+                            (one.video_id, _lines(one, known, held_back(one, waiting, 5) if one.to_compute else None)) for one in plans
+                        )
 
                 def tick(settings: Settings = settings, storage: Storage = storage) -> None:
-                    plans = Planner.of(storage, settings, {"conf": 0.4}).plans()
+                    plans = _noting(Planner.of(storage, settings, {"conf": 0.4}).plans(), [], {})
                     list(due(plans, waits(storage.db), set(), 20, 5))
+                    list(plans)
 
                 fresh, stale, ticked = seconds(lambda: plan({})), seconds(lambda: plan({"conf": 0.4})), seconds(tick)
                 print(f"{count:>8} {fresh:>12.2f} {stale:>12.2f} {ticked:>12.2f}")

@@ -2,17 +2,24 @@
 
 What belongs here: the schedule and its run requests. What does not: who is due (`storage.backlog`), what is stale (`planner`). Uploads
 have a higher priority and the number of waiting backfill runs is bounded, so a change of settings over a thousand videos drains over
-many ticks and keeps nobody else waiting.
+many ticks and keeps nobody else waiting. What is computed already and only has to be shown is shown at once (`showing`).
 """
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import dagster as dg
 
+from reframer_pipeline import showing
+from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.jobs import PROCESS_VIDEO
 from reframer_pipeline.partitions import register
-from reframer_pipeline.planner import Planner, computable
+from reframer_pipeline.planner import Planner
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.sensors import asked_in_vain
 from reframer_pipeline.storage.backlog import due, waits
-from reframer_pipeline.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PRIORITY_TAG
+from reframer_pipeline.storage.planning import VideoPlan
+from reframer_pipeline.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -33,14 +40,25 @@ IN_FLIGHT = [
 def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason | list[dg.RunRequest]:
     """One tick: only the stale assets of each video; nothing that waits, runs, pauses or failed for good with the same recipe."""
     settings, instance = pipeline.settings, context.instance
+    if settings.backfill_per_tick == 0:
+        return dg.SkipReason("REFRAMER_BACKFILL_PER_TICK is 0.")
     runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
-    queued = {video_id for run in runs if (video_id := run.tags.get("dagster/partition"))}
+    queued = {video_id for run in runs if (video_id := run.tags.get(PARTITION_TAG))}
     limit = settings.backfill_per_tick - sum(BACKFILL_TAG in run.tags for run in runs)
-    planner = Planner.of(pipeline.storage, settings)
-    plans = (plan for plan in planner.plans() if plan.to_compute and computable(plan))
-    requests = list(due(plans, waits(pipeline.storage.db), queued, limit, settings.max_attempts))
+    known = waits(pipeline.storage.db)
+    dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
+    known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
+    planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
+    plans = _noting(planner.plans(), unshown, troubles)
+    requests = list(due(plans, known, queued, limit, settings.max_attempts))
+    for _ in plans:  # the rest, for what is to be shown or said of them
+        pass
+    for trouble, video_id in troubles.items():
+        context.log.warning(f"Cannot be computed, video {video_id} and all with the same settings: {trouble}")
+    shown = _show(context, planner, unshown)
     if not requests:
-        return dg.SkipReason("Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already.")
+        why = "Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already."
+        return dg.SkipReason(why + (f" {shown} videos had their results already, and show them again." if shown else ""))
     register(instance, pipeline.storage.db)
     return [
         dg.RunRequest(
@@ -51,3 +69,25 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
         )
         for one in requests
     ]
+
+
+def _noting(plans: Iterable[VideoPlan], unshown: list[str], troubles: dict[str, str]) -> Iterator[VideoPlan]:
+    """The same plans; noted on the way: the first videos that only have to be shown, and each trouble with the first video of it."""
+    for plan in plans:
+        if plan.trouble is not None:
+            troubles.setdefault(plan.trouble, plan.video_id)
+        elif len(unshown) < showing.LIMIT and plan.unshown:
+            unshown.append(plan.video_id)
+        yield plan
+
+
+def _show(context: dg.ScheduleEvaluationContext, planner: Planner, video_ids: list[str]) -> int:
+    """How many videos show their results again. Trouble with that must not keep others from being requested."""
+    try:
+        went = showing.show_computed(planner, video_ids)
+    except ReframerError as failure:
+        context.log.warning(f"[{failure.code}] {failure}")
+        return 0
+    for reason in went.left:
+        context.log.warning(f"Not shown: {reason}")
+    return went.videos

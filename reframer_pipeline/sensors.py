@@ -2,11 +2,13 @@
 
 What belongs here: collecting what the plan must know, and turning its answer into runs. What does not: the thinking
 (`uploads.watching`), the queries (`uploads.known`), the work (`ingest_job`, the assets).
-A tick does nothing that cannot be done twice: it may be lost or repeated at any point.
+A tick does nothing that cannot be done twice: it may be lost or repeated at any point. Dagster makes one run for each run key of this
+sensor, for as long as it remembers the run; it does not compare with the runs of others. So before a video is requested its unfinished runs
+are looked at, whoever asked for them, and the backfill leaves videos from the bucket to this sensor until they ran once.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import dagster as dg
@@ -20,17 +22,19 @@ from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.text import clean_text
-from reframer_pipeline.tags import FAILURE_TAG, FILENAME_TAG, PRIORITY_TAG
+from reframer_pipeline.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.uploads import known, watching
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.ingest import refuse_upload
 from reframer_pipeline.uploads.listing import list_bucket
 
 EVERY_S: Final = 15
-LISTING_S: Final = 20.0  # of the 60 seconds that Dagster gives a tick; each query after it has 5
+LISTING_S: Final = 20.0  # of the 60 seconds that Dagster gives a tick; each query after it has 8
 INGEST_PRIORITY: Final = 10
 VIDEO_PRIORITY: Final = 5
+LOOKED_UP: Final = 500  # videos in one question to Dagster
 ENDED: Final = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+UNFINISHED: Final = [status for status in dg.DagsterRunStatus if status not in ENDED]
 
 
 @dg.sensor(
@@ -71,7 +75,7 @@ def _plan(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> tuple[watc
     cursor, settings, db = watching.Cursor.parse(context.cursor), pipeline.settings, pipeline.storage.db
     runs = _runs(context.instance, [one.run_key for one in cursor.requests])
     listing = list_bucket(Bucket.open(settings), LISTING_S)
-    plan = watching.plan(listing, cursor, known.known_uploads(db, listing), runs, time.time(), settings)
+    plan = watching.plan(listing, cursor, known.known_uploads(db, listing), runs, time.time(), settings, listing.began)
     for request, code in plan.abandoned:
         last = f"the last attempt ended with [{code}]" if code else "the last attempt ended without a reason"
         failure = IngestAbandoned(f"The upload was tried {request.attempt} times; {last}.")
@@ -91,17 +95,37 @@ def _runs(instance: dg.DagsterInstance, run_keys: list[str]) -> dict[str, watchi
 
 
 def _new_videos(instance: dg.DagsterInstance, db: Database, settings: Settings) -> list[known.WaitingVideo]:
-    """Videos to be requested: those that wait, oldest first, and that this sensor never requested, as far as the queue is free."""
-    unfinished = [status for status in dg.DagsterRunStatus if status not in ENDED]
-    mine = dg.RunsFilter(job_name=PROCESS_VIDEO, statuses=unfinished, tags=dg.DagsterRun.tags_for_sensor(upload_sensor))
+    """Videos to be requested: those that wait, oldest first, that this sensor never requested and nobody else's run waits for, as far as
+    the queue is free.
+    """
+    mine = dg.RunsFilter(job_name=PROCESS_VIDEO, statuses=UNFINISHED, tags=dg.DagsterRun.tags_for_sensor(upload_sensor))
     room = settings.upload_requests - instance.get_runs_count(mine)
     chosen: list[known.WaitingVideo] = []
-    page = known.waiting_videos(db) if room > 0 else []
+    page = known.waiting_videos(db, limit=LOOKED_UP) if room > 0 else []
     while page and len(chosen) < room:
         requested = {record.dagster_run.tags[RUN_KEY_TAG] for record in _records(instance, [_video_key(one) for one in page])}
-        chosen += [one for one in page if _video_key(one) not in requested]
-        page = known.waiting_videos(db, after=page[-1].place)
+        taken = _videos_of(instance, [one.video_id for one in page], UNFINISHED)
+        chosen += [one for one in page if _video_key(one) not in requested and one.video_id not in taken]
+        page = known.waiting_videos(db, after=page[-1].place, limit=LOOKED_UP)
     return chosen[: max(room, 0)]
+
+
+def asked_in_vain(instance: dg.DagsterInstance, video_ids: list[str]) -> set[str]:
+    """Of videos that no run has taken up: those that this sensor did request, but whose run ended before it could take them up.
+
+    The sensor does not ask for them again; somebody else may. Only the first `LOOKED_UP` are looked at: what was requested stands first.
+    """
+    return _videos_of(instance, video_ids[:LOOKED_UP], ENDED, dg.DagsterRun.tags_for_sensor(upload_sensor))
+
+
+def _videos_of(
+    instance: dg.DagsterInstance, video_ids: list[str], statuses: Collection[dg.DagsterRunStatus], tags: Mapping[str, str] | None = None
+) -> set[str]:
+    """Those of the videos that have a run of this kind."""
+    if not video_ids:
+        return set()
+    wanted = dg.RunsFilter(job_name=PROCESS_VIDEO, statuses=list(statuses), tags={**(tags or {}), PARTITION_TAG: video_ids})
+    return {run.tags[PARTITION_TAG] for run in instance.get_runs(wanted)}
 
 
 def _records(instance: dg.DagsterInstance, run_keys: list[str]) -> Iterable[dg.RunRecord]:

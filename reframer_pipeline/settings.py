@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     gpu_pool_limit: int = Field(1, ge=1, description="Stages on the GPU at once.")
     stall_s: float = Field(600.0, gt=0, description="Seconds without progress that end a stage.")
     backfill_per_tick: int = Field(20, ge=0, description="Most runs that the backfill keeps waiting or running; 0 switches it off.")
-    max_attempts: int = Field(5, ge=1, description="Runs of a video that may end in a passing failure, one after the other.")
+    max_attempts: int = Field(5, ge=1, description="Failed runs of a video, that it may be the cause of, after which it is left alone.")
     quarantine_after: int = Field(3, ge=1, description="Runs of a video that may die with their process, one after the other.")
     memory_mb: int = Field(8096, ge=256, description="Memory of a media process, in millions of bytes.")
 

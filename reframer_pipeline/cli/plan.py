@@ -36,12 +36,17 @@ def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     reframer plan --conf 0.4      what another confidence would recompute
     """
     from reframer_pipeline.planner import Planner
+    from reframer_pipeline.storage.backlog import held_back, waits
 
     with open_storage(settings) as storage:
         ids = [status.find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, _given(settings))
-        known = rates(storage.db)
-        told = ((one.video_id, _lines(one, known)) for one in planner.plans(ids))
+        known, waiting = rates(storage.db), waits(storage.db)
+
+        def held(one: VideoPlan) -> str | None:
+            return held_back(one, waiting, settings.max_attempts) if one.to_compute and not one.failed else None
+
+        told = ((one.video_id, _lines(one, known, held(one))) for one in planner.plans(ids))
         if as_json:
             _print_json(told)
         else:
@@ -55,26 +60,30 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 
 class Line(NamedTuple):
-    """One stage of one video."""
+    """One stage of one video; `held` is why the backfill does not take it up now."""
 
     state: StageState
     seconds: float | None
     cost: float | None
+    held: str | None = None
 
     @property
     def reason(self) -> str | None:
-        """Why it has to run; None if it has not."""
-        return "; ".join(self.state.reasons) or ("never ran" if self.state.state == "missing" else None)
+        """Why it has to run, and what keeps it; why readers do not see it; None if there is nothing to say."""
+        why = self.state.reasons or (("never ran",) if self.state.state == "missing" else ())
+        return "; ".join((*why, self.held) if self.held else why) or None
 
 
-def _lines(one: VideoPlan, known: Rates) -> list[Line]:
-    lines = []
+def _lines(one: VideoPlan, known: Rates, held: str | None = None) -> list[Line]:
+    """A video's stages. What keeps the video is said with the first that has to run."""
+    lines = list[Line]()
     for stage, state in one.stages.items():
         if state.state == "fresh":
             lines.append(Line(state, 0.0, 0.0))
         else:
             cost = known.of_gemini(one.video_id, one.wanted, one.duration) if stage == "scenes" else 0.0
-            lines.append(Line(state, known.of_stage(stage, one.duration), cost))
+            lines.append(Line(state, known.of_stage(stage, one.duration), cost, held))
+            held = None
     return lines
 
 
@@ -85,12 +94,20 @@ def _print_json(told: Iterator[tuple[str, list[Line]]]) -> None:
     for index, (video_id, lines) in enumerate(told):
         stages = []
         for line in lines:
-            if id(line.state) not in known:
-                known[id(line.state)] = json.dumps({"stage": line.state.stage, "state": line.state.state, "reason": line.reason})[:-1]
             figures = f', "estimated_seconds": {_json(line.seconds)}, "estimated_cost": {_json(line.cost)}}}'
-            stages.append(known[id(line.state)] + figures)
+            stages.append(_head(line, known) + figures)
         sys.stdout.write(f'{"," if index else ""}\n{{"video_id": "{video_id}", "stages": [{", ".join(stages)}]}}')
     sys.stdout.write("]}\n")
+
+
+def _head(line: Line, known: dict[int, str]) -> str:
+    """What does not depend on the video's length, encoded; `known` has what was encoded before."""
+    if line.held is None and id(line.state) in known:
+        return known[id(line.state)]
+    encoded = json.dumps({"stage": line.state.stage, "state": line.state.state, "reason": line.reason})[:-1]
+    if line.held is None:
+        known[id(line.state)] = encoded
+    return encoded
 
 
 def _json(value: float | None) -> str:
@@ -103,23 +120,28 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
         table.add_column(name, overflow="fold", no_wrap=name != "why")
     for name in ("seconds", "$"):
         table.add_column(name, justify="right", no_wrap=True)
-    fresh = work = 0
+    fresh = work = unshown = listed = 0
     seconds = cost = 0.0
     unknown = False
     for video_id, lines in told:
         todo = [line for line in lines if line.state.state != "fresh"]
-        fresh, work = fresh + (not todo), work + bool(todo)
-        for index, line in enumerate(todo):
+        to_show = [] if todo else [line for line in lines if line.reason]
+        fresh, work, unshown = fresh + (not todo), work + bool(todo), unshown + bool(to_show)
+        listed += bool(todo or to_show)
+        for index, line in enumerate(todo or to_show):
             seconds, cost = seconds + (line.seconds or 0), cost + (line.cost or 0)
             unknown = unknown or line.seconds is None
-            if work <= LONGEST_TABLE:
+            if listed <= LONGEST_TABLE:
                 figures = (_figure(line.seconds, ".1f"), _figure(line.cost or None, ".4f"))
                 table.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
-    if work:
+    if listed:
         OUT.print(table, highlight=False)
-    more = f" ({work - LONGEST_TABLE} more than shown)" if work > LONGEST_TABLE else ""
+    more = f" ({listed - LONGEST_TABLE} more than listed)" if listed > LONGEST_TABLE else ""
+    waiting = f" ({unshown} of them computed before and not shown yet)" if unshown else ""
     guess = f", about {seconds:.0f} s" + (" and what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
-    OUT.print(f"{fresh} videos are fresh, {work} have work{more}{guess if work else ''}.", markup=False, highlight=False, soft_wrap=True)
+    OUT.print(
+        f"{fresh} videos are fresh{waiting}, {work} have work{more}{guess if work else ''}.", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _figure(value: float | None, form: str) -> str:

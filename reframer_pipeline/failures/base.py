@@ -14,12 +14,15 @@ class ReframerError(Exception):
     Attributes:
         code: Stable, lower-case identifier that scripts may rely on.
         retryable: Whether the same input can succeed later without anyone changing anything.
+        blames_video: Whether the video may be the cause. If not (a service is away, a disk is full, somebody interrupted it), no
+            number of failures says that this video cannot be computed.
         message: One sentence: what happened.
         remedy: One sentence: what to do.
     """
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    blames_video: ClassVar[bool] = True
     default_remedy: ClassVar[str] = "Report this with the run's log: it is a defect of the pipeline, not of the video."
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
@@ -37,6 +40,8 @@ class PermanentFailure(ReframerError):
 
 class CallerError(PermanentFailure):
     """Settings, weights or machine of whoever asked are at fault. It says nothing of the video: one that completed stays so."""
+
+    blames_video = False
 
 
 class RetryableFailure(ReframerError):

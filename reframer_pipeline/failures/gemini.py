@@ -11,6 +11,7 @@ class GeminiUnavailable(RetryableFailure):
     """Gemini could not be reached, was overloaded, or gave no readable answer in time."""
 
     code = "gemini_unavailable"
+    blames_video = False
     default_remedy = "Nothing to do at first: it is asked again. If it stays, check the connection and Google's status page."
 
 
@@ -18,6 +19,7 @@ class GeminiRateLimited(RetryableFailure):
     """Gemini's quota is used up for now."""
 
     code = "gemini_rate_limited"
+    blames_video = False
     default_remedy = "It is asked again later. Lower REFRAMER_GEMINI_REQUESTS_PER_MINUTE, or raise the quota of the key's project."
 
 

@@ -30,6 +30,7 @@ class WeightsChanged(RetryableFailure):
     """The weights file was replaced while a stage ran with it."""
 
     code = "weights_changed"
+    blames_video = False
     default_remedy = "Nothing to do at first: the stage is run again with the new weights. Replace weights while nothing runs."
 
 
@@ -37,6 +38,7 @@ class DownloadFailed(RetryableFailure):
     """A download broke off; what arrived is kept and resumed."""
 
     code = "download_failed"
+    blames_video = False
     default_remedy = "Run the same command again: the download resumes where it broke off."
 
 

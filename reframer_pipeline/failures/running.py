@@ -28,6 +28,7 @@ class Interrupted(RetryableFailure):
     """The run was interrupted, or its process ended."""
 
     code = "interrupted"
+    blames_video = False
     default_remedy = "Start it again: finished stages are kept."
 
 

@@ -21,12 +21,14 @@ class LeaseLost(RetryableFailure):
     """Another run took this video over; this one must not commit."""
 
     code = "lease_lost"
+    blames_video = False
 
 
 class VideoBusy(RetryableFailure):
     """Another run holds this video's lease."""
 
     code = "video_busy"
+    blames_video = False
     default_remedy = "Wait until the other run has finished."
 
 
@@ -34,6 +36,7 @@ class DatabaseUnavailable(RetryableFailure):
     """The database cannot be reached or is shutting down."""
 
     code = "database_unavailable"
+    blames_video = False
     default_remedy = "Check REFRAMER_DATABASE_URL and that the server is up; `reframer doctor` tests it."
 
 
@@ -41,6 +44,7 @@ class DatabaseFull(RetryableFailure):
     """The database's size limit is reached (SQLSTATE 53100)."""
 
     code = "database_full"
+    blames_video = False
     default_remedy = "Free space or raise the plan's limit; nothing of the earlier results is lost."
 
 
@@ -48,6 +52,7 @@ class DiskFull(RetryableFailure):
     """No space is left for the files in REFRAMER_HOME, or a quota is used up."""
 
     code = "disk_full"
+    blames_video = False
     default_remedy = "Free space, or point REFRAMER_HOME at a larger disk."
 
 
@@ -62,6 +67,7 @@ class StoreUnavailable(RetryableFailure):
     """The object store cannot be reached or refuses."""
 
     code = "store_unavailable"
+    blames_video = False
     default_remedy = "Check REFRAMER_STORE_URL and its credentials."
 
 
@@ -83,6 +89,7 @@ class StoreMismatch(PermanentFailure):
     """Store and database carry different ids: they do not belong together."""
 
     code = "store_mismatch"
+    blames_video = False
     default_remedy = "Point REFRAMER_STORE_URL and REFRAMER_DATABASE_URL at a pair that belongs together; nothing was changed."
 
 
@@ -90,6 +97,7 @@ class SchemaMismatch(PermanentFailure):
     """The database's tables were made by another version of the program, or an applied migration was edited."""
 
     code = "schema_mismatch"
+    blames_video = False
     default_remedy = "Use the version of the program that the database was migrated with, or a newer one."
 
 

@@ -18,6 +18,8 @@ from reframer_pipeline.versions import STAGES, Recipe, recipes
 
 Wanted = Mapping[str, Recipe]
 Choose = Callable[[Mapping[str, Any]], Wanted]  # from a video's overrides to the recipes wanted for it
+Doubt = Callable[[Mapping[str, Any]], str | None]  # from a video's overrides to why its recipes cannot be followed now, if they cannot
+NOT_SHOWN: Final = "computed before, not shown yet"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class StageState:
     Attributes:
         stage: Name of the stage.
         state: `fresh`, the result asked for exists; `stale`, only others do; `missing`, none does; `failed`, it failed for good with
-            exactly this recipe.
-        reasons: For stale ones, what differs from what readers see; for failed ones, code and message.
+            exactly this recipe, and it is needed: it is missing, or it was evicted and another stage looks at it.
+        reasons: For stale ones, what differs from what readers see; for failed ones, code and message; for fresh ones that readers do
+            not see, that.
         published: Whether readers see exactly this result.
         evicted: Whether its attachment was deleted to save space: fresh, unless another stage needs it.
     """
@@ -49,12 +52,14 @@ class VideoPlan:
         duration: Seconds, or None before metadata.
         stages: In pipeline order.
         wanted: The recipes that it was compared with.
+        trouble: Why these cannot be followed now, such as weights that are not here; None if they can.
     """
 
     video_id: str
     duration: float | None
     stages: dict[str, StageState]
     wanted: Wanted
+    trouble: str | None = None
 
     @property
     def to_compute(self) -> tuple[str, ...]:
@@ -62,7 +67,12 @@ class VideoPlan:
 
         (What follows a stale stage is stale by its recipe.)
         """
-        return to_compute(self.stages, self.wanted["scenes"].settings.get("gemini_media") == "keyframes")
+        return to_compute(self.stages, _sends_keyframes(self.wanted))
+
+    @property
+    def unshown(self) -> bool:
+        """Whether there is nothing to compute, and readers see other results all the same: settings were changed and changed back."""
+        return not self.to_compute and not all(state.published for state in self.stages.values())
 
     @property
     def failed(self) -> bool:
@@ -70,26 +80,27 @@ class VideoPlan:
         return any(state.state == "failed" for state in self.stages.values())
 
 
-def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Iterator[VideoPlan]:
+def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose, doubt: Doubt = lambda overrides: None) -> Iterator[VideoPlan]:
     """How videos stand, the oldest first.
 
     Args:
         db: The database.
         video_ids: Which; None for all. Unknown ids are left out.
         choose: The recipes that are wanted, given a video's overrides; called once for each distinct set of these.
+        doubt: Why these cannot be followed now, given the same; called as often.
     """
     known = {row["digest"]: row for row in db.fetch("SELECT * FROM recipes")}
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, tuple[Wanted, str | None]] = {}
     memo: dict[tuple[str, str | None, str], dict[str, StageState]] = {}
     for row in db.fetch(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}):
         overrides = row["overrides"]
         if overrides not in wanted:
-            wanted[overrides] = choose(json.loads(overrides))
+            wanted[overrides] = choose(json.loads(overrides)), doubt(json.loads(overrides))
         # thousands of videos stand alike: each way of standing is worked out once
         alike = (overrides, row["made"], row["failure"] or "")
         if alike not in memo:
-            memo[alike] = _states(row, wanted[overrides], known)
-        yield VideoPlan(row["video_id"], row["duration"], memo[alike], wanted[overrides])
+            memo[alike] = _states(row, wanted[overrides][0], known)
+        yield VideoPlan(row["video_id"], row["duration"], memo[alike], *wanted[overrides])
 
 
 def stage_states(
@@ -113,6 +124,7 @@ def to_compute(states: Mapping[str, StageState], sends_keyframes: bool = False) 
     return tuple(stage for stage in STAGES if stage in open_ones)
 
 
+# A failure counts until the same recipe has succeeded: a result that was made again later, and then evicted, may be made once more.
 _SURVEY: Final[LiteralString] = """
     SELECT v.id::text AS video_id, v.duration, v.settings_overrides::text AS overrides, made.made, failed.failure
     FROM videos v
@@ -124,10 +136,12 @@ _SURVEY: Final[LiteralString] = """
         GROUP BY r.video_id
     ) made ON made.video_id = v.id
     LEFT JOIN (
-        SELECT DISTINCT ON (video_id) video_id, CASE WHEN NOT retryable THEN jsonb_build_object(
-            'recipe', failed_recipe, 'stage', stage, 'code', failure_code, 'message', failure_message)::text END AS failure
-        FROM processing_jobs WHERE failed_recipe IS NOT NULL AND (%(ids)s::uuid[] IS NULL OR video_id = ANY(%(ids)s::uuid[]))
-        ORDER BY video_id, created_at DESC
+        SELECT DISTINCT ON (j.video_id) j.video_id, CASE WHEN NOT j.retryable AND NOT EXISTS (
+            SELECT 1 FROM results r WHERE r.video_id = j.video_id AND r.recipe = j.failed_recipe
+                AND greatest(r.created_at, r.recomputed_at) > j.finished_at
+            ) THEN jsonb_build_object('recipe', j.failed_recipe, 'code', j.failure_code, 'message', j.failure_message)::text END AS failure
+        FROM processing_jobs j WHERE j.failed_recipe IS NOT NULL AND (%(ids)s::uuid[] IS NULL OR j.video_id = ANY(%(ids)s::uuid[]))
+        ORDER BY j.video_id, j.created_at DESC
     ) failed ON failed.video_id = v.id
     WHERE %(ids)s::uuid[] IS NULL OR v.id = ANY(%(ids)s::uuid[])
     ORDER BY v.created_at, v.id
@@ -143,15 +157,27 @@ def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, Sta
         recipe = wanted[stage]
         mine = [digest for digest in seen if known[digest]["stage"] == stage]
         if recipe.digest in seen:
-            states[stage] = StageState(stage, "fresh", published="*" in seen[recipe.digest], evicted="!" in seen[recipe.digest])
+            published, evicted = "*" in seen[recipe.digest], "!" in seen[recipe.digest]
+            states[stage] = StageState(stage, "fresh", () if published else (NOT_SHOWN,), published, evicted)
         elif failure is not None and failure["recipe"] == recipe.digest:
-            states[stage] = StageState(stage, "failed", (f"[{failure['code']}] {failure['message']}",))
+            states[stage] = _failed(stage, failure)
         elif not mine:
             states[stage] = StageState(stage, "missing")
         else:  # what readers see is what a person compares with; before there is such, the newest
             old = next((digest for digest in mine if "*" in seen[digest]), mine[-1])
             states[stage] = StageState(stage, "stale", _difference(recipe, known[old]))
+    for stage in to_compute(states, _sends_keyframes(wanted)):  # what was evicted and is needed again may have failed as well
+        if failure is not None and failure["recipe"] == wanted[stage].digest:
+            states[stage] = _failed(stage, failure)
     return states
+
+
+def _failed(stage: str, failure: Mapping[str, str]) -> StageState:
+    return StageState(stage, "failed", (f"[{failure['code']}] {failure['message']}",))
+
+
+def _sends_keyframes(wanted: Wanted) -> bool:
+    return wanted["scenes"].settings.get("gemini_media") == "keyframes"
 
 
 def _difference(wanted: Recipe, there: Row) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from reframer_pipeline import dagster_home
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.jobs import PROCESS_VIDEO
+from reframer_pipeline.planner import Planner
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.schedules import backfill
@@ -129,3 +130,69 @@ def test_pictures_that_were_evicted_are_made_again_for_what_looks_at_them(pipeli
 
 def test_help_teaches(tmp_path: Path) -> None:
     assert "what if" in reframer(tmp_path, "plan", "--help").stdout
+
+
+def test_settings_changed_back_are_shown_again_by_a_tick(pipeline: Pipeline, three: list[str]) -> None:
+    db, before = pipeline.storage.db, pipeline.settings
+    other = before.model_copy(update={"shot_threshold": 19.0})
+    list(run_videos(other, [three[0]]))
+    db.execute("UPDATE videos SET settings_overrides = '{}'")
+    deployment.save(db, before)
+    (told,) = json.loads(reframer(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
+    assert {stage["state"] for stage in told["stages"]} == {"fresh"}
+    reasons = {stage["stage"]: stage["reason"] for stage in told["stages"]}
+    assert reasons["scenes"] == "computed before, not shown yet" and reasons["metadata"] is None
+    people = reframer(before.home_dir, "plan", three[0]).stdout
+    assert "1 videos are fresh (1 of them computed before and not shown yet), 0 have work." in people and "not shown yet" in people
+    ticked = tick(pipeline)
+    assert isinstance(ticked, dg.SkipReason) and "had their results already" in str(ticked.skip_message)
+    (told,) = json.loads(reframer(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
+    assert [stage["reason"] for stage in told["stages"]] == [None] * 6
+    db.execute("UPDATE deployment SET settings = '{}'")
+
+
+def test_plan_says_what_keeps_a_video(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    db, recipe = pipeline.storage.db, Planner.of(pipeline.storage, conf).wanted({})["detections"].digest
+
+    def fail(run: str, code: str) -> None:
+        db.execute(
+            """INSERT INTO processing_jobs (video_id, run_id, status, failure_code, failure_message, failed_recipe, retryable, finished_at)
+               VALUES (%s, %s, 'failed', %s, 'It failed.', %s, true, clock_timestamp())""",
+            (three[0], run, code, recipe),
+        )
+
+    def told() -> tuple[str, bool]:
+        """The first reason, and whether a tick asks for it."""
+        (one,) = json.loads(reframer(pipeline.settings.home_dir, "plan", three[0], "--json").stdout)["videos"]
+        (first, *_) = [stage for stage in one["stages"] if stage["state"] != "fresh"]
+        requests = tick(pipeline)
+        return first["reason"], isinstance(requests, list) and three[0] in [one.partition_key for one in requests]
+
+    db.execute("UPDATE processing_jobs SET finished_at = finished_at - interval '1 day' WHERE video_id = %s", (three[0],))  # the good ones
+    try:
+        for number in range(pipeline.settings.max_attempts):
+            fail(f"disk {number}", "disk_full")
+        reason, asked = told()
+        assert "conf: 0.5 → 0.4" in reason and "; waits until " in reason and "after 5 failed runs, the last with [disk_full]" in reason
+        assert not asked
+        db.execute("UPDATE processing_jobs SET finished_at = now() - interval '7 hours' WHERE failure_code = 'disk_full'")
+        assert told()[1]  # however often: a full disk is not the video's fault
+        for number in range(pipeline.settings.max_attempts):
+            fail(f"stall {number}", "stalled")
+        db.execute("UPDATE processing_jobs SET finished_at = now() - interval '7 hours' WHERE failure_code = 'stalled'")
+        reason, asked = told()
+        assert "given up after 5 attempts" in reason and not asked
+    finally:
+        db.execute("DELETE FROM processing_jobs WHERE failure_message = 'It failed.'")
+
+
+def test_one_videos_own_weights_keep_no_other_waiting(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    deployment.save(pipeline.storage.db, conf.model_copy(update={"conf": 0.37}))  # that nobody has computed yet
+    db, own = pipeline.storage.db, json.dumps({"models": "official", "sam2_model": "no such model", "yolo_model": str(Path(__file__))})
+    db.execute("UPDATE videos SET settings_overrides = %s WHERE id = %s", (own, three[0]))
+    requests = tick(pipeline)
+    assert isinstance(requests, list) and [one.partition_key for one in requests if one.partition_key in three] == three[1:]
+    told = json.loads(reframer(pipeline.settings.home_dir, "plan", *three, "--json").stdout)["videos"]
+    said = [[stage["reason"] for stage in one["stages"] if "no such model" in (stage["reason"] or "")] for one in told]
+    assert [len(reasons) for reasons in said] == [1, 0, 0] and "[settings_invalid]" in said[0][0]
+    db.execute("UPDATE videos SET settings_overrides = '{}' WHERE id = %s", (three[0],))

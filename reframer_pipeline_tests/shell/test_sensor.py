@@ -15,11 +15,13 @@ from dagster_shared.serdes import serialize_value
 from reframer_pipeline import dagster_home
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import StoreUnavailable
+from reframer_pipeline.jobs import PROCESS_VIDEO
 from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import status
 from reframer_pipeline.storage.objects import ObjectStore
-from reframer_pipeline.tags import FAILURE_TAG, PRIORITY_TAG
+from reframer_pipeline.tags import FAILURE_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.uploads import watching
 from reframer_pipeline.uploads.watching import Cursor
 from reframer_pipeline_tests.factories import video_bytes
@@ -198,6 +200,41 @@ def test_no_more_than_allowed_at_a_time(mine: Settings, instance: dg.DagsterInst
         daemon.run([one for one in requests if one.job_name == "ingest"])
     two = ["ingest", "ingest"]
     assert rounds == [two, [*two, *["process_video"] * 2], ["ingest", *["process_video"] * 2], ["process_video"] * 2]
+
+
+def test_sensor_and_backfill_never_ask_for_the_same_video(mine: Settings, instance: dg.DagsterInstance, folder: Path) -> None:
+    daemon = Daemon(mine.model_copy(update={"upload_requests": 2}), instance)
+    pipeline = Pipeline(daemon.settings)
+    for seed in range(3):
+        (folder / f"{seed}.mp4").write_bytes(video_bytes(seed))
+    daemon.tick()
+    for _ in range(2):
+        daemon.run([one for one in settled_ticks(daemon, 1) if one.job_name == "ingest"])
+    db = pipeline.storage.db
+    db.execute("UPDATE videos SET created_at = created_at - interval '1 hour'")
+    ids = [str(row["id"]) for row in db.fetch("SELECT id FROM videos ORDER BY created_at")]
+
+    def backfilled() -> list[str]:
+        ticked = backfill(dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline}))
+        return [str(one.partition_key) for one in ticked] if isinstance(ticked, list) else []
+
+    def sensed() -> list[str]:
+        return [str(one.partition_key) for one in daemon.tick() if one.job_name == PROCESS_VIDEO]
+
+    def make_run(video_id: str, tags: dict[str, str], status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        job = daemon.repository.get_job(PROCESS_VIDEO)
+        return instance.create_run_for_job(job, tags={**tags, PARTITION_TAG: video_id}, status=status)
+
+    assert backfilled() == [] and sensed() == ids[:2]  # however long they wait: the sensor's
+    by_hand = make_run(ids[0], {}, dg.DagsterRunStatus.NOT_STARTED)  # somebody started it in the UI meanwhile
+    assert sensed() == ids[1:]
+    instance.report_run_failed(by_hand)
+    assert backfilled() == [] and sensed() == ids[:2]
+    tags = {"dagster/run_key": f"video:{ids[0]}", "dagster/sensor_name": "upload_sensor"}
+    requested = make_run(ids[0], tags, dg.DagsterRunStatus.NOT_STARTED)
+    assert backfilled() == [] and sensed() == ids[1:2]  # one is on its way
+    instance.report_run_failed(requested)  # before its first stage: the sensor has asked, and does not ask again
+    assert sensed() == ids[1:] and backfilled() == ids[:1]
 
 
 def test_names_that_are_no_text_travel_through_dagster(daemon: Daemon, folder: Path) -> None:
