@@ -19,7 +19,7 @@ from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.storage.postgres import Database
 
 QUIET_S: Final = 60.0  # as long as a lease lives
-_PREFIX: Final = "run_videos:"  # Dagster's run ids are UUIDs
+PREFIX: Final = "run_videos:"  # Dagster's run ids are UUIDs
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ def waiting(db: Database, video_ids: Collection[str], every_s: float = QUIET_S /
         video_ids: The videos.
         every_s: Seconds between two signs of life.
     """
-    run_id, over = f"{_PREFIX}{uuid.uuid4()}", threading.Event()
+    run_id, over = f"{PREFIX}{uuid.uuid4()}", threading.Event()
 
     def beat() -> None:
         while not over.wait(every_s):
@@ -68,7 +68,7 @@ def spoken_for(db: Database) -> frozenset[str]:
     rows = db.fetch(
         """SELECT video_id::text AS id FROM processing_jobs
            WHERE status = 'pending' AND starts_with(run_id, %s) AND updated_at > now() - %s * interval '1 second'""",
-        (_PREFIX, QUIET_S),
+        (PREFIX, QUIET_S),
     )
     return frozenset(row["id"] for row in rows)
 
