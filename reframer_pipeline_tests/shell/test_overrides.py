@@ -24,7 +24,7 @@ from reframer_pipeline_tests.shell.test_cli import reframer
 @pytest.fixture
 def loose(pipeline: Pipeline, done: VideoOutcome) -> Iterator[Settings]:
     """The deployment, by an option of `reframer dev`, at another confidence than the default."""
-    saved = pipeline.settings.model_copy(update={"conf": 0.4})
+    saved = pipeline.settings.model_copy(update={"conf": 0.43})
     deployment.save(pipeline.storage.db, saved)
     pipeline.storage.db.execute("UPDATE videos SET settings_overrides = '{}'")
     yield saved
@@ -33,11 +33,14 @@ def loose(pipeline: Pipeline, done: VideoOutcome) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def other(pipeline: Pipeline, tmp_path: Path) -> str:
-    """A second video, not computed."""
+def other(pipeline: Pipeline, tmp_path: Path) -> Iterator[str]:
+    """A second video, not computed; gone afterwards, since others look for work."""
     path = tmp_path / "other.mp4"
     write_clip(make_clip(3_600_001, n_frames=10, shots=1), path)
-    return add(pipeline, path)
+    video_id = add(pipeline, path)
+    yield video_id
+    pipeline.storage.db.execute("DELETE FROM uploads WHERE video_id = %s", (video_id,))
+    pipeline.storage.db.execute("DELETE FROM videos WHERE id = %s", (video_id,))
 
 
 def overrides(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def test_a_run_takes_the_deployments_settings_and_keeps_what_was_asked_for(
     assert "Own settings" not in plain.stderr and "Demonstration models" in plain.stderr  # the deployment's models, too
     assert overrides(pipeline, video_id) == {}
     detections = "SELECT components -> 'settings' ->> 'conf' AS conf FROM current_results WHERE video_id = %s AND stage = 'detections'"
-    assert pipeline.storage.db.fetch_one(detections, (video_id,)) == {"conf": "0.4"}
+    assert pipeline.storage.db.fetch_one(detections, (video_id,)) == {"conf": "0.43"}
 
     asked = reframer(home, "run", str(clip), "--conf", "0.5")
     assert asked.stderr.count(f"Own settings kept with {clip.name}: conf 0.5") == 1
@@ -75,8 +78,8 @@ def test_an_option_of_plan_counts_where_it_is_the_default(pipeline: Pipeline, lo
         (detections,) = [stage for stage in told["videos"][0]["stages"] if stage["stage"] == "detections"]
         return f"{detections['state']} {detections['reason'] or ''}"
 
-    deployment.save(pipeline.storage.db, loose.model_copy(update={"conf": 0.45}))
-    assert conf_of_plan().startswith("stale conf: 0.5 → 0.45")
+    deployment.save(pipeline.storage.db, loose.model_copy(update={"conf": 0.46}))
+    assert conf_of_plan().startswith("stale conf: 0.5 → 0.46")
     assert conf_of_plan("--conf", "0.5") == "fresh "
 
 
