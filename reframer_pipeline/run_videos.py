@@ -2,7 +2,7 @@
 
 What belongs here: deciding which stages are needed, running them through Dagster under the video's lease, and saying how it
 ended. What does not: how a stage runs (`stage_run`), how people see it (`cli`). One video is one run, so one bad video never
-stops the others.
+stops the others; those that wait for their turn are spoken for (`storage.turns`), and nobody else requests them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.materialize import materialize
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import deployment, jobs, lease, planning, status
+from reframer_pipeline.storage import deployment, jobs, lease, planning, status, turns
+from reframer_pipeline.storage.deployment import Noted
 from reframer_pipeline.storage.manifest import ManifestRow
+from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.storage.scratch import sweep_scratch
 
 
@@ -58,30 +60,52 @@ Announce = Callable[[str, tuple[str, ...]], None]
 
 
 def run_videos(
-    settings: Settings, video_ids: list[str], *, force: bool = False, announce: Announce = lambda video_id, stages: None
+    settings: Settings,
+    video_ids: list[str],
+    *,
+    force: bool = False,
+    announce: Announce = lambda video_id, stages: None,
+    noted: Callable[[Noted], None] = lambda change: None,
 ) -> Iterator[VideoOutcome]:
     """Bring the given videos up to date, one after the other.
 
     Args:
-        settings: What to compute with; compared with what the manifest holds.
+        settings: What to compute with where they were given: by an option, a variable that is set, a keyword argument or a copy's update
+            (`model_fields_set`). For the rest of what changes results, the deployment's settings count, and the defaults where it has
+            none. What was given and differs from the deployment's is kept with each video, so that no schedule reverts it.
         video_ids: Ingested videos.
         force: Compute all six stages even where a fresh result exists.
         announce: Called before a video with the stages that will be computed (none: everything is fresh).
+        noted: Called at the beginning if videos get other settings of their own than they had, or lose them.
 
     Yields:
         One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
     """
     pipeline = Pipeline(settings)
-    _register_partitions(pipeline)
-    for video_id in video_ids:
-        filename = video_id
+    with ExitStack() as line:
         try:
-            filename = str(status.get_video(pipeline.storage.db, video_id)["filename"])
-            yield _run_one(pipeline, video_id, filename, force, announce)
-        except failures.ReframerError as failure:
-            yield VideoOutcome.failed(filename, failure, video_id)
-        except Exception as error:  # such as Dagster's own storage going away: the other videos go on
-            yield VideoOutcome.failed(filename, failures.InternalError(f"{type(error).__name__}: {error}"), video_id)
+            db = pipeline.storage.db
+            turn_has_come = line.enter_context(turns.waiting(db, video_ids))
+            change = deployment.note_ahead(db, settings, video_ids)
+        except Exception as error:  # then it is the same for each of them
+            yield from (VideoOutcome.failed(video_id, _typed(error), video_id) for video_id in video_ids)
+            return
+        if change.video_ids:
+            noted(change)
+        _register_partitions(pipeline)
+        for video_id in video_ids:
+            filename = video_id
+            try:
+                filename = str(status.get_video(db, video_id)["filename"])
+                yield _run_one(pipeline, video_id, filename, force, announce, turn_has_come)
+            except Exception as error:  # such as Dagster's own storage going away: the other videos go on
+                yield VideoOutcome.failed(filename, _typed(error), video_id)
+            finally:
+                turn_has_come(video_id)
+
+
+def _typed(error: Exception) -> failures.ReframerError:
+    return error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
 
 
 def _register_partitions(pipeline: Pipeline) -> None:
@@ -95,30 +119,36 @@ def _register_partitions(pipeline: Pipeline) -> None:
         _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
 
-def needed_stages(pipeline: Pipeline, video_id: str, force: bool = False) -> tuple[str, ...]:
-    """The stages that have no committed result under the present settings, in order; all six when forced.
+def needed_stages(db: Database, settings: Settings, video_id: str, force: bool = False) -> tuple[str, ...]:
+    """The stages that have no committed result under these very settings, in order; all six when forced.
 
     Raises:
         UnknownVideo: There is no such video.
     """
+    from reframer_pipeline.vision import weights
+
     if force:
         return versions.STAGES
-    wanted = versions.recipes(pipeline.settings, pipeline.weights())
-    for plan in planning.survey(pipeline.storage.db, [video_id], lambda overrides: wanted):
+    wanted = versions.recipes(settings, weights.digests(settings))
+    for plan in planning.survey(db, [video_id], lambda overrides: wanted):
         return plan.to_compute
     raise failures.UnknownVideo(f"There is no video {video_id}.")
 
 
-def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce) -> VideoOutcome:
+def _run_one(
+    pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce, turn_has_come: Callable[[str], None]
+) -> VideoOutcome:
     db = pipeline.storage.db
     with lease.hold_patiently(db, video_id, owner=f"run_videos:{os.getpid()}") as token:
+        turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
         deployment.note_overrides(db, pipeline.settings, video_id)
-        keys = versions.stage_keys(pipeline.sha256(video_id), pipeline.settings, pipeline.weights())
-        stages = needed_stages(pipeline, video_id, force)
+        settings = pipeline.settings_for(video_id)  # as the stages will see them
+        keys = versions.stage_keys(pipeline.sha256(video_id), settings, pipeline.weights(settings))
+        stages = needed_stages(db, settings, video_id, force)
         announce(video_id, stages)
         if not stages:
             pipeline.storage.results.publish(video_id, keys, token)
-            return _completed(pipeline, video_id, filename, keys, run_id=None)
+            return _completed(pipeline, settings, video_id, filename, keys, run_id=None)
         sweep_scratch(pipeline.settings)
         status.processing(db, video_id, lease_token=token)
         try:
@@ -132,19 +162,21 @@ def _run_one(pipeline: Pipeline, video_id: str, filename: str, force: bool, anno
             jobs.fail(db, video_id, run_id, failure)  # the stage has said so itself, unless its process died
             status.fail(db, video_id, failure, lease_token=token)
             return VideoOutcome.failed(filename, failure, video_id)
-        return _completed(pipeline, video_id, filename, keys, run_id)
+        return _completed(pipeline, settings, video_id, filename, keys, run_id)
 
 
-def _completed(pipeline: Pipeline, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None) -> VideoOutcome:
+def _completed(
+    pipeline: Pipeline, settings: Settings, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None
+) -> VideoOutcome:
     rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
     by_stage = {row.stage: row for row in rows.values()}
     note = None
     if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
-        fallback = pipeline.key(video_id, "scenes", pipeline.settings.model_copy(update={"describer": "local"}))
+        fallback = pipeline.key(video_id, "scenes", settings.model_copy(update={"describer": "local"}))
         by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
         note = _why_local(by_stage.get("scenes"))
     if len(by_stage) < len(keys):
-        raise failures.WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
+        raise failures.WeightsChanged("The weights or the deployment's settings changed while the video was running.", "Run it again.")
     outcome = VideoOutcome(video_id, filename, "completed")
     counts = {stage: row.count for stage, row in by_stage.items()}
     return replace(

@@ -26,8 +26,8 @@ def demo(settings: Settings, score: bool, clips: int, as_json: bool) -> None:
     drawn clips that are kept apart from your videos.
     """
     settings = settings.model_copy(update={"models": "demo"})
-    notice(DEMO_NOTICE)
     if score:
+        notice(DEMO_NOTICE)
         _score(settings, clips, as_json)
     else:
         _show(settings, as_json)

@@ -48,14 +48,12 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: 
     a remote store, 0 until its metadata has been computed.
     """
     from reframer_pipeline.media.probe import probe
-    from reframer_pipeline.resources import Pipeline
     from reframer_pipeline.run_videos import needed_stages
     from reframer_pipeline.storage import status
     from reframer_pipeline.uploads.ingest import object_key
 
-    pipeline = Pipeline(settings)
     try:
-        if "masks" not in needed_stages(pipeline, video_id, force):
+        if "masks" not in needed_stages(storage.db, settings, video_id, force):
             return 0
         video = status.get_video(storage.db, video_id)
         path = storage.store.local_path(object_key(video["sha256"]))

@@ -11,9 +11,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from reframer_pipeline.cli.options import COMPUTING, with_settings
+from reframer_pipeline.cli.options import COMPUTING, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT
-from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import deployment, open_storage, status
 from reframer_pipeline.storage.estimates import Rates, rates
 from reframer_pipeline.storage.planning import StageState, VideoPlan
@@ -24,8 +23,8 @@ LONGEST_TABLE: Final = 50
 @click.command()
 @click.argument("video_ids", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: videos, and every stage with state, reason and estimates.")
-@with_settings(*COMPUTING)
-def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
+@setting_options(*COMPUTING)
+def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> None:
     """What is missing or stale, and why; what it would take by what earlier runs measured.
 
     Compares with the deployment's settings and each video's own. Options ask what if:
@@ -38,9 +37,11 @@ def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
     from reframer_pipeline.planner import Planner
     from reframer_pipeline.storage.backlog import held_back, waits
 
+    settings = make_settings(chosen)
+    what_if = deployment.given(settings, [name for name, value in chosen.items() if value is not None])
     with open_storage(settings) as storage:
         ids = [status.find_video(storage.db, prefix) for prefix in video_ids] or None
-        planner = Planner.of(storage, settings, _given(settings))
+        planner = Planner.of(storage, settings, what_if)
         known, waiting = rates(storage.db), waits(storage.db)
 
         def held(one: VideoPlan) -> str | None:
@@ -51,12 +52,6 @@ def plan(video_ids: tuple[str, ...], settings: Settings, as_json: bool) -> None:
             _print_json(told)
         else:
             _print_table(told)
-
-
-def _given(settings: Settings) -> dict[str, Any]:
-    """The result settings that options gave: those that are not what the environment says."""
-    usual = Settings()
-    return {name: getattr(settings, name) for name in deployment.NAMES if getattr(settings, name) != getattr(usual, name)}
 
 
 class Line(NamedTuple):

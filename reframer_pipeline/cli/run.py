@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from reframer_pipeline.cli.estimate import warn_if_slow
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.progress import StageBars
-from reframer_pipeline.cli.tables import DEMO_NOTICE, notice, outcomes_table
+from reframer_pipeline.cli.readable import readable
+from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, notice, outcomes_table, own_settings
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
@@ -30,6 +33,9 @@ def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool
     Only what is missing or out of date is computed: the same file again takes a moment, and another --conf recomputes the
     detections and what follows from them. One bad file never stops the others.
 
+    Options and REFRAMER_ variables that are set stand above the deployment's settings, and stay with the video; the rest is the
+    deployment's, as `reframer dev` saved it.
+
     \b
     reframer run clip.mp4                       official weights, fetched on first use
     reframer run clip.mp4 --models demo         the small bundled demonstration models
@@ -37,8 +43,6 @@ def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool
 
     Exit status: 0 all completed, 1 some failed, 2 wrong usage.
     """
-    if settings.models == "demo":
-        notice(DEMO_NOTICE)
     outcomes = process(settings, list(videos), force=force, trust=trust, as_json=as_json)
     if not as_json:
         outcomes_table(outcomes)
@@ -50,10 +54,13 @@ def process(
 ) -> list[VideoOutcome]:
     """Ingest the files, run what is needed, show progress on standard error. One outcome per path, in order.
 
+    What it computes with is said in `run_videos`.
+
     Raises:
         SettingsInvalid: This machine does not have the device that the settings name.
     """
     from reframer_pipeline.resources import Pipeline
+    from reframer_pipeline.storage import deployment
     from reframer_pipeline.uploads.ingest import ingest_file
     from reframer_pipeline.vision.device import resolve_device
 
@@ -67,8 +74,11 @@ def process(
             click.echo(json.dumps(asdict(outcome)))
 
     try:
-        _ready_weights(settings, trust)
         storage = Pipeline(settings).storage
+        wanted_settings = deployment.wanted(storage.db, settings)
+        if wanted_settings.models == "demo":
+            notice(DEMO_NOTICE)
+        _ready_weights(wanted_settings, trust)
     except ReframerError as failure:
         for index, path in enumerate(paths):
             done(index, VideoOutcome.failed(path.name, failure))
@@ -87,13 +97,30 @@ def process(
         else:
             wanted.setdefault(result.video_id, []).append(index)
 
-    warn_if_slow(settings, storage, list(wanted), force)
-    with StageBars(storage.db, {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}) as bars:
-        for video_id, outcome in zip(wanted, run_videos(settings, list(wanted), force=force, announce=bars.announce), strict=True):
+    warn_if_slow(wanted_settings, storage, list(wanted), force)
+    names = {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}
+
+    def noted(change: deployment.Noted) -> None:
+        _say_noted(change.overrides, [names[video_id] for video_id in change.video_ids])
+
+    with StageBars(storage.db, names) as bars:
+        ran = run_videos(settings, list(wanted), force=force, announce=bars.announce, noted=noted)
+        for video_id, outcome in zip(wanted, ran, strict=True):
             bars.ended(video_id)
             for index in wanted[video_id]:
                 done(index, VideoOutcome(**{**asdict(outcome), "filename": paths[index].name}))
     return [outcomes[index] for index in sorted(outcomes)]
+
+
+def _say_noted(overrides: Mapping[str, Any], names: Sequence[str]) -> None:
+    """One line, however many videos: which settings are theirs alone from now on, or that none are any more."""
+    whom = names[0] if len(names) == 1 else f"{len(names)} videos"
+    said = (
+        f"Own settings kept with {whom}: {own_settings(overrides)}"
+        if overrides
+        else f"Own settings taken from {whom}: the deployment's count"
+    )
+    ERR.print(readable(said), markup=False, highlight=False, soft_wrap=True)
 
 
 def _ready_weights(settings: Settings, trust: bool) -> None:

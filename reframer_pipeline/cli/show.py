@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import open_storage, status
 from reframer_pipeline.storage.archive import archived_videos
@@ -75,6 +75,8 @@ def print_video(found: dict[str, Any]) -> None:
         OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if found.get("archived"):
         OUT.print(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back", markup=False, highlight=False)
+    if found["video"].get("settings_overrides"):
+        line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
     _print_gemini(found["gemini"])
     _print_tracks(found["tracks"])
     _print_scenes(found["scenes"])

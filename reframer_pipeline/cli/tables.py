@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -33,6 +34,12 @@ def cell(text: str) -> str:
 def notice(text: str) -> None:
     """Something everyone must see, on standard error."""
     ERR.print(f"[yellow]![/yellow] {cell(text)}", highlight=False)
+
+
+def own_settings(overrides: Mapping[str, Any]) -> str:
+    """A video's own settings in one line: `conf 0.3; vid_stride 15`."""
+    listed = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in overrides.items()}
+    return "; ".join(f"{name} {value}" for name, value in sorted(listed.items()))
 
 
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reframer_pipeline.failures import all_failures
+from reframer_pipeline.storage import turns
 from reframer_pipeline.storage.planning import VideoPlan
 from reframer_pipeline.storage.postgres import Database
 
@@ -59,7 +60,7 @@ class Waits:
     """Why videos have to wait.
 
     Attributes:
-        busy: Videos whose lease somebody holds.
+        busy: Videos whose lease somebody holds, or that wait for their turn in a command.
         failed: Video id to what went wrong since its last good run.
         asked: Video id, model and prompt version of questions that Gemini did not answer, to when the next may be asked.
         new: Videos that never ran, oldest first, to whether they wait for the upload sensor; the others came in a moment ago by
@@ -104,7 +105,7 @@ def waits(db: Database) -> Waits:
         {"s": NEW_S},
     )
     return Waits(
-        busy=frozenset(row["id"] for row in busy),
+        busy=frozenset(row["id"] for row in busy) | turns.spoken_for(db),
         failed={row["id"]: Failed(row["times"], row["last"], row["code"], tuple(row["recipes"])) for row in failed},
         asked={(row["id"], row["model"], row["prompt_version"]): row["until"] for row in asked},
         new={row["id"]: row["uploaded"] for row in new},

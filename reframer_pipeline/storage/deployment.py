@@ -1,15 +1,17 @@
 """Whose settings a video is computed with: the deployment's, and the video's own where somebody ran it with others.
 
 What belongs here: these two rows (`deployment.settings`, `videos.settings_overrides`) and putting them together. What does not: settings
-that change no result, such as device or batch: each process has its own. A run from the command line with other settings than the
-deployment's leaves an override, so no schedule reverts it; a run with the deployment's settings takes it away again.
+that change no result, such as device or batch: each process has its own. Only what somebody gave counts: a setting that was left at its
+default says nothing against the deployment's. A run with other settings than the deployment's leaves an override, so no schedule reverts
+it; a run without them takes it away again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
 
 from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.settings import Settings
@@ -28,6 +30,21 @@ def chosen(settings: Settings) -> dict[str, Any]:
     places = settings.absolute_places()
     values: dict[str, Any] = json.loads(settings.model_dump_json(include=set(NAMES)))
     return {**values, "describer": settings.resolved_describer, "yolo_model": places.get("yolo_model", settings.yolo_model)}
+
+
+def given(settings: Settings, among: Collection[str] | None = None) -> dict[str, Any]:
+    """The settings that change results and that somebody gave, as JSON values: keyword arguments, options and variables that are set.
+
+    `auto` asks for no describer where there is no key: a shell without one must not decide for Gemini's absence.
+
+    Args:
+        settings: As they were made, or copied with an update (`model_fields_set`).
+        among: Only these names; None for all.
+    """
+    names = set(settings.model_fields_set if among is None else among)
+    if settings.describer == "auto" and settings.gemini_api_key is None:
+        names.discard("describer")
+    return {name: value for name, value in chosen(settings).items() if name in names}
 
 
 def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
@@ -68,19 +85,62 @@ def for_video(db: Database, settings: Settings, video_id: str) -> Settings:
     return apply(apply(settings, row["settings"]), row["settings_overrides"])
 
 
-def note_overrides(db: Database, settings: Settings, video_id: str) -> dict[str, Any]:
-    """Remember that a video is wanted with these settings: what differs from the deployment's becomes its override.
+def wanted(db: Database, settings: Settings) -> Settings:
+    """What a run by a process with these settings computes with: the deployment's, and above them what was given."""
+    return apply(load(db, settings), given(settings))
 
-    Where the deployment has no settings yet, everything that differs from the defaults does.
+
+@dataclass(frozen=True)
+class Noted:
+    """What a run's settings change in the overrides of its videos.
+
+    Attributes:
+        overrides: What stands above the deployment's settings; empty if nothing does.
+        video_ids: The videos that had another override, or one where there is none now.
+    """
+
+    overrides: dict[str, Any]
+    video_ids: tuple[str, ...]
+
+
+def note_ahead(db: Database, settings: Settings, video_ids: Collection[str]) -> Noted:
+    """Remember that videos are wanted with these settings, before their turn: should the run never come to them, the backfill knows.
+
+    A video that somebody is computing keeps its override until its turn: a run must not see its settings change.
+    """
+    overrides = _overrides(db, settings)
+    rows = db.fetch(
+        "SELECT id::text AS id FROM videos WHERE id::text = ANY(%s) AND settings_overrides <> %s", (list(video_ids), json.dumps(overrides))
+    )
+    changed = tuple(row["id"] for row in rows)
+    if changed:
+        db.execute(
+            f"{_NOTE} AND NOT EXISTS (SELECT 1 FROM leases WHERE video_id = videos.id AND expires_at > clock_timestamp())",
+            {"new": json.dumps(overrides), "ids": list(changed)},
+        )
+    return Noted(overrides, changed)
+
+
+def note_overrides(db: Database, settings: Settings, video_id: str) -> dict[str, Any]:
+    """Remember that a video is wanted with these settings: what was given and differs from the deployment's becomes its override. For the
+    holder of the video's lease.
+
+    Where the deployment has no settings yet, what was given and differs from the defaults does.
 
     Returns:
         The override; empty if there is none.
     """
+    overrides = _overrides(db, settings)
+    db.execute(_NOTE, {"new": json.dumps(overrides), "ids": [video_id]})
+    return overrides
+
+
+_NOTE: Final[LiteralString] = (
+    "UPDATE videos SET settings_overrides = %(new)s WHERE id = ANY(%(ids)s::uuid[]) AND settings_overrides <> %(new)s"
+)
+
+
+def _overrides(db: Database, settings: Settings) -> dict[str, Any]:
     row = db.fetch_one("SELECT settings FROM deployment")
     standard = {**chosen(Settings.model_construct()), **(row["settings"] if row else {})}
-    overrides = {name: value for name, value in chosen(settings).items() if value != standard.get(name)}
-    db.execute(
-        "UPDATE videos SET settings_overrides = %(new)s WHERE id = %(id)s AND settings_overrides <> %(new)s",
-        {"new": json.dumps(overrides), "id": video_id},
-    )
-    return overrides
+    return {name: value for name, value in given(settings).items() if value != standard.get(name)}
