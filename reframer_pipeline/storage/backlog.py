@@ -80,15 +80,16 @@ def waits(db: Database) -> Waits:
     now = db.fetch_one("SELECT clock_timestamp() AS now")
     assert now is not None
     busy = db.fetch("SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()")
-    failed = db.fetch(
+    failed = db.fetch(  # a command that died before a video's turn has tried nothing
         """SELECT video_id::text AS id, count(*) AS times, max(finished_at) AS last,
                (array_agg(failure_code ORDER BY finished_at DESC))[1] AS code,
                coalesce(array_agg(failed_recipe) FILTER (WHERE failed_recipe IS NOT NULL AND NOT failure_code = ANY(%s)), '{}') AS recipes
            FROM processing_jobs AS job
-           WHERE status = 'failed' AND finished_at > coalesce((SELECT max(good.finished_at) FROM processing_jobs AS good
-               WHERE good.video_id = job.video_id AND good.status = 'completed'), '-infinity')
+           WHERE status = 'failed' AND NOT starts_with(run_id, %s)
+               AND finished_at > coalesce((SELECT max(good.finished_at) FROM processing_jobs AS good
+                   WHERE good.video_id = job.video_id AND good.status = 'completed'), '-infinity')
            GROUP BY video_id""",
-        ([cls.code for cls in all_failures() if not cls.blames_video],),
+        ([cls.code for cls in all_failures() if not cls.blames_video], turns.PREFIX),
     )
     asked = db.fetch(
         """SELECT video_id::text AS id, model, prompt_version, max(next_ask_at) AS until FROM gemini_questions
@@ -143,7 +144,7 @@ def held_back(plan: VideoPlan, known: Waits, max_attempts: int) -> str | None:
     if plan.trouble is not None:
         return plan.trouble
     if plan.video_id in known.busy:
-        return "a run is at it"
+        return "a run is at it, or has it next"
     if plan.video_id in known.new:
         return "waits for the upload sensor" if known.new[plan.video_id] else "taken in a moment ago, and requested by whoever did that"
     return _pauses(plan, known, max_attempts) or _waits_for_gemini(plan, known)

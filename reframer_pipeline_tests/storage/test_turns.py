@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 
-from reframer_pipeline.storage import Storage, turns
+from reframer_pipeline.failures import Interrupted
+from reframer_pipeline.storage import Storage, jobs, turns
 from reframer_pipeline.storage.backlog import waits
 from reframer_pipeline_tests.factories import add_video
 
@@ -50,3 +51,14 @@ def test_a_command_that_lives_gives_signs(storage: Storage) -> None:
         while not turns.spoken_for(storage.db) and time.monotonic() < until:
             time.sleep(0.01)
         assert turns.spoken_for(storage.db) == {video_id}
+
+
+def test_the_backlog_leaves_them_alone_and_goes_on_once_the_command_is_dead(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    with turns.waiting(storage.db, [video_id], NEVER_S):
+        assert waits(storage.db).busy == {video_id}
+        make_quiet(storage, turns.QUIET_S + 1)
+        assert waits(storage.db).busy == frozenset()
+        (job,) = jobs.open_jobs(storage.db)
+        jobs.fail(storage.db, video_id, job["run_id"], Interrupted("The run ended before its first stage."))
+        assert waits(storage.db).failed == {}  # it tried nothing: no pause
