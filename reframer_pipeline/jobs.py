@@ -8,7 +8,6 @@ from typing import Final
 import dagster as dg
 
 from reframer_pipeline.partitions import VIDEOS
-from reframer_pipeline.tags import COMPUTES_TAG
 
 PROCESS_VIDEO: Final = "process_video"
 
@@ -20,6 +19,5 @@ def process_video() -> dg.UnresolvedAssetJobDefinition:
         PROCESS_VIDEO,
         selection=dg.AssetSelection.groups("video"),
         partitions_def=VIDEOS,
-        tags={COMPUTES_TAG: "video"},
         description="metadata → frames → detections → masks → trajectories → scenes, for one video.",
     )

@@ -12,8 +12,7 @@ GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
 CPU_TAGS: Final = {"reframer/device": "cpu"}
 
 # Run tags
-COMPUTES_TAG: Final = "reframer/computes"  # runs of videos, whose number at a time dagster.yaml limits apart from the others
-PARTITION_TAG: Final = "dagster/partition"  # the video
+PARTITION_TAG: Final = "dagster/partition"  # the video; dagster.yaml limits the number of runs that carry it
 PRIORITY_TAG: Final = "dagster/priority"  # higher goes first in the queue
 BACKFILL_PRIORITY: Final = "-5"  # uploads come first
 BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested

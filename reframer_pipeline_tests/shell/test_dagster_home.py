@@ -11,7 +11,7 @@ import yaml
 
 from reframer_pipeline import dagster_home
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.tags import COMPUTES_TAG
+from reframer_pipeline.tags import PARTITION_TAG
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_limits_are_those_of_the_settings(settings: Settings, tmp_path: Path
         dagster_home.prepare(wanted)
         written = yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())
         runs = written["concurrency"]["runs"]
-        assert (runs["max_concurrent_runs"], runs["tag_concurrency_limits"]) == (6, [{"key": COMPUTES_TAG, "limit": 5}])
+        assert (runs["max_concurrent_runs"], runs["tag_concurrency_limits"]) == (6, [{"key": PARTITION_TAG, "limit": 5}])
         assert written["concurrency"]["pools"] == {"default_limit": wanted.gpu_pool_limit, "granularity": "op"}
         assert [path.name for path in (tmp_path / "dagster").iterdir()] == ["dagster.yaml"]
 
