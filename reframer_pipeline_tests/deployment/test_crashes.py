@@ -28,6 +28,7 @@ def own(tmp_path: Path) -> Iterator[Deployment]:
         yield deployment
 
 
+@pytest.mark.timeout(1500)  # most of it is waiting for leases and pauses to end
 def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_clip(make_clip(3_520_001, n_frames=50, shots=1), clip)
