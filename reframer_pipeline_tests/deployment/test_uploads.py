@@ -1,4 +1,4 @@
-"""Files dropped into the folder of a running deployment, and nothing else touched."""
+"""Files dropped into the folder of a running deployment, and nothing else touched: the first tests that use it."""
 
 from __future__ import annotations
 
