@@ -87,7 +87,7 @@ class Deployment:
                 found.append(int(pid))
         return found
 
-    def wait(self, what: str, done: Callable[[], object], seconds: float = 300) -> None:
+    def wait(self, what: str, done: Callable[[], object], seconds: float = 600) -> None:
         """Until something is so."""
         until = time.monotonic() + seconds
         while not done():

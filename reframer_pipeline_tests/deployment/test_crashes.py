@@ -17,6 +17,8 @@ from reframer_pipeline.run_workers import Worker, Workers
 from reframer_pipeline.storage.backlog import FIRST_PAUSE_S
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
+pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
+
 STARTED = dg.DagsterRunStatus.STARTED
 ODD_FILES = 6
 LOOKS_S = 90.0  # of the status sensor and the schedule, one after the other
@@ -28,7 +30,6 @@ def own(tmp_path: Path) -> Iterator[Deployment]:
         yield deployment
 
 
-@pytest.mark.timeout(1500)  # most of it is waiting for leases and pauses to end
 def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_clip(make_clip(3_520_001, n_frames=50, shots=1), clip)

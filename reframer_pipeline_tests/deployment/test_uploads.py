@@ -11,6 +11,8 @@ import pytest
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
+pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -14,6 +14,8 @@ from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.versions import STAGES
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
+pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
+
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
     "--disable-gpu",
@@ -72,7 +74,7 @@ def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page:
     page.get_by_text("Launch backfill").wait_for(state="hidden")
     page.goto(f"{deployment.url}/runs?view=backfills")
     expect(page.get_by_text(f"{len(videos)} partitions")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=5 * PATIENCE_MS)
+    expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=10 * PATIENCE_MS)
     keep(page, "backfill")
     deployment.wait_for_completed(len(videos))
     jobs = [row for row in deployment.rows("processing_jobs") if row["run_id"] not in before]
