@@ -2,7 +2,8 @@
 
 What belongs here: the schedule and its run requests. What does not: who is due (`storage.backlog`), what is stale (`planner`). Uploads
 have a higher priority and the number of waiting backfill runs is bounded, so a change of settings over a thousand videos drains over
-many ticks and keeps nobody else waiting. What is computed already and only has to be shown is shown at once (`showing`).
+many ticks and keeps nobody else waiting. Its own runs that still wait when something else is wanted are taken out of the queue. What is
+computed already and only has to be shown is shown at once (`showing`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,12 +18,14 @@ from reframer_pipeline.partitions import register
 from reframer_pipeline.planner import Planner
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.sensors import asked_in_vain
+from reframer_pipeline.storage import jobs
 from reframer_pipeline.storage.backlog import due, waits
 from reframer_pipeline.storage.planning import VideoPlan
 from reframer_pipeline.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 
+QUEUED = dg.DagsterRunStatus.QUEUED
 IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
+    QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -49,10 +52,15 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
     known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
     planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
-    plans = _noting(planner.plans(), unshown, troubles)
+    overtaken = {run.tags[PARTITION_TAG]: run for run in runs if run.status == QUEUED and BACKFILL_TAG in run.tags}
+    plans = _noting(planner.plans(), unshown, troubles, overtaken)
     requests = list(due(plans, known, queued, limit, settings.max_attempts))
     for _ in plans:  # the rest, for what is to be shown or said of them
         pass
+    for run in overtaken.values():
+        context.log.info(f"Taken out of the queue, because something else is wanted by now: run {run.run_id}")
+        instance.run_coordinator.cancel_run(run.run_id)
+        jobs.forget_queued(pipeline.storage.db, run.run_id)  # it tried nothing that the next would have to wait for
     for trouble, video_id in troubles.items():
         context.log.warning(f"Cannot be computed, video {video_id} and all with the same settings: {trouble}")
     shown = _show(context, planner, unshown)
@@ -71,9 +79,15 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     ]
 
 
-def _noting(plans: Iterable[VideoPlan], unshown: list[str], troubles: dict[str, str]) -> Iterator[VideoPlan]:
-    """The same plans; noted on the way: the first videos that only have to be shown, and each trouble with the first video of it."""
+def _noting(
+    plans: Iterable[VideoPlan], unshown: list[str], troubles: dict[str, str], overtaken: dict[str, dg.DagsterRun]
+) -> Iterator[VideoPlan]:
+    """The same plans; noted on the way: the first videos that only have to be shown, and each trouble with the first video of it. Queued
+    runs that still do what is wanted are taken out of `overtaken`.
+    """
     for plan in plans:
+        if plan.video_id in overtaken and overtaken[plan.video_id].tags[BACKFILL_TAG] == ",".join(plan.to_compute):
+            del overtaken[plan.video_id]
         if plan.trouble is not None:
             troubles.setdefault(plan.trouble, plan.video_id)
         elif len(unshown) < showing.LIMIT and plan.unshown:

@@ -133,7 +133,10 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
         OUT.print(table, highlight=False)
     more = f" ({listed - LONGEST_TABLE} more than listed)" if listed > LONGEST_TABLE else ""
     waiting = f" ({unshown} of them computed before and not shown yet)" if unshown else ""
-    guess = f", about {seconds:.0f} s" + (" and what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
+    measured = f", about {seconds:.0f} s" if seconds else ""
+    guess = (
+        measured + (f"{' and' if measured else ', with'} what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
+    )
     OUT.print(
         f"{fresh} videos are fresh{waiting}, {work} have work{more}{guess if work else ''}.", markup=False, highlight=False, soft_wrap=True
     )

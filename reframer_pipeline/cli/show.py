@@ -87,6 +87,11 @@ def _print_facts(found: dict[str, Any]) -> None:
     OUT.print(f"[bold]{cell(video['filename'])}[/bold]  {video['id']}  {video['status']}", highlight=False, soft_wrap=True)
     if video.get("failure_code"):
         OUT.print(f"[red]\\[{video['failure_code']}][/red] {cell(video['failure_message'])}", highlight=False, soft_wrap=True)
+    for job in found["jobs"]:
+        if job["status"] == "processing":
+            OUT.print(f"now at {job['stage'] or 'its first stage'}, {job['progress']:.0%}", highlight=False, markup=False)
+        elif job["status"] == "pending":
+            OUT.print("a run waits for its turn", highlight=False, markup=False)
     if video.get("duration"):
         facts = f"{video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s"
         line(f"{video['resolution']} {video['codec']}, {facts}")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT, cell, line
-from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.failures import ReframerError, all_failures
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import Storage, open_storage
 from reframer_pipeline.storage.postgres import Row
@@ -72,6 +72,10 @@ def retry(context: click.Context, chosen: dict[str, Any], upload_ids: tuple[str,
 
     if not upload_ids and code is None:
         raise click.UsageError("Name uploads by their ids, or all of one kind by --code; `reframer uploads --failed` lists them.")
+    if code is not None and code not in {cls.code for cls in all_failures()}:
+        raise click.BadParameter(
+            f"there is no failure code {code!r}; `reframer uploads --failed` shows those there are.", param_hint="--code"
+        )
     settings = make_settings(context.obj | {name: value for name, value in chosen.items() if value is not None})
     with open_storage(settings) as storage:
         found = _found(storage, upload_ids, code)

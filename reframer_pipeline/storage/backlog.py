@@ -60,7 +60,7 @@ class Waits:
     """Why videos have to wait.
 
     Attributes:
-        busy: Videos whose lease somebody holds, or that wait for their turn in a command.
+        busy: Videos whose lease somebody holds, or that wait for their turn, in Dagster's queue or in a command.
         failed: Video id to what went wrong since its last good run.
         asked: Video id, model and prompt version of questions that Gemini did not answer, to when the next may be asked.
         new: Videos that never ran, oldest first, to whether they wait for the upload sensor; the others came in a moment ago by
@@ -79,7 +79,11 @@ def waits(db: Database) -> Waits:
     """What the database knows of busy and waiting videos."""
     now = db.fetch_one("SELECT clock_timestamp() AS now")
     assert now is not None
-    busy = db.fetch("SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()")
+    busy = db.fetch(
+        """SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()
+           UNION SELECT video_id::text FROM processing_jobs WHERE status = 'pending' AND NOT starts_with(run_id, %s)""",
+        (turns.PREFIX,),
+    )
     failed = db.fetch(  # a command that died before a video's turn has tried nothing
         """SELECT video_id::text AS id, count(*) AS times, max(finished_at) AS last,
                (array_agg(failure_code ORDER BY finished_at DESC))[1] AS code,

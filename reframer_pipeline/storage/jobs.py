@@ -24,6 +24,11 @@ def queue(db: Database, waiting: Mapping[str, str]) -> None:
     )
 
 
+def forget_queued(db: Database, run_id: str) -> None:
+    """A run was taken out of the queue before it began."""
+    db.execute("DELETE FROM processing_jobs WHERE run_id = %s AND status = 'pending'", (run_id,))
+
+
 def start(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
     """A run takes up a video, its stage for the `attempt`-th time; each of its stages says so. For the holder of the video's lease.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from reframer_pipeline import dagster_home
 from reframer_pipeline.definitions import build_definitions
@@ -18,11 +20,14 @@ from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.schedules import backfill
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import deployment, lease
+from reframer_pipeline.storage import deployment, jobs, lease
 from reframer_pipeline.storage.eviction import evict_older
 from reframer_pipeline_tests.shell.conftest import add
 from reframer_pipeline_tests.shell.test_cli import reframer
 
+ORIGIN = RemoteJobOrigin(  # where a queued run is to be started from
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("reframer_pipeline.definitions"), SINGLETON_REPOSITORY_NAME), PROCESS_VIDEO
+)
 AFTER_CONF = ["detections", "masks", "trajectories", "scenes"]
 
 
@@ -126,6 +131,28 @@ def test_pictures_that_were_evicted_are_made_again_for_what_looks_at_them(pipeli
     assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
     deployment.save(pipeline.storage.db, pipeline.settings)
     assert [one.status for one in run_videos(pipeline.settings, [three[1]])] == ["completed"]
+
+
+def test_a_queued_run_that_is_wanted_no_more_is_taken_out_of_the_queue(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
+    requests = tick(pipeline)
+    assert isinstance(requests, list)
+    (request,) = [one for one in requests if one.partition_key == three[0]]
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+        tags = {**request.tags, "dagster/partition": three[0]}
+        queued = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.QUEUED, remote_job_origin=ORIGIN)
+        jobs.queue(pipeline.storage.db, {queued.run_id: three[0]})
+
+        def is_queued() -> bool:
+            run = instance.get_run_by_id(queued.run_id)
+            assert run is not None
+            return run.status == dg.DagsterRunStatus.QUEUED
+
+        tick(pipeline)
+        assert is_queued()  # it does what is wanted
+        deployment.save(pipeline.storage.db, pipeline.settings)  # changed back: there is nothing to compute
+        tick(pipeline)
+        assert not is_queued() and not pipeline.storage.db.fetch("SELECT FROM processing_jobs WHERE run_id = %s", (queued.run_id,))
 
 
 def test_help_teaches(tmp_path: Path) -> None:

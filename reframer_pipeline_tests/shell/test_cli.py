@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +167,18 @@ def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path
     assert (got["yolo_model"], got["weights_dir"]) == ("it's mine.pt", str(Path.cwd() / "weights"))
     assert got["gemini_url"] == "http://127.0.0.1:9"
     assert "export REFRAMER_DEVICE=" not in printed.stdout  # a default, and not in the environment
+
+
+def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+        assert ran.returncode == 2 and f"port {port} cannot be used" in ran.stderr
+    with (home / "dev.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+    assert ran.returncode == 1 and "running already" in ran.stderr
+    assert reframer(home, "dev", "--port", "99999").returncode == 2
 
 
 def in_shell(exports: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
