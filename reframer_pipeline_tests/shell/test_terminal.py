@@ -66,6 +66,11 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
     analysis = {"importance": 5, "scene_type": "[both]", "describer": "gemini", "description": "A [/i] sign."}
     found: dict[str, Any] = {
         "video": {"filename": "[/red]x.mp4", "id": "1", "status": "failed", "failure_code": "not_a_video", "failure_message": "[/red]x"},
+        "jobs": [
+            {"status": "processing", "stage": "masks", "progress": 0.5},
+            {"status": "pending", "stage": None, "progress": 0.0},
+            {"status": "completed", "stage": "scenes", "progress": 1.0},
+        ],
         "stages": [],
         "tracks": [
             {
@@ -86,6 +91,7 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
     tables.notice("see [/red]x.mp4")
     for text in ("[/red]x.mp4", "cup [/x]", "A [/i] sign.", "[both]", "a [/b] box", "see [/red]x.mp4", "Demonstration models"):
         assert text in terminal.getvalue()
+    assert "now at masks, 50%" in terminal.getvalue() and terminal.getvalue().count("a run waits for its turn") == 1
 
 
 def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
@@ -101,7 +107,7 @@ def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: 
     monkeypatch.setattr(previews, "demo_videos", lambda storage, ids: set())
     home = ("--home", str(pipeline.settings.home_dir))
     invoke("list", *home)
-    show.print_video({"video": {**row, "id": "1"}, "stages": [], "tracks": [], "scenes": [], "gemini": []})
+    show.print_video({"video": {**row, "id": "1"}, "jobs": [], "stages": [], "tracks": [], "scenes": [], "gemini": []})
     tables.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
     with progress.StageBars(pipeline.storage.db, {"a": TRICK}) as bars:
         bars._draw("a", "frames", 1, 2)
