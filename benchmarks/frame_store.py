@@ -75,7 +75,11 @@ def measure_stills(frames: list[np.ndarray], path: Path, suffix: str, options: l
             archive.writestr(f"{number}{suffix}", cv2.imencode(suffix, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)[1].tobytes())
     encode_s = time.perf_counter() - started
     with zipfile.ZipFile(path) as archive:
-        read_s, back = reads(frames, lambda n: cv2.imdecode(np.frombuffer(archive.read(f"{n}{suffix}"), np.uint8), cv2.IMREAD_COLOR_RGB))
+
+        def read(number: int) -> np.ndarray:
+            return np.asarray(cv2.imdecode(np.frombuffer(archive.read(f"{number}{suffix}"), np.uint8), cv2.IMREAD_COLOR_RGB))
+
+        read_s, back = reads(frames, read)
     return encode_s, read_s, path.stat().st_size, back
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def fill(storage: Storage, count: int, settings: Settings) -> None:
     storage.db.execute("ANALYZE")
 
 
-def seconds(act) -> float:
+def seconds(act: Callable[[], object]) -> float:
     began = time.perf_counter()
     act()
     return time.perf_counter() - began
@@ -96,7 +97,7 @@ def main() -> None:
                         )
 
                 def tick(settings: Settings = settings, storage: Storage = storage) -> None:
-                    plans = _noting(Planner.of(storage, settings, {"conf": 0.4}).plans(), [], {})
+                    plans = _noting(Planner.of(storage, settings, {"conf": 0.4}).plans(), [], {}, {})
                     list(due(plans, waits(storage.db), set(), 20, 5))
                     list(plans)
 
