@@ -24,13 +24,18 @@ GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
 
 
 def end_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str | None = None) -> list[str]:
-    """Fail every run whose lease is gone and free its slots; never the asker's own, which lives. Returns their ids."""
+    """Fail every run whose lease is gone and free its slots; never the asker's own, which lives. It cannot commit any more, should it only
+    have been asleep. Returns their ids.
+    """
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=GOING_ON)):
         token, video_id = run.tags.get(LEASE_TAG), run.tags.get("dagster/partition")
         if token is None or video_id is None or token == own_token or run.parent_run_id is not None:
             continue
-        if lease.held_by(db, video_id, token, GRACE_S):
+        if lease.held_by(db, video_id, token, GRACE_S) or not lease.revoke(db, video_id, token):
+            continue
+        now = instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:  # it was just about to
             continue
         instance.report_run_failed(run, message="The process of this run is gone: nobody holds its video's lease any more.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -16,11 +16,11 @@ from typing import Any, Final, LiteralString
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline.failures import UnknownVideo
+from reframer_pipeline.failures import NotPublished
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import each_time, median_step
 from reframer_pipeline.results import StageInput
-from reframer_pipeline.storage import Storage
+from reframer_pipeline.storage import Storage, status
 from reframer_pipeline.storage.stored import StoredResult
 from reframer_pipeline.versions import STAGES
 from reframer_pipeline.vision.boxes import Rgb
@@ -35,10 +35,13 @@ DEMO_MODELS: Final = "demonstration models"
 
 
 def published(storage: Storage, video_id: str) -> dict[str, StageInput]:
-    """The published results of a video by stage. Raises `UnknownVideo` when nothing has been published."""
+    """The published results of a video by stage. Raises `NotPublished` when nothing has been published, and `UnknownVideo`."""
     rows = storage.db.fetch("SELECT stage, result_id FROM published WHERE video_id = %s", (video_id,))
     if len(rows) < len(STAGES):
-        raise UnknownVideo(f"Nothing has been published for video {video_id} yet.", "Finish it first: `reframer run` with its file.")
+        video = status.get_video(storage.db, video_id)
+        if video["failure_code"] is None:
+            raise NotPublished(f"Video {video_id} has no results yet.")
+        raise NotPublished(f"Video {video_id} has no results.", f"It failed with [{video['failure_code']}]: {video['failure_message']}")
     return {row["stage"]: storage.results.open(str(row["result_id"])) for row in rows}
 
 

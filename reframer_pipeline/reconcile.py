@@ -65,6 +65,9 @@ def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
             if (run is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S)) or (run is not None and not run.is_finished):
                 continue
             _end(pipeline, job, run, done)
+    for video_id in status.unattended(db):  # Dagster knew of a death before the lease had run out
+        if lease.revoke(db, video_id):
+            status.settle(db, video_id)
     return done
 
 

@@ -52,12 +52,15 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
     known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
     planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
-    overtaken = {run.tags[PARTITION_TAG]: run for run in runs if run.status == QUEUED and BACKFILL_TAG in run.tags}
+    overtaken = {run.tags[PARTITION_TAG]: run for run in runs if run.status == QUEUED and _is_mine(run)}
     plans = _noting(planner.plans(), unshown, troubles, overtaken)
     requests = list(due(plans, known, queued, limit, settings.max_attempts))
     for _ in plans:  # the rest, for what is to be shown or said of them
         pass
     for run in overtaken.values():
+        now = instance.get_run_by_id(run.run_id)
+        if now is None or now.status != QUEUED:  # it has begun: what it does is not wanted, but right
+            continue
         context.log.info(f"Taken out of the queue, because something else is wanted by now: run {run.run_id}")
         instance.run_coordinator.cancel_run(run.run_id)
         jobs.forget_queued(pipeline.storage.db, run.run_id)  # it tried nothing that the next would have to wait for
@@ -77,6 +80,11 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
         )
         for one in requests
     ]
+
+
+def _is_mine(run: dg.DagsterRun) -> bool:
+    """Requested by the backfill. Somebody who runs it again in the UI has his reasons, and gets its tags with it."""
+    return BACKFILL_TAG in run.tags and run.parent_run_id is None
 
 
 def _noting(

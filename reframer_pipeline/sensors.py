@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from reframer_pipeline import ingest_job
-from reframer_pipeline.failures import IngestAbandoned, ReframerError
+from reframer_pipeline.failures import IngestAbandoned, Interrupted, ReframerError
 from reframer_pipeline.jobs import PROCESS_VIDEO, process_video
 from reframer_pipeline.partitions import VIDEOS
 from reframer_pipeline.resources import Pipeline
@@ -75,11 +75,16 @@ def _plan(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> tuple[watc
     cursor, settings, db = watching.Cursor.parse(context.cursor), pipeline.settings, pipeline.storage.db
     runs = _runs(context.instance, [one.run_key for one in cursor.requests])
     listing = list_bucket(Bucket.open(settings), LISTING_S)
+    if listing.unread:
+        context.log.warning(f"{len(listing.unread)} folders or files of the bucket are left out, such as {listing.unread[0]}")
     plan = watching.plan(listing, cursor, known.known_uploads(db, listing), runs, time.time(), settings, listing.began)
     for request, code in plan.abandoned:
         last = f"the last attempt ended with [{code}]" if code else "the last attempt ended without a reason"
         failure = IngestAbandoned(f"The upload was tried {request.attempt} times; {last}.")
-        refuse_upload(db, failure, filename=request.key.rsplit("/", 1)[-1], bucket_key=request.key, etag=request.etag)
+        try:
+            refuse_upload(db, failure, filename=request.key.rsplit("/", 1)[-1], bucket_key=request.key, etag=request.etag)
+        except ReframerError as trouble:  # of this one; it is tried again with the next look, and others go on
+            context.log.warning(f"[{trouble.code}] {trouble}")
     return plan, len(listing)
 
 
@@ -90,7 +95,9 @@ def _runs(instance: dg.DagsterInstance, run_keys: list[str]) -> dict[str, watchi
         run = record.dagster_run
         if run.status != dg.DagsterRunStatus.NOT_STARTED:
             ended_at = (record.end_time or record.update_timestamp.timestamp()) if run.status in ENDED else None
-            found[run.tags[RUN_KEY_TAG]] = watching.IngestRun(ended_at, run.tags.get(FAILURE_TAG))
+            never_began = run.status == dg.DagsterRunStatus.CANCELED or record.start_time is None
+            failure = run.tags.get(FAILURE_TAG) or (Interrupted.code if ended_at and never_began else None)
+            found[run.tags[RUN_KEY_TAG]] = watching.IngestRun(ended_at, failure)
     return found
 
 

@@ -64,7 +64,6 @@ CREATE TABLE uploads (
 );
 CREATE INDEX idx_uploads_video_id ON uploads (video_id);
 CREATE INDEX idx_uploads_user_id ON uploads (user_id);
-CREATE INDEX idx_uploads_bucket_key ON uploads (bucket_key, etag);
 
 CREATE TABLE processing_jobs (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),

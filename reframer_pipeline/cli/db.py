@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from reframer_pipeline.cli.alone import is_running
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.settings import Settings
@@ -86,11 +87,14 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
 
 
 @db.command()
+@click.option("--force", is_flag=True, help="Also while `reframer dev` works with it.")
 @with_settings(*PLACES)
-def stop(settings: Settings) -> None:
+def stop(settings: Settings, force: bool) -> None:
     """Stop the embedded server. It starts again by itself."""
     from reframer_pipeline.storage import embedded
 
+    if not force and is_running(settings):
+        raise click.ClickException("`reframer dev` works with it: stop that first, or say --force.")
     line("Stopped." if embedded.stop(settings) else "It was not running.")
 
 

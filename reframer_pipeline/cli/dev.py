@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import shlex
-import socket
+import signal
 import sys
 from pathlib import Path
 
 import click
 from pydantic import SecretStr
 
+from reframer_pipeline.cli.alone import be_alone, free_port
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.settings import Settings
@@ -40,8 +41,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     from reframer_pipeline.uploads.bucket import Bucket
 
     if not print_env:
-        _free_port(port)
-        _only_one(settings)
+        be_alone(settings)
+        free_port(port)
     with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
         bucket = Bucket.open(settings)
         changed = {} if print_env else deployment.save(storage.db, settings)
@@ -50,42 +51,21 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
-            click.echo(f"export {name}={shlex.quote(value)}")
+            there = os.environ.get(name, "").replace("postgresql://", "postgresql+psycopg2://", 1)
+            if name != dagster_home.URL_VARIABLE or value != there:  # it may have a password, which need not be shown
+                click.echo(f"export {name}={shlex.quote(value)}")
         return
     _put_right(settings)
     environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
-    ERR.print(f"Drop videos into: {settings.bucket_url}", highlight=False, markup=False, soft_wrap=True)
+    ERR.print(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}", highlight=False, markup=False, soft_wrap=True)
     if bucket.root is not None and not bucket.root.is_dir():
         ERR.print("There is no such folder now: the sensor goes on looking for it.", style="yellow", markup=False, highlight=False)
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Dagster's processes end by nothing else
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)
-
-
-def _free_port(port: int) -> None:
-    """Refuse a port that is taken: Dagster would go on without its UI."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was used until now is free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise click.BadParameter(f"port {port} cannot be used: {error.strerror}", param_hint="--port") from error
-
-
-def _only_one(settings: Settings) -> None:
-    """Refuse a second deployment over one data folder: two daemons would request everything twice.
-
-    The lock goes with the process, which becomes `dagster dev`, however it ends.
-    """
-    settings.home_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(settings.home_dir / "dev.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise click.ClickException(f"`reframer dev` is running already over {settings.home_dir}.") from None
-    os.set_inheritable(lock, True)
 
 
 def _put_right(settings: Settings) -> None:

@@ -6,13 +6,16 @@ Secrets are never options: a command line is visible to every process of the mac
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
 import click
 from pydantic import ValidationError
 
+from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.failures import SettingsInvalid
 from reframer_pipeline.settings import Settings
 
@@ -55,15 +58,25 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
     return decorate
 
 
+@functools.cache
+def _warn_of_unknown_variables() -> None:
+    """Once: variables with our prefix that name no setting, most likely misspelt."""
+    known = [Settings.variable(name) for name in Settings.model_fields]
+    for name in sorted(name for name in os.environ if name.startswith("REFRAMER_") and not name.startswith("REFRAMER_TEST_")):
+        if name not in (*known, "REFRAMER_UPDATE_GOLDEN"):
+            meant = [f"; did you mean {one}?" for one in get_close_matches(name, known, 1)]
+            ERR.print(f"{name} is no setting{''.join(meant)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def make_settings(overrides: dict[str, Any]) -> Settings:
     """Settings from the environment and the given values. Raises `SettingsInvalid` naming each bad one."""
+    _warn_of_unknown_variables()
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)
-        )
-        raise SettingsInvalid(f"Settings do not fit: {problems}.") from error
+        found = error.errors(include_input=False, include_url=False)
+        problems = [": ".join((*map(str, one["loc"]), one["msg"].removeprefix("Value error, "))) for one in found]
+        raise SettingsInvalid(f"Settings do not fit: {'; '.join(problems).rstrip('.')}.") from error
 
 
 def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

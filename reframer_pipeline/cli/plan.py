@@ -115,17 +115,19 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
         table.add_column(name, overflow="fold", no_wrap=name != "why")
     for name in ("seconds", "$"):
         table.add_column(name, justify="right", no_wrap=True)
-    fresh = work = unshown = listed = 0
+    fresh = work = failed = unshown = listed = 0
     seconds = cost = 0.0
     unknown = False
     for video_id, lines in told:
         todo = [line for line in lines if line.state.state != "fresh"]
         to_show = [] if todo else [line for line in lines if line.reason]
-        fresh, work, unshown = fresh + (not todo), work + bool(todo), unshown + bool(to_show)
+        gave_up = any(line.state.state == "failed" for line in todo)
+        fresh, work, failed, unshown = fresh + (not todo), work + bool(todo and not gave_up), failed + gave_up, unshown + bool(to_show)
         listed += bool(todo or to_show)
         for index, line in enumerate(todo or to_show):
-            seconds, cost = seconds + (line.seconds or 0), cost + (line.cost or 0)
-            unknown = unknown or line.seconds is None
+            if not gave_up:
+                seconds, cost = seconds + (line.seconds or 0), cost + (line.cost or 0)
+                unknown = unknown or line.seconds is None
             if listed <= LONGEST_TABLE:
                 figures = (_figure(line.seconds, ".1f"), _figure(line.cost or None, ".4f"))
                 table.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
@@ -133,12 +135,16 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
         OUT.print(table, highlight=False)
     more = f" ({listed - LONGEST_TABLE} more than listed)" if listed > LONGEST_TABLE else ""
     waiting = f" ({unshown} of them computed before and not shown yet)" if unshown else ""
+    left_alone = f", {failed} failed for good and are left alone" if failed else ""
     measured = f", about {seconds:.0f} s" if seconds else ""
     guess = (
         measured + (f"{' and' if measured else ', with'} what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
     )
     OUT.print(
-        f"{fresh} videos are fresh{waiting}, {work} have work{more}{guess if work else ''}.", markup=False, highlight=False, soft_wrap=True
+        f"{fresh} videos are fresh{waiting}{left_alone}, {work} have work{more}{guess if work else ''}.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 

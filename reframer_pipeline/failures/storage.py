@@ -101,6 +101,14 @@ class SchemaMismatch(PermanentFailure):
     default_remedy = "Use the version of the program that the database was migrated with, or a newer one."
 
 
+class NotPublished(PermanentFailure):
+    """The video has no results yet."""
+
+    code = "not_published"
+    blames_video = False
+    default_remedy = "`reframer run` with its file computes it; `reframer show ID` says how it stands."
+
+
 class UnknownVideo(PermanentFailure):
     """No video with this id."""
 

@@ -26,6 +26,7 @@ from urllib.parse import quote
 from reframer_pipeline.failures import DatabaseUnavailable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import embedded_cluster as cluster
+from reframer_pipeline.storage import scratch
 
 DATABASE = "reframer"
 DAGSTER_DATABASE = "dagster"
@@ -85,11 +86,14 @@ def server(settings: Settings) -> EmbeddedServer:
     """Start the server of this data folder, or attach to it. Safe from several processes at once.
 
     Raises:
+        HomeNotWritable, DiskFull: The data folder cannot be used.
         DatabaseUnavailable: It cannot be started; the message has the end of its log.
     """
     found = running(settings)
     if found is not None:
         return found
+    with scratch.writing(settings.home_dir):
+        pass
     data_dir = _data_dir(settings)
     try:
         with _locked(data_dir):

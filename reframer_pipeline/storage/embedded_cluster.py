@@ -74,7 +74,7 @@ def halt(data_dir: Path) -> None:
 
 def postmaster(data_dir: Path) -> int | None:
     """The pid file's process, if that really is this folder's server: after a crash the number may be anyone's."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     try:
         pid = int((data_dir / "postmaster.pid").read_text().split("\n", 1)[0])

@@ -116,11 +116,11 @@ def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
         raise LeaseLost(f"Another run took over video {video_id}.")
 
 
-def revoke(db: Database, video_id: str) -> bool:
+def revoke(db: Database, video_id: str, token: str | None = None) -> bool:
     """Take a lease that ran out away from whoever held it, so that it can neither beat nor commit any more.
 
     Returns:
-        Whether nobody holds it now: a lease that lives, or under which a commit goes on, stays.
+        Whether nobody holds it now, or, with a token, nobody with that one: a lease that lives, or under which a commit goes on, stays.
     """
 
     def take_away(conn: psycopg.Connection[Row]) -> bool:
@@ -128,7 +128,8 @@ def revoke(db: Database, video_id: str) -> bool:
         if lock is None or not lock["got"]:
             return False
         conn.execute("DELETE FROM leases WHERE video_id = %s AND expires_at < clock_timestamp()", (video_id,))
-        return conn.execute("SELECT 1 FROM leases WHERE video_id = %s", (video_id,)).fetchone() is None
+        held = conn.execute("SELECT token::text AS token FROM leases WHERE video_id = %s", (video_id,)).fetchone()
+        return held is None or token not in (None, held["token"])
 
     return db.run(take_away)
 

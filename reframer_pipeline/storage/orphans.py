@@ -49,8 +49,15 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     while this is looked up and done, and `uploads.ingest` looks whether the object is still there once its row is.
     """
 
+    from psycopg.errors import LockNotAvailable
+
     def act(conn: psycopg.Connection[Row]) -> bool:
-        conn.execute("LOCK TABLE videos IN SHARE MODE")
+        try:
+            with conn.transaction():
+                conn.execute("SET LOCAL lock_timeout = '2s'")  # others' writes queue behind a lock that waits
+                conn.execute("LOCK TABLE videos IN SHARE MODE")
+        except LockNotAvailable:  # somebody writes for long: the next sweep finds it again
+            return False
         video = VIDEO_OBJECT.fullmatch(orphan.key)
         assert video is not None
         if conn.execute("SELECT 1 FROM videos WHERE sha256 = %s", (video["sha256"],)).fetchone():

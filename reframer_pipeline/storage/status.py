@@ -74,6 +74,16 @@ def settle(db: Database, video_id: str, lease_token: str | None = None) -> None:
     )
 
 
+def unattended(db: Database) -> list[str]:
+    """Videos that are `processing` by their status alone: no run of theirs goes on, and nobody holds their lease."""
+    rows = db.fetch(
+        """SELECT id::text AS id FROM videos WHERE status = 'processing'
+               AND NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id AND status = 'processing')
+               AND NOT EXISTS (SELECT 1 FROM leases WHERE video_id = videos.id AND expires_at > clock_timestamp())"""
+    )
+    return [row["id"] for row in rows]
+
+
 def find_video(db: Database, prefix: str) -> str:
     """The id of the one video whose id begins like this.
 

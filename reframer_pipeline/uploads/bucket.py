@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from reframer_pipeline.failures import BucketUnavailable, ReframerError, SettingsInvalid, UploadChanged
+from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, ReframerError, SettingsInvalid, UploadChanged
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.storage import scratch
 
@@ -81,6 +81,7 @@ class Bucket:
 
         Raises:
             UploadChanged: It is another one, or gone.
+            FileNotReadable: It may not be looked at.
             BucketUnavailable: The bucket does not answer.
         """
         with reading_bucket():
@@ -88,6 +89,8 @@ class Bucket:
                 entry = self._look(key)
             except FileNotFoundError:
                 entry = None
+            except PermissionError as error:  # the listing was allowed: of this file
+                raise FileNotReadable(f"{PurePosixPath(key).name} may not be looked at in the bucket.") from error
         if entry is None or entry.etag != etag:
             raise UploadChanged(f"{PurePosixPath(key).name} is {'another file now' if entry else 'no longer in the bucket'}.")
         return entry
@@ -98,6 +101,7 @@ class Bucket:
 
         Raises:
             UploadChanged: It is longer than it was said to be.
+            FileNotReadable: The bucket has it but does not give it out, as from an archive.
             BucketUnavailable: The download broke off.
             DiskFull, HomeNotWritable: The folder cannot be used.
         """
@@ -139,10 +143,10 @@ class Bucket:
     def _download(self, entry: Entry, target: Path) -> None:
         size = 0
         with scratch.writing(target.parent), target.open("wb") as writing, contextlib.ExitStack() as stack:
-            with reading_bucket():
+            with reading_bucket(), _permitted(entry):
                 reading = stack.enter_context(self.fs.open(f"{self.base}/{entry.key}", "rb"))
             while True:
-                with reading_bucket():
+                with reading_bucket(), _permitted(entry):
                     block = reading.read(_BLOCK)
                 if not block:
                     return
@@ -150,6 +154,14 @@ class Bucket:
                 if size > entry.size:
                     raise UploadChanged(f"{PurePosixPath(entry.key).name} grew while it was read.")
                 writing.write(block)
+
+
+@contextlib.contextmanager
+def _permitted(entry: Entry) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:  # fsspec's word for a 403 and for an object that lies in an archive
+        raise FileNotReadable(f"{PurePosixPath(entry.key).name} is in the bucket, but may not be read from it.") from error
 
 
 @contextlib.contextmanager

@@ -23,12 +23,14 @@ _BLOCK: Final = 4 << 20
 _FICLONE: Final = 0x40049409  # linux/fs.h
 
 
-def ingest_file_checks(path: Path, settings: Settings) -> Container:
+def ingest_file_checks(path: Path, settings: Settings, *, follow: bool = True) -> Container:
     """Refuses what cannot become a video, from its size and first bytes only.
 
     Args:
-        path: A local file. A symbolic link is followed: what counts is that it leads to a regular file.
+        path: A local file.
         settings: `max_upload_mb` is read.
+        follow: Whether it may be a symbolic link to a regular file. Not in a folder that others write to: it may lead to what they may
+            not read.
 
     Returns:
         The container that its content shows, whatever its name.
@@ -38,7 +40,7 @@ def ingest_file_checks(path: Path, settings: Settings) -> Container:
         FileTooLarge: Over the limit.
         NotAVideo: Empty, or no accepted container.
     """
-    fd = _open_regular(path)
+    fd = _open_regular(path, follow)
     with os.fdopen(fd, "rb") as file:
         size = os.fstat(fd).st_size
         if size > settings.max_upload_mb * 1_000_000:
@@ -50,7 +52,7 @@ def ingest_file_checks(path: Path, settings: Settings) -> Container:
         return recognise(head, path.name)
 
 
-def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None) -> tuple[str, int]:
+def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, follow: bool = True) -> tuple[str, int]:
     """Copies a file by content and returns the digest of what was copied.
 
     Where the file system can share blocks (reflink) they are shared and the copy is hashed; else each block is hashed as it
@@ -60,6 +62,7 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None) -> 
         source: A regular file.
         target: New file; its folder exists.
         max_bytes: Stop over this size.
+        follow: As for `ingest_file_checks`.
 
     Returns:
         SHA-256 as lower-case hex, and the size in bytes.
@@ -70,7 +73,7 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None) -> 
         UploadChanged: It was written to meanwhile; the copy may mix two states and is dropped.
     """
     part = target.with_name(target.name + ".part")
-    with os.fdopen(_open_regular(source), "rb") as reading:
+    with os.fdopen(_open_regular(source, follow), "rb") as reading:
         before = os.fstat(reading.fileno())
         try:
             with part.open("w+b") as writing:
@@ -114,10 +117,10 @@ def _reading(name: str) -> Iterator[None]:
         raise FileNotReadable(f"{name} cannot be read: {error.strerror or type(error).__name__}.") from error
 
 
-def _open_regular(path: Path) -> int:
+def _open_regular(path: Path, follow: bool) -> int:
     try:
         # without O_NONBLOCK, opening a named pipe would wait for a writer for ever
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no valid path"
         raise FileNotReadable(f"{path.name} cannot be read: {reason}.") from error

@@ -93,8 +93,8 @@ def ingest_file(
     try:
         try:
             with scratch.writing(settings.scratch_dir):
-                ingest_file_checks(path, settings)
-                sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000)
+                ingest_file_checks(path, settings, follow=bucket_key is None)
+                sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, follow=bucket_key is None)
             confirm()
             key = object_key(sha256)
             if not store.exists(key):

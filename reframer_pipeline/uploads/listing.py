@@ -1,16 +1,18 @@
-"""Listing the bucket: everything in it, or a failure; never a part of it.
+"""Listing the bucket: everything in it that can be read at all, or a failure.
 
 What belongs here: walking a folder or asking a remote store, within a time. What does not: judging what is found (`watching`).
-A listing that fails, or takes too long, must not look like a bucket from which files have vanished.
+A listing that fails, or takes too long, must not look like a bucket from which files have vanished. What waiting cannot mend, a subfolder
+that may not be listed or a path over the system's limit, is left out and named: it must not keep other people's files from being taken in.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,7 @@ from reframer_pipeline.storage.walk import find_all
 from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 
+LEFT_OUT: Final = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 YOUNG_S: Final = 120.0  # an outcome that nobody asked for in this time is no longer news
 
 
@@ -28,11 +31,13 @@ class Listing(list[Entry]):
 
     Attributes:
         began: When the look began, in seconds since 1970: a file may have changed since.
+        unread: What was left out, and why, in words for people.
     """
 
-    def __init__(self, entries: Iterable[Entry] = (), began: float = 0.0) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), began: float = 0.0, unread: Sequence[str] = ()) -> None:
         super().__init__(entries)
         self.began = began
+        self.unread = tuple(unread)
 
 
 @dataclass
@@ -53,7 +58,8 @@ class _Walk:
         try:
             with reading_bucket():
                 root = self.bucket.root
-                self.outcome = Listing(_local(self.bucket, root) if root is not None else _remote(self.bucket), self.began)
+                found, unread = _local(self.bucket, root) if root is not None else (_remote(self.bucket), [])
+                self.outcome = Listing(found, self.began, unread)
         except FileNotFoundError:
             self.outcome = BucketUnavailable("There is no such bucket or folder.")
         except ReframerError as failure:
@@ -76,7 +82,7 @@ def list_bucket(bucket: Bucket, timeout_s: float) -> Listing:
         timeout_s: Longest wait. The walk itself cannot be stopped; while it goes on after that, further calls fail at once.
 
     Raises:
-        BucketUnavailable: The bucket, or any part of it, cannot be listed, or not yet.
+        BucketUnavailable: The bucket cannot be listed, or not yet.
     """
     walk = _walks.get(bucket.base)
     if walk is None or time.monotonic() - walk.ended > YOUNG_S:
@@ -94,8 +100,8 @@ def list_bucket(bucket: Bucket, timeout_s: float) -> Listing:
     return walk.outcome
 
 
-def _local(bucket: Bucket, root: Path) -> list[Entry]:
-    found: list[Entry] = []
+def _local(bucket: Bucket, root: Path) -> tuple[list[Entry], list[str]]:
+    found, unread = list[Entry](), list[str]()
     with os.scandir(root):  # the folder itself must be there; one below may vanish meanwhile, as files may
         folders = [""]
     while folders:
@@ -108,15 +114,24 @@ def _local(bucket: Bucket, root: Path) -> list[Entry]:
                     elif one.is_file(follow_symlinks=False):
                         try:
                             stat = one.stat(follow_symlinks=False)
-                        except FileNotFoundError:
+                        except OSError as error:
+                            _leave_out(folder + one.name, error, unread)
                             continue
                         found.append(bucket.local_entry(folder + one.name, stat.st_size, stat.st_mtime_ns))
-        except FileNotFoundError:
+        except OSError as error:
             if not folder:
                 raise
-        except PermissionError as error:
-            raise BucketUnavailable(f"The folder {folder or '.'} of the bucket may not be listed.") from error
-    return found
+            _leave_out(folder, error, unread)
+    return found, unread
+
+
+def _leave_out(key: str, error: OSError, unread: list[str]) -> None:
+    """Go on without this one, or raise: a disk or a share that fails may soon show the file again."""
+    if isinstance(error, FileNotFoundError):  # gone meanwhile
+        return
+    if error.errno not in LEFT_OUT:
+        raise error
+    unread.append(f"…{key[-60:]!r}: {error.strerror}")
 
 
 def _remote(bucket: Bucket) -> list[Entry]:

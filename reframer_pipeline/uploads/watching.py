@@ -27,7 +27,7 @@ STRIKES: Final = {None, UploadChanged.code, FileNotReadable.code, InternalError.
 FIRST_PAUSE_S: Final = 30.0
 LONGEST_PAUSE_S: Final = 3600.0
 WATCHED: Final = 1000  # files watched at a time; others wait their turn, so that the cursor stays small
-ASKED_PER_REQUEST: Final = 10  # uploads asked for and not yet known, in units of `upload_requests`: more means that something is broken
+ASKED_PER_REQUEST: Final = 40  # uploads asked for and not yet known, in units of `upload_requests`: more means that something is broken
 
 TEMPORARY_BEGINNINGS: Final = (".", "~")
 TEMPORARY_ENDINGS: Final = (
@@ -180,20 +180,22 @@ def plan(
 
     others = sorted((one for one in fresh.values() if one.key not in asked), key=lambda one: _turn(one, cursor))[:WATCHED]
     seen = {one.key: (one.etag, _since(one, cursor, now)) for one in others}
-    free = settings.upload_requests - under_way
-    requests = due[: max(free, 0)]
-    room = min(free - len(requests), settings.upload_requests * ASKED_PER_REQUEST - len(asked))
-    settled = [one for one in others if _is_settled(one, cursor, looked_at, settings.upload_settle_s)]
-    requests += [Request(one.key, one.etag) for one in settled[: max(room, 0)]]
+    free = max(settings.upload_requests - under_way, 0)
+    room = max(min(free, settings.upload_requests * ASKED_PER_REQUEST - len(asked)), 0)
+    settled = [one for one in others if _is_settled(one, cursor, looked_at, settings.upload_settle_s)][:room]
+    again = due[: free - min(len(settled), free // 2)]  # half of the places at least are for files that were not asked for yet
+    requests = again + [Request(one.key, one.etag) for one in settled[: free - len(again)]]
     for request in requests:
         asked[request.key] = request.etag, request.attempt, request.strikes
         seen.pop(request.key, None)
     return Plan(tuple(requests), tuple(abandoned), Cursor(seen, asked))
 
 
-def _turn(entry: Entry, cursor: Cursor) -> tuple[bool, float, str]:
-    """Those being watched stay so; then the oldest first."""
-    return entry.key not in cursor.seen, entry.mtime or 0.0, entry.key
+def _turn(entry: Entry, cursor: Cursor) -> tuple[int, float, str]:
+    """Those that are watched and have not changed stay so, then come new ones, then those that changed; the oldest first."""
+    etag, _ = cursor.seen.get(entry.key, (None, 0.0))
+    rank = 0 if etag == entry.etag else 1 if etag is None else 2
+    return rank, entry.mtime or 0.0, entry.key
 
 
 def _since(entry: Entry, cursor: Cursor, now: float) -> float:

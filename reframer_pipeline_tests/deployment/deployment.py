@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
 import pytest
 
 from reframer_pipeline.resources import Pipeline
@@ -22,6 +23,13 @@ from reframer_pipeline.storage import embedded
 from reframer_pipeline.storage.postgres import Row
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class Deployment:
@@ -75,6 +83,16 @@ class Deployment:
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
+
+    def kill_the_first(self) -> list[int]:
+        """Kill -9 of `dagster dev` alone. Returns its daemon and web server."""
+        assert self._process is not None
+        left = self.processes("dagster._daemon") + self.processes("dagster_webserver")
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        assert len(left) == 2 and all(map(is_running, left))
+        return left
 
     def processes(self, *words: str) -> list[int]:
         """Those of this deployment whose command line has all these words."""

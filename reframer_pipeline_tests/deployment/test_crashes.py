@@ -15,7 +15,7 @@ from reframer_pipeline.jobs import PROCESS_VIDEO
 from reframer_pipeline.reconcile import DEAD_AFTER_S
 from reframer_pipeline.run_workers import Worker, Workers
 from reframer_pipeline.storage.backlog import FIRST_PAUSE_S
-from reframer_pipeline_tests.deployment.deployment import Deployment
+from reframer_pipeline_tests.deployment.deployment import Deployment, is_running
 
 pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
 
@@ -71,6 +71,12 @@ def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path)
         made = [(row["stage"], row["run_id"]) for row in own.rows("results")]
         assert len(made) == 6 and len({run for _, run in made}) == 2  # the second run went on where the first had come to
         assert len(runs(dg.DagsterRunStatus.SUCCESS)) in (ODD_FILES, ODD_FILES + 1)  # one less if it was killed at its very end
+
+        left = own.kill_the_first()  # as somebody does who knows no better: the others go on without it
+        own.start()
+        assert not any(is_running(pid) for pid in left)
+        shutil.copy(own.uploads / "0.mp4", own.uploads / "once more.mp4")
+        own.wait("another upload", lambda: len(own.rows("uploads")) == ODD_FILES + 2)
 
 
 def _died(deployment: Deployment) -> bool:

@@ -141,10 +141,18 @@ def test_a_queued_run_that_is_wanted_no_more_is_taken_out_of_the_queue(pipeline:
         job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
         tags = {**request.tags, "dagster/partition": three[0]}
         queued = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.QUEUED, remote_job_origin=ORIGIN)
+        by_hand = instance.create_run_for_job(  # somebody ran it again in the UI, which copies the tags
+            job,
+            tags=tags,
+            status=dg.DagsterRunStatus.QUEUED,
+            remote_job_origin=ORIGIN,
+            parent_run_id=queued.run_id,
+            root_run_id=queued.run_id,
+        )
         jobs.queue(pipeline.storage.db, {queued.run_id: three[0]})
 
-        def is_queued() -> bool:
-            run = instance.get_run_by_id(queued.run_id)
+        def is_queued(one: dg.DagsterRun = queued) -> bool:
+            run = instance.get_run_by_id(one.run_id)
             assert run is not None
             return run.status == dg.DagsterRunStatus.QUEUED
 
@@ -152,6 +160,8 @@ def test_a_queued_run_that_is_wanted_no_more_is_taken_out_of_the_queue(pipeline:
         assert is_queued()  # it does what is wanted
         deployment.save(pipeline.storage.db, pipeline.settings)  # changed back: there is nothing to compute
         tick(pipeline)
+        assert is_queued(by_hand)
+        instance.delete_run(by_hand.run_id)
         assert not is_queued() and not pipeline.storage.db.fetch("SELECT FROM processing_jobs WHERE run_id = %s", (queued.run_id,))
 
 

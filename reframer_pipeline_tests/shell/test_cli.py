@@ -8,8 +8,11 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from reframer_pipeline import dagster_home
@@ -167,6 +170,9 @@ def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path
     assert (got["yolo_model"], got["weights_dir"]) == ("it's mine.pt", str(Path.cwd() / "weights"))
     assert got["gemini_url"] == "http://127.0.0.1:9"
     assert "export REFRAMER_DEVICE=" not in printed.stdout  # a default, and not in the environment
+    secret = {"REFRAMER_DAGSTER_DATABASE_URL": "postgresql://someone:secret@example.org/dagster"}
+    printed = reframer(home, "dev", "--print-env", **secret)
+    assert "DAGSTER_HOME" in printed.stdout and "secret" not in printed.stdout + printed.stderr
 
 
 def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) -> None:
@@ -178,7 +184,28 @@ def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) 
         fcntl.flock(lock, fcntl.LOCK_EX)
         ran = reframer(home, "dev", "--models", "demo", "--port", port)
     assert ran.returncode == 1 and "running already" in ran.stderr
+    with daemon_of(home / "dagster", "dev") as parent:
+        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+        assert ran.returncode == 1 and f"`dagster dev` is running already over {home / 'dagster'}, as process {parent.pid}" in ran.stderr
+    with daemon_of(home / "dagster", "orphan"), socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = reframer(home, "dev", "--models", "demo", "--port", str(taken.getsockname()[1]))  # for a short run
+        assert "Ended 1 processes of an earlier" in ran.stderr
     assert reframer(home, "dev", "--port", "99999").returncode == 2
+
+
+@contextmanager
+def daemon_of(dagster_home: Path, word: str) -> Iterator[subprocess.Popen[str]]:
+    """A process with this word, and below it one that looks like its Dagster daemon."""
+    sleeper = "import time; print(1, flush=True); time.sleep(60)"
+    child = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {sleeper!r}, 'dagster._daemon'])"
+    environment = os.environ | {"DAGSTER_HOME": str(dagster_home)}
+    with subprocess.Popen([sys.executable, "-c", child, word], env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == "1\n"
+        try:
+            yield parent
+        finally:
+            for process in (*psutil.Process(parent.pid).children(), parent) if parent.poll() is None else ():
+                process.kill()
 
 
 def in_shell(exports: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

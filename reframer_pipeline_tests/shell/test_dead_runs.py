@@ -12,8 +12,10 @@ from dagster._core.storage.dagster_run import DagsterRun
 
 from reframer_pipeline import dagster_home, dead_runs
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.failures import LeaseLost
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.storage import lease
+from reframer_pipeline.storage.postgres import Database
 from reframer_pipeline.tags import LEASE_TAG
 from reframer_pipeline_tests.shell.conftest import add
 
@@ -67,3 +69,34 @@ def test_a_run_started_again_from_the_ui_is_not_judged_by_its_parent_s_lease(pip
     parent = str(uuid.uuid4())
     with going_on(pipeline, video_id, str(uuid.uuid4()), parent_run_id=parent, root_run_id=parent) as (instance, run_id):
         assert run_id not in dead_runs.end_dead_runs(instance, pipeline.storage.db)
+
+
+def test_one_that_was_only_asleep_cannot_commit_any_more(pipeline: Pipeline, video_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = pipeline.storage.db
+    monkeypatch.setattr(dead_runs, "GRACE_S", 0.0)
+    token = lease.acquire(db, video_id, "asleep", ttl_s=0)
+    with going_on(pipeline, video_id, token) as (instance, run_id):
+        with db.transaction() as conn:
+            lease.demand(conn, video_id, token)  # it is just committing
+            assert run_id not in dead_runs.end_dead_runs(instance, db)
+        assert run_id in dead_runs.end_dead_runs(instance, db)
+        with pytest.raises(LeaseLost):
+            lease.heartbeat(db, video_id, token)
+        with pytest.raises(LeaseLost), db.transaction() as conn:
+            lease.demand(conn, video_id, token)
+
+
+def test_one_that_has_just_ended_keeps_its_end(pipeline: Pipeline, video_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with going_on(pipeline, video_id, str(uuid.uuid4())) as (instance, run_id):
+        revoke = lease.revoke
+
+        def meanwhile(db: Database, video: str, token: str) -> bool:
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name), run_id)
+            return revoke(db, video, token)
+
+        monkeypatch.setattr(lease, "revoke", meanwhile)
+        assert run_id not in dead_runs.end_dead_runs(instance, pipeline.storage.db)
+        run = instance.get_run_by_id(run_id)
+        assert run is not None and run.status == dg.DagsterRunStatus.SUCCESS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from reframer_pipeline.failures import BucketUnavailable, SettingsInvalid, UploadChanged
+from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, SettingsInvalid, UploadChanged
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import bucket as buckets
 from reframer_pipeline.uploads import listing
@@ -60,17 +62,46 @@ def test_a_folder_that_fails_is_not_an_empty_one(tmp_path: Path, monkeypatch: py
     (tmp_path / "file").touch()
     with pytest.raises(BucketUnavailable):
         list_bucket(Bucket(str(tmp_path / "file")), 10)
-    (tmp_path / "closed").mkdir()
+    (tmp_path / "sub").mkdir()
+    failing_folder(monkeypatch, "sub", OSError(errno.ESTALE, "Stale file handle"))  # a share that went away: its files are still there
+    with pytest.raises(BucketUnavailable, match="Stale"):
+        list_bucket(Bucket(str(tmp_path)), 10)
+    failing_folder(monkeypatch, tmp_path.name, PermissionError(errno.EACCES, "Permission denied"))
+    with pytest.raises(BucketUnavailable, match="Permission denied"):
+        list_bucket(Bucket(str(tmp_path)), 10)
+
+
+def failing_folder(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
+    """Listing folders of this name fails; by their rights it would not for root."""
     scandir = os.scandir
 
-    def closed(path: Path) -> object:  # root may list everything
-        if path.name == "closed":
-            raise PermissionError(13, "Permission denied", str(path))
+    def failing(path: Path) -> object:
+        if path.name == name:
+            raise error
         return scandir(path)
 
-    monkeypatch.setattr(listing.os, "scandir", closed)
-    with pytest.raises(BucketUnavailable, match="closed"):
-        list_bucket(Bucket(str(tmp_path)), 10)
+    monkeypatch.setattr(listing.os, "scandir", failing)
+
+
+def test_what_nobody_can_read_does_not_keep_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.mp4", "closed/b.mp4", "open/c.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    failing_folder(monkeypatch, "closed", PermissionError(errno.EACCES, "Permission denied"))
+    here, deep = os.open(".", os.O_RDONLY), "d" * 250
+    os.chdir(tmp_path)
+    try:
+        for _ in range(20):  # deeper than a path may be long
+            os.mkdir(deep)
+            os.chdir(deep)
+        Path("far.mp4").touch()
+        found = list_bucket(Bucket(str(tmp_path)), 10)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        subprocess.run(["rm", "-rf", deep], cwd=tmp_path, check=True)  # Python's own way cannot
+    assert sorted(one.key for one in found) == ["a.mp4", "open/c.mp4"]
+    assert ["Permission denied" in one for one in found.unread].count(True) == 1 and "File name too long" in " ".join(found.unread)
 
 
 class Slow:
@@ -80,7 +111,7 @@ class Slow:
         self.over, self.begun = threading.Event(), 0
         walk = listing._local
 
-        def slow(bucket: Bucket, root: Path) -> list[Entry]:
+        def slow(bucket: Bucket, root: Path) -> tuple[list[Entry], list[str]]:
             self.begun += 1
             self.over.wait(20)
             return walk(bucket, root)
@@ -244,3 +275,22 @@ def test_a_failing_server_is_not_an_empty_bucket(case: str, monkeypatch: pytest.
         with pytest.raises(BucketUnavailable) as caught:
             list_bucket(Bucket("s3://b"), 60)
         assert "secret" not in str(caught.value) and "within" not in str(caught.value)
+
+
+def test_a_file_that_the_bucket_does_not_give_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one in an archive, or one that is encrypted with another's key: its own trouble, not the bucket's."""
+    fsspec.filesystem("memory").pipe("/archive/a.mp4", b"12345")
+    bucket = Bucket("memory://archive")
+    (entry,) = list_bucket(bucket, 10)
+
+    def refused(*_: object, **__: object) -> object:
+        raise PermissionError("Access Denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bucket.fs), "_open", refused)
+        with pytest.raises(FileNotReadable, match=r"a\.mp4 is in the bucket"), bucket.local_file(entry, tmp_path):
+            pass
+        patch.setattr(type(bucket.fs), "info", refused)
+        with pytest.raises(FileNotReadable, match=r"a\.mp4 may not"):
+            bucket.expect("a.mp4", entry.etag)
+    bucket.fs.rm("/archive", recursive=True)

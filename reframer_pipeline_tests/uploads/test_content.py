@@ -14,6 +14,7 @@ from reframer_pipeline.media.containers import recognise
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import content
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline_tests.factories import video_bytes
 
 MP4 = b"\0\0\0\x20ftypisom" + bytes(100)
 
@@ -128,3 +129,15 @@ def test_a_growing_file_stops_at_the_limit(tmp_path: Path) -> None:
     with pytest.raises(FileTooLarge):
         sha256_copy(tmp_path / "source", tmp_path / "target", max_bytes=9_999)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_link_in_a_folder_of_others_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "theirs.mp4").write_bytes(video_bytes())
+    link = tmp_path / "link.mp4"
+    link.symlink_to("theirs.mp4")
+    assert ingest_file_checks(link, Settings()) and sha256_copy(link, tmp_path / "copy")
+    with pytest.raises(FileNotReadable):
+        ingest_file_checks(link, Settings(), follow=False)
+    with pytest.raises(FileNotReadable):
+        sha256_copy(link, tmp_path / "other", follow=False)
+    assert not (tmp_path / "other").exists()

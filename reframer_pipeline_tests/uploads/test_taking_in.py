@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
-from reframer_pipeline.failures import FileNotReadable, StoreUnavailable, UploadChanged
+from reframer_pipeline.failures import FileNotReadable, IngestAbandoned, StoreUnavailable, UploadChanged
 from reframer_pipeline.storage import Storage, jobs, status
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
-from reframer_pipeline.uploads.ingest import IngestResult, ingest_file
+from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload
 from reframer_pipeline.uploads.known import known_uploads, waiting_videos
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline.uploads.taking_in import take_in
@@ -83,10 +85,10 @@ def test_another_version_is_not_taken_for_the_one_asked_for(storage: Storage, fo
     (one,) = list_bucket(bucket, 20)
     copy = ingest.sha256_copy
 
-    def replaced_meanwhile(source: Path, target: Path, *, max_bytes: int | None = None) -> tuple[str, int]:
+    def replaced_meanwhile(source: Path, target: Path, **limits: Any) -> tuple[str, int]:
         (folder / "new").write_bytes(video_bytes(1))
         (folder / "new").replace(path)
-        return copy(source, target, max_bytes=max_bytes)
+        return copy(source, target, **limits)
 
     with monkeypatch.context() as patched, pytest.raises(UploadChanged):
         patched.setattr(ingest, "sha256_copy", replaced_meanwhile)
@@ -146,6 +148,16 @@ def test_names_that_are_no_text(storage: Storage, folder: Path) -> None:
     assert take(storage, bucket, name).failure is None
     assert rows(storage) == [("\ufffd\ufffd.mp4", "\ufffd\ufffd.mp4", "completed", None)]
     assert len(known_uploads(storage.db, list_bucket(bucket, 20))) == 1
+
+
+def test_names_as_long_as_file_systems_allow(storage: Storage, folder: Path) -> None:
+    key = "/".join(uuid.uuid4().hex * 7 for _ in range(15)) + "/a.mp4"  # beyond what an index of Postgres takes
+    (folder / key).parent.mkdir(parents=True)
+    (folder / key).write_bytes(video_bytes())
+    (one,) = list_bucket(Bucket(str(folder)), 20)
+    refuse_upload(storage.db, IngestAbandoned("It was tried 6 times."), filename="a.mp4", bucket_key=one.key, etag=one.etag)
+    assert take(storage, Bucket(str(folder)), key).failure is None
+    assert rows(storage) == [(key, "a.mp4", "completed", None)] and len(key) > 3000
 
 
 def test_which_videos_wait(storage: Storage, folder: Path) -> None:

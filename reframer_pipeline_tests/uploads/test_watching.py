@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import watching
 from reframer_pipeline.uploads.bucket import Entry
-from reframer_pipeline.uploads.watching import Cursor, IngestRun, Request, is_temporary, pause_s, plan
+from reframer_pipeline.uploads.watching import Cursor, IngestRun, Plan, Request, is_temporary, pause_s, plan
 
 SETTINGS = Settings(upload_settle_s=5, upload_requests=3)
 LAST = watching.MAX_STRIKES
@@ -119,6 +120,7 @@ ASKED = [
     ("the database was full", LAST, IngestRun(1000, "database_full"), DAY, LAST + 1, False),
     ("the bucket was away", LAST, IngestRun(1000, "bucket_unavailable"), DAY, LAST + 1, False),
     ("the store is another's", LAST, IngestRun(1000, "store_mismatch"), DAY, LAST + 1, False),
+    ("it never began", LAST, IngestRun(1000, "interrupted"), DAY, LAST + 1, False),
     ("a setting was wrong", LAST, IngestRun(1000, "settings_invalid"), DAY, LAST + 1, False),
 ]
 
@@ -167,6 +169,30 @@ def test_what_is_under_way_leaves_less_room() -> None:
     assert [one.key for one in one_runs.requests] == ["c", "d"]
     one_is_due = plan(listing, cursor, set(), {a.run_key: GOING, b.run_key: IngestRun(0)}, 1000, SETTINGS)
     assert [(one.key, one.attempt) for one in one_is_due.requests] == [("b", 2), ("c", 1)]
+
+
+def test_files_that_cannot_be_had_leave_places_for_others() -> None:
+    """Half of them, however many wait to be tried again."""
+    stuck = [f"stuck {n}" for n in range(20)]
+    cursor = Cursor(seen={key: ("e1", 0) for key in "abcd"}, asked={key: ("e1", 1, 0) for key in stuck})
+    runs = {one.run_key: IngestRun(0, "bucket_unavailable") for one in cursor.requests}
+    ten = SETTINGS.model_copy(update={"upload_requests": 10})
+    made = plan([entry(key) for key in [*stuck, *"abcd"]], cursor, set(), runs, 1000, ten)
+    assert [one.key for one in made.requests] == [*stuck[:6], *"abcd"]
+    without = plan([entry(key) for key in stuck], cursor, set(), runs, 1000, ten)
+    assert [one.key for one in without.requests] == stuck[:10]
+
+
+def test_files_that_always_change_do_not_hold_the_places_of_others() -> None:
+    def ticks() -> Iterator[Plan]:
+        cursor = Cursor()
+        for tick in range(3):
+            changing = [entry(f"{n}", f"e{tick}") for n in range(watching.WATCHED)]  # the oldest, by what they say
+            made = plan([*changing, *([entry("new", mtime=5)] if tick else [])], cursor, set(), {}, 100 + 10 * tick, SETTINGS)
+            cursor = made.cursor
+            yield made
+
+    assert [[one.key for one in made.requests] for made in ticks()] == [[], [], ["new"]]
 
 
 def test_when_everything_fails_nothing_more_is_begun() -> None:
