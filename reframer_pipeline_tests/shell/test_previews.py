@@ -14,13 +14,17 @@ import pyarrow as pa
 import pytest
 
 from reframer_pipeline import previews
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.failures import NotPublished, TruncatedVideo
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.results import StageInput
 from reframer_pipeline.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.storage import status
 from reframer_pipeline.storage.stored import StoredResult
 from reframer_pipeline.versions import STAGES
 from reframer_pipeline_tests.factories import Maker
+from reframer_pipeline_tests.shell.conftest import add
 from reframer_pipeline_tests.support import MemoryInput
 
 MAKER = Maker("0" * 64, Settings(), frame_count=300)
@@ -113,3 +117,16 @@ def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[st
         pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
     rows = np.flatnonzero((np.abs(pictures[0] - pictures[1]) > 60).any(axis=(1, 2)))
     assert rows.size > 0 and rows.min() > pictures[0].shape[0] / 2  # in the caption, at the bottom
+
+
+def test_a_video_without_results_says_why(pipeline: Pipeline, tmp_path: Path) -> None:
+    path = tmp_path / "short.mp4"
+    write_clip(make_clip(3_700_001, n_frames=10, shots=1), path)
+    video = add(pipeline, path)
+    with pytest.raises(NotPublished) as new:
+        previews.published(pipeline.storage, video)
+    assert "reframer run" in new.value.remedy
+    status.fail(pipeline.storage.db, video, TruncatedVideo("Half of it is missing."))
+    with pytest.raises(NotPublished) as failed:
+        previews.published(pipeline.storage, video)
+    assert "[truncated]: Half of it is missing." in failed.value.remedy
