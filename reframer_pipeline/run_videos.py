@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.materialize import materialize
@@ -66,6 +67,7 @@ def run_videos(
     force: bool = False,
     announce: Announce = lambda video_id, stages: None,
     noted: Callable[[Noted], None] = lambda change: None,
+    waits: Callable[[str, failures.VideoBusy], None] = lambda video_id, busy: None,
 ) -> Iterator[VideoOutcome]:
     """Bring the given videos up to date, one after the other.
 
@@ -77,6 +79,7 @@ def run_videos(
         force: Compute all six stages even where a fresh result exists.
         announce: Called before a video with the stages that will be computed (none: everything is fresh).
         noted: Called at the beginning if videos get other settings of their own than they had, or lose them.
+        waits: Called if another run holds a video, before it is waited for as long as the lease of a dead run can last.
 
     Yields:
         One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
@@ -97,7 +100,7 @@ def run_videos(
             filename = video_id
             try:
                 filename = str(status.get_video(db, video_id)["filename"])
-                yield _run_one(pipeline, video_id, filename, force, announce, turn_has_come)
+                yield _run_one(pipeline, video_id, filename, force, announce, partial(waits, video_id), turn_has_come)
             except Exception as error:  # such as Dagster's own storage going away: the other videos go on
                 yield VideoOutcome.failed(filename, _typed(error), video_id)
             finally:
@@ -136,10 +139,16 @@ def needed_stages(db: Database, settings: Settings, video_id: str, force: bool =
 
 
 def _run_one(
-    pipeline: Pipeline, video_id: str, filename: str, force: bool, announce: Announce, turn_has_come: Callable[[str], None]
+    pipeline: Pipeline,
+    video_id: str,
+    filename: str,
+    force: bool,
+    announce: Announce,
+    waits: Callable[[failures.VideoBusy], None],
+    turn_has_come: Callable[[str], None],
 ) -> VideoOutcome:
     db = pipeline.storage.db
-    with lease.hold_patiently(db, video_id, owner=f"run_videos:{os.getpid()}") as token:
+    with lease.hold_patiently(db, video_id, f"run_videos:{os.getpid()}", waits) as token:
         turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
         deployment.note_overrides(db, pipeline.settings, video_id)
         settings = pipeline.settings_for(video_id)  # as the stages will see them

@@ -16,7 +16,7 @@ from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.progress import StageBars
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, notice, outcomes_table, own_settings
-from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.failures import ReframerError, VideoBusy
 from reframer_pipeline.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 
@@ -103,8 +103,12 @@ def process(
     def noted(change: deployment.Noted) -> None:
         _say_noted(change.overrides, [names[video_id] for video_id in change.video_ids])
 
+    def waits(video_id: str, busy: VideoBusy) -> None:
+        said = f"{names[video_id]}: {busy.message} Waiting: if that run is dead, its hold ends within a minute."
+        ERR.print(readable(said), markup=False, highlight=False, soft_wrap=True)
+
     with StageBars(storage.db, names) as bars:
-        ran = run_videos(settings, list(wanted), force=force, announce=bars.announce, noted=noted)
+        ran = run_videos(settings, list(wanted), force=force, announce=bars.announce, noted=noted, waits=waits)
         for video_id, outcome in zip(wanted, ran, strict=True):
             bars.ended(video_id)
             for index in wanted[video_id]:

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.failures import LeaseLost, ReframerError, UnknownVideo, VideoBusy
@@ -190,7 +190,14 @@ def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Itera
         held.release()
 
 
-def take_patiently(db: Database, video_id: str, owner: str, token: str | None = None, patience_s: float | None = None) -> Held:
+def take_patiently(
+    db: Database,
+    video_id: str,
+    owner: str,
+    token: str | None = None,
+    patience_s: float | None = None,
+    waits: Callable[[VideoBusy], None] = lambda busy: None,
+) -> Held:
     """Take the lease, waiting for one that a dead process left behind: it runs out within a minute.
 
     Args:
@@ -199,25 +206,30 @@ def take_patiently(db: Database, video_id: str, owner: str, token: str | None = 
         owner: As `acquire`.
         token: As `acquire`.
         patience_s: Longest wait, by default for as long as the lease of a dead process can last.
+        waits: Called once if there is somebody to wait for, with who it is.
 
     Raises:
         VideoBusy: The other one lives.
         UnknownVideo: There is no such video.
     """
     until = time.monotonic() + (TTL_S + 5 if patience_s is None else patience_s)
+    told = False
     while True:
         try:
             return Held(db, video_id, owner, token=token)
-        except VideoBusy:
+        except VideoBusy as busy:
             if time.monotonic() > until:
                 raise
+            if not told:
+                waits(busy)
+                told = True
             time.sleep(1)
 
 
 @contextlib.contextmanager
-def hold_patiently(db: Database, video_id: str, owner: str) -> Iterator[str]:
+def hold_patiently(db: Database, video_id: str, owner: str, waits: Callable[[VideoBusy], None]) -> Iterator[str]:
     """`take_patiently` for a block; yields the token."""
-    held = take_patiently(db, video_id, owner)
+    held = take_patiently(db, video_id, owner, waits=waits)
     try:
         yield held.token
     finally:

@@ -23,6 +23,7 @@ from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 
 LEFT_OUT: Final = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+GOES_ON: Final = "The listing goes on, and serves the next look; if it never ends, check REFRAMER_UPLOADS_URL and the connection."
 YOUNG_S: Final = 120.0  # an outcome that nobody asked for in this time is no longer news
 
 
@@ -89,11 +90,9 @@ def list_bucket(bucket: Bucket, timeout_s: float) -> Listing:
         walk = _walks[bucket.base] = _Walk(bucket)
         walk.thread.join(timeout_s)
         if walk.thread.is_alive():
-            raise BucketUnavailable(
-                f"The bucket could not be listed within {timeout_s:g} seconds; what is found later serves the next look."
-            )
+            raise BucketUnavailable(f"The bucket is not listed yet, after {timeout_s:g} seconds.", GOES_ON)
     elif walk.thread.is_alive():
-        raise BucketUnavailable(f"The bucket is still being listed, for {time.time() - walk.began:.0f} seconds by now.")
+        raise BucketUnavailable(f"The bucket is still being listed, for {time.time() - walk.began:.0f} seconds by now.", GOES_ON)
     _walks.pop(bucket.base, None)  # each look is told once: two that are alike are two looks
     if isinstance(walk.outcome, Exception):
         raise walk.outcome

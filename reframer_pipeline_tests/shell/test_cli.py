@@ -18,6 +18,7 @@ import pytest
 from reframer_pipeline import dagster_home
 from reframer_pipeline.resources import Pipeline
 from reframer_pipeline.run_videos import VideoOutcome
+from reframer_pipeline.storage import lease
 
 KEYS = {
     "video_id", "filename", "status", "failure_code", "failure_message", "frames", "detections", "masks", "tracks", "scenes", "seconds",
@@ -54,6 +55,19 @@ def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoO
     assert by_name[clip.name]["seconds"] == {}
     assert by_name[clip.name]["detections"] == done.detections
     assert "demonstration" in ran.stderr.lower()
+
+
+def test_who_waits_for_another_run_says_so(home: Path, pipeline: Pipeline, done: VideoOutcome, clip: Path) -> None:
+    db, video_id = pipeline.storage.db, str(done.video_id)
+    env = {**os.environ, "REFRAMER_HOME": str(home)}
+    command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip), "--models", "demo", "--json"]
+    with lease.hold(db, video_id, "somebody else"):
+        ran = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert ran.stderr is not None
+        said = next(line for line in ran.stderr if "Waiting" in line)
+    assert clip.name in said and "somebody else" in said
+    out, err = ran.communicate(timeout=120)
+    assert json.loads(out)["status"] == "completed" and "Waiting" not in err
 
 
 def test_the_table_names_the_reason(home: Path, tmp_path: Path) -> None:
