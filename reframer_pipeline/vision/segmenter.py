@@ -66,7 +66,7 @@ class Sam2Segmenter:
             warnings.simplefilter("ignore")  # sam2 scripts its image transform, which torch deprecates
             self._predictor = SAM2ImagePredictor(model)
         self._predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
-        # predict() upscales every mask to the frame in float32, most of its time for many boxes: leave them small
+        # predict() upscales all masks to the frame in float32 at once, 8 MB each at full HD: leave them small
         self._predictor._transforms.postprocess_masks = lambda masks, orig_hw: masks.float()
         self._device = device
         self._boxes = ShrinkingBatch(MAX_BOXES, "boxes of a frame")
