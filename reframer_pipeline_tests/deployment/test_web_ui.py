@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.versions import STAGES
@@ -67,10 +67,7 @@ def test_the_assets_and_what_was_made_of_them_are_seen(deployment: Deployment, p
 
 def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page: Page, videos: list[str]) -> None:
     before = {row["run_id"] for row in deployment.rows("processing_jobs")}
-    page.goto(f"{deployment.url}/assets/masks")
-    page.get_by_role("button", name="Materialize…").click()
-    page.get_by_role("dialog").get_by_text("All", exact=True).click()
-    page.get_by_role("button", name="Launch backfill").click()
+    choose_all(page, f"{deployment.url}/assets/masks").click()
     page.get_by_text("Launch backfill").wait_for(state="hidden")
     page.goto(f"{deployment.url}/runs?view=backfills")
     expect(page.get_by_text(f"{len(videos)} partitions")).to_be_visible(timeout=PATIENCE_MS)
@@ -80,6 +77,29 @@ def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page:
     jobs = [row for row in deployment.rows("processing_jobs") if row["run_id"] not in before]
     assert sorted(str(row["video_id"]) for row in jobs) == sorted(videos)
     assert {(row["status"], row["stage"]) for row in jobs} == {("completed", "masks")}
+
+
+def choose_all(page: Page, url: str, tries: int = 3) -> Locator:
+    """Choose all videos in the asset's dialog. Returns the button that launches.
+
+    The dialog asks once which partitions there are, and stays empty if that answer is lost, as on a busy machine: people open it again.
+    """
+    for left in reversed(range(tries)):
+        page.goto(url)
+        page.get_by_role("button", name="Materialize…").click()
+        dialog = page.get_by_role("dialog")
+        launch = dialog.get_by_role("button", name="Launch backfill")
+        try:
+            expect(dialog.get_by_text("Add a partition")).to_be_visible(timeout=PATIENCE_MS / 2)  # not before they are there
+            dialog.get_by_text("All", exact=True).click()
+            expect(launch).to_be_enabled(timeout=PATIENCE_MS / 2)
+        except AssertionError:
+            keep(page, f"no partitions, {left} tries left")
+            if not left:
+                raise
+        else:
+            return launch
+    raise AssertionError("unreachable")
 
 
 def keep(page: Page, name: str) -> None:
