@@ -28,4 +28,4 @@ readme: setup ## write the README's tables anew from the code
 	@$(BIN)/python scripts/readme_tables.py
 
 lock: ## resolve the dependencies anew into requirements.lock (needs uv)
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml --extra dev --extra s3 -o requirements.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 -o requirements.lock

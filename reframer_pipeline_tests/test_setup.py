@@ -78,9 +78,9 @@ def test_pips_variables_reach_uv(checkout: Path) -> None:
 
 @pytest.mark.parametrize("section", ["global", "install"])
 def test_pips_files_reach_uv(checkout: Path, section: str) -> None:
-    (checkout / "pip.conf").write_text(
-        f"[{section}]\nindex-url = https://index.example/simple\nextra-index-url =\n    https://one.example/s\n    https://two.example/s\n"
-    )
+    options = {"index": "https://index.example/simple", "extra-index": "\n    https://one.example/s\n    https://two.example/s"}
+    lines = [f"{kind}-url = {value}" for kind, value in options.items()]
+    (checkout / "pip.conf").write_text("\n".join([f"[{section}]", *lines, ""]))
     seen = asked(checkout, PIP_CONFIG_FILE=str(checkout / "pip.conf"))
     # pip puts this file under others of the machine that may name the same
     assert seen["UV_DEFAULT_INDEX"] == "https://index.example/simple"
