@@ -15,8 +15,8 @@ demo: setup ## the main job on the bundled clip with the bundled demo models
 test: setup lint ## lint, types and all tests
 	@scripts/test.sh
 
-lint: setup ## lint and types only
-	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy
+lint: setup ## lint, layers and types only
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
 dev: setup ## the Dagster UI, with the embedded Postgres
 	@$(BIN)/reframer dev

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from reframer_pipeline import dagster_home
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.run_videos import run_videos
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline_tests.computed import add
 from reframer_pipeline_tests.deployment.deployment import Deployment
-from reframer_pipeline_tests.shell.conftest import add
 
 E = dg.DagsterEventType
 SEED = 3_800_001

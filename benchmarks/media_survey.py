@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from reframer_pipeline.cli.run import process
+from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 

@@ -18,12 +18,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from reframer_pipeline.cli.plan import _lines, _print_json
-from reframer_pipeline.planner import Planner
-from reframer_pipeline.schedules import _noting
+from reframer_pipeline.database import embedded
+from reframer_pipeline.orchestration.requests.schedules import _noting
+from reframer_pipeline.planning.backlog import due, held_back, waits
+from reframer_pipeline.planning.planner import Planner
+from reframer_pipeline.reading.estimates import rates
+from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage, embedded, open_storage
-from reframer_pipeline.storage.backlog import due, held_back, waits
-from reframer_pipeline.storage.estimates import rates
 
 
 def fill(storage: Storage, count: int, settings: Settings) -> None:

@@ -29,18 +29,19 @@ import dagster as dg
 import psycopg
 import pytest
 
-from reframer_pipeline import dagster_home, partitions
+from reframer_pipeline.database import embedded
 from reframer_pipeline.failures import BucketUnavailable
-from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.sensors import EVERY_S
+from reframer_pipeline.orchestration import partitions
+from reframer_pipeline.orchestration.requests.sensors import EVERY_S
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline.versions import video_id_of
+from reframer_pipeline_tests.orchestration.requests.daemon import Daemon
 from reframer_pipeline_tests.s3 import failing_s3, pointing_at
-from reframer_pipeline_tests.shell.daemon import Daemon
 
 LIMIT_S = 10.0
 LISTING = (

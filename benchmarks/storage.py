@@ -18,11 +18,13 @@ import numpy as np
 import pyarrow as pa
 
 from reframer_pipeline import schemas
-from reframer_pipeline.results import StageOutput
+from reframer_pipeline.database import embedded
+from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded, lease, open_storage
 from reframer_pipeline.versions import STAGES, row_id
 from reframer_pipeline.vision.rle import encode
+from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import FPS, Maker, add_video
 
 OBJECTS = 8

@@ -24,10 +24,10 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.detector import YoloDetector
 from reframer_pipeline.vision.device import describe_device, resolve_device
+from reframer_pipeline.vision.releases import RELEASES
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
 from reframer_pipeline.vision.segmenter import Sam2Segmenter, at_full_size
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
-from reframer_pipeline.vision.weights import RELEASES
 
 DECODINGS = 9  # of one frame: short work, so more often than the encoder's
 

@@ -6,16 +6,16 @@ import warnings
 
 import dagster as dg
 
-from reframer_pipeline.assets import ALL_ASSETS
-from reframer_pipeline.executors import executor_for
-from reframer_pipeline.ingest_job import ingest
-from reframer_pipeline.io_manager import ResultsIOManager
-from reframer_pipeline.jobs import process_video
-from reframer_pipeline.reconcile import status_sensor
-from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.retention_job import retention, retention_schedule
-from reframer_pipeline.schedules import backfill
-from reframer_pipeline.sensors import upload_sensor
+from reframer_pipeline.orchestration.assets import ALL_ASSETS
+from reframer_pipeline.orchestration.executors import executor_for
+from reframer_pipeline.orchestration.jobs import process_video
+from reframer_pipeline.orchestration.requests.ingest_job import ingest
+from reframer_pipeline.orchestration.requests.schedules import backfill
+from reframer_pipeline.orchestration.requests.sensors import upload_sensor
+from reframer_pipeline.orchestration.stage.io_manager import ResultsIOManager
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.upkeep.reconcile import status_sensor
+from reframer_pipeline.orchestration.upkeep.retention_job import retention, retention_schedule
 from reframer_pipeline.settings import Settings
 
 # Dagster itself passes this argument when it binds a sensor, and then warns of it.

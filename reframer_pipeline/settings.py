@@ -209,31 +209,3 @@ class Settings(BaseSettings):
     def variable(cls, name: str) -> str:
         """The environment variable of a setting; Gemini's own ones have the names that Google's tools read too."""
         return str(cls.model_fields[name].validation_alias or f"REFRAMER_{name.upper()}")
-
-    def as_environment(self) -> dict[str, str]:
-        """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""
-        variables: dict[str, str] = {}
-        places = self.absolute_places()
-        for name in type(self).model_fields:
-            value = places.get(name, getattr(self, name))
-            if isinstance(value, SecretStr):
-                value = value.get_secret_value()
-            text = "" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
-            variables[self.variable(name)] = text
-        return variables
-
-    def absolute_places(self) -> dict[str, str]:
-        """The settings that name a file or folder here, as absolute paths. URLs and names of models are not among them."""
-        from reframer_pipeline.vision.weights import RELEASES
-
-        places = {"home": str(self.home_dir)}
-        if self.weights_dir is not None:
-            places["weights_dir"] = str(self.weights_folder)
-        for name in ("store_url", "uploads_url"):
-            url = getattr(self, name)
-            if url is not None and "://" not in url and "::" not in url:
-                places[name] = str(Path(url).expanduser().absolute())
-        own_model = Path(self.yolo_model).expanduser()
-        if self.yolo_model not in RELEASES and own_model.is_file():
-            places["yolo_model"] = str(own_model.absolute())
-        return places

@@ -1,7 +1,7 @@
 """Identity: which result belongs to which input, settings, weights and code.
 
 What belongs here: the order of the stages, what each depends on, and the digest that names a result. What does not: asking
-the database whether a result exists (`storage.manifest`). The whole chain of keys is computed without running anything, so
+the database whether a result exists (`results.manifest`). The whole chain of keys is computed without running anything, so
 "what would be recomputed, and why" is a comparison of two dictionaries.
 """
 

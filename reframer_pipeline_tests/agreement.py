@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pycocotools import mask as coco
 
-from reframer_pipeline.storage import Storage
+from reframer_pipeline.results.storage import Storage
 
 Rows = list[dict[str, Any]]
 

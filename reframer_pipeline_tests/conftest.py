@@ -1,4 +1,4 @@
-"""Fixtures that several areas share: each server is started at most once a session."""
+"""Fixtures that several areas share: each server is started at most once a session, and the drawn clip is computed once."""
 
 import atexit
 import os
@@ -6,9 +6,11 @@ import shutil
 import signal
 import tempfile
 
+from reframer_pipeline_tests.computed import clip, done, pipeline, settings
 from reframer_pipeline_tests.servers import database_url, embedded_server, pgbouncer_tls, postgres15
+from reframer_pipeline_tests.stored import anywhere, storage
 
-__all__ = ["database_url", "embedded_server", "pgbouncer_tls", "postgres15"]
+__all__ = ["anywhere", "clip", "done", "pipeline", "settings", "storage", "database_url", "embedded_server", "pgbouncer_tls", "postgres15"]
 
 # pytest shuts the folder that its sessions share; the embedded server of another session, run by another user, would stand outside
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ:

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from reframer_pipeline import schemas
-from reframer_pipeline.results import StageOutput
+from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.results.commit import Committed
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage, lease
-from reframer_pipeline.storage.commit import Committed
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.versions import STAGES, StageKey, row_id, stage_keys
 from reframer_pipeline.vision.rle import encode
+from reframer_pipeline.work import lease
 
 WEIGHTS = {"detector": "d" * 64, "segmenter": "s" * 64}
 FPS = 30

@@ -24,8 +24,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
 
 PASSWORD = "se cret/word"
 

@@ -13,10 +13,12 @@ import pytest
 
 from reframer_pipeline import schemas
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 
 def media_dir() -> Path:
     """The shared media files, or a skip where they are not."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "media"
+    folder = REPOSITORY.parent / "shared" / "media"
     if not folder.is_dir():
         pytest.skip("the shared media files are not here")
     return folder
@@ -24,7 +26,7 @@ def media_dir() -> Path:
 
 @dataclass(frozen=True)
 class MemoryInput:
-    """A committed result that lives in memory: a `results.StageInput` without storage."""
+    """A committed result that lives in memory: a `handover.StageInput` without storage."""
 
     stage: str
     rows: list[dict[str, Any]]

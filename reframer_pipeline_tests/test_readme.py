@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from reframer_pipeline import failures
 from reframer_pipeline.cli import COMMANDS, app
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.support import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 
 
 @pytest.mark.parametrize("failure", failures.all_failures(), ids=lambda cls: cls.code)
@@ -40,7 +39,7 @@ def test_named_commands_exist() -> None:
 
 def test_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+        assert (REPOSITORY / target).exists(), target
 
 
 def test_failures_survive_pickling_and_have_codes_of_their_own() -> None:

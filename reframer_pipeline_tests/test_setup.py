@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from reframer_pipeline_tests.support import REPOSITORY
+
 PYTHON = Path(sys.base_prefix) / "bin" / "python3"  # the environment's own has no pip
 SEEN = "UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS SSL_CERT_FILE UV_SYSTEM_CERTS UV_NATIVE_TLS"
 
@@ -27,7 +28,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     (tmp_path / ".venv").mkdir()
     (tmp_path / "bin").mkdir()
-    shutil.copy(ROOT / "scripts" / "setup.sh", tmp_path / "scripts")
+    shutil.copy(REPOSITORY / "scripts" / "setup.sh", tmp_path / "scripts")
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     for tool in ("ffmpeg", "ffprobe"):

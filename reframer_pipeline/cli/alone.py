@@ -15,9 +15,9 @@ from typing import Final
 
 import click
 
+from reframer_pipeline import scratch
 from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import scratch
 
 LOCK: Final = "dev.lock"
 PARTS: Final = {"dagster._daemon", "dagster_webserver"}  # as `dagster dev` starts them, and nothing else does

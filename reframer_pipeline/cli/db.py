@@ -27,7 +27,7 @@ def url(settings: Settings, dagster: bool) -> None:
     \b
     psql "$(reframer db url)"
     """
-    from reframer_pipeline.storage import embedded
+    from reframer_pipeline.database import embedded
 
     click.echo(embedded.dagster_url(settings) if dagster else embedded.database_url(settings))
 
@@ -36,8 +36,8 @@ def url(settings: Settings, dagster: bool) -> None:
 @with_settings(*PLACES)
 def migrate(settings: Settings) -> None:
     """Apply the migrations in sql/ that have not been applied yet."""
-    from reframer_pipeline.storage.migrations import migrate as apply
-    from reframer_pipeline.storage.postgres import Database
+    from reframer_pipeline.database.migrations import migrate as apply
+    from reframer_pipeline.database.postgres import Database
 
     with Database.open(settings) as database:
         applied = apply(database)
@@ -49,9 +49,10 @@ def migrate(settings: Settings) -> None:
 @with_settings(*PLACES)
 def rebuild(settings: Settings) -> None:
     """Restore lost rows from the Parquet objects of the store, and Dagster's list of videos. Existing rows stay as they are."""
-    from reframer_pipeline import dagster_home, partitions
-    from reframer_pipeline.storage import open_storage
-    from reframer_pipeline.storage.rebuild import rebuild as restore
+    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.results.rebuild import rebuild as restore
+    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.running import dagster_home
 
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
@@ -71,8 +72,8 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
 
     Never what is published or in use, and never an object younger than a day. A schedule does this every night.
     """
-    from reframer_pipeline.storage import open_storage
-    from reframer_pipeline.storage.sweep import sweep as run
+    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.retention.sweep import sweep as run
 
     with open_storage(settings) as storage:
         swept = run(storage.db, storage.store, settings.keep_superseded_days, dry_run=dry_run)
@@ -91,7 +92,7 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
 @with_settings(*PLACES)
 def stop(settings: Settings, force: bool) -> None:
     """Stop the embedded server. It starts again by itself."""
-    from reframer_pipeline.storage import embedded
+    from reframer_pipeline.database import embedded
 
     if not force and is_running(settings):
         raise click.ClickException("`reframer dev` works with it: stop that first, or say --force.")

@@ -34,11 +34,12 @@ def demo(settings: Settings, score: bool, clips: int, as_json: bool) -> None:
 
 
 def _show(settings: Settings, as_json: bool) -> None:
-    from reframer_pipeline import previews
     from reframer_pipeline.cli.run import process
     from reframer_pipeline.cli.show import print_video
     from reframer_pipeline.demo.world import bundled_clip_path
-    from reframer_pipeline.storage import open_storage, status
+    from reframer_pipeline.reading import sheets
+    from reframer_pipeline.reading.videos import show_video
+    from reframer_pipeline.results.storage import open_storage
 
     (outcome,) = process(settings, [bundled_clip_path()], as_json=as_json)
     if outcome.status != "completed" or outcome.video_id is None:
@@ -47,12 +48,12 @@ def _show(settings: Settings, as_json: bool) -> None:
     folder = settings.home_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     with open_storage(settings) as storage:
-        results = previews.published(storage, outcome.video_id)
-        (folder / "contact_sheet.jpg").write_bytes(previews.sheet(results))
-        previews.write_video(results, folder / "annotated.mp4")
+        results = sheets.published(storage, outcome.video_id)
+        (folder / "contact_sheet.jpg").write_bytes(sheets.sheet(results))
+        sheets.write_video(results, folder / "annotated.mp4")
         if not as_json:
             outcomes_table([outcome])
-            print_video(status.show_video(storage.db, outcome.video_id))
+            print_video(show_video(storage.db, outcome.video_id))
     if not as_json:
         line("")
         line(f"Annotated video   {folder / 'annotated.mp4'}")

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from reframer_pipeline.cli.alone import be_alone, free_port
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
 
 
@@ -36,8 +37,9 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     Runs, logs and results last: they are in REFRAMER_HOME. Stop with Ctrl-C; the embedded Postgres goes on for other commands
     (`reframer db stop` ends it).
     """
-    from reframer_pipeline import dagster_home
-    from reframer_pipeline.storage import deployment, open_storage
+    from reframer_pipeline.planning import deployment
+    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.running import dagster_home
     from reframer_pipeline.uploads.bucket import Bucket
 
     if not print_env:
@@ -56,7 +58,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
                 click.echo(f"export {name}={shlex.quote(value)}")
         return
     _put_right(settings)
-    environment = {**os.environ, **{name: value for name, value in settings.as_environment().items() if value}, **instance_variables}
+    environment = {**os.environ, **{name: value for name, value in as_environment(settings).items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
     ERR.print(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}", highlight=False, markup=False, soft_wrap=True)
     if bucket.root is not None and not bucket.root.is_dir():
@@ -70,9 +72,10 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
 
 def _put_right(settings: Settings) -> None:
     """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
-    from reframer_pipeline import dagster_home, partitions
-    from reframer_pipeline.reconcile import reconcile
-    from reframer_pipeline.resources import Pipeline
+    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration.stage.resources import Pipeline
+    from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
+    from reframer_pipeline.running import dagster_home
 
     pipeline = Pipeline(settings)
     with dagster_home.open_instance(settings) as instance:
@@ -88,7 +91,7 @@ def _chosen(settings: Settings) -> dict[str, str]:
 
     Not the secrets: they are never options, so the environment has them already.
     """
-    variables = settings.as_environment()
+    variables = as_environment(settings)
     chosen = {}
     for name, field in Settings.model_fields.items():
         variable, value = Settings.variable(name), getattr(settings, name)

@@ -129,9 +129,9 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    from reframer_pipeline.storage.migrations import migrate
-    from reframer_pipeline.storage.postgres import Database
-    from reframer_pipeline.storage.size import database_size
+    from reframer_pipeline.database.migrations import migrate
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.database.size import database_size
 
     with Database.open(settings) as database:
         row = database.fetch_one("SELECT current_setting('server_version') AS version")
@@ -146,7 +146,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    from reframer_pipeline.storage import open_storage
+    from reframer_pipeline.results.storage import open_storage
 
     with open_storage(settings):
         yield Finding("object store", True, settings.objects_url)

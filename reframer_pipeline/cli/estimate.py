@@ -10,8 +10,8 @@ from typing import Final
 
 from reframer_pipeline.cli.tables import notice
 from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage
 from reframer_pipeline.versions import WEIGHTS_ROLE
 
 SLOW_S: Final = 120.0
@@ -48,14 +48,14 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: 
     a remote store, 0 until its metadata has been computed.
     """
     from reframer_pipeline.media.probe import probe
-    from reframer_pipeline.run_videos import needed_stages
-    from reframer_pipeline.storage import status
+    from reframer_pipeline.running.run_videos import needed_stages
     from reframer_pipeline.uploads.ingest import object_key
+    from reframer_pipeline.work.videos import get_video
 
     try:
         if "masks" not in needed_stages(storage.db, settings, video_id, force):
             return 0
-        video = status.get_video(storage.db, video_id)
+        video = get_video(storage.db, video_id)
         path = storage.store.local_path(object_key(video["sha256"]))
         frames = video["frame_count"] or (probe(path, settings, sha256=video["sha256"]).frame_count if path else None)
         return frames // settings.vid_stride + 1 if frames else 0

@@ -39,7 +39,7 @@ def fetch(settings: Settings, trust: bool) -> None:
 @with_settings(*CHOICE)
 def list_(settings: Settings) -> None:
     """The known official models, and which of them are in the weights folder."""
-    from reframer_pipeline.vision.weights import RELEASES
+    from reframer_pipeline.vision.releases import RELEASES
 
     table = Table(box=None, pad_edge=False)
     for name in ("model", "file", "here", "published digest"):

@@ -13,9 +13,11 @@ from rich.table import Table
 
 from reframer_pipeline.cli.options import COMPUTING, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT
-from reframer_pipeline.storage import deployment, open_storage, status
-from reframer_pipeline.storage.estimates import Rates, rates
-from reframer_pipeline.storage.planning import StageState, VideoPlan
+from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning.survey import StageState, VideoPlan
+from reframer_pipeline.reading.estimates import Rates, rates
+from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.work.videos import find_video
 
 LONGEST_TABLE: Final = 50
 
@@ -34,13 +36,13 @@ def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> N
     reframer plan 3f2a            one video; the first characters of its id are enough
     reframer plan --conf 0.4      what another confidence would recompute
     """
-    from reframer_pipeline.planner import Planner
-    from reframer_pipeline.storage.backlog import held_back, waits
+    from reframer_pipeline.planning.backlog import held_back, waits
+    from reframer_pipeline.planning.planner import Planner
 
     settings = make_settings(chosen)
     what_if = deployment.given(settings, [name for name, value in chosen.items() if value is not None])
     with open_storage(settings) as storage:
-        ids = [status.find_video(storage.db, prefix) for prefix in video_ids] or None
+        ids = [find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, what_if)
         known, waiting = rates(storage.db), waits(storage.db)
 

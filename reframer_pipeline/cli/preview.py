@@ -15,8 +15,9 @@ import click
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.failures import OutputNotWritable
+from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import open_storage, status
+from reframer_pipeline.work.videos import find_video
 
 PICTURES, VIDEOS = (".jpg", ".jpeg"), (".mp4",)
 
@@ -27,18 +28,18 @@ PICTURES, VIDEOS = (".jpg", ".jpeg"), (".mp4",)
 @with_settings(*PLACES)
 def preview(video_id: str, settings: Settings, output: Path) -> None:
     """Draw boxes, masks, ids and scene captions into a video or a contact sheet."""
-    from reframer_pipeline import previews
+    from reframer_pipeline.reading import sheets
 
     kind = output.suffix.lower()
     if kind not in PICTURES + VIDEOS:
         raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
     with open_storage(settings) as storage:
-        results = previews.published(storage, status.find_video(storage.db, video_id))
+        results = sheets.published(storage, find_video(storage.db, video_id))
         with appearing(output) as part:
             if kind in PICTURES:
-                part.write_bytes(previews.sheet(results))
+                part.write_bytes(sheets.sheet(results))
             else:
-                previews.write_video(results, part)
+                sheets.write_video(results, part)
     line(f"Wrote {output}")
 
 

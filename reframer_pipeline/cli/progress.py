@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.storage import jobs
-from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.work import jobs
 
 POLL_S = 0.3
 

@@ -19,10 +19,13 @@ def restore(video_id: str, settings: Settings) -> None:
 
     It counts as used just now: retention leaves it alone for REFRAMER_ARCHIVE_AFTER_DAYS days.
     """
-    from reframer_pipeline.storage import archive, lease, open_storage, status
+    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.retention import archive
+    from reframer_pipeline.work import lease
+    from reframer_pipeline.work.videos import find_video
 
     with open_storage(settings) as storage:
-        video = status.find_video(storage.db, video_id)
+        video = find_video(storage.db, video_id)
         with lease.hold(storage.db, video, owner=f"restore:{os.getpid()}") as token:
             loaded = archive.restore(storage.db, storage.store, video, token)
     OUT.print(f"{video}: {f'{loaded} rows loaded.' if loaded else 'nothing is archived.'}", highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from reframer_pipeline.cli.progress import StageBars
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, notice, outcomes_table, own_settings
 from reframer_pipeline.failures import ReframerError, VideoBusy
-from reframer_pipeline.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 
 
@@ -59,8 +59,8 @@ def process(
     Raises:
         SettingsInvalid: This machine does not have the device that the settings name.
     """
-    from reframer_pipeline.resources import Pipeline
-    from reframer_pipeline.storage import deployment
+    from reframer_pipeline.orchestration.stage.resources import Pipeline
+    from reframer_pipeline.planning import deployment
     from reframer_pipeline.uploads.ingest import ingest_file
     from reframer_pipeline.vision.device import resolve_device
 

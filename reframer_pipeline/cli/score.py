@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from reframer_pipeline import previews
+from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.score import score_clips
 from reframer_pipeline.demo.truth import ClipPrediction, ClipTruth, Frame, truth_of
 from reframer_pipeline.demo.world import Clip, make_clip, write_clip
 from reframer_pipeline.failures import InternalError
+from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.sampled import sampled_times, timed_groups
-from reframer_pipeline.resources import Pipeline
-from reframer_pipeline.results import StageInput
-from reframer_pipeline.run_videos import run_videos
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.reading import sheets
+from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.boxes import FrameDetections, by_frame
@@ -74,7 +74,7 @@ def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPre
     (outcome,) = run_videos(settings, [ingested.video_id])
     if outcome.status != "completed":
         raise InternalError(f"The drawn clip {clip.seed} failed: {outcome.failure_message}")
-    results = previews.published(storage, ingested.video_id)
+    results = sheets.published(storage, ingested.video_id)
     numbers = [number for number, _ in sampled_times(results["frames"])]
     return truth_of(clip, numbers), prediction(results, numbers, settings)
 

@@ -10,10 +10,12 @@ from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings
+from reframer_pipeline.reading.videos import list_videos, show_video
+from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.retention.archive import archived_videos
+from reframer_pipeline.retention.eviction import evicted_results
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import open_storage, status
-from reframer_pipeline.storage.archive import archived_videos
-from reframer_pipeline.storage.eviction import evicted_results
+from reframer_pipeline.work.videos import find_video
 
 
 @click.command(name="list")
@@ -22,12 +24,12 @@ from reframer_pipeline.storage.eviction import evicted_results
 @with_settings(*PLACES)
 def list_(settings: Settings, as_json: bool, limit: int) -> None:
     """The known videos and where they stand."""
-    from reframer_pipeline import previews
+    from reframer_pipeline.reading import sheets
 
     with open_storage(settings) as storage:
-        rows = status.list_videos(storage.db, limit=limit)
+        rows = list_videos(storage.db, limit=limit)
         ids = [row["video_id"] for row in rows]
-        demo, archived = previews.demo_videos(storage, ids), archived_videos(storage.db, ids)
+        demo, archived = sheets.demo_videos(storage, ids), archived_videos(storage.db, ids)
     rows = [{**row, "demo_models": row["video_id"] in demo, "archived": row["video_id"] in archived} for row in rows]
     if as_json:
         for row in rows:
@@ -54,12 +56,12 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
 @with_settings(*PLACES)
 def show(video_id: str, settings: Settings, as_json: bool) -> None:
     """What was found in one video: facts, stages, tracks, scenes. The first characters of the id are enough."""
-    from reframer_pipeline import previews
+    from reframer_pipeline.reading import sheets
 
     with open_storage(settings) as storage:
-        found = status.show_video(storage.db, status.find_video(storage.db, video_id))
+        found = show_video(storage.db, find_video(storage.db, video_id))
         video = found["video"]["id"]
-        found["demo_models"] = bool(previews.demo_videos(storage, [video]))
+        found["demo_models"] = bool(sheets.demo_videos(storage, [video]))
         found["archived"] = bool(archived_videos(storage.db, [video]))
         found["evicted"] = sorted(evicted_results(storage.db, [stage["result_id"] for stage in found["stages"]]))
     if as_json:
@@ -69,7 +71,7 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 
 
 def print_video(found: dict[str, Any]) -> None:
-    """Facts, tracks and scenes of one video, as `status.show_video` gives them."""
+    """Facts, tracks and scenes of one video, as `show_video` gives them."""
     _print_facts(found)
     if found.get("demo_models"):
         OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)

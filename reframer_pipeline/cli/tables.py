@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reframer_pipeline.cli.readable import readable
-from reframer_pipeline.run_videos import VideoOutcome
+from reframer_pipeline.running.run_videos import VideoOutcome
 
 OUT: Final = Console()
 ERR: Final = Console(stderr=True)

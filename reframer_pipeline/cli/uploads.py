@@ -11,10 +11,10 @@ from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT, cell, line
+from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import ReframerError, all_failures
+from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage, open_storage
-from reframer_pipeline.storage.postgres import Row
 
 
 @click.group(invoke_without_command=True)

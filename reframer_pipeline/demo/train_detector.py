@@ -17,7 +17,7 @@ import numpy as np
 
 from reframer_pipeline.demo.dataset import draw_training_frames
 from reframer_pipeline.demo.looks import LABELS
-from reframer_pipeline.demo.models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
+from reframer_pipeline.vision.demo_models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from reframer_pipeline.demo.dataset import draw_training_frames
-from reframer_pipeline.demo.models import (
+from reframer_pipeline.vision.demo_models import (
     SEGMENTER_FILE,
     SEGMENTER_IMAGE_SIZE,
     bb_feat_sizes,

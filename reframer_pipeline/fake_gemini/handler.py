@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 from reframer_pipeline.fake_gemini import answers, errors
 from reframer_pipeline.fake_gemini.behaviours import FOR_EVER, Behaviour, Endpoint, Kind
+from reframer_pipeline.fake_gemini.desk import Desk
 from reframer_pipeline.fake_gemini.record import Request, without_media
-
-if TYPE_CHECKING:
-    from reframer_pipeline.fake_gemini.server import FakeGemini
 
 ROUTES: Final = {
     Endpoint.UPLOAD_START: r"POST /upload/(?P<version>v1|v1beta)/files",
@@ -55,13 +53,13 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        self.gemini = cast("FakeGemini", self.server)
+        self.desk: Desk = cast(Any, self.server).desk
         super().setup()
-        self.connection.settimeout(self.gemini.silence_s)
-        self.gemini.connections.add(self.connection)
+        self.connection.settimeout(self.desk.silence_s)
+        self.desk.connections.add(self.connection)
 
     def finish(self) -> None:
-        self.gemini.connections.discard(self.connection)
+        self.desk.connections.discard(self.connection)
         super().finish()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -89,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         model = values["name"] if endpoint is Endpoint.GENERATE else ""
         kind = self.behaviour.kind if self.behaviour else None
         asked = (self.command, path, endpoint, model, arrived, time.perf_counter() - started)
-        self.gemini.note(Request(*asked, reply.status if reply else None, kind, without_media(self.body)))
+        self.desk.note(Request(*asked, reply.status if reply else None, kind, without_media(self.body)))
         self._discard()
         if reply is None:
             self._hang_up()
@@ -113,13 +111,13 @@ class Handler(BaseHTTPRequestHandler):
             raise errors.key_refused(key)
         if endpoint is Endpoint.GENERATE:
             self.body = self._json()
-        self.behaviour = behaviour = self.gemini.pending.next(endpoint)
+        self.behaviour = behaviour = self.desk.pending.next(endpoint)
         if behaviour:
             silent = behaviour.kind in (Kind.HANG, Kind.DROP)
             if silent:
                 self._discard()
-            self.gemini.stopping.wait(behaviour.wait_seconds or (FOR_EVER if behaviour.kind is Kind.HANG else 0.0))
-            if silent or self.gemini.stopping.is_set():
+            self.desk.stopping.wait(behaviour.wait_seconds or (FOR_EVER if behaviour.kind is Kind.HANG else 0.0))
+            if silent or self.desk.stopping.is_set():
                 return None
             error = errors.scripted(behaviour, values.get("name", ""))
             if error:
@@ -137,9 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("X-Goog-Upload-Header-Content-Length", "")
         mime_type = self.headers.get("X-Goog-Upload-Header-Content-Type") or answers.get(meta, "mime_type") or ""
         name, shown = meta.get("name"), answers.get(meta, "display_name") or ""
-        fate = self.gemini.pending.next_fate()
-        upload_id = self.gemini.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate)
-        url = f"{self.gemini.url}/upload/{values['version']}/files?upload_id={upload_id}&upload_protocol=resumable"
+        fate = self.desk.pending.next_fate()
+        upload_id = self.desk.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate)
+        url = f"{self.desk.url}/upload/{values['version']}/files?upload_id={upload_id}&upload_protocol=resumable"
         return Reply(200, b"", {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active", "X-Goog-Upload-Chunk-Granularity": "8388608"})
 
     def _upload_chunk(self, values: dict[str, str]) -> Reply:
@@ -148,25 +146,25 @@ class Handler(BaseHTTPRequestHandler):
         if commands not in (["upload"], ["upload", "finalize"]) or not offset.isdigit():
             raise errors.invalid_argument("Invalid upload command or offset.")
         finalize = "finalize" in commands
-        file = self.gemini.files.append(self.query["upload_id"][0], int(offset), self.left, self._pieces(), finalize)
+        file = self.desk.files.append(self.query["upload_id"][0], int(offset), self.left, self._pieces(), finalize)
         body = json.dumps({"file": file}).encode() if finalize else b""
         return Reply(200, body, {"X-Goog-Upload-Status": "final" if finalize else "active"})
 
     def _get_file(self, values: dict[str, str]) -> Reply:
-        return _ok(self.gemini.files.poll(values["name"]))
+        return _ok(self.desk.files.poll(values["name"]))
 
     def _list_files(self, values: dict[str, str]) -> Reply:
-        return _ok({"files": self.gemini.files.listed()})
+        return _ok({"files": self.desk.files.listed()})
 
     def _delete_file(self, values: dict[str, str]) -> Reply:
-        self.gemini.files.delete(values["name"])
+        self.desk.files.delete(values["name"])
         return _ok({})
 
     def _generate(self, values: dict[str, str]) -> Reply:
         model, body = values["name"], self.body or {}
         if not model.startswith("gemini-"):
             raise errors.model_unknown(model, values["version"])
-        if model.startswith(self.gemini.retired):
+        if model.startswith(self.desk.retired):
             raise errors.model_retired(model)
         unknown = answers.unknown_keywords(answers.get(answers.get(body, "generation_config") or {}, "response_json_schema"))
         if unknown:
@@ -177,13 +175,13 @@ class Handler(BaseHTTPRequestHandler):
         for part in parts:
             file = answers.get(part, "file_data")
             if file:
-                self.gemini.files.use(str(answers.get(file, "file_uri")))
+                self.desk.files.use(str(answers.get(file, "file_uri")))
         return _ok(answers.respond(model, body, self.behaviour))
 
     def _json(self, optional: bool = False) -> dict[str, Any]:
         """The body. Raises `ApiError` (400) if it is too large or no JSON object."""
-        if self.left > self.gemini.max_body_bytes:
-            raise errors.invalid_argument(f"Request payload size exceeds the limit: {self.gemini.max_body_bytes} bytes.")
+        if self.left > self.desk.max_body_bytes:
+            raise errors.invalid_argument(f"Request payload size exceeds the limit: {self.desk.max_body_bytes} bytes.")
         text = b"".join(self._pieces())
         try:
             value = json.loads(text) if text or not optional else {}
@@ -216,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        while kind is Kind.DRIP and not self.gemini.stopping.wait(DRIP_S):
+        while kind is Kind.DRIP and not self.desk.stopping.wait(DRIP_S):
             self.wfile.write(b" ")
         self.wfile.write(body[: len(body) // 2] if kind is Kind.CUT_OFF else body)
         if kind is Kind.CUT_OFF:

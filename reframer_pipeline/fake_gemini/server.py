@@ -1,19 +1,19 @@
-"""The server's life: start, stop, what it remembers, and what it is told to do.
+"""The server's life: start, stop, and what tests and people ask it afterwards.
 
-What belongs here: the object that tests and the command hold. What does not: reading requests and writing answers (`handler`).
+What belongs here: the object that tests and the command hold. What does not: reading requests and writing answers (`handler`), what
+both work with (`desk`).
 """
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any, Final, Self
 
-from reframer_pipeline.fake_gemini.behaviours import Behaviour, Endpoint, Script
-from reframer_pipeline.fake_gemini.files import FileStore
+from reframer_pipeline.fake_gemini.behaviours import Behaviour, Endpoint
+from reframer_pipeline.fake_gemini.desk import Desk
 from reframer_pipeline.fake_gemini.handler import Handler, close
 from reframer_pipeline.fake_gemini.record import Request
 
@@ -48,15 +48,7 @@ class FakeGemini(ThreadingHTTPServer):
         log: Callable[[Request], None] | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.files = FileStore(self.url, polls_until_active)
-        self.pending = Script()
-        self.retired = retired
-        self.max_body_bytes = max_body_bytes
-        self.silence_s = silence_s
-        self.stopping = threading.Event()
-        self.connections: set[socket.socket] = set()
-        self._log = log
-        self._requests: list[Request] = []
+        self.desk = Desk(self.url, polls_until_active, retired, max_body_bytes, silence_s, log)
         self._thread: threading.Thread | None = None
 
     @property
@@ -67,7 +59,7 @@ class FakeGemini(ThreadingHTTPServer):
     @property
     def requests(self) -> list[Request]:
         """All requests that have been dealt with, in the order in which that was done."""
-        return list(self._requests)
+        return list(self.desk.requests)
 
     @property
     def accepted_generations(self) -> int:
@@ -77,7 +69,7 @@ class FakeGemini(ThreadingHTTPServer):
     @property
     def file_names(self) -> list[str]:
         """`files/…` of the files that exist now, newest first."""
-        return [file["name"] for file in self.files.listed()]
+        return [file["name"] for file in self.desk.files.listed()]
 
     def requests_of(self, endpoint: Endpoint) -> list[Request]:
         """The requests of one endpoint."""
@@ -85,13 +77,7 @@ class FakeGemini(ThreadingHTTPServer):
 
     def script(self, *behaviours: Behaviour) -> None:
         """Queue behaviours, each for the next request of its endpoint. When a queue is empty, all goes well again."""
-        self.pending.add(behaviours)
-
-    def note(self, request: Request) -> None:
-        """Add to the record. For the handler."""
-        self._requests.append(request)
-        if self._log:
-            self._log(request)
+        self.desk.pending.add(behaviours)
 
     def start(self) -> Self:
         """Answer from now on, in a thread."""
@@ -101,12 +87,12 @@ class FakeGemini(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """End hangs, close all connections and give the port back."""
-        self.stopping.set()
+        self.desk.stopping.set()
         if self._thread:
             self.shutdown()
             self._thread.join()
         self.server_close()
-        for connection in list(self.connections):
+        for connection in list(self.desk.connections):
             close(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

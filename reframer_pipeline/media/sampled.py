@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.results import StageInput
 
 TimedFrame = tuple[int, float, npt.NDArray[np.uint8]]
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.failures import DamagedVideo, NoDecodableFrames, TruncatedVideo, VideoTooLong
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.media import commands
 from reframer_pipeline.media.fence import Limits
 from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.media.probe import FEW_FRAMES, WHOLE, VideoMetadata
 from reframer_pipeline.media.refusals import refusal
 from reframer_pipeline.media.runner import STDOUT, GuardedProcess
-from reframer_pipeline.results import Progress, no_progress
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.results import Progress, StageInput, no_progress
+from reframer_pipeline.handover import Progress, StageInput, no_progress
 from reframer_pipeline.scenes.describer import Describer, SceneDescription, SceneFacts, VideoFacts
 from reframer_pipeline.scenes.measures import Sampling, measure_tracks, most_at_once
 from reframer_pipeline.scenes.observations import Observations, load_observations

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reframer_pipeline.results import StageInput
+from reframer_pipeline.handover import StageInput
 
 
 class TrackName(NamedTuple):

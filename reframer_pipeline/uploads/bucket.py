@@ -1,7 +1,7 @@
 """The watched bucket: a folder, or anything behind an fsspec URL, that other people write to.
 
 What belongs here: what one file in it is called and what tells its versions apart, and getting its bytes. What does not: listing
-all of it (`listing`), deciding what is to be taken in (`watching`), our own objects (`storage.objects`). Nothing here writes to the
+all of it (`listing`), deciding what is to be taken in (`watching`), our own objects (`store.objects`). Nothing here writes to the
 bucket, and none of its files is trusted to stay as it is.
 """
 
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, ReframerError, SettingsInvalid, UploadChanged
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import scratch
 
 _BLOCK: Final = 4 << 20
 _TIMES: Final = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reframer_pipeline import scratch
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileNotReadable, HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import scratch
-from reframer_pipeline.storage.objects import ObjectStore
-from reframer_pipeline.storage.postgres import Database, Row
-from reframer_pipeline.storage.text import clean_text
+from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.versions import video_id_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.uploads.bucket import Entry
 from reframer_pipeline.uploads.identity import upload_id
 

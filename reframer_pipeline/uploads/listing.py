@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from reframer_pipeline.failures import BucketUnavailable, ReframerError
-from reframer_pipeline.storage.walk import find_all
+from reframer_pipeline.store.walk import find_all
 from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 

@@ -7,10 +7,10 @@ was mended, comes to bear on it.
 
 from __future__ import annotations
 
+from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import FileNotReadable
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage.objects import ObjectStore
-from reframer_pipeline.storage.postgres import Database, Row
+from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.uploads.ingest import IngestResult

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import FileTooLarge
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage.objects import ObjectStore
-from reframer_pipeline.storage.postgres import Database
+from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload

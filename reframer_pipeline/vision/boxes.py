@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reframer_pipeline.results import StageInput
+from reframer_pipeline.handover import StageInput
 
 Rgb = npt.NDArray[np.uint8]
 """A frame: `(height, width, 3)`, red first."""

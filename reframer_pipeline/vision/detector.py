@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id

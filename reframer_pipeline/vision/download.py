@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reframer_pipeline.failures import DownloadFailed, WeightsCorrupt, WeightsMissing
-from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress
 
 TIMEOUT_S = 30.0  # of one connect or read, not of the whole
 FRUITLESS_TRIES = 3  # in a row, without a new byte

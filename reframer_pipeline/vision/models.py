@@ -73,7 +73,7 @@ def _build_yolo(file: WeightsFile, demo: bool) -> Any:
 
     ultralytics = import_ultralytics()
     if demo:
-        from reframer_pipeline.demo.models import build_demo_yolo
+        from reframer_pipeline.vision.demo_models import build_demo_yolo
 
         return build_demo_yolo()
     weights.require_trusted(file)
@@ -85,7 +85,7 @@ def _build_yolo(file: WeightsFile, demo: bool) -> Any:
 
 def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
     if settings.models == "demo":
-        from reframer_pipeline.demo.models import build_demo_sam2
+        from reframer_pipeline.vision.demo_models import build_demo_sam2
 
         return build_demo_sam2(device)
     import torch

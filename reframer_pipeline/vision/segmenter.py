@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.schemas import MASKS
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle

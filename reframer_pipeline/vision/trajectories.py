@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.results import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.schemas import TRAJECTORIES, TRAJECTORY_FRAME
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.boxes import FrameDetections

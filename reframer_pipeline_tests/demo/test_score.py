@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from pycocotools import mask as coco_mask
 
 from reframer_pipeline.cli import app, score
+from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.score import ClipPrediction, ClipTruth, Frame, map50, score_clips, shot_f1, truth_of
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
 
 PERSON, PRODUCT = (10.0, 10.0, 60.0, 110.0), (200.0, 20.0, 280.0, 90.0)
 

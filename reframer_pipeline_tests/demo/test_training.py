@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from reframer_pipeline.demo import dataset, train_segmenter
-from reframer_pipeline.demo.models import build_untrained_sam2
+from reframer_pipeline.vision.demo_models import build_untrained_sam2
 
 
 def test_a_batch_has_one_mask_inside_each_box(tmp_path: Path) -> None:

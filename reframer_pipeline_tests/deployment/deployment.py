@@ -17,10 +17,10 @@ from typing import Self
 import psutil
 import pytest
 
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.database import embedded
+from reframer_pipeline.database.postgres import Row
+from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import embedded
-from reframer_pipeline.storage.postgres import Row
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
 

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import pytest
 
 from reframer_pipeline.failures import DiskFull, FileNotReadable, HomeNotWritable
-from reframer_pipeline.storage import Storage, status
+from reframer_pipeline.reading.videos import show_video
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy, object_key
 from reframer_pipeline.versions import video_id_of
@@ -27,7 +28,7 @@ def test_equal_bytes_are_one_video_with_two_uploads(storage: Storage, tmp_path: 
     assert one.sha256 is not None and one.video_id == two.video_id == video_id_of(one.sha256)
     uploads = storage.db.fetch("SELECT filename, status, etag FROM uploads ORDER BY created_at")
     assert [(u["filename"], u["status"], u["etag"]) for u in uploads] == [(p.name, "completed", one.sha256) for p in (first, second)]
-    video = status.show_video(storage.db, one.video_id)["video"]
+    video = show_video(storage.db, one.video_id)["video"]
     assert (video["filename"], video["email"], video["status"]) == ("a.mp4", "a@example.org", "pending")
     assert video["size_bytes"] == len(video_bytes())
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from reframer_pipeline.cli import app
 from reframer_pipeline.failures import IngestAbandoned
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import Storage
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.ingest import ingest_file, refuse_upload
 from reframer_pipeline.uploads.known import waiting_videos

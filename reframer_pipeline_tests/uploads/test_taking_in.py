@@ -13,13 +13,14 @@ import fsspec
 import pytest
 
 from reframer_pipeline.failures import FileNotReadable, IngestAbandoned, StoreUnavailable, UploadChanged
-from reframer_pipeline.storage import Storage, jobs, status
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload
 from reframer_pipeline.uploads.known import known_uploads, waiting_videos
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline.uploads.taking_in import take_in
+from reframer_pipeline.work import jobs, status
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.s3 import s3_bucket, s3_server
 

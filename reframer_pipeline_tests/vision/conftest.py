@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from reframer_pipeline.demo.models import build_untrained_sam2
 from reframer_pipeline.demo.world import make_clip
+from reframer_pipeline.vision.demo_models import build_untrained_sam2
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 

@@ -17,7 +17,7 @@ import pytest
 from reframer_pipeline.failures import DownloadFailed, SettingsInvalid, WeightsCorrupt, WeightsMissing, WeightsUntrusted
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import download as downloads
-from reframer_pipeline.vision import weights
+from reframer_pipeline.vision import releases, weights
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -83,8 +83,8 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def settings(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A deployment whose mirror is the local server, which has the published yolov8n.pt."""
-    release = replace(weights.RELEASES["yolov8n.pt"], sha256=DIGEST)
-    monkeypatch.setitem(weights.RELEASES, "yolov8n.pt", release)
+    release = replace(releases.RELEASES["yolov8n.pt"], sha256=DIGEST)
+    monkeypatch.setitem(releases.RELEASES, "yolov8n.pt", release)
     return Settings(home=tmp_path / "home", yolo_model="yolov8n.pt", weights_url=server.url)
 
 
@@ -242,7 +242,7 @@ def test_a_published_file_in_place_of_another_is_welcome(settings: Settings) -> 
 
 
 def test_a_new_version_of_the_bundled_models_is_no_suspicion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reframer_pipeline.demo import models as demo
+    from reframer_pipeline.vision import demo_models as demo
 
     monkeypatch.setattr(demo, "demo_weights_dir", lambda: tmp_path)
     settings, digests = Settings(home=tmp_path / "home", models="demo"), []
@@ -289,6 +289,6 @@ def test_digests_for_stage_keys(settings: Settings) -> None:
 def test_every_released_segmenter_has_a_config_that_sam2_ships() -> None:
     spec = importlib.util.find_spec("sam2")
     assert spec is not None and spec.origin is not None
-    for name, release in weights.RELEASES.items():
+    for name, release in releases.RELEASES.items():
         if release.config:
             assert name in release.file and (Path(spec.origin).parent / release.config).is_file()

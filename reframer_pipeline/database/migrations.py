@@ -1,0 +1,111 @@
+"""Migrations: the numbered files of `sql/`, applied once each, in order, with a ledger.
+
+What belongs here: finding the files and applying them. What does not: DDL (`sql/`), data repair.
+One transaction holds an advisory lock of its own (`pg_advisory_xact_lock`: the only kind a transaction pooler keeps), so
+two programs that start at once migrate once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString, cast
+
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.failures import InternalError, SchemaMismatch
+
+if TYPE_CHECKING:
+    import psycopg
+
+_LOCK = 7_264_891_337_025  # any constant, as long as it stays
+_LEDGER: LiteralString = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name       text PRIMARY KEY,
+    sha256     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: its name, such as `0001_core.sql`, and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the text, kept in the ledger so that an edited file is noticed."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All migrations, in order: from `sql/` beside the package in a checkout, else from the installed distribution's files.
+
+    Raises:
+        InternalError: There are none: the installation is broken.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").exists():
+        paths = list((checkout / "sql").glob("*.sql"))
+    else:
+        listed = metadata.files("reframer_pipeline") or []
+        paths = [Path(str(file.locate())) for file in listed if file.suffix == ".sql" and file.parent.name == "sql"]
+    if not paths:
+        raise InternalError("The SQL migrations are not installed.", "Install reframer_pipeline again.")
+    return [Migration(path.name, path.read_text(encoding="utf-8")) for path in sorted(paths, key=lambda path: path.name)]
+
+
+def pending(db: Database) -> list[str]:
+    """Names of the migrations that the database does not have yet.
+
+    Raises:
+        SchemaMismatch: The database has a migration that this program does not know, or knows with another text.
+    """
+
+    def read(conn: psycopg.Connection[Row]) -> dict[str, str]:
+        exists = conn.execute("SELECT to_regclass('schema_migrations') IS NOT NULL AS there").fetchone()
+        return _applied(conn) if exists and exists["there"] else {}
+
+    return [migration.name for migration in _missing(db.run(read))]
+
+
+def migrate(db: Database) -> list[str]:
+    """Bring the database up to date, in one transaction: wholly or not at all.
+
+    Returns:
+        Names of the migrations applied now; empty if there was nothing to do.
+
+    Raises:
+        SchemaMismatch: As in `pending`; nothing is changed.
+    """
+    if not pending(db):
+        return []
+
+    def apply(conn: psycopg.Connection[Row]) -> list[str]:
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        conn.execute(_LEDGER)
+        names = []
+        for migration in _missing(_applied(conn)):
+            conn.execute(cast(Any, migration.text))
+            conn.execute("INSERT INTO schema_migrations (name, sha256) VALUES (%s, %s)", (migration.name, migration.sha256))
+            names.append(migration.name)
+        return names
+
+    return db.run(apply)
+
+
+def _applied(conn: psycopg.Connection[Row]) -> dict[str, str]:
+    return {row["name"]: row["sha256"] for row in conn.execute("SELECT name, sha256 FROM schema_migrations")}
+
+
+def _missing(applied: dict[str, str]) -> list[Migration]:
+    known = migrations()
+    strangers = sorted(set(applied) - {migration.name for migration in known})
+    edited = [migration.name for migration in known if applied.get(migration.name, migration.sha256) != migration.sha256]
+    if strangers or edited:
+        names = ", ".join(strangers + edited)
+        raise SchemaMismatch(f"The database holds migrations that this program does not have in this form: {names}.")
+    return [migration for migration in known if migration.name not in applied]

@@ -1,0 +1,1 @@
+"""Who asks for runs: the upload sensor with its ingest job, and the backfill."""

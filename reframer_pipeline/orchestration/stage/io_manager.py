@@ -1,0 +1,111 @@
+"""The I/O manager: a finished stage goes to the object store and to Postgres in one commit, and comes back as a stream.
+
+What belongs here: naming the result of a partition, committing it, and what the UI shows of it. What does not: validation
+(done before, in `stage_run`) and the commit protocol itself (`results.commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from reframer_pipeline.handover import StageInput
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.stage_end import typed_failures
+from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
+from reframer_pipeline.orchestration.stage.watchdog import Watchdog
+from reframer_pipeline.reading import sheets
+from reframer_pipeline.results.commit import Committed
+from reframer_pipeline.retention import archive
+from reframer_pipeline.versions import StageKey
+
+
+class ResultsIOManager(dg.IOManager):
+    """Persists `FinishedStage` values as Parquet plus rows; loads them as `StageInput`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
+        """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
+        key = obj.prepared.key
+        try:
+            committed = self._commit(context, obj)
+        except BaseException:  # Dagster leaves the asset suspended at its `yield` then: it will not tidy up itself
+            obj.clear()
+            raise
+        context.add_output_metadata(self._figures(committed))
+        try:
+            context.add_output_metadata(self._pictures(key))
+        except Exception as error:  # the result is committed: a picture that fails must not fail it
+            context.log.warning(f"No preview of {key.stage}: {error}")
+
+    def load_input(self, context: dg.InputContext) -> StageInput:
+        """The committed result of the upstream stage, for the same video and settings."""
+        video_id, stage = context.partition_key, context.asset_key.path[-1]
+        with typed_failures(context, self._pipeline, video_id):
+            return self._pipeline.open(video_id, stage)
+
+    def _commit(self, context: dg.OutputContext, obj: FinishedStage) -> Committed:
+        with (
+            typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
+            Watchdog(self._pipeline.settings.stall_s, f"The commit of {obj.prepared.key.stage}") as watchdog,
+        ):
+            self._restore(obj, watchdog)  # what the new rows point at, and what readers are to see beside them
+            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
+            self._restore(obj, watchdog)  # if it made anew an object that was lost while its rows were archived
+        return committed
+
+    def _restore(self, obj: FinishedStage, watchdog: Watchdog) -> None:
+        """A video that is computed again is archived no more."""
+        storage = self._pipeline.storage
+        archive.restore(storage.db, storage.store, obj.video_id, obj.lease_token, skip_lost=True, alive=watchdog.feed)
+
+    def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
+        manifest = committed.manifest
+        return {
+            "rows": dg.MetadataValue.int(manifest.count),
+            **({"candidates": dg.MetadataValue.int(manifest.candidates)} if manifest.candidates else {}),
+            "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
+            "outcome": dg.MetadataValue.text(committed.outcome),
+            "result_id": dg.MetadataValue.text(manifest.result_id),
+            "object": dg.MetadataValue.text(manifest.object_key),
+            **_describer_figures(manifest.stats),
+        }
+
+    def _pictures(self, key: StageKey) -> dict[str, dg.MetadataValue]:
+        """A table, and a contact sheet with what is known up to this stage drawn in."""
+        stored = self._pipeline.storage.results
+        results: dict[str, StageInput] = {**stored.closure(key), key.stage: stored.open(key.result_id)}
+        shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(sheets.table(results[key.stage]))}
+        picture = sheets.inline_sheet(results) if "frames" in results else ""
+        if picture:
+            shown["picture"] = dg.MetadataValue.md(picture)
+        if sheets.is_demo(results):
+            shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
+        return shown
+
+
+def _describer_figures(stats: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Who described the scenes, and what that cost; why it was not Gemini, where it should have been.
+
+    Tokens and cost are what this run used, so that they add up over the runs; what the question has cost in all has a name of its own.
+    """
+    shown: dict[str, dg.MetadataValue] = {}
+    if "fallback" in stats:
+        shown["described_locally"] = dg.MetadataValue.text(f"[{stats['fallback']['code']}] {stats['fallback']['message']}")
+    if "gemini" not in stats:
+        return shown
+    asked = stats["gemini"]
+    shown["gemini_input_tokens"] = dg.MetadataValue.int(asked["input_tokens"])
+    shown["gemini_output_tokens"] = dg.MetadataValue.int(asked["output_tokens"])
+    shown["gemini_cost_usd"] = dg.MetadataValue.float(asked["cost_usd"])
+    if "in_all" in asked:
+        shown["gemini_model"] = dg.MetadataValue.text(asked["model_version"])
+        shown["gemini_answer"] = dg.MetadataValue.text("paid for earlier" if asked["from_cache"] else "paid for now")
+        shown["gemini_cost_in_all_usd"] = dg.MetadataValue.float(asked["in_all"]["cost_usd"])
+    if asked.get("dropped"):
+        shown["gemini_dropped"] = dg.MetadataValue.text("; ".join(asked["dropped"]))
+    return shown

@@ -1,0 +1,40 @@
+"""Old runs: Dagster keeps each run's events for ever, and its database would only grow.
+
+What belongs here: deleting finished runs and their logs from Dagster's storage. What does not: results (`retention.sweep`), runs whose
+process died (`dead_runs`). Which partitions are materialized is worked out before, and Dagster keeps that: partitions stay green.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from reframer_pipeline import versions
+from reframer_pipeline.orchestration.partitions import VIDEOS
+
+FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+BATCH: Final = 100
+AT_MOST: Final = 10_000  # a tick; the next one goes on
+
+
+def delete_old_runs(instance: dg.DagsterInstance, days: float) -> int:
+    """Delete the finished runs that nothing happened to for so many days, with their events. Returns how many."""
+    old = dg.RunsFilter(statuses=FINISHED, updated_before=datetime.now(UTC) - timedelta(days=days))
+    deleted = 0
+    while deleted < AT_MOST and (run_ids := instance.get_run_ids(old, limit=BATCH)):
+        if not deleted:
+            _remember_partitions(instance)
+        for run_id in run_ids:
+            instance.delete_run(run_id)
+        deleted += len(run_ids)
+    return deleted
+
+
+def _remember_partitions(instance: dg.DagsterInstance) -> None:
+    """Bring Dagster's own cache of materialized partitions up to date: from then on it only adds to it."""
+    from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+    for stage in versions.STAGES:
+        get_and_update_asset_status_cache_value(instance, dg.AssetKey(stage), VIDEOS)

@@ -1,0 +1,81 @@
+"""What is to be done: the deployment's settings, each video's own, and the weights at hand, put to the planner.
+
+What belongs here: making recipes from stored settings. What does not: comparing them (`planning.survey`), or doing anything (`run_videos`,
+`schedules`). The command line and the schedule ask the same. Settings that cannot be followed, such as those of one video whose own
+weights file was replaced, are said with its plan and keep nobody else waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from reframer_pipeline import versions
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning.survey import VideoPlan, Wanted, survey
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.settings import Settings
+
+UNAVAILABLE: Final = "not here"  # in place of a digest of weights that are not in the folder, or not to be used
+
+
+@dataclass
+class Planner:
+    """Plans for videos as the deployment wants them.
+
+    Attributes:
+        storage: Database and store.
+        settings: The process's, with the deployment's result settings.
+        given: Result settings that stand above the deployment's and the videos' own: what if.
+    """
+
+    storage: Storage
+    settings: Settings
+    given: Mapping[str, Any] = field(default_factory=dict)
+    _known: dict[Settings, tuple[Wanted, str | None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, storage: Storage, settings: Settings, given: Mapping[str, Any] | None = None) -> Planner:
+        """For the deployment's settings as they are stored now."""
+        return cls(storage, deployment.load(storage.db, settings), given or {})
+
+    def wanted(self, overrides: Mapping[str, Any]) -> Wanted:
+        """The recipes wanted for a video with these overrides."""
+        return self._look(overrides)[0]
+
+    def trouble(self, overrides: Mapping[str, Any]) -> str | None:
+        """Why the recipes for these overrides cannot be followed now, for people; None if they can."""
+        return self._look(overrides)[1]
+
+    def plans(self, video_ids: Iterable[str] | None = None) -> Iterator[VideoPlan]:
+        """How videos stand, the oldest first; all of them without ids."""
+        return survey(self.storage.db, video_ids, self.wanted, self.trouble)
+
+    def _look(self, overrides: Mapping[str, Any]) -> tuple[Wanted, str | None]:
+        try:
+            settings = deployment.apply(deployment.apply(self.settings, overrides), self.given)
+            if settings not in self._known:
+                self._known[settings] = _recipes(settings)
+            return self._known[settings]
+        except (TypeError, ValueError) as error:  # a stored value that this version's settings would not take
+            recipes, _ = _without_weights(self.settings, "")
+            return recipes, f"the video's own settings {dict(overrides)} cannot be used: {error}"
+
+
+def _recipes(settings: Settings) -> tuple[Wanted, str | None]:
+    from reframer_pipeline.vision import weights
+
+    try:
+        return versions.recipes(settings, weights.digests(settings)), None
+    except ReframerError as failure:
+        return _without_weights(settings, f"[{failure.code}] {failure}")
+    except OSError as error:
+        return _without_weights(settings, f"the weights cannot be read: {error}")
+
+
+def _without_weights(settings: Settings, trouble: str) -> tuple[Wanted, str]:
+    from reframer_pipeline.vision import weights
+
+    return versions.recipes(settings, dict.fromkeys(weights.ROLES, UNAVAILABLE)), trouble

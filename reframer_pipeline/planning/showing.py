@@ -1,0 +1,61 @@
+"""Showing: results that are wanted and that all exist, but that readers do not see, become what they see.
+
+What belongs here: moving the published set where nothing is to be computed, as after settings were changed and changed back. What does not:
+publishing what a run has just made (`results.publishing`). It takes a transaction, no run; the schedule and whoever likes may call it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from reframer_pipeline.planning.planner import Planner
+from reframer_pipeline.results import publishing
+from reframer_pipeline.retention.idle import WhileIdle, while_idle
+from reframer_pipeline.work import lease
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from reframer_pipeline.database.postgres import Row
+
+LIMIT: Final = 100  # videos at a time
+LIMIT_S: Final = 10.0  # and seconds: a distant database takes a quarter of a second for each
+
+
+def show_computed(planner: Planner, video_ids: Iterable[str]) -> WhileIdle:
+    """Show what is wanted of videos that have nothing to compute, while nobody is at them and as far as the time goes.
+
+    Args:
+        planner: Asked again under each video's lease, since somebody may have wanted or made something else meanwhile.
+        video_ids: Videos whose plan was `unshown`.
+
+    Raises:
+        DatabaseUnavailable, DatabaseFull: The rest has to wait.
+    """
+    db = planner.storage.db
+
+    def show(video_id: str, token: str) -> int:
+        wanted = [recipe.digest for plan in planner.plans([video_id]) if plan.unshown for recipe in plan.wanted.values()]
+
+        def act(conn: psycopg.Connection[Row]) -> None:
+            lease.demand(conn, video_id, token)
+            found = conn.execute(
+                "SELECT stage, result_id::text AS id FROM results WHERE video_id = %s AND recipe = ANY(%s)", (video_id, wanted)
+            )
+            publishing.move(conn, video_id, {row["stage"]: row["id"] for row in found})
+
+        if wanted:
+            db.run(act)
+        return len(wanted)
+
+    return while_idle(db, _in_time(video_ids), "backfill", show)
+
+
+def _in_time(video_ids: Iterable[str]) -> Iterator[str]:
+    until = time.monotonic() + LIMIT_S
+    for video_id in video_ids:
+        if time.monotonic() > until:
+            return
+        yield video_id

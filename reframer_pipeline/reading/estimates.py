@@ -1,0 +1,76 @@
+"""What stages will take, from what earlier runs measured.
+
+What belongs here: seconds and dollars per second of video, and a video's share. What does not: which stages have to run (`planning`).
+Nothing is guessed: a stage that was never run has no estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.planning.survey import Wanted
+from reframer_pipeline.versions import STAGES
+
+_LATEST: Final = 100  # results a rate is made from
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a second of video takes.
+
+    Attributes:
+        seconds: Stage to median wall seconds per second of video.
+        dollars: Model to mean cost of Gemini's answer per second of video.
+        usual_duration: Median length of a video, seconds; for those not looked at yet. None without any.
+        paid: Videos that Gemini has answered about: video id, model and prompt version.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    dollars: dict[str, float] = field(default_factory=dict)
+    usual_duration: float | None = None
+    paid: frozenset[tuple[str, str, int]] = frozenset()
+
+    def of_stage(self, stage: str, duration: float | None) -> float | None:
+        """Seconds that a stage of a video of this length will take, or None."""
+        length, rate = duration or self.usual_duration, self.seconds.get(stage)
+        return None if length is None or rate is None else round(length * rate, 3)
+
+    def of_gemini(self, video_id: str, wanted: Wanted, duration: float | None) -> float | None:
+        """Dollars that describing a video's scenes will cost: 0 if nobody is asked or the answer is there, None if unknown."""
+        asked = wanted["scenes"].settings
+        if asked["resolved_describer"] != "gemini" or (video_id, asked["gemini_model"], asked["gemini_prompt"]) in self.paid:
+            return 0.0
+        length, rate = duration or self.usual_duration, self.dollars.get(asked["gemini_model"])
+        return None if length is None or rate is None else round(length * rate, 4)
+
+
+def rates(db: Database) -> Rates:
+    """The rates by the latest results of each stage."""
+    seconds = db.fetch(
+        """SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY latest.seconds / greatest(v.duration, 0.1)) AS rate
+           FROM unnest(%s::text[]) AS stage,
+               LATERAL (SELECT video_id, seconds FROM results r WHERE r.stage = stage.stage ORDER BY created_at DESC LIMIT %s) latest
+               JOIN videos v ON v.id = latest.video_id
+           WHERE v.duration IS NOT NULL GROUP BY stage""",
+        (list(STAGES), _LATEST),
+    )
+    dollars = db.fetch(
+        """SELECT model, sum(cost_usd)::float8 / sum(greatest(v.duration, 0.1)) AS rate
+           FROM (SELECT * FROM gemini_questions WHERE answered_at IS NOT NULL ORDER BY answered_at DESC LIMIT %s) q
+           JOIN videos v ON v.id = q.video_id WHERE v.duration IS NOT NULL GROUP BY model""",
+        (_LATEST,),
+    )
+    usual = db.fetch_one(
+        """SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY duration) AS duration
+           FROM (SELECT duration FROM videos WHERE duration IS NOT NULL ORDER BY created_at DESC LIMIT %s) latest""",
+        (_LATEST,),
+    )
+    paid = db.fetch("SELECT video_id::text AS id, model, prompt_version FROM gemini_questions WHERE answered_at IS NOT NULL")
+    return Rates(
+        {row["stage"]: float(row["rate"]) for row in seconds},
+        {row["model"]: float(row["rate"]) for row in dollars},
+        float(usual["duration"]) if usual and usual["duration"] is not None else None,
+        frozenset((row["id"], row["model"], row["prompt_version"]) for row in paid),
+    )

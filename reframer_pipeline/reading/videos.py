@@ -1,0 +1,79 @@
+"""Videos as people see them: the list, and everything about one.
+
+What belongs here: the summaries of `reframer list` and `show`. What does not: pictures (`sheets`), changing anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.failures import UnknownVideo
+from reframer_pipeline.scenes.gemini.questions import OF_VIDEO
+from reframer_pipeline.work.videos import plain
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def list_videos(db: Database, limit: int = 100) -> list[Row]:
+    """The newest videos, each with its facts, status, and the published counts by stage (absent before completion).
+
+    Returns:
+        Dicts with `video_id, filename, status, failure_code, failure_message, duration, resolution, fps, frame_count, size_bytes,
+        created_at, updated_at` and `counts`, a dict of stage to number.
+    """
+    rows = db.fetch(
+        """SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
+                  v.frame_count, v.size_bytes, v.created_at, v.updated_at,
+                  coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
+                           FILTER (WHERE r.stage IS NOT NULL), '{}') AS counts
+           FROM videos v LEFT JOIN current_results r ON r.video_id = v.id
+           GROUP BY v.id ORDER BY v.created_at DESC, v.id LIMIT %s""",
+        (limit,),
+    )
+    return rows
+
+
+def show_video(db: Database, video_id: str) -> dict[str, Any]:
+    """Everything about one video, in one consistent view.
+
+    Returns:
+        A dict: `video` (facts and status), `stages` (published results: result id, rows, seconds, stats, checks), `counts`,
+        `classes` (detections by class), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`, `jobs` (newest first).
+
+    Raises:
+        UnknownVideo: There is none.
+    """
+
+    def read(conn: psycopg.Connection[Row]) -> dict[str, Any]:
+        video = conn.execute("SELECT v.*, u.email FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s", (video_id,)).fetchone()
+        if video is None:
+            raise UnknownVideo(f"There is no video {video_id}.")
+        lists = {name: [plain(row) for row in conn.execute(query, (video_id,))] for name, query in _SHOWN.items()}
+        return {"video": plain(video), **lists}
+
+    shown = db.run(read, snapshot=True)
+    shown["classes"] = {row["class"]: row["count"] for row in shown["classes"]}
+    shown["counts"] = {row["stage"]: row["row_count"] - int(row["stats"].get("candidates", 0)) for row in shown["stages"]}
+    return shown
+
+
+_SHOWN: dict[str, LiteralString] = {
+    "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
+                     recomputed_at FROM current_results WHERE video_id = %s
+                 ORDER BY array_position(ARRAY['metadata', 'frames', 'detections', 'masks', 'trajectories', 'scenes'], stage)""",
+    "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
+                  WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
+    "tracks": """SELECT track_id, object_class AS class, trajectory_data ->> 'label' AS label, start_frame, end_frame,
+                     (trajectory_data ->> 'avg_confidence')::float8 AS avg_confidence,
+                     jsonb_array_length(trajectory_data -> 'frames') AS frames
+                 FROM current_tracking_trajectories WHERE video_id = %s ORDER BY track_id""",
+    "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
+                 FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",
+    "gemini": OF_VIDEO,
+    "uploads": """SELECT id, filename, bucket_key, status, failure_code, failure_message, created_at FROM uploads
+                  WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
+    "jobs": """SELECT id, run_id, status, stage, progress, attempts, failure_code, failure_message, created_at, finished_at
+               FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
+}

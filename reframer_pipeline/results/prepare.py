@@ -1,0 +1,123 @@
+"""Preparing: a stage's output drawn, checked and written to a local file, with its manifest row.
+
+What belongs here: step 1 of the commit protocol (`commit`). What does not: the store and the database's rows.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.results import parquet
+from reframer_pipeline.results.footer import Footer, VideoCard
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.parquet import Drained
+from reframer_pipeline.results.validation import CheckResult, Validator
+from reframer_pipeline.versions import StageKey
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked result that nobody can see yet: the local Parquet file and what is known of it."""
+
+    row: ManifestRow
+    key: StageKey
+    local: Path
+    attachment: Path | None
+    drained: Drained
+
+    @property
+    def checks(self) -> list[CheckResult]:
+        """All checks, all passed."""
+        return self.drained.checks
+
+    def clear(self) -> None:
+        """Delete the local files."""
+        _clear(self.local, self.attachment)
+
+
+def prepare(
+    card: VideoCard,
+    key: StageKey,
+    output: StageOutput,
+    validator: Validator,
+    scratch: Path,
+    run_id: str | None,
+    stats: Mapping[str, Any] | None,
+    made_from: dict[str, str],
+) -> Prepared:
+    """Draw a stage's batches, which is when its work happens, into a checked local file.
+
+    Args:
+        card: The video.
+        key: What the result is a function of.
+        output: The result; its batches are consumed, its attachment is taken over and deleted if this fails.
+        validator: The stage's.
+        scratch: Folder for the file.
+        run_id: Shown in the manifest.
+        stats: More figures for the manifest.
+        made_from: Result id to content digest of its direct inputs.
+
+    Raises:
+        InvalidResult: A check failed; `checks` has them all.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    name = f"{key.result_id}.{uuid.uuid4().hex[:12]}"
+    local = scratch / f"{name}.parquet"
+    draft = _draft(card.video_id, key, output, name, run_id)
+    started = time.monotonic()
+    made: list[ManifestRow] = []
+
+    def footer(drained: Drained) -> bytes:
+        row = replace(
+            draft,
+            row_count=drained.row_count,
+            content_digest=drained.content_digest,
+            seconds=round(time.monotonic() - started, 3),
+            attachment_bytes=output.attachment.stat().st_size if output.attachment else None,
+            stats={**(stats or {}), **drained.figures},
+            checks=[vars(check) for check in drained.checks],
+        )
+        made.append(row)
+        return Footer(row, card, made_from).encode()
+
+    try:
+        drained = parquet.drain(output, card.video_id, key.result_id, local, validator, footer)
+    except BaseException:
+        _clear(local, output.attachment)
+        raise
+    return Prepared(replace(made[0], object_bytes=local.stat().st_size), key, local, output.attachment, drained)
+
+
+def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id: str | None) -> ManifestRow:
+    base = f"results/{video_id}/{key.stage}/{name}"
+    return ManifestRow(
+        result_id=key.result_id,
+        video_id=video_id,
+        stage=key.stage,
+        stage_key=key.digest,
+        components=key.components,
+        recipe=key.recipe.digest,
+        recipe_inputs=key.recipe.inputs,
+        object_key=f"{base}.parquet",
+        object_bytes=0,
+        attachment_key=f"{base}{output.attachment.suffix or '.bin'}" if output.attachment else None,
+        attachment_bytes=None,
+        row_count=0,
+        content_digest="",
+        seconds=0.0,
+        run_id=run_id,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _clear(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            path.unlink(missing_ok=True)

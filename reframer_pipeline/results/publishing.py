@@ -1,0 +1,103 @@
+"""What a commit changes beside its own rows: facts and status in `videos`, and the published set.
+
+What belongs here: statements within a commit's transaction. What does not: the transaction itself (`commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reframer_pipeline.failures import ObjectMissing
+from reframer_pipeline.results import parquet
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.versions import STAGES
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from reframer_pipeline.database.postgres import Row
+
+
+def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path) -> None:
+    """The consequences of a committed result.
+
+    Args:
+        conn: In the commit's transaction, after the manifest row is in.
+        row: The result.
+        local: Its Parquet file.
+    """
+    if row.stage == "metadata":
+        facts: dict[str, Any] = next(parquet.read_batches(local)).to_pylist()[0]
+        set_facts(conn, row.video_id, facts)
+        # A video that readers see stays completed: metadata may be all that was asked for, and nothing would end the processing.
+        conn.execute(
+            """UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
+               WHERE id = %s AND NOT EXISTS (SELECT 1 FROM published WHERE video_id = videos.id)""",
+            (row.video_id,),
+        )
+    elif row.stage == "frames":
+        set_frame_count(conn, row.video_id, row.row_count)
+    elif row.stage == "scenes":
+        # Scenes depend on all five others, so their key names the set that belongs together.
+        move(conn, row.video_id, {**row.inputs, "scenes": row.result_id})
+
+
+def set_facts(conn: psycopg.Connection[Row], video_id: str, facts: Mapping[str, Any]) -> None:
+    """Write a metadata row (`schemas.METADATA`) into `videos`."""
+    conn.execute(
+        """UPDATE videos SET container = %(container)s, codec = %(codec)s, width = %(width)s, height = %(height)s,
+               resolution = %(resolution)s, rotation = %(rotation)s, fps = %(fps)s, fps_num = %(fps_num)s, fps_den = %(fps_den)s,
+               duration = %(duration_seconds)s, frame_count = %(frame_count)s, size_bytes = %(size_bytes)s, updated_at = now()
+           WHERE id = %(id)s""",
+        {
+            **facts,
+            "id": video_id,
+            "resolution": f"{facts['width']}x{facts['height']}",
+            "fps": facts["fps_num"] / facts["fps_den"],
+        },
+    )
+
+
+def set_frame_count(conn: psycopg.Connection[Row], video_id: str, count: int) -> None:
+    """Frames that were really decoded, which stands above what the container was counted to hold."""
+    conn.execute("UPDATE videos SET frame_count = %s, updated_at = now() WHERE id = %s", (count, video_id))
+
+
+def discard(conn: psycopg.Connection[Row], video_id: str, result_id: str) -> None:
+    """Delete a result and everything made from it; what readers saw goes with it, if it was among that."""
+    below = """WITH RECURSIVE below (result_id) AS (
+            SELECT %(result)s::uuid
+            UNION
+            SELECT r.result_id FROM results r, below, jsonb_each_text(r.components -> 'inputs') AS input
+            WHERE r.video_id = %(video)s AND input.value = below.result_id::text
+        ) SELECT result_id FROM below"""
+    ids = [row["result_id"] for row in conn.execute(below, {"result": result_id, "video": video_id})]
+    seen = conn.execute("SELECT 1 FROM published WHERE video_id = %s AND result_id = ANY(%s)", (video_id, ids)).fetchone()
+    if seen:
+        conn.execute("DELETE FROM published WHERE video_id = %s", (video_id,))
+        conn.execute("UPDATE videos SET status = 'processing', updated_at = now() WHERE id = %s AND status = 'completed'", (video_id,))
+    conn.execute("DELETE FROM results WHERE result_id = ANY(%s)", (ids,))
+
+
+def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, str]) -> None:
+    """Point the published set at one result of each stage, and call the video completed.
+
+    Raises:
+        ObjectMissing: One of them does not exist.
+    """
+    assert set(result_ids) == set(STAGES), result_ids
+    moved = conn.execute(
+        """INSERT INTO published (video_id, stage, result_id)
+           SELECT video_id, stage, result_id FROM results WHERE video_id = %s AND result_id = ANY(%s::uuid[])
+           ON CONFLICT (video_id, stage) DO UPDATE SET result_id = EXCLUDED.result_id,
+               published_at = CASE WHEN published.result_id = EXCLUDED.result_id THEN published.published_at ELSE now() END""",
+        (video_id, list(result_ids.values())),
+    )
+    if moved.rowcount != len(STAGES):
+        raise ObjectMissing(f"Video {video_id} has only {moved.rowcount} of the {len(STAGES)} results to publish.")
+    conn.execute(
+        "UPDATE videos SET status = 'completed', failure_code = NULL, failure_message = NULL, updated_at = now() WHERE id = %s",
+        (video_id,),
+    )

@@ -1,0 +1,155 @@
+"""Rebuild: the database from the store alone.
+
+What belongs here: reading the Parquet footers back into rows, manifest and published set. What does not: anything the store does not
+hold (users' keys, uploads that were refused, jobs, overrides): those need a backup of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reframer_pipeline import schemas
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError
+from reframer_pipeline.handover import Progress, no_progress
+from reframer_pipeline.results import manifest, parquet, publishing, rows
+from reframer_pipeline.results.footer import Footer, VideoCard
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.versions import STAGES
+
+if TYPE_CHECKING:
+    import psycopg
+
+# What one bad object may raise, from its footer to its rows; the rest of the store is restored all the same.
+_UNUSABLE = (ReframerError, OSError, ValueError, KeyError, TypeError)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild brought back.
+
+    Attributes:
+        videos: Videos added.
+        results: Results added.
+        published: Videos whose published set was set.
+        skipped: Objects that were left out, with the reason.
+    """
+
+    videos: int
+    results: int
+    published: int
+    skipped: list[str]
+
+
+def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) -> Rebuilt:
+    """Restore results, rows, videos and the published set; what is there already stays, so it may be run again.
+
+    Of several objects of one result (a run that was cut off between put and COMMIT leaves one, before or after the committed one)
+    that counts whose rows the youngest result made from it names in its footer, because only a committed result is ever made
+    from; where nothing was made from it, the oldest. A result made from other rows than its inputs now have is left out, and so
+    is whatever cannot be read or restored. Of several sets of a video the one completed last is published.
+
+    Raises:
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable: Run it again; finished results are kept.
+    """
+    skipped: list[str] = []
+    found = _in_order(_footers(store, skipped))
+    videos = results = 0
+    for done, footer in enumerate(found):
+        try:
+            new_video, new_result = db.run(lambda conn, footer=footer: _restore(conn, store, footer))  # type: ignore[misc]
+        except (DatabaseUnavailable, DatabaseFull):
+            raise
+        except _UNUSABLE as error:
+            skipped.append(f"{footer.manifest.object_key}: {_said(error)}")
+            continue
+        videos, results = videos + new_video, results + new_result
+        progress(done + 1, len(found))
+    published = sum(db.run(lambda conn, video=video: _publish(conn, video)) for video in {f.manifest.video_id for f in found})  # type: ignore[misc]
+    return Rebuilt(videos, results, published, skipped)
+
+
+def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
+    for key in list(store.list("results")):
+        if not key.endswith(".parquet"):
+            continue
+        try:
+            with store.open_object(key) as file:
+                entry = parquet.read_footer(file)
+                size = file.seek(0, 2)
+            if entry is None:
+                raise ValueError("no footer of ours")
+            footer = Footer.decode(entry)
+            if footer.manifest.stage not in STAGES or footer.manifest.created_at is None:
+                raise ValueError(f"no result of ours: {footer.manifest.stage}")
+        except _UNUSABLE as error:
+            skipped.append(f"{key}: {_said(error)}")
+            continue
+        row = replace(footer.manifest, object_key=key, object_bytes=size)
+        yield replace(footer, manifest=row)
+
+
+def _in_order(footers: Iterable[Footer]) -> list[Footer]:
+    """Inputs before what is made from them; of several of one result, the one that others were made from first, then the oldest."""
+    by_age = sorted(footers, key=lambda footer: str(footer.manifest.created_at))
+    named = {result_id: digest for footer in by_age for result_id, digest in footer.made_from.items()}
+
+    def place(footer: Footer) -> tuple[int, bool]:
+        row = footer.manifest
+        return STAGES.index(row.stage), named.get(row.result_id, row.content_digest) != row.content_digest
+
+    return sorted(by_age, key=place)
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, ReframerError) else str(error)
+
+
+def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) -> tuple[bool, bool]:
+    row = footer.manifest
+    new_video = _restore_video(conn, footer.video)
+    if manifest.locked(conn, row.result_id) is not None:
+        return new_video, False
+    wanted = list(row.inputs.values())
+    there = conn.execute("SELECT result_id::text, content_digest FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))
+    known = {r["result_id"]: r["content_digest"] for r in there}
+    if missing := [stage for stage, result_id in row.inputs.items() if result_id not in known]:
+        raise ObjectMissing(f"its {', '.join(missing)} are not in the store.")
+    if other := [stage for stage, result_id in row.inputs.items() if footer.made_from.get(result_id, known[result_id]) != known[result_id]]:
+        raise ObjectMissing(f"it was made from other {', '.join(other)} than there are.")
+    manifest.insert(conn, row)
+    if row.attachment_key is not None and not store.exists(row.attachment_key):
+        conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = %s", (row.result_id,))
+    rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names))
+    if row.stage == "metadata":
+        publishing.set_facts(conn, row.video_id, next(parquet.read_batches(store.open_object(row.object_key))).to_pylist()[0])
+    elif row.stage == "frames":
+        publishing.set_frame_count(conn, row.video_id, row.row_count)
+    return new_video, True
+
+
+def _restore_video(conn: psycopg.Connection[Row], card: VideoCard) -> bool:
+    conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (card.email,))
+    added = conn.execute(
+        """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, created_at)
+           SELECT %s, id, %s, %s, %s, %s FROM users WHERE email = %s ON CONFLICT (id) DO NOTHING""",
+        (card.video_id, card.sha256, card.filename, card.size_bytes, card.created_at, card.email),
+    )
+    return added.rowcount == 1
+
+
+def _publish(conn: psycopg.Connection[Row], video_id: str) -> bool:
+    """Publish the newest whole set, unless something is published already."""
+    if conn.execute("SELECT 1 FROM published WHERE video_id = %s", (video_id,)).fetchone():
+        return False
+    scenes = conn.execute(
+        "SELECT * FROM results WHERE video_id = %s AND stage = 'scenes' ORDER BY created_at DESC LIMIT 1 FOR UPDATE", (video_id,)
+    ).fetchone()
+    if scenes is None:
+        return False
+    row = ManifestRow.from_row(scenes)
+    publishing.move(conn, video_id, {**row.inputs, "scenes": row.result_id})
+    return True

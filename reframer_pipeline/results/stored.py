@@ -1,0 +1,79 @@
+"""Stored results: committed ones, read again.
+
+What belongs here: the value that later stages read, and what a key depends on. What does not: making results (`prepare`, `commit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from reframer_pipeline import schemas
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import FramesEvicted, ObjectMissing
+from reframer_pipeline.results import manifest, parquet
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.versions import StageKey
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """A committed result, as the next stages read it: a `handover.StageInput`."""
+
+    manifest: ManifestRow
+    store: ObjectStore
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return self.manifest.stage
+
+    @property
+    def result_id(self) -> str:
+        """Its id."""
+        return self.manifest.result_id
+
+    @property
+    def row_count(self) -> int:
+        """Rows it has."""
+        return self.manifest.row_count
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in written order, a row group at a time; without the two identity columns unless they are asked for."""
+        file = self.store.open_object(self.manifest.object_key)
+        return parquet.read_batches(file, columns or schemas.TABLES[self.stage].names)
+
+    def open_attachment(self) -> BinaryIO:
+        """The attached file, seekable.
+
+        Raises:
+            FramesEvicted: It was deleted to save space.
+            ObjectMissing: It has none.
+        """
+        if self.manifest.evicted_at is not None:
+            raise FramesEvicted(f"The pictures of video {self.manifest.video_id} were evicted on {self.manifest.evicted_at:%Y-%m-%d}.")
+        if self.manifest.attachment_key is None:
+            raise ObjectMissing(f"The {self.stage} result {self.result_id} has no attached file.")
+        return self.store.open_object(self.manifest.attachment_key)
+
+
+def closure(db: Database, store: ObjectStore, key: StageKey) -> dict[str, StoredResult]:
+    """Every result that a key depends on, directly or not, by stage.
+
+    Raises:
+        ObjectMissing: One of them was never committed.
+    """
+    found: dict[str, StoredResult] = {}
+    wanted: dict[str, str] = dict(key.components["inputs"])
+    while wanted:
+        known = manifest.find(db, wanted.values())
+        for stage, result_id in wanted.items():
+            if result_id not in known:
+                raise ObjectMissing(f"The {stage} result {result_id}, which {key.stage} needs, was never committed.")
+            found[stage] = StoredResult(known[result_id], store)
+        wanted = {stage: rid for row in known.values() for stage, rid in row.inputs.items() if stage not in found}
+    return found

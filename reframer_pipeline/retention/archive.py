@@ -1,0 +1,166 @@
+"""Archive: rows of old videos leave Postgres, and come back from Parquet.
+
+What belongs here: taking the rows away, loading them back, and saying whose are away. What does not: when (`retention_job`), the
+frame store (`eviction`). Manifest, published set and Parquet stay, so an archived result is as fresh as any other; only the `current_*`
+views show nothing of it. All rows of a video go, and come, in one transaction: readers see the whole or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, LiteralString
+
+from reframer_pipeline import schemas
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.failures import ObjectMissing
+from reframer_pipeline.results import parquet, rows
+from reframer_pipeline.results.footer import Footer
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.retention.idle import WhileIdle, while_idle
+from reframer_pipeline.store.objects import ObjectStore, bind
+from reframer_pipeline.versions import STAGES
+from reframer_pipeline.work import lease
+
+if TYPE_CHECKING:
+    import psycopg
+    import pyarrow as pa
+
+STATEMENT_S = 1800.0  # deleting the rows of the longest video
+_OLD: LiteralString = "v.status = 'completed' AND v.updated_at < now() - %(days)s * interval '1 day'"
+_WITH_ROWS: LiteralString = "r.archived_at IS NULL AND r.stage = ANY(%(stages)s)"
+
+
+def archive_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
+    """Archive every completed video that nobody computed or restored for so many days.
+
+    Raises:
+        StoreMismatch: Store and database do not belong together; nothing was done.
+        DatabaseUnavailable, StoreUnavailable: What was archived until then stays so.
+    """
+    bind(db, store)
+    old = db.fetch(
+        f"""SELECT v.id::text AS video_id FROM videos v
+            WHERE {_OLD} AND EXISTS (SELECT 1 FROM results r WHERE r.video_id = v.id AND {_WITH_ROWS}) ORDER BY v.updated_at""",
+        {"days": days, "stages": list(rows.TARGETS)},
+    )
+    return while_idle(db, (row["video_id"] for row in old), "archive", lambda video, token: archive(db, store, video, token, days))
+
+
+def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, days: int = 0) -> int:
+    """Take a completed video's rows out of Postgres, if each of its Parquet objects can be read.
+
+    Args:
+        db: The database.
+        store: Its store.
+        video_id: The video.
+        lease_token: Of its lease.
+        days: Do nothing if it was computed or restored since.
+
+    Returns:
+        Rows deleted.
+
+    Raises:
+        ObjectMissing: An object is lost or damaged; nothing was deleted.
+        LeaseLost: A run took this video over.
+    """
+    query: LiteralString = (
+        f"SELECT r.* FROM results r JOIN videos v ON v.id = r.video_id WHERE v.id = %(video)s AND {_OLD} AND {_WITH_ROWS}"
+    )
+    found = [ManifestRow.from_row(row) for row in db.fetch(query, {"video": video_id, "days": days, "stages": list(rows.TARGETS)})]
+    for row in found:
+        _demand_readable(store, row)
+    ids = [row.result_id for row in found]
+
+    def act(conn: psycopg.Connection[Row]) -> int:
+        from psycopg import sql
+
+        lease.demand(conn, video_id, lease_token)
+        deleted = 0
+        for stage in reversed(list(rows.TARGETS)):  # masks before the detections that they point at
+            statement = sql.SQL("DELETE FROM {} WHERE result_id = ANY(%s)").format(sql.Identifier(rows.TARGETS[stage].table))
+            deleted += conn.execute(statement, (ids,)).rowcount
+        conn.execute("UPDATE results SET archived_at = now() WHERE result_id = ANY(%s)", (ids,))
+        return deleted
+
+    return db.run(act, timeout_s=STATEMENT_S) if ids else 0
+
+
+def restore(
+    db: Database,
+    store: ObjectStore,
+    video_id: str,
+    lease_token: str,
+    *,
+    skip_lost: bool = False,
+    alive: Callable[[], None] = lambda: None,
+) -> int:
+    """Load a video's archived rows back; nothing happens if none are archived. It then counts as computed just now.
+
+    Args:
+        db: The database.
+        store: Its store.
+        video_id: The video.
+        lease_token: Of its lease.
+        skip_lost: Leave out results whose object is lost, and what was made from them: a run that makes them anew is under way.
+        alive: Called for every batch.
+
+    Returns:
+        Rows loaded.
+
+    Raises:
+        ObjectMissing: An object is lost or damaged; nothing was loaded.
+        LeaseLost: A run took this video over.
+    """
+    query: LiteralString = "SELECT * FROM results WHERE video_id = %s AND archived_at IS NOT NULL"
+    found = [ManifestRow.from_row(row) for row in db.fetch(query, (video_id,))]
+    found.sort(key=lambda row: STAGES.index(row.stage))  # detections before the masks that point at them
+    if skip_lost:
+        found = list(_readable(store, found))
+    if not found:
+        return 0
+
+    def act(conn: psycopg.Connection[Row]) -> int:
+        lease.demand(conn, video_id, lease_token)
+        loaded = 0
+        for row in found:
+            state = conn.execute("UPDATE results SET archived_at = NULL WHERE result_id = %s AND archived_at IS NOT NULL", (row.result_id,))
+            if state.rowcount:  # else our own COMMIT, whose answer was lost
+                batches = parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names)
+                loaded += rows.copy_rows(conn, video_id, row.key, _noting(batches, alive))
+        conn.execute("UPDATE videos SET updated_at = now() WHERE id = %s", (video_id,))
+        return loaded
+
+    return db.run(act)
+
+
+def archived_videos(db: Database, video_ids: Collection[str]) -> set[str]:
+    """Those of the videos whose published rows are archived."""
+    query: LiteralString = """SELECT DISTINCT video_id::text AS video_id FROM current_results
+        WHERE video_id = ANY(%s::uuid[]) AND archived_at IS NOT NULL"""
+    return {row["video_id"] for row in db.fetch(query, (list(video_ids),))}
+
+
+def _demand_readable(store: ObjectStore, row: ManifestRow) -> None:
+    with store.open_object(row.object_key) as file:
+        entry = parquet.read_footer(file)
+    if entry is None or Footer.decode(entry).manifest.content_digest != row.content_digest:
+        raise ObjectMissing(f"The object {row.object_key} does not hold the rows of its result any more.")
+
+
+def _readable(store: ObjectStore, found: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
+    lost: set[str] = set()
+    for row in found:
+        try:
+            _demand_readable(store, row)
+        except ObjectMissing:
+            lost.add(row.result_id)
+        if lost.isdisjoint({row.result_id, *row.inputs.values()}):
+            yield row
+        else:
+            lost.add(row.result_id)
+
+
+def _noting(batches: Iterator[pa.RecordBatch], alive: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        alive()
+        yield batch

@@ -1,0 +1,84 @@
+"""Dagster's lasting instance: its folder in the data folder, its configuration, its database.
+
+What belongs here: making DAGSTER_HOME and opening the instance. What does not: what runs on it. The configuration is the
+project's `dagster.yaml` (an installed package carries the same file) with the limits that the settings give.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from reframer_pipeline.database import embedded
+from reframer_pipeline.settings import Settings
+
+URL_VARIABLE = "REFRAMER_DAGSTER_DATABASE_URL"
+
+
+def template() -> Path:
+    """`dagster.yaml` of the checkout, or the copy that an installed distribution carries."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "dagster.yaml"
+    listed = metadata.files("reframer_pipeline") or []
+    (found,) = (Path(str(file.locate())) for file in listed if file.name == "dagster.yaml")
+    return found
+
+
+def prepare(settings: Settings) -> dict[str, str]:
+    """Make the instance folder and return the environment that Dagster's processes need.
+
+    Starts the embedded Postgres unless a Dagster database is configured.
+    """
+    home = settings.home_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    text, target = configuration(settings), home / "dagster.yaml"
+    if not target.exists() or target.read_text() != text:
+        part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")  # replaced as a whole: another process may be reading it
+        part.write_text(text)
+        part.replace(target)
+    return {
+        "DAGSTER_HOME": str(home),
+        URL_VARIABLE: embedded.dagster_url(settings),
+        "REFRAMER_HOME": str(settings.home_dir),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def configuration(settings: Settings) -> str:
+    """The instance's `dagster.yaml`: the template with the limits of these settings."""
+    instance = yaml.safe_load(template().read_text())
+    runs = instance["concurrency"]["runs"]
+    (computing,) = runs["tag_concurrency_limits"]
+    computing["limit"], runs["max_concurrent_runs"] = settings.max_concurrent_runs, settings.max_concurrent_runs + 1
+    instance["concurrency"]["pools"]["default_limit"] = settings.gpu_pool_limit
+    return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The lasting instance, in this process. As long as it is open, its environment is this process's: runs and their children read it."""
+    with environment(prepare(settings)), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables in this process, and afterwards those that were there before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

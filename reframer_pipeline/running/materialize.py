@@ -1,0 +1,96 @@
+"""One Dagster run for one video, in this process or with a process per stage.
+
+What belongs here: starting it, waiting for it, and telling from its events what failed. What does not: which stages are needed, the
+video's lease and status (`run_videos`). Dagster is imported when it is needed: a video that is up to date does without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from reframer_pipeline import failures
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG
+from reframer_pipeline.planning.places import as_environment
+from reframer_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+# Failures are returned, and everything is in the event log: the console stays the caller's.
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def materialize(
+    pipeline: Pipeline, video_id: str, filename: str, stages: tuple[str, ...], token: str
+) -> tuple[str, failures.ReframerError | None]:
+    """One Dagster run over the given assets of one partition.
+
+    Args:
+        pipeline: With the settings to compute with.
+        video_id: The partition.
+        filename: Shown in Dagster's list of runs.
+        stages: The assets to compute.
+        token: Of the video's lease, held by the caller.
+
+    Returns:
+        The run's id and the failure, if any.
+    """
+    import dagster as dg
+
+    from reframer_pipeline.definitions import build_definitions
+    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+    from reframer_pipeline.orchestration.stage.interruptible import interruptible
+    from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
+    from reframer_pipeline.running import dagster_home
+
+    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db, token):
+        partitions.register(instance, pipeline.storage.db)
+        tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
+        selection = [dg.AssetKey(stage) for stage in stages]
+        if pipeline.settings.executor != "in_process":
+            return interruptible(lambda: _execute_in_children(pipeline.settings, instance, video_id, tags, selection))
+        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+        result = interruptible(
+            lambda: job.execute_in_process(
+                QUIET, instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
+            )
+        )
+        return result.run_id, _failure_of(result.all_events, result.success)
+
+
+def _execute_in_children(
+    settings: Settings, instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
+) -> tuple[str, failures.ReframerError | None]:
+    """The same run with a process per stage. Children load the definitions anew, so the settings travel as environment."""
+    import dagster as dg
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+    from reframer_pipeline.running import dagster_home
+
+    with dagster_home.environment(as_environment(settings)):
+        job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
+        with dg.execute_job(
+            job, instance, run_config=QUIET, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
+        ) as result:
+            return result.run_id, _failure_of(result.all_events, result.success)
+
+
+def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
+    """The typed failure that a run's events tell of."""
+    if success:
+        return None
+    by_code = {cls.code: cls for cls in failures.all_failures()}
+    for event in events:
+        if event.event_type_value != "STEP_FAILURE":
+            continue
+        details = event.step_failure_data.user_failure_data
+        metadata = dict(details.metadata) if details is not None else {}
+        if "failure_code" in metadata:
+            cls = by_code.get(metadata["failure_code"].value, failures.InternalError)
+            return cls(metadata["message"].value, metadata["remedy"].value)
+        error = event.step_failure_data.error
+        return failures.InternalError(f"The step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}")
+    return failures.InternalError("The run ended without success and without a failed step.")

@@ -1,0 +1,210 @@
+"""Materialize the assets for given videos: the one way in, whoever asks (CLI, tests, later the sensor and the API).
+
+What belongs here: deciding which stages are needed, running them through Dagster under the video's lease, and saying how it
+ended. What does not: how a stage runs (`stage_run`), how people see it (`cli`). One video is one run, so one bad video never
+stops the others; those that wait for their turn are spoken for (`work.turns`), and nobody else requests them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from reframer_pipeline import failures, versions
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning import survey as planning
+from reframer_pipeline.planning.deployment import Noted
+from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.running.materialize import materialize
+from reframer_pipeline.scratch import sweep_scratch
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.work import jobs, lease, status, turns
+from reframer_pipeline.work.videos import get_video
+
+
+@dataclass(frozen=True)
+class VideoOutcome:
+    """How one video ended.
+
+    Attributes:
+        status: completed | failed.
+        seconds: Wall seconds by stage; only the stages that this call computed.
+        frames: Source frames; `sampled_frames` of them were looked at.
+        note: What people should know of a completed video, such as that Gemini did not answer.
+    """
+
+    video_id: str | None
+    filename: str
+    status: str
+    failure_code: str | None = None
+    failure_message: str | None = None
+    frames: int = 0
+    sampled_frames: int = 0
+    detections: int = 0
+    masks: int = 0
+    tracks: int = 0
+    scenes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    note: str | None = None
+
+    @classmethod
+    def failed(cls, filename: str, failure: failures.ReframerError, video_id: str | None = None) -> VideoOutcome:
+        """An outcome that says what happened and what to do."""
+        return cls(video_id, filename, "failed", failure.code, str(failure))
+
+
+_log = logging.getLogger(__name__)
+Announce = Callable[[str, tuple[str, ...]], None]
+
+
+def run_videos(
+    settings: Settings,
+    video_ids: list[str],
+    *,
+    force: bool = False,
+    announce: Announce = lambda video_id, stages: None,
+    noted: Callable[[Noted], None] = lambda change: None,
+    waits: Callable[[str, failures.VideoBusy], None] = lambda video_id, busy: None,
+) -> Iterator[VideoOutcome]:
+    """Bring the given videos up to date, one after the other.
+
+    Args:
+        settings: What to compute with where they were given: by an option, a variable that is set, a keyword argument or a copy's update
+            (`model_fields_set`). For the rest of what changes results, the deployment's settings count, and the defaults where it has
+            none. What was given and differs from the deployment's is kept with each video, so that no schedule reverts it.
+        video_ids: Ingested videos.
+        force: Compute all six stages even where a fresh result exists.
+        announce: Called before a video with the stages that will be computed (none: everything is fresh).
+        noted: Called at the beginning if videos get other settings of their own than they had, or lose them.
+        waits: Called if another run holds a video, before it is waited for as long as the lease of a dead run can last.
+
+    Yields:
+        One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
+    """
+    pipeline = Pipeline(settings)
+    with ExitStack() as line:
+        try:
+            db = pipeline.storage.db
+            turn_has_come = line.enter_context(turns.waiting(db, video_ids))
+            change = deployment.note_ahead(db, settings, video_ids)
+        except Exception as error:  # then it is the same for each of them
+            yield from (VideoOutcome.failed(video_id, _typed(error), video_id) for video_id in video_ids)
+            return
+        if change.video_ids:
+            noted(change)
+        _register_partitions(pipeline)
+        for video_id in video_ids:
+            filename = video_id
+            try:
+                filename = str(get_video(db, video_id)["filename"])
+                yield _run_one(pipeline, video_id, filename, force, announce, partial(waits, video_id), turn_has_come)
+            except Exception as error:  # such as Dagster's own storage going away: the other videos go on
+                yield VideoOutcome.failed(filename, _typed(error), video_id)
+            finally:
+                turn_has_come(video_id)
+
+
+def _typed(error: Exception) -> failures.ReframerError:
+    return error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
+
+
+def _register_partitions(pipeline: Pipeline) -> None:
+    """Have every video among Dagster's partitions, also those of which nothing is missing. Without Dagster these go on all the same."""
+    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.running import dagster_home
+
+    try:
+        with dagster_home.open_instance(pipeline.settings) as instance:
+            partitions.register(instance, pipeline.storage.db)
+    except Exception as error:  # trouble of whichever database it is shows again where it is needed
+        _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
+
+
+def needed_stages(db: Database, settings: Settings, video_id: str, force: bool = False) -> tuple[str, ...]:
+    """The stages that have no committed result under these very settings, in order; all six when forced.
+
+    Raises:
+        UnknownVideo: There is no such video.
+    """
+    from reframer_pipeline.vision import weights
+
+    if force:
+        return versions.STAGES
+    wanted = versions.recipes(settings, weights.digests(settings))
+    for plan in planning.survey(db, [video_id], lambda overrides: wanted):
+        return plan.to_compute
+    raise failures.UnknownVideo(f"There is no video {video_id}.")
+
+
+def _run_one(
+    pipeline: Pipeline,
+    video_id: str,
+    filename: str,
+    force: bool,
+    announce: Announce,
+    waits: Callable[[failures.VideoBusy], None],
+    turn_has_come: Callable[[str], None],
+) -> VideoOutcome:
+    db = pipeline.storage.db
+    with lease.hold_patiently(db, video_id, f"run_videos:{os.getpid()}", waits) as token:
+        turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
+        deployment.note_overrides(db, pipeline.settings, video_id)
+        settings = pipeline.settings_for(video_id)  # as the stages will see them
+        keys = versions.stage_keys(pipeline.sha256(video_id), settings, pipeline.weights(settings))
+        stages = needed_stages(db, settings, video_id, force)
+        announce(video_id, stages)
+        if not stages:
+            pipeline.storage.results.publish(video_id, keys, token)
+            return _completed(pipeline, settings, video_id, filename, keys, run_id=None)
+        sweep_scratch(pipeline.settings)
+        status.processing(db, video_id, lease_token=token)
+        try:
+            run_id, failure = materialize(pipeline, video_id, filename, stages, token)
+        except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
+            with suppress(failures.ReframerError):
+                jobs.interrupt(db, video_id)
+                status.settle(db, video_id, token)
+            raise
+        if failure is not None:
+            jobs.fail(db, video_id, run_id, failure)  # the stage has said so itself, unless its process died
+            status.fail(db, video_id, failure, lease_token=token)
+            return VideoOutcome.failed(filename, failure, video_id)
+        return _completed(pipeline, settings, video_id, filename, keys, run_id)
+
+
+def _completed(
+    pipeline: Pipeline, settings: Settings, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None
+) -> VideoOutcome:
+    rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
+    by_stage = {row.stage: row for row in rows.values()}
+    note = None
+    if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
+        fallback = pipeline.key(video_id, "scenes", settings.model_copy(update={"describer": "local"}))
+        by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
+        note = _why_local(by_stage.get("scenes"))
+    if len(by_stage) < len(keys):
+        raise failures.WeightsChanged("The weights or the deployment's settings changed while the video was running.", "Run it again.")
+    outcome = VideoOutcome(video_id, filename, "completed")
+    counts = {stage: row.count for stage, row in by_stage.items()}
+    return replace(
+        outcome,
+        frames=counts["frames"],
+        sampled_frames=int(by_stage["frames"].stats.get("sampled", 0)),
+        detections=counts["detections"],
+        masks=counts["masks"],
+        tracks=counts["trajectories"],
+        scenes=counts["scenes"],
+        note=note,
+        seconds={stage: round(row.seconds, 3) for stage, row in by_stage.items() if run_id is not None and row.run_id == run_id},
+    )
+
+
+def _why_local(scenes: ManifestRow | None) -> str | None:
+    why = scenes.stats.get("fallback") if scenes is not None else None
+    return f"Scenes were described locally: [{why['code']}] {why['message']}" if why else None

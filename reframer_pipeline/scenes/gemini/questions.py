@@ -1,0 +1,123 @@
+"""Questions to a paid describer: each is asked once, whoever asks, and its answer outlives every recomputation.
+
+What belongs here: the cache of answers, and that one asks while the others wait. What does not: the right to ask and what is written down
+of it (`claims`), asking itself (`scenes.gemini`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from reframer_pipeline import failures
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.scenes.gemini import claims
+from reframer_pipeline.scenes.gemini.claims import Claim, ClaimLost, Question, Reply, Spent
+
+OF_VIDEO: Final[LiteralString] = """SELECT model, prompt_version, model_version, requests, input_tokens, output_tokens,
+        cost_usd::float8 AS cost_usd, answered_at, failures, failure_code, failure_message, next_ask_at,
+        coalesce(claimed_until > clock_timestamp(), false) AS being_asked
+    FROM gemini_questions WHERE video_id = %s ORDER BY coalesce(answered_at, failed_at, created_at) DESC"""
+_POLL_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, as it was paid for.
+
+    Attributes:
+        content: What the model said, valid for the schema.
+        model_version: The model that really answered.
+        spent: What the question has used up in all, in vain and by whomever.
+    """
+
+    content: dict[str, Any]
+    model_version: str
+    spent: Spent
+
+
+def find(db: Database, digest: str) -> Answer | None:
+    """The answer to a question, if it is there."""
+    row = db.fetch_one("SELECT * FROM gemini_questions WHERE digest = %s AND answer IS NOT NULL", (digest,))
+    return _answer(row) if row else None
+
+
+def of_video(db: Database, video_id: str) -> list[Row]:
+    """Everything that was asked about a video, the newest first: model, prompt version, use, cost and times, or the last failure."""
+    return db.fetch(OF_VIDEO, (video_id,))
+
+
+def ask_once(
+    db: Database, question: Question, ask: Callable[[Claim], Reply], *, deadline_s: float, alive: Callable[[], None]
+) -> tuple[Answer, bool]:
+    """The answer to a question: the one that is there, or the one that somebody else is waiting for, or a new one.
+
+    Args:
+        db: The database.
+        question: The question.
+        ask: Gets the answer until `Claim.until`, and fills the claim's `spent` and `afterwards`; called by whoever holds the claim.
+        deadline_s: How long all of it may take, waiting for another included, seconds.
+        alive: Called at least once a second while waiting; may raise to give up.
+
+    Returns:
+        The answer, and whether it was already there.
+
+    Raises:
+        ReframerError: What `ask` raised, here or, meanwhile, in another process.
+        GeminiUnavailable: Another one was still asking at the deadline.
+    """
+    began, until = _server_time(db), time.monotonic() + deadline_s
+    while True:
+        alive()
+        row, claim = claims.take(db, question, began, until)
+        if row["answer"] is not None:
+            return _answer(row), True
+        if claim is not None:
+            with contextlib.suppress(ClaimLost):  # then another one is asking, and is waited for
+                return _ask(db, question, claim, ask)
+        elif row["failed_meanwhile"]:
+            raise failure_of(row)  # the one that was waited for got no answer: neither would this one
+        if time.monotonic() > until:
+            raise failures.GeminiUnavailable("Another run is still waiting for Gemini's answer about this video.")
+        time.sleep(_POLL_S)
+
+
+def failure_of(row: Row) -> failures.ReframerError:
+    """The typed failure that a row tells of."""
+    kinds = {kind.code: kind for kind in failures.GEMINI_FAILURES}
+    return kinds.get(row["failure_code"], failures.GeminiUnavailable)(row["failure_message"])
+
+
+def _ask(db: Database, question: Question, claim: Claim, ask: Callable[[Claim], Reply]) -> tuple[Answer, bool]:
+    try:
+        with claim.kept():
+            try:
+                reply = ask(claim)
+            except failures.ReframerError as failure:
+                with contextlib.suppress(failures.ReframerError):  # the first failure is what people must see
+                    claim.end(failure=failure)
+                raise
+            except BaseException:  # interrupted, or lost: the next one asks at once
+                with contextlib.suppress(failures.ReframerError):
+                    claim.end()
+                raise
+            claim.end(reply)
+    finally:
+        claim.afterwards()
+    return find(db, question.digest) or Answer(reply.content, reply.model_version, claim.spent), False
+
+
+def _server_time(db: Database) -> datetime:
+    row = db.fetch_one("SELECT clock_timestamp() AS now")
+    assert row is not None
+    now: datetime = row["now"]
+    return now
+
+
+def _answer(row: Row) -> Answer:
+    spent = Spent(row["requests"], row["input_tokens"], row["output_tokens"], float(row["cost_usd"]))
+    return Answer(row["answer"], row["model_version"], spent)

@@ -1,0 +1,236 @@
+"""Leases: who may commit results of a video.
+
+What belongs here: taking, keeping and checking a lease. What does not: what happens under it. Whoever computes a video holds its
+lease; a run that stopped beating is overtaken after the lease's end, and since each commit checks the token it can no longer
+commit, even if it was only asleep. All times are the server's, so clocks of machines need not agree.
+
+Taking a lease and committing under it exclude each other by an advisory lock, not by a lock on the lease's row: the heartbeat writes
+to that row and must pass during a commit, which for a long video takes longer than the lease lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, LiteralString
+
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.failures import LeaseLost, ReframerError, UnknownVideo, VideoBusy
+
+if TYPE_CHECKING:
+    import psycopg
+
+_log = logging.getLogger(__name__)
+# Of the transaction, the only kind that a transaction pooler keeps. Two videos of one hash only wait for each other.
+_LOCK_KEY: LiteralString = "hashtextextended('reframer lease ' || %s, 0)"
+TTL_S = 60.0
+
+
+def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token: str | None = None) -> str:
+    """Take the lease of a video that is free or whose lease has run out.
+
+    Args:
+        db: The database.
+        video_id: The video.
+        owner: Shown to those who find it busy, such as a run's id.
+        ttl_s: Seconds after the last heartbeat until others may take it.
+        token: To be taken with; a lease that is held with it already is taken, too. By default one of its own.
+
+    Returns:
+        The token that commits need.
+
+    Raises:
+        VideoBusy: Another one holds it.
+        UnknownVideo: There is no such video.
+    """
+    token = token or str(uuid.uuid4())
+
+    def take(conn: psycopg.Connection[Row]) -> Row | None:
+        if conn.execute("SELECT 1 FROM videos WHERE id = %s", (video_id,)).fetchone() is None:
+            raise UnknownVideo(f"There is no video {video_id}.")
+        held = "SELECT owner, acquired_at FROM leases WHERE video_id = %s"
+        lock = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY}) AS got", (video_id,)).fetchone()
+        if lock is None or not lock["got"]:  # the holder is just committing, or another one is just taking it
+            return conn.execute(held, (video_id,)).fetchone()
+        # The last condition is for a retry after a COMMIT whose answer was lost.
+        row = conn.execute(
+            """INSERT INTO leases AS held (video_id, token, owner, acquired_at, heartbeat_at, expires_at)
+               VALUES (%(video)s, %(token)s, %(owner)s, clock_timestamp(), clock_timestamp(),
+                   clock_timestamp() + %(ttl)s * interval '1 second')
+               ON CONFLICT (video_id) DO UPDATE SET token = EXCLUDED.token, owner = EXCLUDED.owner, acquired_at = EXCLUDED.acquired_at,
+                   heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
+               WHERE held.expires_at < clock_timestamp() OR held.token = EXCLUDED.token
+               RETURNING token""",
+            {"video": video_id, "token": token, "owner": owner, "ttl": ttl_s},
+        ).fetchone()
+        return row or conn.execute(held, (video_id,)).fetchone()
+
+    row = db.run(take)
+    if row is None or "token" not in row:
+        holder = f"{row['owner']}, since {row['acquired_at']:%Y-%m-%d %H:%M:%S %Z}" if row else "another run"
+        raise VideoBusy(f"Video {video_id} is being processed by {holder}.")
+    return token
+
+
+def heartbeat(db: Database, video_id: str, token: str, ttl_s: float = TTL_S) -> None:
+    """Prolong the lease, from now.
+
+    Raises:
+        LeaseLost: It is another one's by now.
+    """
+    kept = db.execute(
+        """UPDATE leases SET heartbeat_at = clock_timestamp(), expires_at = clock_timestamp() + %s * interval '1 second'
+           WHERE video_id = %s AND token = %s""",
+        (ttl_s, video_id, token),
+    )
+    if not kept:
+        raise LeaseLost(f"Another run took over video {video_id}.")
+
+
+def release(db: Database, video_id: str, token: str) -> None:
+    """Give the lease back; nothing happens if it is another one's by now."""
+    db.execute("DELETE FROM leases WHERE video_id = %s AND token = %s", (video_id, token))
+
+
+def held_by(db: Database, video_id: str, token: str, grace_s: float = 0.0) -> bool:
+    """Whether the lease is there, with this token, and has not run out, or not longer ago than the grace."""
+    query = "SELECT 1 FROM leases WHERE video_id = %s AND token = %s AND expires_at > clock_timestamp() - %s * interval '1 second'"
+    return db.fetch_one(query, (video_id, token, grace_s)) is not None
+
+
+def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
+    """Within a transaction: go on only with the lease, and keep others from taking it until the end; heartbeats pass.
+
+    A lease that ran out but that nobody took is still ours.
+
+    Raises:
+        LeaseLost: It is another one's by now.
+    """
+    conn.execute(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})", (video_id,))
+    row = conn.execute("SELECT token FROM leases WHERE video_id = %s", (video_id,)).fetchone()
+    if row is None or str(row["token"]) != token:
+        raise LeaseLost(f"Another run took over video {video_id}.")
+
+
+def revoke(db: Database, video_id: str, token: str | None = None) -> bool:
+    """Take a lease that ran out away from whoever held it, so that it can neither beat nor commit any more.
+
+    Returns:
+        Whether nobody holds it now, or, with a token, nobody with that one: a lease that lives, or under which a commit goes on, stays.
+    """
+
+    def take_away(conn: psycopg.Connection[Row]) -> bool:
+        lock = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY}) AS got", (video_id,)).fetchone()
+        if lock is None or not lock["got"]:
+            return False
+        conn.execute("DELETE FROM leases WHERE video_id = %s AND expires_at < clock_timestamp()", (video_id,))
+        held = conn.execute("SELECT token::text AS token FROM leases WHERE video_id = %s", (video_id,)).fetchone()
+        return held is None or token not in (None, held["token"])
+
+    return db.run(take_away)
+
+
+class Held:
+    """A lease with heartbeats from a thread, from its making until `release` or `stop`.
+
+    A lost lease does not stop what goes on under it: the next commit does. A heartbeat that fails is tried again soon and for as long as
+    it is held, because a lease that ran out while the database was away is still ours until another takes it.
+
+    Attributes:
+        token: That commits need.
+    """
+
+    def __init__(self, db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token: str | None = None) -> None:
+        """Take it. Raises `VideoBusy` and `UnknownVideo`, as `acquire`."""
+        self.token = acquire(db, video_id, owner, ttl_s, token)
+        self._db, self._video_id, self._ttl_s = db, video_id, ttl_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{video_id[:8]}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more heartbeats: it runs out."""
+        self._ended.set()
+        self._thread.join(timeout=5)
+
+    def release(self) -> None:
+        """Give it back."""
+        self.stop()
+        with contextlib.suppress(ReframerError):
+            release(self._db, self._video_id, self.token)
+
+    def _beat(self) -> None:
+        pause = self._ttl_s / 3
+        while not self._ended.wait(pause):
+            try:
+                heartbeat(self._db, self._video_id, self.token, self._ttl_s)
+                pause = self._ttl_s / 3
+            except LeaseLost:
+                return
+            except ReframerError as failure:
+                pause = self._ttl_s / 30
+                _log.warning("No heartbeat for video %s: %s", self._video_id, failure.message)
+
+
+@contextlib.contextmanager
+def hold(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S) -> Iterator[str]:
+    """Hold the lease for a block; yields the token.
+
+    Raises:
+        VideoBusy, UnknownVideo: As `acquire`.
+    """
+    held = Held(db, video_id, owner, ttl_s)
+    try:
+        yield held.token
+    finally:
+        held.release()
+
+
+def take_patiently(
+    db: Database,
+    video_id: str,
+    owner: str,
+    token: str | None = None,
+    patience_s: float | None = None,
+    waits: Callable[[VideoBusy], None] = lambda busy: None,
+) -> Held:
+    """Take the lease, waiting for one that a dead process left behind: it runs out within a minute.
+
+    Args:
+        db: The database.
+        video_id: The video.
+        owner: As `acquire`.
+        token: As `acquire`.
+        patience_s: Longest wait, by default for as long as the lease of a dead process can last.
+        waits: Called once if there is somebody to wait for, with who it is.
+
+    Raises:
+        VideoBusy: The other one lives.
+        UnknownVideo: There is no such video.
+    """
+    until = time.monotonic() + (TTL_S + 5 if patience_s is None else patience_s)
+    told = False
+    while True:
+        try:
+            return Held(db, video_id, owner, token=token)
+        except VideoBusy as busy:
+            if time.monotonic() > until:
+                raise
+            if not told:
+                waits(busy)
+                told = True
+            time.sleep(1)
+
+
+@contextlib.contextmanager
+def hold_patiently(db: Database, video_id: str, owner: str, waits: Callable[[VideoBusy], None]) -> Iterator[str]:
+    """`take_patiently` for a block; yields the token."""
+    held = take_patiently(db, video_id, owner, waits=waits)
+    try:
+        yield held.token
+    finally:
+        held.release()

@@ -1,0 +1,73 @@
+"""What `run` says before slow work: from this database's own figures for these very weights, else from the table."""
+
+from __future__ import annotations
+
+import pytest
+
+from reframer_pipeline.cli import estimate
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.running.run_videos import VideoOutcome
+from reframer_pipeline.settings import DEMO_IMGSZ
+from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.versions import WEIGHTS_ROLE
+from reframer_pipeline.vision import weights
+from reframer_pipeline.work import videos
+from reframer_pipeline.work.videos import get_video
+
+
+def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = pipeline.weights()
+    rows = {str(row["result_id"]): row for row in pipeline.storage.db.fetch("SELECT * FROM results ORDER BY created_at")}
+    expected = 0.0
+    for stage, role in WEIGHTS_ROLE.items():
+        own = [row for row in rows.values() if row["stage"] == stage and row["components"]["weights"] == present[role]][-10:]
+        frames = [rows[row["components"]["inputs"]["frames"]]["stats"]["sampled"] for row in own]
+        expected += sum(row["seconds"] for row in own) / sum(frames)
+    assert estimate._measured(pipeline.settings, pipeline.storage) == pytest.approx(expected)
+    for role in weights.ROLES:
+        monkeypatch.setattr(weights, "digests", lambda settings, role=role: {**present, role: "sha256:of other weights"})
+        assert estimate._measured(pipeline.settings, pipeline.storage) is None
+
+
+def test_a_frame_is_counted_once_whatever_other_strides_were_tried(pipeline: Pipeline, done: VideoOutcome) -> None:
+    before = estimate._measured(pipeline.settings, pipeline.storage)
+    db = pipeline.storage.db
+    with db.transaction() as conn:  # another frames result of the same video, that no detections come from
+        conn.execute(
+            """INSERT INTO results SELECT (json_populate_record(r, json_build_object('result_id', gen_random_uuid(), 'stage_key',
+                   'another', 'stats', '{"sampled": 1000000}'::json))).* FROM results r WHERE video_id = %s AND stage = 'frames' LIMIT 1""",
+            (done.video_id,),
+        )
+    try:
+        assert estimate._measured(pipeline.settings, pipeline.storage) == before
+    finally:
+        with db.transaction() as conn:
+            conn.execute("DELETE FROM results WHERE stage_key = 'another'")
+
+
+def test_forced_work_is_announced_though_all_is_fresh(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(estimate, "notice", said.append)
+    monkeypatch.setattr(estimate, "SLOW_S", 0.0)
+    official = pipeline.settings.model_copy(update={"models": "official", "device": "cpu", "imgsz": DEMO_IMGSZ})
+    present = pipeline.weights()  # the demo models under another name: these are fresh
+    monkeypatch.setattr(weights, "digests", lambda settings: present)
+    assert done.video_id is not None
+    estimate.warn_if_slow(official, pipeline.storage, [done.video_id])
+    assert said == []
+    estimate.warn_if_slow(official, pipeline.storage, [done.video_id], force=True)
+    assert len(said) == 1 and f"for {done.frames // official.vid_stride + 1} frames" in said[0]
+
+
+def test_a_remote_video_is_not_downloaded_for_an_estimate(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert done.video_id is not None
+    monkeypatch.setattr(ObjectStore, "local_path", lambda store, key: None)
+    monkeypatch.setattr(ObjectStore, "get", lambda *args: pytest.fail("downloaded"))
+
+    def sampled() -> int:
+        return estimate._sampled_frames(pipeline.settings, pipeline.storage, done.video_id or "", force=True)
+
+    assert sampled() == done.frames // pipeline.settings.vid_stride + 1  # the metadata is there
+    known = get_video(pipeline.storage.db, done.video_id)
+    monkeypatch.setattr(videos, "get_video", lambda db, video_id: {**known, "frame_count": None})
+    assert sampled() == 0

@@ -1,0 +1,129 @@
+"""The embedded server: it starts wherever the data folder lies, and comes back after anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from reframer_pipeline.database import embedded
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.servers import servants
+from reframer_pipeline_tests.support import REPOSITORY
+
+ASK = """
+import sys
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.database import embedded
+print(embedded.server(Settings(home=sys.argv[1])).pid)
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="rf-emb-", dir="/tmp"))
+    yield made
+    for home in made.rglob("postgres.lock"):
+        embedded.stop(Settings(home=home.parent))
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def ask(url: str, query: str) -> object:
+    with psycopg.connect(url, autocommit=True) as conn:
+        row = conn.execute(query).fetchone() if "SELECT" in query else conn.execute(query) and None  # type: ignore[arg-type]
+        return row[0] if row else None
+
+
+def test_several_processes_at_once_share_one_server_that_survives(folder: Path) -> None:
+    settings = Settings(home=folder / "home")
+    children = [subprocess.Popen([sys.executable, "-c", ASK, str(settings.home)], cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(3)]
+    pids = {int(child.communicate(timeout=120)[0]) for child in children}
+    assert len(pids) == 1
+
+    attaching = time.perf_counter()
+    server = embedded.server(settings)
+    assert time.perf_counter() - attaching < 0.2 and {server.pid} == pids
+    ask(server.database_url, "CREATE TABLE kept (n int)")
+
+    # kill -9, and the number in the stale pid file now belongs to somebody else
+    os.kill(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while embedded.running(settings) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid_file = server.data_dir / "postmaster.pid"
+    pid_file.write_text(pid_file.read_text().replace(str(server.pid), str(os.getpid()), 1))
+    again = embedded.server(settings)
+    assert again.pid not in (server.pid, os.getpid())
+    assert ask(again.database_url, "SELECT count(*) FROM kept") == 0
+    engine = sqlalchemy.create_engine(embedded.dagster_url(settings))
+    with engine.connect() as conn:
+        assert conn.exec_driver_sql("SELECT current_database()").scalar() == "dagster"
+    engine.dispose()
+    assert embedded.stop(settings) and not embedded.stop(settings) and embedded.running(settings) is None
+
+
+def test_a_killed_server_is_started_again_by_the_next_transaction(folder: Path) -> None:
+    settings = Settings(home=folder / "home")
+    with Database.open(settings) as db:
+        db.execute("CREATE TABLE kept (n int)")
+        killed = embedded.server(settings).pid
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while embedded.running(settings) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert db.fetch("SELECT count(*) FROM kept") == [{"count": 0}]
+        assert embedded.server(settings).pid != killed
+
+
+def test_long_and_odd_paths(folder: Path) -> None:
+    home = folder / ("long " * 20 + "a,b'$c") / "home"
+    server = embedded.server(Settings(home=home))
+    assert server.socket_dir != server.data_dir and server.socket_dir.stat().st_mode & 0o077 == 0
+    assert ask(server.database_url, "SELECT 1") == 1
+    assert embedded.stop(Settings(home=home)) and not server.socket_dir.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_than_root(folder: Path) -> None:
+    try:
+        subprocess.run([sys.executable, "-c", "import psycopg"], cwd="/", check=True, capture_output=True, **servants())
+    except (PermissionError, KeyError, subprocess.CalledProcessError):
+        pytest.skip("there is no other user who can run this Python")
+    home = folder / "theirs"
+    os.chown(folder, servants()["user"], servants()["group"])
+    command, env = [sys.executable, "-c", ASK, str(home)], {"PATH": os.defpath}
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=env, **servants())
+    assert done.returncode == 0, done.stderr
+    assert (home / "postgres").stat().st_uid == servants()["user"]
+    assert embedded.server(Settings(home=home)).pid == int(done.stdout)  # root attaches to it
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may open folders, and needs to")
+def test_root_opens_the_way_and_says_so_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = folder / "closed" / "home"
+    home.parent.mkdir(mode=0o700)
+    settings = Settings(home=home)
+    embedded.server(settings)
+    said = [record.getMessage() for record in caplog.records if "all users may now enter" in record.getMessage()]
+    assert len(said) == 1 and f"{home.parent} (to pass)" in said[0] and home.parent.stat().st_mode & 0o777 == 0o701
+    assert embedded.stop(settings)
+    embedded.server(settings)
+    assert len([record for record in caplog.records if "all users may now enter" in record.getMessage()]) == 1
+
+
+def test_urls_given_by_setting_start_nothing(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", database_url="postgresql://u:p@h/d", dagster_database_url="postgres://u:p@h/dag")
+    assert embedded.database_url(settings) == "postgresql://u:p@h/d"
+    assert embedded.dagster_url(settings) == "postgresql+psycopg2://u:p@h/dag"
+    assert not (tmp_path / "home").exists()

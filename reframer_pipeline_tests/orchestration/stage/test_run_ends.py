@@ -1,0 +1,156 @@
+"""How runs end, in the rows that people read: one job a run, true to its end, and a video that is well again when a run went well."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from reframer_pipeline import versions
+from reframer_pipeline.definitions import build_definitions
+from reframer_pipeline.failures import StoreUnavailable, WeightsChanged
+from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.stage_run import StageRun
+from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.store import patience
+from reframer_pipeline.work import jobs
+
+
+def materialize_as_the_ui(settings: Settings, video_id: str, *stages: str) -> dg.ExecuteInProcessResult:
+    """A run that nobody holds the lease for."""
+    with dagster_home.open_instance(settings) as instance:
+        job = build_definitions(settings).resolve_job_def(PROCESS_VIDEO)
+        selection = [dg.AssetKey(stage) for stage in stages]
+        return job.execute_in_process(instance=instance, partition_key=video_id, asset_selection=selection, raise_on_error=False)
+
+
+@contextmanager
+def masks_refused(pipeline: Pipeline) -> Iterator[None]:
+    """The database refuses rows of masks, for good."""
+    pipeline.storage.db.execute("ALTER TABLE segmentation_masks ADD CONSTRAINT refuse CHECK (height < 0) NOT VALID")
+    try:
+        yield
+    finally:
+        pipeline.storage.db.execute("ALTER TABLE segmentation_masks DROP CONSTRAINT refuse")
+
+
+def video_of(pipeline: Pipeline, video_id: str) -> tuple[str, str | None]:
+    row = pipeline.storage.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (video_id,))
+    assert row is not None
+    return row["status"], row["failure_code"]
+
+
+def scratch_files(pipeline: Pipeline) -> set[Path]:
+    """What is in the scratch folder: runs that other tests killed have left things there, until they are swept."""
+    return set(pipeline.settings.scratch_dir.iterdir())
+
+
+def last_job(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
+    row = pipeline.storage.db.fetch_one("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
+    assert row is not None
+    return row
+
+
+def test_a_commit_that_fails_for_good_fails_job_and_video_until_a_run_goes_well(pipeline: Pipeline, done: VideoOutcome) -> None:
+    assert done.video_id is not None
+    other, before = pipeline.settings.model_copy(update={"conf": 0.61}), scratch_files(pipeline)
+    with masks_refused(pipeline):
+        (outcome,) = run_videos(other, [done.video_id])
+    assert outcome.failure_code == "internal_error"
+    job = last_job(pipeline, done.video_id)
+    assert (job["status"], job["failure_code"]) == ("failed", "internal_error") and job["finished_at"] is not None
+    assert video_of(pipeline, done.video_id) == ("failed", "internal_error")
+    assert scratch_files(pipeline) == before
+
+    assert materialize_as_the_ui(other, done.video_id, "masks").success
+    assert video_of(pipeline, done.video_id) == ("completed", None)  # readers see the old whole
+    assert last_job(pipeline, done.video_id)["status"] == "completed"
+
+
+def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
+    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert done.video_id is not None
+    monkeypatch.setattr(patience, "PAUSES_S", ())
+    put, seen, leases = pipeline.storage.store.put, list[tuple[str, str | None]](), list[Any]()
+
+    def away_once(*args: Any) -> int:
+        leases.append(pipeline.storage.db.fetch_one("SELECT acquired_at FROM leases WHERE video_id = %s", (done.video_id,)))
+        seen.append((last_job(pipeline, done.video_id or "")["status"], video_of(pipeline, done.video_id or "")[1]))
+        if len(seen) == 1:
+            raise StoreUnavailable("away")
+        return put(*args)
+
+    monkeypatch.setattr(pipeline.storage.store, "put", away_once)
+    result = materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories")
+    assert result.success
+    assert seen == [("processing", None), ("processing", None)]
+    assert leases[0] is not None and leases[0] == leases[1]  # kept over the pause: nobody came in between
+    assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["attempts"]) == ("completed", 2)
+
+
+def test_a_job_goes_on_until_its_last_stage(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert done.video_id is not None
+    states, complete = [], jobs.complete
+
+    def noting(*args: Any) -> bool:
+        states.append(last_job(pipeline, done.video_id or "")["status"])
+        states.append(complete(*args))
+        return bool(states[-1])
+
+    monkeypatch.setattr(jobs, "complete", noting)
+    (outcome,) = run_videos(pipeline.settings, [done.video_id], force=True)
+    assert outcome.status == "completed", outcome.failure_message
+    assert states == ["processing", False] * 5 + ["processing", True]
+    assert last_job(pipeline, done.video_id)["status"] == "completed"
+    assert set(outcome.seconds) == set(versions.STAGES)
+
+
+def test_a_failure_of_the_caller_s_leaves_the_video_completed(pipeline: Pipeline, done: VideoOutcome) -> None:
+    assert done.video_id is not None
+    elsewhere = pipeline.settings.model_copy(update={"device": "cuda:99"})
+    (outcome,) = run_videos(elsewhere, [done.video_id], force=True)
+    assert outcome.failure_code == "settings_invalid"
+    assert video_of(pipeline, done.video_id) == ("completed", None)
+    unseen = pipeline.settings.model_copy(update={"vid_stride": 11})
+    assert not materialize_as_the_ui(unseen, done.video_id, "masks").success
+    assert video_of(pipeline, done.video_id) == ("completed", None)
+
+
+def test_who_lost_the_lease_does_not_tell_the_status(pipeline: Pipeline, done: VideoOutcome) -> None:
+    from reframer_pipeline.work import lease
+
+    assert done.video_id is not None
+    with lease.hold(pipeline.storage.db, done.video_id, "another"):
+        broken = pipeline.settings.model_copy(update={"vid_stride": 13})
+        assert not materialize_as_the_ui(broken, done.video_id, "trajectories").success
+        assert video_of(pipeline, done.video_id) == ("completed", None)
+
+
+def test_a_result_that_never_reaches_its_commit_leaves_no_file(pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
+    assert done.video_id is not None
+    key = pipeline.key(done.video_id, "trajectories")
+    made = pipeline.storage.results.open(key.result_id)
+
+    def stage() -> StageRun:
+        return StageRun(pipeline, pipeline.settings, done.video_id or "", key, "no lease", tmp_path, str(uuid.uuid4()), "no run")
+
+    before = scratch_files(pipeline)
+    events = stage().finish(made.batches())
+    next(events)  # drawn and checked: from here on there is a file
+    assert len(scratch_files(pipeline) - before) == 1
+    events.close()  # as when the run is interrupted
+    assert scratch_files(pipeline) == before
+    replaced = stage()
+    replaced.settings = pipeline.settings.model_copy(update={"track_thresh": 0.6})  # another key, as other weights would give
+    with pytest.raises(WeightsChanged):
+        list(replaced.finish(made.batches()))
+    assert scratch_files(pipeline) == before

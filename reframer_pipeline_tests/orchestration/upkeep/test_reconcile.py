@@ -1,0 +1,214 @@
+"""Status that is true: queued, ended, cancelled and killed runs, and a video that keeps killing its worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+
+from reframer_pipeline import failures
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.stage_lease import token_of
+from reframer_pipeline.orchestration.upkeep import reconcile
+from reframer_pipeline.planning.survey import stage_states
+from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline.work import jobs, lease, status
+from reframer_pipeline.work.videos import get_video
+from reframer_pipeline_tests.computed import add
+
+RUN = """
+import sys
+import dagster as dg
+from reframer_pipeline import dagster_home, partitions
+from reframer_pipeline.definitions import build_definitions
+from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.settings import Settings
+settings = Settings()
+with dagster_home.open_instance(settings) as instance:
+    partitions.register(instance, Pipeline(settings).storage.db)
+    job = build_definitions(settings).resolve_job_def("process_video")
+    job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
+"""
+
+
+@pytest.fixture
+def video(pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A video of the test's own."""
+    path = tmp_path / "one.mp4"
+    write_clip(make_clip(3_400_000 + len(request.node.name), n_frames=40, shots=1), path)
+    return add(pipeline, path)
+
+
+def _started_as_the_ui_does(pipeline: Pipeline, video_id: str) -> subprocess.Popen[bytes]:
+    """A run of its own process that nobody holds a lease for, stopped at masks by a signal of the test's."""
+    home = str(pipeline.settings.home_dir)
+    environment = {**os.environ, "REFRAMER_HOME": home, "REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_VID_STRIDE": "1"}
+    return subprocess.Popen([sys.executable, "-c", RUN, video_id], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _until_masks(pipeline: Pipeline, video_id: str) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        job = jobs.latest(pipeline.storage.db, video_id)
+        if job is not None and job["status"] == "processing" and job["stage"] == "masks" and job["done"] > 0:
+            return
+        time.sleep(0.1)
+    pytest.fail("masks never began")
+
+
+def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
+    pipeline: Pipeline, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(lease, "TTL_S", 3.0)
+    db = pipeline.storage.db
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        for death in (1, 2, 3):
+            process = _started_as_the_ui_does(pipeline, video)
+            _until_masks(pipeline, video)
+            reconcile.reconcile(instance, pipeline)
+            assert jobs.latest(db, video)["status"] == "processing"  # type: ignore[index]  # alive: left alone
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            if death == 1:  # told by the server that started it, while the lease goes on: its steps may live in other processes
+                (run,) = instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON, tags={"dagster/partition": video}))
+                instance.report_run_failed(run)
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # as Dagster's run monitoring does
+                assert reconcile.reconcile(instance, pipeline).died == 1
+                assert get_video(db, video)["status"] == "processing" and lease.revoke(db, video) is False
+            db.execute("UPDATE leases SET expires_at = clock_timestamp() WHERE video_id = %s", (video,))
+            time.sleep(1)
+            done = reconcile.reconcile(instance, pipeline)
+            assert done.died == (0 if death == 1 else 1)
+            row = get_video(db, video)
+            if death < 3:
+                assert jobs.latest(db, video)["failure_code"] == "run_died"  # type: ignore[index]
+                assert row["status"] == "pending"
+        assert instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON, tags={"dagster/partition": video})) == []
+        assert (row["status"], row["failure_code"]) == ("failed", "quarantined")
+    wanted = pipeline.settings.model_copy(update={"vid_stride": 1})
+    states = stage_states(db, [video], wanted, pipeline.weights())[video]
+    assert states["masks"].state == "failed" and "quarantined" in states["masks"].reasons[0]
+    (outcome,) = run_videos(wanted, [video])  # a person who asks for it gets it
+    assert outcome.status == "completed"
+
+
+def test_queued_and_cancelled_runs_are_told(pipeline: Pipeline, video: str) -> None:
+    db = pipeline.storage.db
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        run = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+        assert reconcile.reconcile(instance, pipeline).queued >= 1
+        assert jobs.latest(db, video)["status"] == "pending"  # type: ignore[index]
+        instance.report_run_canceled(run)
+        reconcile.reconcile(instance, pipeline)
+    latest = jobs.latest(db, video)
+    assert latest is not None and (latest["status"], latest["failure_code"]) == ("failed", "interrupted")
+    assert get_video(db, video)["status"] == "pending"
+
+
+def test_a_cancelled_run_that_never_began_changes_nothing(pipeline: Pipeline, video: str) -> None:
+    db = pipeline.storage.db
+    jobs.start(db, video, "before")
+    jobs.fail(db, video, "before", failures.TruncatedVideo("Half of it."))
+    status.fail(db, video, failures.TruncatedVideo("Half of it."))
+    with dagster_home.open_instance(pipeline.settings) as instance:
+        run = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+        reconcile.reconcile(instance, pipeline)
+        instance.report_run_canceled(run)
+        reconcile.reconcile(instance, pipeline)
+        assert get_video(db, video)["failure_code"] == "truncated"
+        again = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.STARTED)
+        with lease.hold(db, video, again.run_id) as token:  # this one has begun
+            jobs.start(db, video, again.run_id)
+            status.processing(db, video, token)
+        instance.report_run_canceled(again)
+        reconcile.reconcile(instance, pipeline)
+    row = get_video(db, video)
+    assert (row["status"], row["failure_code"]) == ("failed", "truncated")
+
+
+def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(pipeline: Pipeline, video: str, tmp_path: Path) -> None:
+    db, gone = pipeline.storage.db, {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(tmp_path / "nobody")})}
+    with dagster_home.open_instance(pipeline.settings) as instance, dagster_server(tmp_path) as there:
+
+        def going_on(status: dg.DagsterRunStatus = reconcile.STARTED, **tags: str) -> str:
+            return instance.add_run(DagsterRun("ingest", run_id=str(uuid.uuid4()), status=status, tags=tags)).run_id
+
+        def is_over(run_id: str) -> bool:
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            return run.is_finished
+
+        of_video = {"dagster/partition": video}
+        ingest, unborn, beating, reloaded = going_on(**gone), going_on(**gone, **of_video), going_on(**gone, **of_video), going_on(**there)
+        token = lease.acquire(db, video, beating, token=token_of(beating))
+        jobs.start(db, video, beating)
+        status.processing(db, video, token)
+        starting = going_on(dg.DagsterRunStatus.STARTING, **gone)
+        reconcile.reconcile(instance, pipeline)
+        assert [is_over(one) for one in (ingest, starting, unborn, beating, reloaded)] == [True, True, True, False, False]
+
+        db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
+        assert reconcile.reconcile(instance, pipeline).died == 1
+        assert is_over(beating) and not is_over(reloaded)
+        instance.report_run_failed(instance.get_run_by_id(reloaded))  # type: ignore[arg-type]
+    assert get_video(db, video)["status"] == "pending"
+    with pytest.raises(failures.LeaseLost):
+        lease.heartbeat(db, video, token)
+    with pytest.raises(failures.LeaseLost, match="declared dead"), lease.hold(db, video, beating):
+        jobs.start(db, video, beating)
+
+
+def test_many_queued_runs_are_noted_at_once(pipeline: Pipeline, video: str) -> None:
+    jobs.queue(pipeline.storage.db, {"one": video, "two": video, "three": str(uuid.uuid4())})
+    jobs.queue(pipeline.storage.db, {"one": video})
+    rows = [row for row in jobs.open_jobs(pipeline.storage.db) if row["video_id"] == video]
+    assert sorted((row["run_id"], row["status"]) for row in rows) == [("one", "pending"), ("two", "pending")]
+    for run_id in ("one", "two"):
+        jobs.fail(pipeline.storage.db, video, run_id, failures.Interrupted("Over."))
+
+
+@contextmanager
+def dagster_server(folder: Path) -> Iterator[dict[str, str]]:
+    """A code server that knows no run; yields the tag of runs that it would have started."""
+    module, socket = folder / "nothing.py", folder / "socket"
+    module.write_text("import dagster as dg\ndefs = dg.Definitions()\n")
+    command = [sys.executable, "-m", "dagster", "api", "grpc", "--python-file", str(module), "--socket", str(socket)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        client = DagsterGrpcClient(socket=str(socket))
+        until = time.monotonic() + 120
+        while True:
+            try:
+                client.ping("")
+                break
+            except DagsterUserCodeUnreachableError:
+                assert time.monotonic() < until and process.poll() is None
+                time.sleep(0.2)
+        yield {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(socket)})}
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _job(pipeline: Pipeline) -> dg.JobDefinition:
+    from reframer_pipeline.definitions import build_definitions
+
+    return build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)

@@ -1,0 +1,79 @@
+"""Whose settings: only what somebody gave stands above the deployment's, and it stays with the video."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from reframer_pipeline.planning import deployment
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.work import lease
+from reframer_pipeline_tests.factories import add_video
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting in the environment but those of the test."""
+    for name in [*(name for name in os.environ if name.startswith("REFRAMER_")), "GEMINI_API_KEY"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+def overrides(storage: Storage, video_id: str) -> dict[str, Any]:
+    row = storage.db.fetch_one("SELECT settings_overrides FROM videos WHERE id = %s", (video_id,))
+    assert row is not None
+    return dict(row["settings_overrides"])
+
+
+def test_given_are_arguments_updates_and_variables_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFRAMER_CONF", "0.5")  # the default, and given all the same
+    monkeypatch.setenv("REFRAMER_IOU", "")
+    monkeypatch.setenv("REFRAMER_EXECUTOR", "multiprocess")
+    settings = Settings(vid_stride=7, batch=2, device="cpu").model_copy(update={"min_size": 3})
+    assert deployment.given(settings) == {"conf": 0.5, "vid_stride": 7, "min_size": 3}
+    assert deployment.given(settings, ["vid_stride", "batch", "iou"]) == {"vid_stride": 7, "iou": 0.45}
+
+
+@pytest.mark.parametrize(
+    ("settings", "describer"),
+    [
+        ({}, None),
+        ({"gemini_api_key": "k"}, None),  # a key is no wish
+        ({"describer": "auto"}, None),  # without a key, no wish that could be kept
+        ({"describer": "auto", "gemini_api_key": "k"}, "gemini"),
+        ({"describer": "local", "gemini_api_key": "k"}, "local"),
+    ],
+)
+def test_a_shell_decides_for_a_describer_only_where_it_was_asked(settings: dict[str, Any], describer: str | None) -> None:
+    assert deployment.given(Settings(**settings)).get("describer") == describer
+
+
+def test_a_plain_run_pins_nothing(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    deployment.save(storage.db, Settings(conf=0.4, gemini_api_key="k"))
+    plain = Settings(batch=7)
+    assert deployment.note_overrides(storage.db, plain, video_id) == {}
+    meant = deployment.wanted(storage.db, plain)
+    assert (meant.conf, meant.describer, meant.batch) == (0.4, "gemini", 7)
+    assert deployment.for_video(storage.db, plain, video_id) == meant
+
+
+def test_the_default_is_an_override_where_it_was_given(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    deployment.save(storage.db, Settings(conf=0.4))
+    asked = Settings(conf=0.5, vid_stride=5)
+    assert deployment.note_overrides(storage.db, asked, video_id) == {"conf": 0.5}  # the stride is the deployment's anyway
+    assert deployment.wanted(storage.db, asked).conf == deployment.for_video(storage.db, Settings(), video_id).conf == 0.5
+
+
+def test_overrides_are_noted_ahead_but_under_no_run(storage: Storage) -> None:
+    (free, _), (busy, _) = add_video(storage, 1), add_video(storage, 2)
+    with lease.hold(storage.db, busy, owner="another"):
+        noted = deployment.note_ahead(storage.db, Settings(conf=0.3), [free, busy])
+        assert noted.overrides == {"conf": 0.3} and set(noted.video_ids) == {free, busy}
+        assert (overrides(storage, free), overrides(storage, busy)) == ({"conf": 0.3}, {})
+    assert deployment.note_ahead(storage.db, Settings(conf=0.3), [free]).video_ids == ()
+    taken = deployment.note_ahead(storage.db, Settings(), [free, busy])
+    assert taken == deployment.Noted({}, (free,)) and overrides(storage, free) == {}

@@ -1,0 +1,110 @@
+"""Rebuild: an empty database and a store give back what was there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from reframer_pipeline.failures import StoreMismatch
+from reframer_pipeline.results.rebuild import rebuild
+from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.versions import STAGES
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+from reframer_pipeline_tests.servers import Server, fresh_database
+
+TABLES = ("videos", "results", "published", "detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
+OWN = {"user_id", "updated_at", "published_at"}  # made anew by each database
+
+
+def contents(storage: Storage, table: str) -> list[dict[str, Any]]:
+    ours = OWN | ({"created_at"} if table not in ("videos", "results") else set())
+    rows = [{k: v for k, v in row.items() if k not in ours} for row in storage.db.fetch(f"SELECT * FROM {table}")]  # type: ignore[arg-type]
+    return sorted(rows, key=lambda row: (str(row.get("result_id")), str(row.get("id"))))
+
+
+@pytest.fixture
+def second(storage: Storage, embedded_server: Server) -> Any:
+    """Another, empty database for the same store."""
+    for url in fresh_database(embedded_server):
+        settings = storage.settings.model_copy(update={"database_url": SecretStr(url)})
+        with open_storage(settings) as opened:
+            yield opened
+
+
+def test_rebuild_gives_equal_tables(storage: Storage, second: Storage) -> None:
+    for seed in (1, 2):
+        video_id, sha = add_video(storage, seed)
+        commit_all(storage, video_id, Maker(sha, storage.settings, candidates=False))
+        newer = Maker(sha, storage.settings.model_copy(update={"conf": 0.4, "track_low_conf": 0.1}), candidates=True)
+        commit_all(storage, video_id, newer)
+        commit_all(storage, video_id, newer, ("masks",))  # recomputed: no second object may stay
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.videos, rebuilt.results, rebuilt.published, rebuilt.skipped) == (2, 2 * (6 + 4), 2, [])
+    for table in TABLES:
+        expected, actual = contents(storage, table), contents(second, table)
+        for row in [*expected, *actual]:
+            for name in ("recomputed_at", "seconds"):  # the footers tell of the first time and are never rewritten
+                row.pop(name, None)
+        assert actual == expected and expected, table
+    again = rebuild(second.db, second.store)
+    assert (again.videos, again.results, again.published) == (0, 0, 0)
+
+
+def test_rebuild_leaves_out_what_it_cannot_use(storage: Storage, second: Storage) -> None:
+    video_id, sha = add_video(storage)
+    done = commit_all(storage, video_id, Maker(sha, storage.settings))
+    storage.store.put_bytes(b"no parquet", "results/x/y.parquet")
+    storage.store.delete(done["detections"].manifest.object_key)
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.results, rebuilt.published) == (2, 0)
+    assert len(rebuilt.skipped) == 4 and rebuilt.skipped[0].startswith("results/x/y.parquet")
+
+
+def test_one_bad_result_does_not_stop_the_others(storage: Storage, second: Storage) -> None:
+    (good, good_sha), (bad, bad_sha) = add_video(storage), add_video(storage, 2)
+    done = commit_all(storage, bad, Maker(bad_sha, storage.settings, text="refused"))
+    commit_all(storage, good, Maker(good_sha, storage.settings))
+    second.db.execute("ALTER TABLE scene_analysis ADD CONSTRAINT refuse CHECK (analysis_data ->> 'description' <> 'refused')")
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.videos, rebuilt.results, rebuilt.published) == (2, 6 + 5, 1)
+    assert [line.split(": ")[0] for line in rebuilt.skipped] == [done["scenes"].manifest.object_key]
+
+
+@pytest.mark.parametrize("orphan_first", [True, False])
+def test_of_several_objects_that_counts_which_others_were_made_from(storage: Storage, second: Storage, orphan_first: bool) -> None:
+    """A run was killed between put and COMMIT: its object stays, with the id of the committed result and other rows."""
+    video_id, sha = add_video(storage)
+    maker, other = Maker(sha, storage.settings), Maker(sha, storage.settings, salt=1)
+
+    def leave_orphan() -> None:
+        prepared = storage.results.prepare(video_id, maker.keys["detections"], other.output("detections", storage.settings.scratch_dir))
+        storage.store.put(prepared.local, prepared.row.object_key)
+        prepared.clear()
+
+    commit_all(storage, video_id, maker, STAGES[:2])
+    if orphan_first:
+        leave_orphan()
+    commit_all(storage, video_id, maker, STAGES[2:3])
+    if not orphan_first:
+        leave_orphan()
+    commit_all(storage, video_id, maker, STAGES[3:])
+    rebuilt = rebuild(second.db, second.store)
+    assert (rebuilt.results, rebuilt.published, rebuilt.skipped) == (6, 1, [])
+    assert contents(second, "detections") == contents(storage, "detections")
+
+
+def test_a_store_of_another_database_is_refused(storage: Storage, second: Storage, tmp_path: Path) -> None:
+    third = storage.settings.model_copy(update={"store_url": str(tmp_path / "elsewhere")})
+    with open_storage(third):  # a new store joins the database it meets first
+        pass
+    stranger = tmp_path / "strange"
+    stranger.mkdir()
+    (stranger / "store.json").write_text('{"store_id": "00000000-0000-0000-0000-000000000001"}')
+    with pytest.raises(StoreMismatch), open_storage(storage.settings.model_copy(update={"store_url": str(stranger)})):
+        pass
+    (stranger / "store.json").write_text("?")
+    with pytest.raises(StoreMismatch), open_storage(storage.settings.model_copy(update={"store_url": str(stranger)})):
+        pass

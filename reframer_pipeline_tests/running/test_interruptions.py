@@ -1,0 +1,111 @@
+"""Runs that are interrupted, killed or stand still: nothing is lost, nothing is blocked, and the status is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.failures import StageStalled
+from reframer_pipeline.orchestration.stage.interruptible import interruptible
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.watchdog import Watchdog
+from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline.work import jobs
+from reframer_pipeline_tests.computed import add
+
+
+def test_the_watchdog_ends_what_stands_still() -> None:
+    with pytest.raises(StageStalled, match="The nap made no progress"), Watchdog(0.2, "The nap"):
+        for _ in range(100):
+            time.sleep(0.05)
+
+
+def test_the_watchdog_lets_work_go_on_and_is_over_when_stopped() -> None:
+    with Watchdog(0.4, "The work") as watchdog:
+        for _ in range(12):
+            time.sleep(0.05)
+            watchdog.feed()
+        watchdog.stop()
+        time.sleep(0.6)
+
+
+def test_interruptible_returns_and_raises_like_a_call() -> None:
+    assert interruptible(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        interruptible(lambda: 1 // 0)
+
+
+def test_an_interrupt_reaches_the_work() -> None:
+    reached = []
+
+    def work() -> None:
+        try:
+            for _ in range(200):
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            reached.append(True)
+            raise
+
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(work)
+    assert reached == [True]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipeline: Pipeline, tmp_path: Path) -> None:
+    clip = tmp_path / f"{how.name}.mp4"
+    write_clip(make_clip(3_100_000 + how, n_frames=60, shots=1), clip)
+    settings = pipeline.settings.model_copy(update={"vid_stride": 1})
+    video_id = add(pipeline, clip)
+    variables = {**os.environ, "REFRAMER_HOME": str(settings.home_dir), "REFRAMER_MODELS": "demo", "REFRAMER_VID_STRIDE": "1"}
+    command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip)]
+    before, said = set(settings.scratch_dir.iterdir()), tmp_path / "said"
+    with said.open("w") as output:  # a pipe that nobody reads would hold it up
+        process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
+    try:
+        _wait_for_stage(pipeline, video_id, "masks", process)
+        process.send_signal(how)
+        began = time.monotonic()
+        process.wait(60)
+    finally:
+        process.kill()
+        errors = said.read_text()
+        print(errors)
+    if how == signal.SIGINT:
+        assert process.returncode == 130, errors
+        assert time.monotonic() - began < 30
+        assert "Traceback" not in errors
+        row = pipeline.storage.db.fetch_one("SELECT status FROM videos WHERE id = %s", (video_id,))
+        assert row == {"status": "pending"}
+        assert _jobs(pipeline, video_id) == [("failed", "interrupted")]
+        assert set(settings.scratch_dir.iterdir()) <= before
+
+    # The pool's slot and the lease of the dead run must not hold the next one up for longer than the lease lives.
+    (outcome,) = run_videos(settings, [video_id])
+    assert outcome.status == "completed", outcome.failure_message
+    assert set(outcome.seconds) == {"masks", "trajectories", "scenes"}
+    assert _jobs(pipeline, video_id) == [("failed", "interrupted"), ("completed", None)]
+
+
+def _jobs(pipeline: Pipeline, video_id: str) -> list[tuple[str, str | None]]:
+    rows = pipeline.storage.db.fetch("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at", (video_id,))
+    return [(row["status"], row["failure_code"]) for row in rows]
+
+
+def _wait_for_stage(pipeline: Pipeline, video_id: str, stage: str, process: subprocess.Popen[bytes]) -> None:
+    until, job = time.monotonic() + 300, None
+    while time.monotonic() < until and process.poll() is None:
+        job = jobs.latest(pipeline.storage.db, video_id)
+        if job is not None and job["stage"] == stage and job["done"] > 0:
+            return
+        time.sleep(0.2)
+    pytest.fail(f"{stage} never began: exit {process.poll()}, job {job}")

@@ -1,0 +1,71 @@
+"""The house keeps its shape: light definitions, a core without Dagster, and both antlr users in one environment."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline_tests.support import REPOSITORY
+
+PACKAGE = REPOSITORY / "reframer_pipeline"
+SHELL = {"cli", "running", "definitions", "orchestration", "__main__"}
+HEAVY = ("torch", "cv2", "ultralytics", "sam2", "google.genai", "supervision", "trackers", "scenedetect")
+
+
+def loaded_by(module: str) -> set[str]:
+    """Top modules in a fresh interpreter after importing `module`."""
+    code = f"import sys, importlib; importlib.import_module({module!r}); print('\\n'.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_definitions_load_nothing_heavy() -> None:
+    assert not set(HEAVY) & loaded_by("reframer_pipeline.definitions")
+
+
+def test_the_core_imports_no_dagster() -> None:
+    paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
+    core = [path for path in paths if path.parts[0].removesuffix(".py") not in SHELL]
+    names = [".".join(("reframer_pipeline", *path.with_suffix("").parts)).removesuffix(".__init__") for path in core]
+    assert len(names) > 30
+    code = f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\nprint('\\n'.join(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "dagster" not in modules
+    assert not set(HEAVY) & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("planning/wrong.py", "import dagster", "only the shell knows Dagster"),
+        ("store/wrong.py", "from reframer_pipeline.planning import survey", "nothing imports upwards"),
+        ("reading/wrong.py", "def late() -> None:\n    from reframer_pipeline.orchestration import jobs", "nothing imports upwards"),
+        ("attic/__init__.py", "", "nothing imports upwards"),  # a room that has no floor yet
+    ],
+)
+def test_a_wrong_import_breaks_the_lint(module: str, line: str, broken: str, tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__", "weights", "clip"))
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    wrong = tmp_path / PACKAGE.name / module
+    wrong.parent.mkdir(exist_ok=True)
+    wrong.write_text(line)
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode != 0 and broken in found.stdout
+
+
+@pytest.mark.parametrize("selection", ["detections", "key:detections+", "group:video"])
+def test_selections_and_sam2_live_together(selection: str) -> None:
+    code = f"""
+from reframer_pipeline.vision.sam2_build import build_sam2_model
+model = build_sam2_model("configs/sam2/sam2_hiera_t.yaml", ["++model.image_size=256"], "cpu") if {selection!r} == "detections" else None
+import dagster as dg
+from reframer_pipeline.definitions import defs
+print(len(dg.AssetSelection.from_string({selection!r}).resolve(defs.resolve_asset_graph())))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+    assert int(found) == {"detections": 1, "key:detections+": 4, "group:video": 6}[selection]
