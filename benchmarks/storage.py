@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline import schemas
 from reframer_pipeline.database import embedded
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES, row_id
+from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.rle import encode
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.factories import FPS, Maker, add_video
+from reframer_pipeline_tests.factories import FPS, Maker, add_video, prepare
 
 OBJECTS = 8
 WIDTH, HEIGHT = 1080, 1920
@@ -39,9 +39,9 @@ class LongMaker(Maker):
         for row in getattr(self, f"_{stage}")():
             rows.append(row)
             if len(rows) == 64:
-                yield pa.RecordBatch.from_pylist(rows, schema=schemas.TABLES[stage])
+                yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
                 rows = []
-        yield pa.RecordBatch.from_pylist(rows, schema=schemas.TABLES[stage])
+        yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
 
     def _detections(self) -> Iterator[dict[str, Any]]:
         result = self.keys["detections"].result_id
@@ -91,13 +91,13 @@ def main() -> None:
             with open_storage(settings) as storage:
                 video_id, sha = add_video(storage)
                 maker = LongMaker(sha, settings, frame_count=sampled * settings.vid_stride, width=WIDTH, height=HEIGHT)
-                for stage in STAGES:
+                for stage in NAMES:
                     with lease.hold(storage.db, video_id, "benchmark") as token:
                         times = [time.perf_counter()]
                         drawn = sum(batch.num_rows for batch in maker.output(stage, settings.scratch_dir).batches)
                         times.append(time.perf_counter())
                         output: StageOutput = maker.output(stage, settings.scratch_dir)
-                        prepared = storage.results.prepare(video_id, maker.keys[stage], output)
+                        prepared = prepare(storage, video_id, maker, stage, output)
                         times.append(time.perf_counter())
                         storage.results.commit_prepared(prepared, lease_token=token)
                         times.append(time.perf_counter())

@@ -118,16 +118,7 @@ SCENES: Final = _schema(
     ("analysis", pa.string()),  # JSON, the reference's scene object with tracks and figures
 )
 
-TABLES: Final[dict[str, pa.Schema]] = {
-    "metadata": METADATA,
-    "frames": FRAMES,
-    "detections": DETECTIONS,
-    "masks": MASKS,
-    "trajectories": TRAJECTORIES,
-    "scenes": SCENES,
-}
 
-
-def stored(stage: str) -> pa.Schema:
-    """The schema as it lies in Parquet: `video_id`, `result_id`, then the stage's own columns."""
-    return pa.schema([*IDENTITY, *TABLES[stage]])
+def stored(schema: pa.Schema) -> pa.Schema:
+    """A stage's schema as it lies in Parquet: `video_id`, `result_id`, then its own columns."""
+    return pa.schema([*IDENTITY, *schema])

@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline import schemas
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.handover import StageOutput
-from reframer_pipeline.results.commit import Committed
+from reframer_pipeline.planning import orders
+from reframer_pipeline.planning.survey import VideoPlan, survey
+from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import BY_NAME, NAMES, upstream
+from reframer_pipeline.stages.keys import recipes, stage_keys
 from reframer_pipeline.uploads.ingest import ingest_file
-from reframer_pipeline.versions import STAGES, StageKey, row_id, stage_keys
+from reframer_pipeline.versions import StageKey, row_id
 from reframer_pipeline.vision.rle import encode
-from reframer_pipeline.work import lease
+from reframer_pipeline.work import jobs, lease
 
 WEIGHTS = {"detector": "d" * 64, "segmenter": "s" * 64}
 FPS = 30
@@ -70,7 +74,7 @@ class Maker:
     def _batches(self, stage: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
         rows = self.rows(stage)
         for start in range(0, len(rows), batch_rows):
-            yield pa.RecordBatch.from_pylist(rows[start : start + batch_rows], schema=schemas.TABLES[stage])
+            yield pa.RecordBatch.from_pylist(rows[start : start + batch_rows], schema=BY_NAME[stage].schema)
 
     def _result(self, stage: str) -> str:
         return self.keys[stage].result_id
@@ -155,14 +159,48 @@ def add_video(storage: Storage, seed: int = 0) -> tuple[str, str]:
     return result.video_id, result.sha256
 
 
-def commit_all(
-    storage: Storage, video_id: str, maker: Maker, stages: tuple[str, ...] = STAGES, batch_rows: int = 7
-) -> dict[str, Committed]:
+def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: StageOutput | None = None, **more: Any) -> Prepared:
+    """Step 1 of a commit; `more` as for `Results.prepare`."""
+    ids = {name: maker.keys[name].result_id for name in upstream(stage)}
+    found = storage.results.open_all(list(ids.values()))
+    there = {name: found[result_id] for name, result_id in ids.items() if result_id in found}
+    output = output or maker.output(stage, storage.settings.scratch_dir)
+    return storage.results.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, **more)
+
+
+def commit(
+    storage: Storage, video_id: str, maker: Maker, stage: str, token: str, output: StageOutput | None = None, **more: Any
+) -> Committed:
+    """Commit a stage under a lease that is held."""
+    return storage.results.commit_prepared(prepare(storage, video_id, maker, stage, output, **more), lease_token=token)
+
+
+def commit_all(storage: Storage, video_id: str, maker: Maker, stages: tuple[str, ...] = NAMES, batch_rows: int = 7) -> dict[str, Committed]:
     """Commit the stages in order under a lease, as a run would."""
     with lease.hold(storage.db, video_id, "test") as token:
         return {
-            stage: storage.results.commit(
-                video_id, maker.keys[stage], maker.output(stage, storage.settings.scratch_dir, batch_rows), lease_token=token, run_id="run"
+            stage: commit(
+                storage, video_id, maker, stage, token, maker.output(stage, storage.settings.scratch_dir, batch_rows), run_id="run"
             )
             for stage in stages
         }
+
+
+def plan_of(db: Database, video_id: str, settings: Settings, weights: dict[str, str] = WEIGHTS) -> VideoPlan:
+    """How a video stands for these settings, whatever its overrides."""
+    wanted = recipes(settings, weights)
+    (plan,) = survey(db, [video_id], lambda overrides: wanted)
+    return plan
+
+
+def start_job(db: Database, video_id: str, run_id: str, **more: Any) -> str:
+    """A run takes up a video; `more` as for `jobs.start`."""
+    with lease.hold(db, video_id, run_id) as token:
+        return start_job_under(db, video_id, run_id, token, **more)
+
+
+def start_job_under(db: Database, video_id: str, run_id: str, token: str, **more: Any) -> str:
+    """The same under a lease that is held."""
+    started = jobs.start(db, video_id, run_id, lease_token=token, pinned={"settings": {}, "weights": {}}, **more)
+    assert started is not None
+    return started.job_id

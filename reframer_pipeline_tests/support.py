@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pytest
 
-from reframer_pipeline import schemas
+from reframer_pipeline.stages import BY_NAME
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -39,7 +39,7 @@ class MemoryInput:
         return len(self.rows)
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        table = pa.Table.from_pylist(self.rows, schema=schemas.TABLES[self.stage])
+        table = pa.Table.from_pylist(self.rows, schema=BY_NAME[self.stage].schema)
         return iter((table.select(columns) if columns else table).to_batches(max_chunksize=self.batch_rows))
 
     def open_attachment(self) -> BinaryIO:

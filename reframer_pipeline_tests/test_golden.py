@@ -1,7 +1,7 @@
 """The same clip gives the same results, until a code version says otherwise.
 
 A difference here means that a stage's code, or a library below it, changed what comes out. If that is meant, raise the stage's number
-in `versions.CODE_VERSIONS`, so that stored results become stale, and write the file anew with REFRAMER_UPDATE_GOLDEN=1.
+in `CODE_VERSIONS`, so that stored results become stale, and write the file anew with REFRAMER_UPDATE_GOLDEN=1.
 Tolerances cover the last digits that differ between processors.
 """
 
@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reframer_pipeline import versions
 from reframer_pipeline.demo.world import bundled_clip_path
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline.stages import CODE_VERSIONS, NAMES
+from reframer_pipeline.vision import weights
 from reframer_pipeline_tests.computed import add
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -33,8 +34,8 @@ def made(pipeline: Pipeline) -> dict[str, Any]:
     (outcome,) = run_videos(pipeline.settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
     results = sheets.published(pipeline.storage, video_id)
-    rows = {stage: [row for batch in results[stage].batches() for row in batch.to_pylist()] for stage in versions.STAGES}
-    return {"code_versions": versions.CODE_VERSIONS, "weights": pipeline.weights(), **_figures(rows)}
+    rows = {stage: [row for batch in results[stage].batches() for row in batch.to_pylist()] for stage in NAMES}
+    return {"code_versions": CODE_VERSIONS, "weights": weights.digests(pipeline.settings), **_figures(rows)}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from reframer_pipeline.cli.tables import notice
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import WEIGHTS_ROLE
+from reframer_pipeline.stages import STAGES
 
 SLOW_S: Final = 120.0
 # Seconds a sampled frame on a CPU: detector by size letter, image encoder by name.
@@ -48,12 +48,13 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: 
     a remote store, 0 until its metadata has been computed.
     """
     from reframer_pipeline.media.probe import probe
+    from reframer_pipeline.planning import orders
     from reframer_pipeline.running.run_videos import needed_stages
     from reframer_pipeline.uploads.ingest import object_key
     from reframer_pipeline.work.videos import get_video
 
     try:
-        if "masks" not in needed_stages(storage.db, settings, video_id, force):
+        if "masks" not in needed_stages(storage.db, orders.of(orders.card(storage.db, video_id), settings), force):
             return 0
         video = get_video(storage.db, video_id)
         path = storage.store.local_path(object_key(video["sha256"]))
@@ -67,14 +68,15 @@ def _measured(settings: Settings, storage: Storage) -> float | None:
     """Seconds a sampled frame of detections plus masks, over each one's latest results with these weights; None if one has none."""
     from reframer_pipeline.vision import weights
 
-    digests = weights.digests(settings)
     seconds = 0.0
-    for stage, role in WEIGHTS_ROLE.items():
+    for stage in STAGES:
+        if stage.weights is None:
+            continue
         row = storage.db.fetch_one(
             """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float), 0) AS a_frame
                FROM (SELECT * FROM results WHERE stage = %s AND components->>'weights' = %s ORDER BY created_at DESC LIMIT 10) r
                JOIN results f ON f.result_id = (r.components->'inputs'->>'frames')::uuid""",
-            (stage, digests[role]),
+            (stage.name, weights.digest(settings, stage.weights)),
         )
         if not row or not row["a_frame"]:
             return None

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from reframer_pipeline import versions
-from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning.orders import known_weights
 from reframer_pipeline.planning.survey import VideoPlan, Wanted, survey
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import keys
 
 UNAVAILABLE: Final = "not here"  # in place of a digest of weights that are not in the folder, or not to be used
 
@@ -60,22 +60,12 @@ class Planner:
                 self._known[settings] = _recipes(settings)
             return self._known[settings]
         except (TypeError, ValueError) as error:  # a stored value that this version's settings would not take
-            recipes, _ = _without_weights(self.settings, "")
-            return recipes, f"the video's own settings {dict(overrides)} cannot be used: {error}"
+            return _recipes(self.settings)[0], f"the video's own settings {dict(overrides)} cannot be used: {error}"
 
 
 def _recipes(settings: Settings) -> tuple[Wanted, str | None]:
     from reframer_pipeline.vision import weights
 
-    try:
-        return versions.recipes(settings, weights.digests(settings)), None
-    except ReframerError as failure:
-        return _without_weights(settings, f"[{failure.code}] {failure}")
-    except OSError as error:
-        return _without_weights(settings, f"the weights cannot be read: {error}")
-
-
-def _without_weights(settings: Settings, trouble: str) -> tuple[Wanted, str]:
-    from reframer_pipeline.vision import weights
-
-    return versions.recipes(settings, dict.fromkeys(weights.ROLES, UNAVAILABLE)), trouble
+    known, trouble = known_weights(settings)
+    recipes = keys.recipes(settings, known or dict.fromkeys(weights.ROLES, UNAVAILABLE))
+    return recipes, f"[{trouble.code}] {trouble}" if trouble else None

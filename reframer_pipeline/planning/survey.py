@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES, Recipe, recipes
+from reframer_pipeline.stages import NAMES, STAGES
+from reframer_pipeline.versions import Recipe
 
 Wanted = Mapping[str, Recipe]
 Choose = Callable[[Mapping[str, Any]], Wanted]  # from a video's overrides to the recipes wanted for it
@@ -67,7 +67,7 @@ class VideoPlan:
 
         (What follows a stale stage is stale by its recipe.)
         """
-        return to_compute(self.stages, _sends_keyframes(self.wanted))
+        return to_compute(self.stages, self.wanted)
 
     @property
     def unshown(self) -> bool:
@@ -103,25 +103,13 @@ def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose, doubt:
         yield VideoPlan(row["video_id"], row["duration"], memo[alike], *wanted[overrides])
 
 
-def stage_states(
-    db: Database, video_ids: Iterable[str] | None, settings: Settings, weights: dict[str, str]
-) -> dict[str, dict[str, StageState]]:
-    """How the stages of videos stand for the same settings, whatever their overrides.
-
-    Returns:
-        Video id to stage to state, in pipeline order. Unknown ids are left out.
-    """
-    fixed = recipes(settings, weights)
-    return {plan.video_id: plan.stages for plan in survey(db, video_ids, lambda overrides: fixed)}
-
-
-def to_compute(states: Mapping[str, StageState], sends_keyframes: bool = False) -> tuple[str, ...]:
-    """The stages that have to run, in order; see `VideoPlan.to_compute`. Scenes look at pictures where keyframes are sent."""
-    open_ones = {stage for stage in STAGES if states[stage].state != "fresh"}
-    looking = {"detections", "masks", *(["scenes"] if sends_keyframes else [])}
+def to_compute(states: Mapping[str, StageState], wanted: Wanted) -> tuple[str, ...]:
+    """The stages that have to run, in order; see `VideoPlan.to_compute`."""
+    open_ones = {name for name in NAMES if states[name].state != "fresh"}
+    looking = {stage.name for stage in STAGES if stage.looks_at_pictures(wanted[stage.name].settings)}
     if states["frames"].evicted and not looking.isdisjoint(open_ones):
         open_ones.add("frames")
-    return tuple(stage for stage in STAGES if stage in open_ones)
+    return tuple(name for name in NAMES if name in open_ones)
 
 
 # A failure counts until the same recipe has succeeded: a result that was made again later, and then evicted, may be made once more.
@@ -153,7 +141,7 @@ def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, Sta
     seen = {digest.rstrip("*!"): digest for digest in made}
     failure = json.loads(row["failure"]) if row["failure"] else None
     states: dict[str, StageState] = {}
-    for stage in STAGES:
+    for stage in NAMES:
         recipe = wanted[stage]
         mine = [digest for digest in seen if known[digest]["stage"] == stage]
         if recipe.digest in seen:
@@ -166,7 +154,7 @@ def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, Sta
         else:  # what readers see is what a person compares with; before there is such, the newest
             old = next((digest for digest in mine if "*" in seen[digest]), mine[-1])
             states[stage] = StageState(stage, "stale", _difference(recipe, known[old]))
-    for stage in to_compute(states, _sends_keyframes(wanted)):  # what was evicted and is needed again may have failed as well
+    for stage in to_compute(states, wanted):  # what was evicted and is needed again may have failed as well
         if failure is not None and failure["recipe"] == wanted[stage].digest:
             states[stage] = _failed(stage, failure)
     return states
@@ -174,10 +162,6 @@ def _states(row: Row, wanted: Wanted, known: Mapping[str, Row]) -> dict[str, Sta
 
 def _failed(stage: str, failure: Mapping[str, str]) -> StageState:
     return StageState(stage, "failed", (f"[{failure['code']}] {failure['message']}",))
-
-
-def _sends_keyframes(wanted: Wanted) -> bool:
-    return wanted["scenes"].settings.get("gemini_media") == "keyframes"
 
 
 def _difference(wanted: Recipe, there: Row) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.planning.survey import Wanted
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
 
 _LATEST: Final = 100  # results a rate is made from
 
@@ -54,7 +54,7 @@ def rates(db: Database) -> Rates:
                LATERAL (SELECT video_id, seconds FROM results r WHERE r.stage = stage.stage ORDER BY created_at DESC LIMIT %s) latest
                JOIN videos v ON v.id = latest.video_id
            WHERE v.duration IS NOT NULL GROUP BY stage""",
-        (list(STAGES), _LATEST),
+        (list(NAMES), _LATEST),
     )
     dollars = db.fetch(
         """SELECT model, sum(cost_usd)::float8 / sum(greatest(v.duration, 0.1)) AS rate

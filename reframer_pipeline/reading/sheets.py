@@ -7,13 +7,10 @@ Dagster (the I/O manager wraps these texts). Everything is read from storage, so
 from __future__ import annotations
 
 import base64
-import heapq
-from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
-import numpy as np
 import pyarrow as pa
 
 from reframer_pipeline.failures import NotPublished
@@ -22,7 +19,9 @@ from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import each_time, median_step
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.stages.cells import TABLE_ROWS
+from reframer_pipeline.stages.scenes import description
 from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
 from reframer_pipeline.vision.overlay import Caption, TrackNames, annotated_frames, track_names
@@ -30,15 +29,13 @@ from reframer_pipeline.work.videos import get_video
 
 INLINE_FRAMES: Final = 6
 SHEET_FRAMES: Final = 12
-TABLE_ROWS: Final = 12
-LARGEST_CHANGES: Final = 5
 DEMO_MODELS: Final = "demonstration models"
 
 
 def published(storage: Storage, video_id: str) -> dict[str, StageInput]:
     """The published results of a video by stage. Raises `NotPublished` when nothing has been published, and `UnknownVideo`."""
     rows = storage.db.fetch("SELECT stage, result_id FROM published WHERE video_id = %s", (video_id,))
-    if len(rows) < len(STAGES):
+    if len(rows) < len(NAMES):
         video = get_video(storage.db, video_id)
         if video["failure_code"] is None:
             raise NotPublished(f"Video {video_id} has no results yet.")
@@ -88,7 +85,7 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
 
     mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
     captions = [
-        Caption(row["start_frame"], row["end_frame"], f"{mark}Scene {row['scene_number']}: {_description(row['analysis'])}")
+        Caption(row["start_frame"], row["end_frame"], f"{mark}Scene {row['scene_number']}: {description(row['analysis'])}")
         for batch in results["scenes"].batches()
         for row in batch.to_pylist()
     ]
@@ -100,7 +97,7 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
 
 def table(result: StageInput) -> str:
     """A few rows that say what the result holds, as a Markdown table. Reads the result once, a batch at a time."""
-    header, rows, count = _TABLES[result.stage](result)
+    header, rows, count = BY_NAME[result.stage].cells(result)
     lines = [header, ["---"] * len(header), *rows[:TABLE_ROWS]]
     if count > TABLE_ROWS:
         lines.append([f"… {count - TABLE_ROWS} more", *[""] * (len(header) - 1)])
@@ -113,97 +110,3 @@ def _rows(results: Mapping[str, StageInput], stage: str) -> Iterable[pa.RecordBa
 
 def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None = None) -> TrackNames | None:
     return track_names(results["trajectories"].batches(), frames) if "trajectories" in results else None
-
-
-def _description(analysis: str) -> str:
-    import json
-
-    return str(json.loads(analysis)["description"])
-
-
-Cells = tuple[list[str], list[list[Any]], int]  # header, the first rows at least, and how many rows there are
-
-
-def _facts(facts: Mapping[str, Any]) -> Cells:
-    return ["fact", "value"], [[name, value] for name, value in facts.items()], len(facts)
-
-
-def _first_rows(result: StageInput, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    rows = (row for batch in result.batches(columns) for row in batch.slice(0, TABLE_ROWS).to_pylist())
-    return list(islice(rows, TABLE_ROWS))
-
-
-def _metadata_table(result: StageInput) -> Cells:
-    (row,) = _first_rows(result)
-    return _facts(
-        {
-            "container": row["container"],
-            "codec": f"{row['codec']} {row['pix_fmt'] or ''}",
-            "displayed": f"{row['width']}x{row['height']}, rotated {row['rotation']}°",
-            "frames a second": f"{row['fps_num']}/{row['fps_den']}{' (variable)' if row['variable_frame_rate'] else ''}",
-            "duration": f"{row['duration_seconds']:.3f} s",
-            "frames": row["frame_count"],
-            "size": f"{row['size_bytes'] / 1e6:.2f} MB",
-            "sha256": row["sha256"],
-        }
-    )
-
-
-def _frames_table(result: StageInput) -> Cells:
-    top: list[tuple[float, int]] = []
-    sampled, last = 0, 0.0
-    for batch in result.batches(["frame_number", "timestamp", "content_score", "sampled"]):
-        numbers, seconds, scores = (batch.column(name).to_numpy() for name in ("frame_number", "timestamp", "content_score"))
-        best = np.argsort(scores, kind="stable")[-LARGEST_CHANGES:]
-        top = heapq.nlargest(LARGEST_CHANGES, [*top, *zip(scores[best].tolist(), numbers[best].tolist(), strict=True)])
-        sampled += batch.column("sampled").true_count
-        last = float(seconds[-1]) if len(seconds) else last
-    changes = {f"change at frame {number}": f"{score:.1f}" for score, number in sorted(top, key=lambda change: change[1])}
-    return _facts({"source frames": result.row_count, "sampled": sampled, "last at": f"{last:.3f} s", **changes})
-
-
-def _detections_table(result: StageInput) -> Cells:
-    found: dict[tuple[str, str], tuple[int, float, float]] = {}
-    for batch in result.batches(["object_class", "label", "confidence"]):
-        grouped = pa.Table.from_batches([batch]).group_by(["object_class", "label"])
-        for row in grouped.aggregate([("confidence", "count"), ("confidence", "sum"), ("confidence", "min")]).to_pylist():
-            count, total, least = found.get((row["object_class"], row["label"]), (0, 0.0, 1.0))
-            figures = count + row["confidence_count"], total + row["confidence_sum"], min(least, row["confidence_min"])
-            found[row["object_class"], row["label"]] = figures
-    falling = sorted(found.items(), key=lambda item: -item[1][0])
-    rows = [[*names, count, f"{total / count:.2f}", f"{least:.2f}"] for names, (count, total, least) in falling]
-    return ["class", "label", "boxes", "mean confidence", "least"], rows, len(rows)
-
-
-def _masks_table(result: StageInput) -> Cells:
-    count, empty, sums = result.row_count, 0, np.zeros(3)
-    for batch in result.batches(["area", "height", "width", "predicted_iou", "stability"]):
-        area, height, width, iou, stability = (np.asarray(column.to_numpy(), float) for column in batch.columns)
-        empty += int((area == 0).sum())
-        sums += [(area / (height * width)).sum(), iou.sum(), stability.sum()]
-    if not count:
-        return _facts({"masks": 0})
-    share, iou, stability = sums / count
-    means = {"mean share of the frame": f"{share:.1%}", "mean predicted IoU": f"{iou:.2f}", "mean stability": f"{stability:.2f}"}
-    return _facts({"masks": count, "empty": empty, **means})
-
-
-def _trajectories_table(result: StageInput) -> Cells:
-    names = ["track_id", "object_class", "label", "start_frame", "end_frame", "avg_confidence"]
-    rows = [list(row.values()) for row in _first_rows(result, names)]
-    return ["track", "class", "label", "from", "to", "confidence"], [[*row[:5], f"{row[5]:.2f}"] for row in rows], result.row_count
-
-
-def _scenes_table(result: StageInput) -> Cells:
-    rows = [[row["scene_number"], f"{row['start_frame']}–{row['end_frame']}", _description(row["analysis"])] for row in _first_rows(result)]
-    return ["scene", "frames", "what happens"], rows, result.row_count
-
-
-_TABLES: Final[dict[str, Callable[[StageInput], Cells]]] = {
-    "metadata": _metadata_table,
-    "frames": _frames_table,
-    "detections": _detections_table,
-    "masks": _masks_table,
-    "trajectories": _trajectories_table,
-    "scenes": _scenes_table,
-}

@@ -16,19 +16,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from reframer_pipeline import schemas
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, UnknownVideo
-from reframer_pipeline.handover import StageInput, StageOutput
+from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError
+from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results import manifest, parquet, publishing, rows
-from reframer_pipeline.results.footer import VideoCard, video_card
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.prepare import Prepared, prepare
-from reframer_pipeline.results.stored import StoredResult, closure
-from reframer_pipeline.results.validation import CheckResult, validator_for
+from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import BY_NAME
+from reframer_pipeline.stages.checks import CheckResult
+from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.store.patience import patiently
 from reframer_pipeline.versions import StageKey
@@ -56,6 +58,14 @@ class Committed:
     outcome: Literal["new", "same", "differs"]
 
 
+class _ThereAlready(Exception):
+    """A result of the same key is there: whether its objects are has to be looked at first."""
+
+    def __init__(self, row: ManifestRow) -> None:
+        super().__init__()
+        self.row = row
+
+
 class Results:
     """All results of one database and its store."""
 
@@ -74,18 +84,14 @@ class Results:
         Raises:
             ObjectMissing: There is no such result.
         """
-        row = self.find([result_id]).get(result_id)
-        if row is None:
+        found = self.open_all([result_id])
+        if not found:
             raise ObjectMissing(f"There is no result {result_id}.")
-        return StoredResult(row, self._store)
+        return found[result_id]
 
-    def closure(self, key: StageKey) -> dict[str, StoredResult]:
-        """Every result that a key depends on, directly or not, by stage.
-
-        Raises:
-            ObjectMissing: One of them was never committed.
-        """
-        return closure(self._db, self._store, key)
+    def open_all(self, result_ids: list[str]) -> dict[str, StoredResult]:
+        """Those of the results that were committed, by result id, to read."""
+        return {result_id: StoredResult(row, self._store) for result_id, row in self.find(result_ids).items()}
 
     def is_whole(self, row: ManifestRow) -> bool:
         """Whether all objects of a result are in the store."""
@@ -107,31 +113,32 @@ class Results:
 
     def prepare(
         self,
-        video_id: str,
+        video: VideoCard,
         stage_key: StageKey,
         output: StageOutput,
-        upstream: Mapping[str, StageInput] | None = None,
+        upstream: Mapping[str, StoredResult],
         *,
         run_id: str | None = None,
-        stats: Mapping[str, Any] | None = None,
+        notes: Mapping[str, Any] = MappingProxyType({}),
     ) -> Prepared:
         """Step 1: draw and check a stage's result. Nothing is visible to anyone yet.
 
         Args:
-            video_id: The video.
+            video: The video.
             stage_key: What the result is a function of.
             output: The result; its batches are consumed, its attachment is taken over.
-            upstream: Results it depends on, where already open; the others are opened here.
+            upstream: Every result that the key depends on, directly or not, by stage.
             run_id: Shown in the manifest.
-            stats: More figures for the manifest.
+            notes: More figures for the manifest.
 
         Raises:
             InvalidResult: A check failed; `checks` has them all.
+            ObjectMissing: One of its inputs was never committed.
         """
-        committed = self.closure(stage_key)
-        validator = validator_for(stage_key, {**committed, **(upstream or {})})
-        made_from = {committed[stage].result_id: committed[stage].manifest.content_digest for stage in stage_key.components["inputs"]}
-        return prepare(self._card(video_id), stage_key, output, validator, self._scratch, run_id, stats, made_from)
+        missing = [f"{name} result {result_id}" for name, result_id in stage_key.components["inputs"].items() if name not in upstream]
+        if missing:
+            raise ObjectMissing(f"The {', '.join(missing)}, which {stage_key.stage} needs, was never committed.")
+        return prepare(video, stage_key, output, upstream, self._scratch, run_id, notes)
 
     def commit_prepared(self, prepared: Prepared, *, lease_token: str, alive: Callable[[], None] = lambda: None) -> Committed:
         """Steps 2 and 3: store a prepared result and commit it, trying again for a while if store or database is away.
@@ -156,21 +163,6 @@ class Results:
         finally:
             prepared.clear()
 
-    def commit(
-        self,
-        video_id: str,
-        stage_key: StageKey,
-        output: StageOutput,
-        upstream: Mapping[str, StageInput] | None = None,
-        *,
-        lease_token: str,
-        run_id: str | None = None,
-        stats: Mapping[str, Any] | None = None,
-    ) -> Committed:
-        """`prepare` and `commit_prepared` in one; raises what they raise, and keeps no local files."""
-        prepared = self.prepare(video_id, stage_key, output, upstream, run_id=run_id, stats=stats)
-        return self.commit_prepared(prepared, lease_token=lease_token)
-
     def _store_and_commit(self, made: Prepared, token: str, alive: Callable[[], None]) -> Committed:
         row = made.row
 
@@ -181,9 +173,11 @@ class Results:
                 self._store.put(made.attachment, row.attachment_key, alive)
 
         def commit() -> Committed:
-            before = self.find([row.result_id]).get(row.result_id)
-            lost = before is not None and not self.is_whole(before)
-            return self._db.run(lambda conn: self._transaction(conn, made, token, lost, alive))
+            transaction = partial(self._transaction, made=made, token=token, alive=alive)
+            try:
+                return self._db.run(transaction)
+            except _ThereAlready as there:  # looked at outside the transaction: a store may take its time
+                return self._db.run(partial(transaction, lost=not self.is_whole(there.row)))
 
         try:
             patiently(put, alive)
@@ -197,7 +191,9 @@ class Results:
             self._drop(row)
         return committed
 
-    def _transaction(self, conn: psycopg.Connection[Row], made: Prepared, token: str, lost: bool, alive: Callable[[], None]) -> Committed:
+    def _transaction(
+        self, conn: psycopg.Connection[Row], *, made: Prepared, token: str, alive: Callable[[], None], lost: bool | None = None
+    ) -> Committed:
         row = made.row
         alive()
         lease.demand(conn, row.video_id, token)
@@ -206,6 +202,8 @@ class Results:
         if there is None:
             there = self._add(conn, made, alive)
         elif there.object_key != row.object_key:  # else our own COMMIT, whose answer was lost
+            if lost is None:
+                raise _ThereAlready(there)
             outcome = "same" if there.content_digest == row.content_digest else "differs"
             if lost and outcome == "differs":
                 publishing.discard(conn, row.video_id, row.result_id)
@@ -218,16 +216,9 @@ class Results:
     @staticmethod
     def _add(conn: psycopg.Connection[Row], made: Prepared, alive: Callable[[], None]) -> ManifestRow:
         manifest.insert(conn, made.row)
-        batches = parquet.read_batches(made.local, schemas.TABLES[made.key.stage].names)
+        batches = parquet.read_batches(made.local, BY_NAME[made.key.stage].schema.names)
         rows.copy_rows(conn, made.row.video_id, made.key, _noting(batches, alive))
         return made.row
-
-    def _card(self, video_id: str) -> VideoCard:
-        with self._db.transaction() as conn:
-            card = video_card(conn, video_id)
-        if card is None:
-            raise UnknownVideo(f"There is no video {video_id}.")
-        return card
 
     def _drop_unless_committed(self, row: ManifestRow) -> None:
         """An earlier try may have been committed without our hearing of it; unknown means keep: an orphan harms nobody."""

@@ -8,37 +8,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reframer_pipeline.results.manifest import ManifestRow
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from reframer_pipeline.database.postgres import Row
+from reframer_pipeline.stages.order import VideoCard
 
 FORM = 1
-
-
-@dataclass(frozen=True)
-class VideoCard:
-    """What `videos` knows of a video before anything was computed.
-
-    Attributes:
-        video_id: Its id.
-        sha256: Digest of the file.
-        filename: As uploaded.
-        size_bytes: Size of the file.
-        email: The first uploader.
-        created_at: When it was taken in.
-    """
-
-    video_id: str
-    sha256: str
-    filename: str
-    size_bytes: int
-    email: str
-    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -74,13 +49,3 @@ class Footer:
             raise ValueError(f"footer of form {value.get('form')}")
         video = {**value["video"], "created_at": datetime.fromisoformat(value["video"]["created_at"])}
         return cls(ManifestRow.from_json(value["manifest"]), VideoCard(**video), dict(value.get("made_from", {})))
-
-
-def video_card(conn: psycopg.Connection[Row], video_id: str) -> VideoCard | None:
-    """The card of a video, or None."""
-    row = conn.execute(
-        """SELECT v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at
-           FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s""",
-        (video_id,),
-    ).fetchone()
-    return VideoCard(**row) if row else None

@@ -1,6 +1,6 @@
 """Parquet: a stage's batches into one local file, and a stored file back into batches.
 
-What belongs here: the file's form. What does not: where it is put (`objects`), whether it is right (`validation`), what its footer
+What belongs here: the file's form. What does not: where it is put (`objects`), whether it is right (`stages`), what its footer
 says (`manifest`). Each file starts with `video_id` and `result_id`, so it explains itself without the database. Row groups
 are bounded in rows and bytes, so that neither writer nor reader grows with the video.
 """
@@ -19,7 +19,8 @@ from reframer_pipeline.database.text import clean_json_text
 from reframer_pipeline.failures import InvalidResult, ObjectMissing
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.digest import ContentDigest
-from reframer_pipeline.results.validation import CheckResult, Validator
+from reframer_pipeline.stages import BY_NAME
+from reframer_pipeline.stages.checks import CheckResult, Validator
 
 FOOTER_KEY = b"reframer"
 GROUP_ROWS = 8192
@@ -62,7 +63,7 @@ def drain(
     import pyarrow.parquet as pq
 
     digest = ContentDigest()
-    schema = schemas.stored(output.stage)
+    schema = schemas.stored(BY_NAME[output.stage].schema)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=True) as writer:
         for table in _groups(_conforming(output)):
@@ -107,7 +108,8 @@ def read_batches(file: BinaryIO | Path, columns: list[str] | None = None) -> Ite
 
 def _conforming(output: StageOutput) -> Iterator[pa.RecordBatch]:
     """The batches in exactly the stage's schema, texts cleaned; anything else is a defect of the stage."""
-    schema = schemas.TABLES[output.stage]
+    stage = BY_NAME[output.stage]
+    schema = stage.schema
     for batch in output.batches:
         if batch.schema.names != schema.names or batch.schema.types != schema.types:
             raise InvalidResult(f"The {output.stage} stage returned other columns than agreed: {batch.schema.names}.")
@@ -115,11 +117,11 @@ def _conforming(output: StageOutput) -> Iterator[pa.RecordBatch]:
             if column.null_count and not field.nullable:
                 raise InvalidResult(f"The {output.stage} stage returned nulls in {field.name}.")
         columns = dict(zip(schema.names, batch.columns, strict=True))
-        if output.stage == "scenes":
+        for name in stage.json_columns:
             try:
-                columns["analysis"] = pa.array([clean_json_text(text) for text in columns["analysis"].to_pylist()], pa.string())
+                columns[name] = pa.array([clean_json_text(text) for text in columns[name].to_pylist()], pa.string())
             except ValueError as error:
-                raise InvalidResult("A scene's analysis is no JSON document.") from error
+                raise InvalidResult(f"The {output.stage} stage returned an {name} that is no JSON document.") from error
         yield pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
 
 

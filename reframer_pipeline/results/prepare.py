@@ -15,10 +15,13 @@ from typing import Any
 
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results import parquet
-from reframer_pipeline.results.footer import Footer, VideoCard
+from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.parquet import Drained
-from reframer_pipeline.results.validation import CheckResult, Validator
+from reframer_pipeline.results.stored import StoredResult
+from reframer_pipeline.stages import BY_NAME
+from reframer_pipeline.stages.checks import CheckResult
+from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.versions import StageKey
 
 
@@ -43,26 +46,24 @@ class Prepared:
 
 
 def prepare(
-    card: VideoCard,
+    video: VideoCard,
     key: StageKey,
     output: StageOutput,
-    validator: Validator,
+    upstream: Mapping[str, StoredResult],
     scratch: Path,
     run_id: str | None,
-    stats: Mapping[str, Any] | None,
-    made_from: dict[str, str],
+    notes: Mapping[str, Any],
 ) -> Prepared:
     """Draw a stage's batches, which is when its work happens, into a checked local file.
 
     Args:
-        card: The video.
+        video: The video.
         key: What the result is a function of.
         output: The result; its batches are consumed, its attachment is taken over and deleted if this fails.
-        validator: The stage's.
+        upstream: Every result that the key depends on, directly or not, by stage.
         scratch: Folder for the file.
         run_id: Shown in the manifest.
-        stats: More figures for the manifest.
-        made_from: Result id to content digest of its direct inputs.
+        notes: More figures for the manifest.
 
     Raises:
         InvalidResult: A check failed; `checks` has them all.
@@ -70,7 +71,9 @@ def prepare(
     scratch.mkdir(parents=True, exist_ok=True)
     name = f"{key.result_id}.{uuid.uuid4().hex[:12]}"
     local = scratch / f"{name}.parquet"
-    draft = _draft(card.video_id, key, output, name, run_id)
+    validator = BY_NAME[key.stage].validator(key, upstream)
+    made_from = {upstream[name].result_id: upstream[name].manifest.content_digest for name in key.components["inputs"]}
+    draft = _draft(video.video_id, key, output, name, run_id)
     started = time.monotonic()
     made: list[ManifestRow] = []
 
@@ -81,14 +84,14 @@ def prepare(
             content_digest=drained.content_digest,
             seconds=round(time.monotonic() - started, 3),
             attachment_bytes=output.attachment.stat().st_size if output.attachment else None,
-            stats={**(stats or {}), **drained.figures},
+            stats={**notes, **drained.figures},
             checks=[vars(check) for check in drained.checks],
         )
         made.append(row)
-        return Footer(row, card, made_from).encode()
+        return Footer(row, video, made_from).encode()
 
     try:
-        drained = parquet.drain(output, card.video_id, key.result_id, local, validator, footer)
+        drained = parquet.drain(output, video.video_id, key.result_id, local, validator, footer)
     except BaseException:
         _clear(local, output.attachment)
         raise

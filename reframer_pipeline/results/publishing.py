@@ -1,4 +1,4 @@
-"""What a commit changes beside its own rows: facts and status in `videos`, and the published set.
+"""What a commit changes beside its own rows: facts in `videos`, and the published set.
 
 What belongs here: statements within a commit's transaction. What does not: the transaction itself (`commit`).
 """
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline.work.status import Event, transition
 
 if TYPE_CHECKING:
     import psycopg
@@ -31,12 +32,6 @@ def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path) -> None:
     if row.stage == "metadata":
         facts: dict[str, Any] = next(parquet.read_batches(local)).to_pylist()[0]
         set_facts(conn, row.video_id, facts)
-        # A video that readers see stays completed: metadata may be all that was asked for, and nothing would end the processing.
-        conn.execute(
-            """UPDATE videos SET status = 'processing', failure_code = NULL, failure_message = NULL, updated_at = now()
-               WHERE id = %s AND NOT EXISTS (SELECT 1 FROM published WHERE video_id = videos.id)""",
-            (row.video_id,),
-        )
     elif row.stage == "frames":
         set_frame_count(conn, row.video_id, row.row_count)
     elif row.stage == "scenes":
@@ -77,7 +72,7 @@ def discard(conn: psycopg.Connection[Row], video_id: str, result_id: str) -> Non
     seen = conn.execute("SELECT 1 FROM published WHERE video_id = %s AND result_id = ANY(%s)", (video_id, ids)).fetchone()
     if seen:
         conn.execute("DELETE FROM published WHERE video_id = %s", (video_id,))
-        conn.execute("UPDATE videos SET status = 'processing', updated_at = now() WHERE id = %s AND status = 'completed'", (video_id,))
+        transition(conn, video_id, Event.WITHDRAWN)
     conn.execute("DELETE FROM results WHERE result_id = ANY(%s)", (ids,))
 
 
@@ -87,7 +82,7 @@ def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, 
     Raises:
         ObjectMissing: One of them does not exist.
     """
-    assert set(result_ids) == set(STAGES), result_ids
+    assert set(result_ids) == set(NAMES), result_ids
     moved = conn.execute(
         """INSERT INTO published (video_id, stage, result_id)
            SELECT video_id, stage, result_id FROM results WHERE video_id = %s AND result_id = ANY(%s::uuid[])
@@ -95,9 +90,6 @@ def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, 
                published_at = CASE WHEN published.result_id = EXCLUDED.result_id THEN published.published_at ELSE now() END""",
         (video_id, list(result_ids.values())),
     )
-    if moved.rowcount != len(STAGES):
-        raise ObjectMissing(f"Video {video_id} has only {moved.rowcount} of the {len(STAGES)} results to publish.")
-    conn.execute(
-        "UPDATE videos SET status = 'completed', failure_code = NULL, failure_message = NULL, updated_at = now() WHERE id = %s",
-        (video_id,),
-    )
+    if moved.rowcount != len(NAMES):
+        raise ObjectMissing(f"Video {video_id} has only {moved.rowcount} of the {len(NAMES)} results to publish.")
+    transition(conn, video_id, Event.PUBLISHED)

@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reframer_pipeline import schemas
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
-from reframer_pipeline.results.footer import Footer, VideoCard
+from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import STAGES
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,7 +83,7 @@ def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
             if entry is None:
                 raise ValueError("no footer of ours")
             footer = Footer.decode(entry)
-            if footer.manifest.stage not in STAGES or footer.manifest.created_at is None:
+            if footer.manifest.stage not in NAMES or footer.manifest.created_at is None:
                 raise ValueError(f"no result of ours: {footer.manifest.stage}")
         except _UNUSABLE as error:
             skipped.append(f"{key}: {_said(error)}")
@@ -99,7 +99,7 @@ def _in_order(footers: Iterable[Footer]) -> list[Footer]:
 
     def place(footer: Footer) -> tuple[int, bool]:
         row = footer.manifest
-        return STAGES.index(row.stage), named.get(row.result_id, row.content_digest) != row.content_digest
+        return NAMES.index(row.stage), named.get(row.result_id, row.content_digest) != row.content_digest
 
     return sorted(by_age, key=place)
 
@@ -123,7 +123,7 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
     manifest.insert(conn, row)
     if row.attachment_key is not None and not store.exists(row.attachment_key):
         conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = %s", (row.result_id,))
-    rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names))
+    rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), BY_NAME[row.stage].schema.names))
     if row.stage == "metadata":
         publishing.set_facts(conn, row.video_id, next(parquet.read_batches(store.open_object(row.object_key))).to_pylist()[0])
     elif row.stage == "frames":

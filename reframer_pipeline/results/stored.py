@@ -1,6 +1,6 @@
 """Stored results: committed ones, read again.
 
-What belongs here: the value that later stages read, and what a key depends on. What does not: making results (`prepare`, `commit`).
+What belongs here: the value that later stages read. What does not: making results (`prepare`, `commit`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from reframer_pipeline import schemas
-from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import FramesEvicted, ObjectMissing
-from reframer_pipeline.results import manifest, parquet
+from reframer_pipeline.results import parquet
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import StageKey
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class StoredResult:
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in written order, a row group at a time; without the two identity columns unless they are asked for."""
         file = self.store.open_object(self.manifest.object_key)
-        return parquet.read_batches(file, columns or schemas.TABLES[self.stage].names)
+        return parquet.read_batches(file, columns or BY_NAME[self.stage].schema.names)
 
     def open_attachment(self) -> BinaryIO:
         """The attached file, seekable.
@@ -59,21 +57,3 @@ class StoredResult:
         if self.manifest.attachment_key is None:
             raise ObjectMissing(f"The {self.stage} result {self.result_id} has no attached file.")
         return self.store.open_object(self.manifest.attachment_key)
-
-
-def closure(db: Database, store: ObjectStore, key: StageKey) -> dict[str, StoredResult]:
-    """Every result that a key depends on, directly or not, by stage.
-
-    Raises:
-        ObjectMissing: One of them was never committed.
-    """
-    found: dict[str, StoredResult] = {}
-    wanted: dict[str, str] = dict(key.components["inputs"])
-    while wanted:
-        known = manifest.find(db, wanted.values())
-        for stage, result_id in wanted.items():
-            if result_id not in known:
-                raise ObjectMissing(f"The {stage} result {result_id}, which {key.stage} needs, was never committed.")
-            found[stage] = StoredResult(known[result_id], store)
-        wanted = {stage: rid for row in known.values() for stage, rid in row.inputs.items() if stage not in found}
-    return found

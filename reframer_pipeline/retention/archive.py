@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, LiteralString
 
-from reframer_pipeline import schemas
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet, rows
 from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.retention.idle import WhileIdle, while_idle
+from reframer_pipeline.stages import BY_NAME, NAMES, STAGES
 from reframer_pipeline.store.objects import ObjectStore, bind
-from reframer_pipeline.versions import STAGES
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
     import pyarrow as pa
 
+WITH_ROWS = [stage.name for stage in STAGES if stage.rows]
+TABLES = [stage.rows.table for stage in STAGES if stage.rows]
 STATEMENT_S = 1800.0  # deleting the rows of the longest video
 _OLD: LiteralString = "v.status = 'completed' AND v.updated_at < now() - %(days)s * interval '1 day'"
 _WITH_ROWS: LiteralString = "r.archived_at IS NULL AND r.stage = ANY(%(stages)s)"
@@ -41,7 +42,7 @@ def archive_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
     old = db.fetch(
         f"""SELECT v.id::text AS video_id FROM videos v
             WHERE {_OLD} AND EXISTS (SELECT 1 FROM results r WHERE r.video_id = v.id AND {_WITH_ROWS}) ORDER BY v.updated_at""",
-        {"days": days, "stages": list(rows.TARGETS)},
+        {"days": days, "stages": WITH_ROWS},
     )
     return while_idle(db, (row["video_id"] for row in old), "archive", lambda video, token: archive(db, store, video, token, days))
 
@@ -66,7 +67,7 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
     query: LiteralString = (
         f"SELECT r.* FROM results r JOIN videos v ON v.id = r.video_id WHERE v.id = %(video)s AND {_OLD} AND {_WITH_ROWS}"
     )
-    found = [ManifestRow.from_row(row) for row in db.fetch(query, {"video": video_id, "days": days, "stages": list(rows.TARGETS)})]
+    found = [ManifestRow.from_row(row) for row in db.fetch(query, {"video": video_id, "days": days, "stages": WITH_ROWS})]
     for row in found:
         _demand_readable(store, row)
     ids = [row.result_id for row in found]
@@ -76,8 +77,8 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
 
         lease.demand(conn, video_id, lease_token)
         deleted = 0
-        for stage in reversed(list(rows.TARGETS)):  # masks before the detections that they point at
-            statement = sql.SQL("DELETE FROM {} WHERE result_id = ANY(%s)").format(sql.Identifier(rows.TARGETS[stage].table))
+        for table in reversed(TABLES):  # masks before the detections that they point at
+            statement = sql.SQL("DELETE FROM {} WHERE result_id = ANY(%s)").format(sql.Identifier(table))
             deleted += conn.execute(statement, (ids,)).rowcount
         conn.execute("UPDATE results SET archived_at = now() WHERE result_id = ANY(%s)", (ids,))
         return deleted
@@ -113,7 +114,7 @@ def restore(
     """
     query: LiteralString = "SELECT * FROM results WHERE video_id = %s AND archived_at IS NOT NULL"
     found = [ManifestRow.from_row(row) for row in db.fetch(query, (video_id,))]
-    found.sort(key=lambda row: STAGES.index(row.stage))  # detections before the masks that point at them
+    found.sort(key=lambda row: NAMES.index(row.stage))  # detections before the masks that point at them
     if skip_lost:
         found = list(_readable(store, found))
     if not found:
@@ -125,7 +126,7 @@ def restore(
         for row in found:
             state = conn.execute("UPDATE results SET archived_at = NULL WHERE result_id = %s AND archived_at IS NOT NULL", (row.result_id,))
             if state.rowcount:  # else our own COMMIT, whose answer was lost
-                batches = parquet.read_batches(store.open_object(row.object_key), schemas.TABLES[row.stage].names)
+                batches = parquet.read_batches(store.open_object(row.object_key), BY_NAME[row.stage].schema.names)
                 loaded += rows.copy_rows(conn, video_id, row.key, _noting(batches, alive))
         conn.execute("UPDATE videos SET updated_at = now() WHERE id = %s", (video_id,))
         return loaded

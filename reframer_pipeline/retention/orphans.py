@@ -13,9 +13,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store.inventory import StoredObject, inventory
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import STAGES
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,7 +24,7 @@ MIN_AGE_H: Final = 24
 BATCH: Final = 1000
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"
-RESULT_OBJECT: Final = re.compile(rf"results/(?P<video>{_UUID})/(?:{'|'.join(STAGES)})/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
+RESULT_OBJECT: Final = re.compile(rf"results/(?P<video>{_UUID})/(?:{'|'.join(NAMES)})/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
 VIDEO_OBJECT: Final = re.compile(rf"videos/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
+from reframer_pipeline.failures.typing import from_metadata
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages.order import Order
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -21,15 +23,12 @@ if TYPE_CHECKING:
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def materialize(
-    pipeline: Pipeline, video_id: str, filename: str, stages: tuple[str, ...], token: str
-) -> tuple[str, failures.ReframerError | None]:
+def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token: str) -> tuple[str, failures.ReframerError | None]:
     """One Dagster run over the given assets of one partition.
 
     Args:
-        pipeline: With the settings to compute with.
-        video_id: The partition.
-        filename: Shown in Dagster's list of runs.
+        pipeline: Of this deployment.
+        order: What is asked for, of which video.
         stages: The assets to compute.
         token: Of the video's lease, held by the caller.
 
@@ -42,12 +41,18 @@ def materialize(
     from reframer_pipeline.orchestration import partitions
     from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
     from reframer_pipeline.orchestration.stage.interruptible import interruptible
+    from reframer_pipeline.orchestration.stage.runs import expecting
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
     from reframer_pipeline.running import dagster_home
 
-    with dagster_home.open_instance(pipeline.settings) as instance, ending_dead_runs(instance, pipeline.storage.db, token):
+    video_id = order.video.video_id
+    with (
+        dagster_home.open_instance(pipeline.settings) as instance,
+        ending_dead_runs(instance, pipeline.storage.db, token),
+        expecting(token, order),
+    ):
         partitions.register(instance, pipeline.storage.db)
-        tags = {LEASE_TAG: token, FILENAME_TAG: filename[:200]}
+        tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if pipeline.settings.executor != "in_process":
             return interruptible(lambda: _execute_in_children(pipeline.settings, instance, video_id, tags, selection))
@@ -82,15 +87,11 @@ def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
     """The typed failure that a run's events tell of."""
     if success:
         return None
-    by_code = {cls.code: cls for cls in failures.all_failures()}
     for event in events:
         if event.event_type_value != "STEP_FAILURE":
             continue
-        details = event.step_failure_data.user_failure_data
-        metadata = dict(details.metadata) if details is not None else {}
-        if "failure_code" in metadata:
-            cls = by_code.get(metadata["failure_code"].value, failures.InternalError)
-            return cls(metadata["message"].value, metadata["remedy"].value)
-        error = event.step_failure_data.error
-        return failures.InternalError(f"The step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}")
+        details, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+        told = from_metadata({name: entry.value for name, entry in details.metadata.items()}) if details is not None else None
+        reason = error.message.strip() if error else "no reason given"
+        return told or failures.InternalError(f"The step {event.step_key} failed: {reason}")
     return failures.InternalError("The run ended without success and without a failed step.")

@@ -11,19 +11,22 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
-from reframer_pipeline import failures, versions
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import ReframerError, UnknownVideo, VideoBusy, WeightsChanged
+from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.planning import deployment
-from reframer_pipeline.planning import survey as planning
+from reframer_pipeline.planning import deployment, orders
 from reframer_pipeline.planning.deployment import Noted
+from reframer_pipeline.planning.survey import survey
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.running.materialize import materialize
 from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages.order import Order
 from reframer_pipeline.work import jobs, lease, status, turns
 from reframer_pipeline.work.videos import get_video
 
@@ -54,7 +57,7 @@ class VideoOutcome:
     note: str | None = None
 
     @classmethod
-    def failed(cls, filename: str, failure: failures.ReframerError, video_id: str | None = None) -> VideoOutcome:
+    def failed(cls, filename: str, failure: ReframerError, video_id: str | None = None) -> VideoOutcome:
         """An outcome that says what happened and what to do."""
         return cls(video_id, filename, "failed", failure.code, str(failure))
 
@@ -70,7 +73,7 @@ def run_videos(
     force: bool = False,
     announce: Announce = lambda video_id, stages: None,
     noted: Callable[[Noted], None] = lambda change: None,
-    waits: Callable[[str, failures.VideoBusy], None] = lambda video_id, busy: None,
+    waits: Callable[[str, VideoBusy], None] = lambda video_id, busy: None,
 ) -> Iterator[VideoOutcome]:
     """Bring the given videos up to date, one after the other.
 
@@ -94,7 +97,7 @@ def run_videos(
             turn_has_come = line.enter_context(turns.waiting(db, video_ids))
             change = deployment.note_ahead(db, settings, video_ids)
         except Exception as error:  # then it is the same for each of them
-            yield from (VideoOutcome.failed(video_id, _typed(error), video_id) for video_id in video_ids)
+            yield from (VideoOutcome.failed(video_id, typed(error), video_id) for video_id in video_ids)
             return
         if change.video_ids:
             noted(change)
@@ -103,15 +106,11 @@ def run_videos(
             filename = video_id
             try:
                 filename = str(get_video(db, video_id)["filename"])
-                yield _run_one(pipeline, video_id, filename, force, announce, partial(waits, video_id), turn_has_come)
+                yield _run_one(pipeline, video_id, force, announce, partial(waits, video_id), turn_has_come)
             except Exception as error:  # such as Dagster's own storage going away: the other videos go on
-                yield VideoOutcome.failed(filename, _typed(error), video_id)
+                yield VideoOutcome.failed(filename, typed(error), video_id)
             finally:
                 turn_has_come(video_id)
-
-
-def _typed(error: Exception) -> failures.ReframerError:
-    return error if isinstance(error, failures.ReframerError) else failures.InternalError(f"{type(error).__name__}: {error}")
 
 
 def _register_partitions(pipeline: Pipeline) -> None:
@@ -126,85 +125,79 @@ def _register_partitions(pipeline: Pipeline) -> None:
         _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
 
-def needed_stages(db: Database, settings: Settings, video_id: str, force: bool = False) -> tuple[str, ...]:
-    """The stages that have no committed result under these very settings, in order; all six when forced.
+def needed_stages(db: Database, order: Order, force: bool = False) -> tuple[str, ...]:
+    """The stages that have no committed result under this very order, in order; all six when forced.
 
     Raises:
-        UnknownVideo: There is no such video.
+        ReframerError: The weights cannot be had.
     """
-    from reframer_pipeline.vision import weights
-
     if force:
-        return versions.STAGES
-    wanted = versions.recipes(settings, weights.digests(settings))
-    for plan in planning.survey(db, [video_id], lambda overrides: wanted):
+        return NAMES
+    wanted = {stage: order.key(stage).recipe for stage in NAMES}
+    for plan in survey(db, [order.video.video_id], lambda overrides: wanted):
         return plan.to_compute
-    raise failures.UnknownVideo(f"There is no video {video_id}.")
+    raise UnknownVideo(f"There is no video {order.video.video_id}.")
 
 
 def _run_one(
     pipeline: Pipeline,
     video_id: str,
-    filename: str,
     force: bool,
     announce: Announce,
-    waits: Callable[[failures.VideoBusy], None],
+    waits: Callable[[VideoBusy], None],
     turn_has_come: Callable[[str], None],
 ) -> VideoOutcome:
     db = pipeline.storage.db
     with lease.hold_patiently(db, video_id, f"run_videos:{os.getpid()}", waits) as token:
         turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
         deployment.note_overrides(db, pipeline.settings, video_id)
-        settings = pipeline.settings_for(video_id)  # as the stages will see them
-        keys = versions.stage_keys(pipeline.sha256(video_id), settings, pipeline.weights(settings))
-        stages = needed_stages(db, settings, video_id, force)
+        order = orders.resolve(db, pipeline.settings, video_id)
+        stages = needed_stages(db, order, force)
         announce(video_id, stages)
         if not stages:
-            pipeline.storage.results.publish(video_id, keys, token)
-            return _completed(pipeline, settings, video_id, filename, keys, run_id=None)
+            pipeline.storage.results.publish(video_id, order.keys, token)
+            return _completed(pipeline, order, run_id=None)
         sweep_scratch(pipeline.settings)
-        status.processing(db, video_id, lease_token=token)
         try:
-            run_id, failure = materialize(pipeline, video_id, filename, stages, token)
+            run_id, failure = materialize(pipeline, order, stages, token)
         except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
-            with suppress(failures.ReframerError):
+            with suppress(ReframerError):
                 jobs.interrupt(db, video_id)
                 status.settle(db, video_id, token)
             raise
         if failure is not None:
             jobs.fail(db, video_id, run_id, failure)  # the stage has said so itself, unless its process died
             status.fail(db, video_id, failure, lease_token=token)
-            return VideoOutcome.failed(filename, failure, video_id)
-        return _completed(pipeline, settings, video_id, filename, keys, run_id)
+            return VideoOutcome.failed(order.video.filename, failure, video_id)
+        return _completed(pipeline, order, run_id)
 
 
-def _completed(
-    pipeline: Pipeline, settings: Settings, video_id: str, filename: str, keys: dict[str, versions.StageKey], run_id: str | None
-) -> VideoOutcome:
-    rows = pipeline.storage.results.find([key.result_id for key in keys.values()])
-    by_stage = {row.stage: row for row in rows.values()}
+def _completed(pipeline: Pipeline, order: Order, run_id: str | None) -> VideoOutcome:
+    local = order.with_settings(describer="local").key("scenes")  # what stands in where Gemini could not answer
+    rows = pipeline.storage.results.find([key.result_id for key in (*order.keys.values(), local)])
+    found = {stage: rows[key.result_id] for stage, key in order.keys.items() if key.result_id in rows}
     note = None
-    if "scenes" not in by_stage:  # Gemini could not answer: the local description stands in
-        fallback = pipeline.key(video_id, "scenes", settings.model_copy(update={"describer": "local"}))
-        by_stage |= {row.stage: row for row in pipeline.storage.results.find([fallback.result_id]).values()}
-        note = _why_local(by_stage.get("scenes"))
-    if len(by_stage) < len(keys):
-        raise failures.WeightsChanged("The weights or the deployment's settings changed while the video was running.", "Run it again.")
-    outcome = VideoOutcome(video_id, filename, "completed")
-    counts = {stage: row.count for stage, row in by_stage.items()}
-    return replace(
-        outcome,
+    if "scenes" not in found and local.result_id in rows:
+        found["scenes"] = rows[local.result_id]
+        note = _why_local(found["scenes"])
+    if len(found) < len(NAMES):
+        raise WeightsChanged("The weights were replaced while the video was running.", "Run it again.")
+    counts = {stage: row.count for stage, row in found.items()}
+    return VideoOutcome(
+        order.video.video_id,
+        order.video.filename,
+        "completed",
         frames=counts["frames"],
-        sampled_frames=int(by_stage["frames"].stats.get("sampled", 0)),
+        sampled_frames=int(found["frames"].stats.get("sampled", 0)),
         detections=counts["detections"],
         masks=counts["masks"],
         tracks=counts["trajectories"],
         scenes=counts["scenes"],
         note=note,
-        seconds={stage: round(row.seconds, 3) for stage, row in by_stage.items() if run_id is not None and row.run_id == run_id},
+        seconds={stage: round(row.seconds, 3) for stage, row in found.items() if run_id is not None and row.run_id == run_id},
     )
 
 
-def _why_local(scenes: ManifestRow | None) -> str | None:
-    why = scenes.stats.get("fallback") if scenes is not None else None
+def _why_local(scenes: ManifestRow) -> str | None:
+    why = scenes.stats.get("fallback")
     return f"Scenes were described locally: [{why['code']}] {why['message']}" if why else None

@@ -152,11 +152,15 @@ def require_trusted(file: WeightsFile) -> None:
         raise WeightsUntrusted(f"{what}, and its digest sha256:{file.sha256} is not the published one.")
 
 
-def digests(settings: Settings) -> dict[str, str]:
-    """Digest of the weights by role, as stage keys want it: `"sha256:…"`, or `"demo:…"` for the bundled models.
+def digest(settings: Settings, role: Role) -> str:
+    """Digest of a role's weights, as stage keys want it: `"sha256:…"`, or `"demo:…"` for the bundled models.
 
     Raises:
-        WeightsMissing: A file is not there.
+        WeightsMissing: The file is not there.
     """
-    kind = "demo" if settings.models == "demo" else "sha256"
-    return {role: f"{kind}:{resolve(settings, role).sha256}" for role in ROLES}
+    return f"{'demo' if settings.models == 'demo' else 'sha256'}:{resolve(settings, role).sha256}"
+
+
+def digests(settings: Settings) -> dict[str, str]:
+    """`digest` by role."""
+    return {role: digest(settings, role) for role in ROLES}

@@ -6,12 +6,20 @@ A job is `completed` once all stages that its run was asked for are there, and `
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import CallerError, Interrupted, LeaseLost, Quarantined, ReframerError, RunDied, VideoBusy
+from reframer_pipeline.work import lease
+from reframer_pipeline.work.status import Event, settle_within, transition
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def queue(db: Database, waiting: Mapping[str, str]) -> None:
@@ -29,50 +37,107 @@ def forget_queued(db: Database, run_id: str) -> None:
     db.execute("DELETE FROM processing_jobs WHERE run_id = %s AND status = 'pending'", (run_id,))
 
 
-def start(db: Database, video_id: str, run_id: str, attempt: int = 1) -> str:
-    """A run takes up a video, its stage for the `attempt`-th time; each of its stages says so. For the holder of the video's lease.
+@dataclass(frozen=True)
+class Started:
+    """A stage of a job that has begun.
+
+    Attributes:
+        job_id: The job's id.
+        pinned: What its run is asked for, as the first of its stages has written it down.
+    """
+
+    job_id: str
+    pinned: dict[str, Any]
+
+
+def start(
+    db: Database,
+    video_id: str,
+    run_id: str,
+    *,
+    lease_token: str,
+    pinned: Mapping[str, Any],
+    stage: str | None = None,
+    recipe: str | None = None,
+    attempt: int = 1,
+) -> Started | None:
+    """A run takes up a stage of a video. The video is `processing` from then on, and its lease is prolonged.
+
+    Args:
+        db: The database.
+        video_id: The video.
+        run_id: The run.
+        lease_token: Of the video's lease.
+        pinned: What the run is asked for; kept if it is the first stage to say so.
+        stage: Name of the stage.
+        recipe: Which recipe it follows: what a failure is remembered by.
+        attempt: The how-manieth time the stage is tried.
 
     Returns:
-        The job's id.
+        The job; None if the lease is another one's by now.
 
     Raises:
         LeaseLost: The run was declared dead while it was only asleep.
     """
-    interrupt(db, video_id, but=run_id)  # with the lease in our hands, a job of another run is one whose process ended
-    row = db.fetch_one(
-        """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts) VALUES (%s, %s, %s, %s)
-           ON CONFLICT (video_id, run_id) DO UPDATE SET attempts = greatest(job.attempts, EXCLUDED.attempts), updated_at = now(),
-               recipe = NULL, status = CASE job.status WHEN 'pending' THEN 'processing' ELSE job.status END
-           RETURNING id, failure_code""",
-        (str(uuid.uuid4()), video_id, run_id, attempt),
-    )
-    assert row is not None
+
+    def act(conn: psycopg.Connection[Row]) -> Row | None:
+        if not lease.beat(conn, video_id, lease_token):
+            return None
+        interrupt_within(conn, video_id, but=run_id)  # with the lease in our hands, a job of another run is one whose process ended
+        row = conn.execute(
+            """INSERT INTO processing_jobs AS job (id, video_id, run_id, attempts, stage, recipe, pinned)
+               VALUES (%(id)s, %(video)s, %(run)s, %(attempt)s, %(stage)s, %(recipe)s, %(pinned)s)
+               ON CONFLICT (video_id, run_id) DO UPDATE SET attempts = greatest(job.attempts, EXCLUDED.attempts), updated_at = now(),
+                   stage = EXCLUDED.stage, done = 0, total = 0, progress = 0, recipe = EXCLUDED.recipe,
+                   pinned = coalesce(job.pinned, EXCLUDED.pinned),
+                   status = CASE job.status WHEN 'pending' THEN 'processing' ELSE job.status END
+               RETURNING id, failure_code, pinned""",
+            {
+                "id": str(uuid.uuid4()), "video": video_id, "run": run_id, "attempt": attempt, "stage": stage, "recipe": recipe,
+                "pinned": json.dumps(pinned),
+            },
+        ).fetchone()  # fmt: skip
+        transition(conn, video_id, Event.BEGUN)
+        return row
+
+    row = db.run(act)
+    if row is None:
+        return None
     if row["failure_code"] in (RunDied.code, Quarantined.code):
         raise LeaseLost("This run showed no sign of life for so long that it was declared dead.", "Nothing to do: another run takes over.")
-    return str(row["id"])
+    return Started(str(row["id"]), row["pinned"])
 
 
-def at_recipe(db: Database, job_id: str, recipe: str) -> None:
-    """Which recipe the job's present stage follows: what a failure is remembered by."""
-    db.execute("UPDATE processing_jobs SET recipe = %s WHERE id = %s", (recipe, job_id))
-
-
-def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
-    """How far a job is: `done` of `total` in the stage's own unit, total 0 for unknown."""
+def progress(db: Database, job_id: str, done: int, total: int) -> None:
+    """How far the job's stage is: `done` of `total` in its own unit, total 0 for unknown."""
     share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
     db.execute(
-        "UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s",
-        (stage, done, total, share, job_id),
+        "UPDATE processing_jobs SET done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s", (done, total, share, job_id)
     )
 
 
 def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) -> bool:
-    """Call a job completed if its run has committed all of these stages.
+    """Call a job completed if its run has committed all of these stages. Returns whether it is."""
+    return db.run(lambda conn: _complete(conn, video_id, run_id, stages))
 
-    Returns:
-        Whether it is completed.
+
+def finish(db: Database, video_id: str, run_id: str, stages: Collection[str], lease_token: str) -> bool:
+    """`complete`; and then the video's status settles, unless another run has failed while this one went on.
+
+    A video that failed before is well again by that. For the holder of the video's lease.
     """
-    completed = db.execute(
+
+    def act(conn: psycopg.Connection[Row]) -> bool:
+        completed = _complete(conn, video_id, run_id, stages)
+        if completed and not _failed_since(conn, video_id, run_id) and lease.beat(conn, video_id, lease_token):
+            settle_within(conn, video_id)
+        return completed
+
+    return db.run(act)
+
+
+def _complete(conn: psycopg.Connection[Row], video_id: str, run_id: str, stages: Collection[str]) -> bool:
+    completed = conn.execute(
         """UPDATE processing_jobs SET status = 'completed', progress = 1, failure_code = NULL, failure_message = NULL,
                finished_at = coalesce(finished_at, now()), updated_at = now()
            WHERE video_id = %(video)s AND run_id = %(run)s
@@ -80,7 +145,18 @@ def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) 
                  = %(count)s""",
         {"video": video_id, "run": run_id, "stages": list(stages), "count": len(set(stages))},
     )
-    return completed > 0
+    return completed.rowcount > 0
+
+
+def _failed_since(conn: psycopg.Connection[Row], video_id: str, run_id: str) -> bool:
+    """Whether another run of the video ended after this run's beginning and failed; interruptions, and giving way, do not count."""
+    row = conn.execute(
+        """SELECT 1 FROM processing_jobs AS this JOIN processing_jobs AS other USING (video_id)
+           WHERE this.video_id = %s AND this.run_id = %s AND other.status = 'failed' AND other.failure_code <> ALL(%s)
+             AND other.finished_at > this.created_at""",
+        (video_id, run_id, [Interrupted.code, VideoBusy.code]),
+    ).fetchone()
+    return row is not None
 
 
 def fail(db: Database, video_id: str, run_id: str, failure: ReframerError) -> None:
@@ -94,26 +170,20 @@ def fail(db: Database, video_id: str, run_id: str, failure: ReframerError) -> No
     )
 
 
-def interrupt(db: Database, video_id: str, but: str = "") -> None:
-    """Fail the jobs of a video that still go on, as interrupted, but for that of one run. For the holder of the video's lease."""
+def interrupt(db: Database, video_id: str) -> None:
+    """Fail the jobs of a video that still go on, as interrupted. For the holder of the video's lease."""
+    db.run(lambda conn: interrupt_within(conn, video_id))
+
+
+def interrupt_within(conn: psycopg.Connection[Row], video_id: str, but: str = "") -> None:
+    """`interrupt` within a transaction, but for the job of one run."""
     failure = Interrupted("The run was interrupted, or its process ended.")
-    db.execute(
+    conn.execute(
         """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now(),
                retryable = true
            WHERE video_id = %s AND run_id <> %s AND status = 'processing'""",
         (failure.code, clean_text(str(failure)), video_id, but),
     )
-
-
-def failed_since(db: Database, video_id: str, run_id: str) -> bool:
-    """Whether another run of the video ended after this run's beginning and failed; interruptions, and giving way, do not count."""
-    row = db.fetch_one(
-        """SELECT 1 FROM processing_jobs AS this JOIN processing_jobs AS other USING (video_id)
-           WHERE this.video_id = %s AND this.run_id = %s AND other.status = 'failed' AND other.failure_code <> ALL(%s)
-             AND other.finished_at > this.created_at""",
-        (video_id, run_id, [Interrupted.code, VideoBusy.code]),
-    )
-    return row is not None
 
 
 def latest(db: Database, video_id: str) -> Row | None:

@@ -11,8 +11,6 @@ to that row and must pass during a commit, which for a long video takes longer t
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,11 +18,11 @@ from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import LeaseLost, ReframerError, UnknownVideo, VideoBusy
+from reframer_pipeline.work.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     import psycopg
 
-_log = logging.getLogger(__name__)
 # Of the transaction, the only kind that a transaction pooler keeps. Two videos of one hash only wait for each other.
 _LOCK_KEY: LiteralString = "hashtextextended('reframer lease ' || %s, 0)"
 TTL_S = 60.0
@@ -77,18 +75,23 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token
 
 
 def heartbeat(db: Database, video_id: str, token: str, ttl_s: float = TTL_S) -> None:
-    """Prolong the lease, from now.
+    """Prolong the lease, from now. One that ran out but that nobody took is still ours.
 
     Raises:
         LeaseLost: It is another one's by now.
     """
-    kept = db.execute(
+    if not db.run(lambda conn: beat(conn, video_id, token, ttl_s)):
+        raise LeaseLost(f"Another run took over video {video_id}.")
+
+
+def beat(conn: psycopg.Connection[Row], video_id: str, token: str, ttl_s: float = TTL_S) -> bool:
+    """`heartbeat` within a transaction; whether the lease is ours."""
+    kept = conn.execute(
         """UPDATE leases SET heartbeat_at = clock_timestamp(), expires_at = clock_timestamp() + %s * interval '1 second'
            WHERE video_id = %s AND token = %s""",
         (ttl_s, video_id, token),
     )
-    if not kept:
-        raise LeaseLost(f"Another run took over video {video_id}.")
+    return kept.rowcount > 0
 
 
 def release(db: Database, video_id: str, token: str) -> None:
@@ -135,10 +138,9 @@ def revoke(db: Database, video_id: str, token: str | None = None) -> bool:
 
 
 class Held:
-    """A lease with heartbeats from a thread, from its making until `release` or `stop`.
+    """A lease with heartbeats, from its making until `release` or `stop`.
 
-    A lost lease does not stop what goes on under it: the next commit does. A heartbeat that fails is tried again soon and for as long as
-    it is held, because a lease that ran out while the database was away is still ours until another takes it.
+    A lost lease does not stop what goes on under it: the next commit does.
 
     Attributes:
         token: That commits need.
@@ -147,33 +149,18 @@ class Held:
     def __init__(self, db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token: str | None = None) -> None:
         """Take it. Raises `VideoBusy` and `UnknownVideo`, as `acquire`."""
         self.token = acquire(db, video_id, owner, ttl_s, token)
-        self._db, self._video_id, self._ttl_s = db, video_id, ttl_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{video_id[:8]}", daemon=True)
-        self._thread.start()
+        self._db, self._video_id = db, video_id
+        self._heart = Heartbeat(lambda: heartbeat(db, video_id, self.token, ttl_s), ttl_s / 3, f"video {video_id}")
 
     def stop(self) -> None:
         """No more heartbeats: it runs out."""
-        self._ended.set()
-        self._thread.join(timeout=5)
+        self._heart.stop()
 
     def release(self) -> None:
         """Give it back."""
         self.stop()
         with contextlib.suppress(ReframerError):
             release(self._db, self._video_id, self.token)
-
-    def _beat(self) -> None:
-        pause = self._ttl_s / 3
-        while not self._ended.wait(pause):
-            try:
-                heartbeat(self._db, self._video_id, self.token, self._ttl_s)
-                pause = self._ttl_s / 3
-            except LeaseLost:
-                return
-            except ReframerError as failure:
-                pause = self._ttl_s / 30
-                _log.warning("No heartbeat for video %s: %s", self._video_id, failure.message)
 
 
 @contextlib.contextmanager

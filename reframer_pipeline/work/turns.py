@@ -9,18 +9,16 @@ interrupted.
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.work.heartbeat import beating
 
 QUIET_S: Final = 60.0  # as long as a lease lives
 PREFIX: Final = "run_videos:"  # Dagster's run ids are UUIDs
-_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -34,28 +32,14 @@ def waiting(db: Database, video_ids: Collection[str], every_s: float = QUIET_S /
         video_ids: The videos.
         every_s: Seconds between two signs of life.
     """
-    run_id, over = f"{PREFIX}{uuid.uuid4()}", threading.Event()
-
-    def beat() -> None:
-        while not over.wait(every_s):
-            try:
-                refresh(db, run_id)
-            except ReframerError as failure:  # the next one may pass
-                _log.warning("No sign of life for the videos that wait: %s", failure.message)
-
-    def has_come(video_id: str) -> None:
-        _take_away(db, run_id, video_id)
-
+    run_id = f"{PREFIX}{uuid.uuid4()}"
     _put_up(db, run_id, video_ids)
-    thread = threading.Thread(target=beat, name="turns", daemon=True)
-    thread.start()
-    try:
-        yield has_come
-    finally:
-        over.set()
-        thread.join(timeout=5)
-        with contextlib.suppress(ReframerError):  # it would be noticed to be quiet
-            _take_away(db, run_id)
+    with beating(lambda: refresh(db, run_id), every_s, "the videos that wait for their turn"):
+        try:
+            yield lambda video_id: _take_away(db, run_id, video_id)
+        finally:
+            with contextlib.suppress(ReframerError):  # it would be noticed to be quiet
+                _take_away(db, run_id)
 
 
 def refresh(db: Database, run_id: str) -> None:

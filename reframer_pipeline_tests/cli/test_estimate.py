@@ -8,24 +8,25 @@ from reframer_pipeline.cli import estimate
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import DEMO_IMGSZ
+from reframer_pipeline.stages import STAGES
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import WEIGHTS_ROLE
 from reframer_pipeline.vision import weights
 from reframer_pipeline.work import videos
 from reframer_pipeline.work.videos import get_video
 
 
 def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    present = pipeline.weights()
+    present = weights.digests(pipeline.settings)
     rows = {str(row["result_id"]): row for row in pipeline.storage.db.fetch("SELECT * FROM results ORDER BY created_at")}
     expected = 0.0
-    for stage, role in WEIGHTS_ROLE.items():
+    for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights):
         own = [row for row in rows.values() if row["stage"] == stage and row["components"]["weights"] == present[role]][-10:]
         frames = [rows[row["components"]["inputs"]["frames"]]["stats"]["sampled"] for row in own]
         expected += sum(row["seconds"] for row in own) / sum(frames)
     assert estimate._measured(pipeline.settings, pipeline.storage) == pytest.approx(expected)
     for role in weights.ROLES:
-        monkeypatch.setattr(weights, "digests", lambda settings, role=role: {**present, role: "sha256:of other weights"})
+        other = {**present, role: "sha256:of other weights"}
+        monkeypatch.setattr(weights, "digest", lambda settings, role, other=other: other[role])
         assert estimate._measured(pipeline.settings, pipeline.storage) is None
 
 
@@ -50,7 +51,7 @@ def test_forced_work_is_announced_though_all_is_fresh(pipeline: Pipeline, done: 
     monkeypatch.setattr(estimate, "notice", said.append)
     monkeypatch.setattr(estimate, "SLOW_S", 0.0)
     official = pipeline.settings.model_copy(update={"models": "official", "device": "cpu", "imgsz": DEMO_IMGSZ})
-    present = pipeline.weights()  # the demo models under another name: these are fresh
+    present = weights.digests(pipeline.settings)  # the demo models under another name: these are fresh
     monkeypatch.setattr(weights, "digests", lambda settings: present)
     assert done.video_id is not None
     estimate.warn_if_slow(official, pipeline.storage, [done.video_id])

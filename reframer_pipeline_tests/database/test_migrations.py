@@ -10,8 +10,7 @@ from reframer_pipeline import schemas
 from reframer_pipeline.database.migrations import migrate, migrations, pending
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import SchemaMismatch
-from reframer_pipeline.results.rows import TARGETS
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import BY_NAME, NAMES, STAGES
 
 POSTGRES_OF_ARROW = {
     "int32": "integer", "int64": "bigint", "double": "double precision", "float": "real", "string": "text", "bool": "boolean",
@@ -55,10 +54,10 @@ def test_tables_agree_with_the_arrow_schemas(database_url: str) -> None:
     tables: dict[str, dict[str, tuple[str, str]]] = {}
     for row in rows:
         tables.setdefault(row["table_name"], {})[row["column_name"]] = (row["data_type"], row["is_nullable"])
-    for stage, target in TARGETS.items():
+    for stage, target in ((stage.name, stage.rows) for stage in STAGES if stage.rows):
         table = tables[target.table]
         assert table["video_id"] == table["result_id"] == ("uuid", "NO")
-        for field in schemas.TABLES[stage]:
+        for field in BY_NAME[stage].schema:
             if field.name in IN_JSON.get(stage, set()) - {"object_class"}:
                 assert field.name not in table
                 continue
@@ -83,4 +82,4 @@ def test_promised_indexes_and_stages_exist(database_url: str) -> None:
     }  # fmt: skip
     assert promised <= set(indexes)
     assert "USING gin" in indexes["idx_detections_data"]
-    assert check is not None and all(f"'{stage}'" in check["text"] for stage in STAGES)
+    assert check is not None and all(f"'{stage}'" in check["text"] for stage in NAMES)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
@@ -54,7 +54,7 @@ def videos(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_the_assets_and_what_was_made_of_them_are_seen(deployment: Deployment, page: Page, videos: list[str]) -> None:
     page.goto(f"{deployment.url}/asset-groups")
-    for stage in STAGES:
+    for stage in NAMES:
         expect(page.get_by_text(stage, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
     keep(page, "lineage")
     page.goto(f"{deployment.url}/assets/masks")

@@ -13,17 +13,18 @@ from reframer_pipeline import versions
 from reframer_pipeline.planning import deployment, showing
 from reframer_pipeline.planning.backlog import LONGEST_PAUSE_S, Failed, Waits, due, held_back, waits
 from reframer_pipeline.planning.planner import UNAVAILABLE, Planner
-from reframer_pipeline.planning.survey import NOT_SHOWN, StageState, VideoPlan, stage_states, to_compute
+from reframer_pipeline.planning.survey import NOT_SHOWN, StageState, VideoPlan, survey
 from reframer_pipeline.reading.estimates import rates
 from reframer_pipeline.results import manifest
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES, STAGES
+from reframer_pipeline.stages.keys import recipes
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RECIPES = versions.recipes(Settings(), WEIGHTS)
+RECIPES = recipes(Settings(), WEIGHTS)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -40,7 +41,7 @@ def test_deployment_names_are_exactly_the_settings_that_change_results(name: str
     elif name == "describer":
         assert name in deployment.NAMES
     else:
-        differs = versions.recipes(base.model_copy(update={name: changed}), WEIGHTS) != versions.recipes(base, WEIGHTS)
+        differs = recipes(base.model_copy(update={name: changed}), WEIGHTS) != recipes(base, WEIGHTS)
         assert differs == (name in deployment.NAMES), name
 
 
@@ -63,12 +64,12 @@ def test_a_process_without_a_key_sees_the_describer_that_was_meant(storage: Stor
     assert deployment.load(storage.db, Settings()).resolved_describer == "gemini"
 
 
-ASKING = versions.recipes(Settings(gemini_api_key="k"), WEIGHTS)
+ASKING = recipes(Settings(gemini_api_key="k"), WEIGHTS)
 QUESTION = ("v", ASKING["scenes"].settings["gemini_model"], versions.GEMINI_PROMPT_VERSION)
 
 
 def plan(video_id: str = "v", wanted: dict[str, versions.Recipe] = RECIPES, trouble: str | None = None, **states: str) -> VideoPlan:
-    stages = {stage: StageState(stage, states.get(stage, "fresh"), published=True) for stage in STAGES}  # type: ignore[arg-type]
+    stages = {stage: StageState(stage, states.get(stage, "fresh"), published=True) for stage in NAMES}  # type: ignore[arg-type]
     return VideoPlan(video_id, 1.0, stages, wanted, trouble)
 
 
@@ -132,7 +133,7 @@ def test_who_is_due(states: dict[str, Any], waiting: dict[str, object], expected
     if not expected and "missing" not in states.values() and set(states) & {"scenes"}:
         assert held_back(plan(**states), known(**waiting), 5)  # and nothing is silent
     if expected:
-        assert requests[0].stages == tuple(stage for stage in STAGES if stage in states)
+        assert requests[0].stages == tuple(stage for stage in NAMES if stage in states)
 
 
 def test_queued_ones_and_the_limit_are_kept_and_keys_tell_videos_apart() -> None:
@@ -171,7 +172,7 @@ def test_the_planner_goes_by_overrides_and_by_what_if(storage: Storage) -> None:
     stale = {one.video_id: one.to_compute for one in Planner.of(storage, base).plans() if one.to_compute}
     assert stale == {videos[1][0]: ("trajectories", "scenes")}
     found = rates(storage.db)
-    assert set(found.seconds) == set(STAGES) and found.usual_duration
+    assert set(found.seconds) == set(NAMES) and found.usual_duration
     assert found.of_stage("masks", 10.0) is not None and found.of_gemini(videos[0][0], changed[0].wanted, 10.0) == 0
 
 
@@ -233,7 +234,7 @@ def test_what_was_computed_before_is_shown_again_without_a_run(storage: Storage)
 
 
 def _by_role(planner: Planner) -> dict[str, versions.Recipe]:
-    return {role: planner.wanted({})[stage] for stage, role in versions.WEIGHTS_ROLE.items()}
+    return {role: planner.wanted({})[stage] for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights)}
 
 
 def test_failures_for_good_and_for_now_are_told_apart(storage: Storage) -> None:
@@ -244,11 +245,11 @@ def test_failures_for_good_and_for_now_are_told_apart(storage: Storage) -> None:
            VALUES (%s, 'r1', 'failed', 'frames', 'truncated', 'Half is missing.', %s, false, now())""",
         (video_id, RECIPES["frames"].digest),
     )
-    states = stage_states(storage.db, [video_id], Settings(), WEIGHTS)[video_id]
+    states = plan_of(storage.db, video_id, Settings()).stages
     assert (states["frames"].state, states["frames"].reasons) == ("failed", ("[truncated] Half is missing.",))
-    assert stage_states(storage.db, [video_id], Settings(vid_stride=9), WEIGHTS)[video_id]["frames"].state == "missing"
+    assert plan_of(storage.db, video_id, Settings(vid_stride=9)).stages["frames"].state == "missing"
     storage.db.execute("UPDATE processing_jobs SET retryable = true")
-    assert stage_states(storage.db, [video_id], Settings(), WEIGHTS)[video_id]["frames"].state == "missing"
+    assert plan_of(storage.db, video_id, Settings()).stages["frames"].state == "missing"
 
 
 def test_what_failed_counts_as_a_pause_and_only_the_videos_own_as_an_attempt(storage: Storage) -> None:
@@ -276,12 +277,12 @@ def test_pictures_that_were_evicted_and_cannot_be_made_again_are_a_failure(stora
     commit_all(storage, video_id, Maker(sha, base))
     storage.db.execute("UPDATE results SET evicted_at = now() WHERE stage = 'frames'")
     fail_job(storage, video_id, "r1", "object_missing", RECIPES["frames"].digest, retryable=False)
-    assert stage_states(storage.db, [video_id], base, WEIGHTS)[video_id]["frames"].state == "fresh"  # nobody needs them
+    assert plan_of(storage.db, video_id, base).stages["frames"].state == "fresh"  # nobody needs them
     changed = base.model_copy(update={"conf": 0.4})
-    states = stage_states(storage.db, [video_id], changed, WEIGHTS)[video_id]
+    states = plan_of(storage.db, video_id, changed).stages
     assert (states["frames"].state, states["frames"].reasons) == ("failed", ("[object_missing] So it was.",))
     storage.db.execute("UPDATE results SET recomputed_at = now() + interval '1 second' WHERE stage = 'frames'")  # made, and evicted, since
-    assert stage_states(storage.db, [video_id], changed, WEIGHTS)[video_id]["frames"].state == "fresh"
+    assert plan_of(storage.db, video_id, changed).stages["frames"].state == "fresh"
 
 
 def test_uploads_are_left_to_the_sensor_until_they_ran_and_others_for_a_while(storage: Storage) -> None:
@@ -301,22 +302,21 @@ def test_states_say_what_is_stale_and_why(storage: Storage) -> None:
     base = storage.settings
 
     def states(settings: Settings = base, weights: dict[str, str] = WEIGHTS) -> dict[str, str]:
-        found = stage_states(storage.db, [video_id], settings, weights)[video_id]
+        found = plan_of(storage.db, video_id, settings, weights).stages
         return {stage: state.state for stage, state in found.items()}
 
     assert set(states().values()) == {"missing"}
     commit_all(storage, video_id, Maker(sha, base))
     assert set(states().values()) == {"fresh"}
-    both = stage_states(storage.db, None, base, WEIGHTS)
-    assert to_compute(both[video_id]) == () and to_compute(both[other_id]) == STAGES
-    assert all(state.published for state in both[video_id].values())
+    assert plan_of(storage.db, video_id, base).to_compute == () and plan_of(storage.db, other_id, base).to_compute == NAMES
+    assert all(state.published for state in plan_of(storage.db, video_id, base).stages.values())
 
-    conf = stage_states(storage.db, [video_id], base.model_copy(update={"conf": 0.25}), WEIGHTS)[video_id]
-    assert to_compute(conf) == ("detections", "masks", "trajectories", "scenes")
-    assert conf["detections"].reasons == ("conf: 0.5 → 0.25", "detector_floor: 0.5 → 0.25")
-    assert conf["masks"].reasons == ("other detections",)
+    conf = plan_of(storage.db, video_id, base.model_copy(update={"conf": 0.25}))
+    assert conf.to_compute == ("detections", "masks", "trajectories", "scenes")
+    assert conf.stages["detections"].reasons == ("conf: 0.5 → 0.25", "detector_floor: 0.5 → 0.25")
+    assert conf.stages["masks"].reasons == ("other detections",)
     assert states(weights={**WEIGHTS, "segmenter": "new"}) == {
         **dict.fromkeys(("metadata", "frames", "detections", "trajectories"), "fresh"), "masks": "stale", "scenes": "stale",
     }  # fmt: skip
-    assert states(base.model_copy(update={"batch": 1, "device": "cpu", "stall_s": 5.0})) == dict.fromkeys(STAGES, "fresh")
-    assert stage_states(storage.db, ["00000000-0000-5000-8000-000000000000"], base, WEIGHTS) == {}
+    assert states(base.model_copy(update={"batch": 1, "device": "cpu", "stall_s": 5.0})) == dict.fromkeys(NAMES, "fresh")
+    assert list(survey(storage.db, ["00000000-0000-5000-8000-000000000000"], lambda overrides: RECIPES)) == []

@@ -21,7 +21,7 @@ from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import status
 from reframer_pipeline_tests.computed import add
 from reframer_pipeline_tests.factories import Maker
@@ -46,7 +46,7 @@ class Long(MemoryInput):
             object.__setattr__(self, "most_held", max(self.most_held, sum(one() is not None for one in given)))
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
+@pytest.mark.parametrize("stage", NAMES[1:])
 def test_a_table_takes_no_more_memory_for_a_long_video(stage: str) -> None:
     rows = MAKER.rows(stage)
     long = Long(stage, (rows * (300 // len(rows) + 1))[:300])
@@ -59,7 +59,7 @@ def test_a_table_takes_no_more_memory_for_a_long_video(stage: str) -> None:
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_a_table_is_the_same_however_the_rows_are_cut(stage: str) -> None:
     whole, cut = (sheets.table(MemoryInput(stage, MAKER.rows(stage), batch_rows=size)) for size in (1000, 3))
     assert whole == cut

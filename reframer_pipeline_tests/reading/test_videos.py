@@ -9,7 +9,7 @@ from reframer_pipeline.failures import (
 )
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work.videos import find_video
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 
@@ -24,7 +24,7 @@ def test_list_and_show(storage: Storage) -> None:
     assert listed[video_id]["counts"]["detections"] == listed[video_id]["counts"]["masks"] == len(detections)
     assert [row["counts"] for key, row in listed.items() if key != video_id] == [{}]
     shown = show_video(storage.db, find_video(storage.db, video_id[:6]))
-    assert shown["counts"] == listed[video_id]["counts"] and [row["stage"] for row in shown["stages"]] == list(STAGES)
+    assert shown["counts"] == listed[video_id]["counts"] and [row["stage"] for row in shown["stages"]] == list(NAMES)
     assert shown["classes"] == {"person": len(detections) // 2, "product": len(detections) // 2}
     assert [track["track_id"] for track in shown["tracks"]] == ["obj_001", "obj_002"] and len(shown["scenes"]) == 2
     assert len(shown["uploads"]) == 1

@@ -22,14 +22,14 @@ from reframer_pipeline.failures import (
     StoreUnavailable,
 )
 from reframer_pipeline.handover import StageOutput
-from reframer_pipeline.results import commit
+from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline.store import patience
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import STAGES
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
-from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, prepare
 
 
 def test_database_holds_what_parquet_holds(anywhere: Storage) -> None:
@@ -47,15 +47,15 @@ def test_facts_status_and_published_set(storage: Storage) -> None:
     maker = Maker(sha, storage.settings)
     row = storage.db.fetch_one("SELECT status FROM videos")
     assert row == {"status": "pending"}
-    commit_all(storage, video_id, maker, STAGES[:1])
+    commit_all(storage, video_id, maker, NAMES[:1])
     row = storage.db.fetch_one("SELECT status, resolution, fps, frame_count, duration, codec FROM videos")
-    assert row == {"status": "processing", "resolution": "64x48", "fps": 30.0, "frame_count": 50, "duration": 50 / 30, "codec": "h264"}
-    commit_all(storage, video_id, maker, STAGES[1:5])
+    assert row == {"status": "pending", "resolution": "64x48", "fps": 30.0, "frame_count": 50, "duration": 50 / 30, "codec": "h264"}
+    commit_all(storage, video_id, maker, NAMES[1:5])
     assert storage.db.fetch("SELECT * FROM current_results") == [] == storage.db.fetch("SELECT * FROM current_detections")
-    commit_all(storage, video_id, maker, STAGES[5:])
-    assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM current_results")} == set(STAGES)
+    commit_all(storage, video_id, maker, NAMES[5:])
+    assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM current_results")} == set(NAMES)
     assert storage.db.fetch_one("SELECT status FROM videos") == {"status": "completed"}
-    commit_all(storage, video_id, Maker(sha, storage.settings), STAGES[:1])  # made again alone, as the UI can
+    commit_all(storage, video_id, Maker(sha, storage.settings), NAMES[:1])  # made again alone, as the UI can
     assert storage.db.fetch_one("SELECT status FROM videos") == {"status": "completed"}
 
 
@@ -117,26 +117,28 @@ def test_results_are_read_back_by_row_group(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     maker = Maker(sha, storage.settings)
     commit_all(storage, video_id, maker)
-    for stage in STAGES:
+    for stage in NAMES:
         result = storage.results.open(maker.keys[stage].result_id)
         rows = [row for batch in result.batches() for row in batch.to_pylist()]
         assert result.row_count == len(rows) == len(maker.rows(stage))
-        assert next(result.batches()).schema.equals(schemas.TABLES[stage])
+        assert next(result.batches()).schema.equals(BY_NAME[stage].schema)
     with storage.results.open(maker.keys["frames"].result_id).open_attachment() as file:
         file.seek(4)
         assert file.read() == b"ures"
-    assert set(storage.results.closure(maker.keys["scenes"])) == set(STAGES[:5])
+    assert storage.results.open_all([maker.keys["frames"].result_id, "00000000-0000-5000-8000-000000000000"]).keys() == {
+        maker.keys["frames"].result_id
+    }
 
 
 def test_invalid_result_leaves_nothing(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     maker = Maker(sha, storage.settings)
-    commit_all(storage, video_id, maker, STAGES[:2])
+    commit_all(storage, video_id, maker, NAMES[:2])
     before = list(storage.store.list("results"))
     with lease.hold(storage.db, video_id, "test") as token, pytest.raises(InvalidResult, match="boxes_inside_frame") as caught:
         rows = [{**row, "x2": row["x2"] + 100} for row in maker.rows("detections")]
         wide = StageOutput("detections", iter([pa.RecordBatch.from_pylist(rows, schema=schemas.DETECTIONS)]))
-        storage.results.commit(video_id, maker.keys["detections"], wide, lease_token=token)
+        commit(storage, video_id, maker, "detections", token, wide)
     assert [check.name for check in caught.value.checks if not check.passed] == ["boxes_inside_frame"]  # type: ignore[attr-defined]
     assert list(storage.store.list("results")) == before and list(storage.settings.scratch_dir.iterdir()) == []
 
@@ -147,8 +149,8 @@ def test_recomputing_the_same_keeps_the_rows(storage: Storage) -> None:
     first = commit_all(storage, video_id, maker)
     again = commit_all(storage, video_id, maker, batch_rows=3)  # other batches, same content
     assert {c.outcome for c in first.values()} == {"new"} and {c.outcome for c in again.values()} == {"same"}
-    assert all(again[s].manifest.object_key == first[s].manifest.object_key and again[s].manifest.recomputed_at for s in STAGES)
-    assert len(list(storage.store.list("results"))) == len(STAGES) + 1
+    assert all(again[s].manifest.object_key == first[s].manifest.object_key and again[s].manifest.recomputed_at for s in NAMES)
+    assert len(list(storage.store.list("results"))) == len(NAMES) + 1
 
 
 @pytest.mark.parametrize("salt", [0, 1])
@@ -157,8 +159,7 @@ def test_recomputing_shows_as_that_runs_work(storage: Storage, salt: int) -> Non
     commit_all(storage, video_id, Maker(sha, storage.settings))
     again = Maker(sha, storage.settings, salt=salt)
     with lease.hold(storage.db, video_id, "test") as token:
-        output, key = again.output("detections", Path()), again.keys["detections"]
-        storage.results.commit(video_id, key, output, lease_token=token, run_id="second", stats={"skipped": 7})
+        commit(storage, video_id, again, "detections", token, run_id="second", notes={"skipped": 7})
     row = storage.results.open(again.keys["detections"].result_id).manifest
     assert row.run_id == "second" and row.recomputed_at is not None and row.row_count == len(again.rows("detections"))
     assert row.stats.get("skipped") == (None if salt else 7)  # figures of other rows do not replace these rows' own
@@ -189,7 +190,7 @@ def test_lost_objects_are_replaced_by_recomputing(storage: Storage) -> None:
     other = Maker(sha, storage.settings, salt=1)
     assert commit_all(storage, video_id, other, ("detections",))["detections"].outcome == "differs"
     assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM results")} == {"metadata", "frames", "detections"}
-    commit_all(storage, video_id, other, STAGES[3:])
+    commit_all(storage, video_id, other, NAMES[3:])
     assert len(storage.db.fetch("SELECT * FROM current_results")) == 6
 
 
@@ -199,19 +200,19 @@ def test_a_lost_lease_cannot_commit(storage: Storage) -> None:
     sleepy = lease.acquire(storage.db, video_id, "sleepy", ttl_s=0)
     second = lease.acquire(storage.db, video_id, "second")
     with pytest.raises(LeaseLost):
-        storage.results.commit(video_id, maker.keys["metadata"], maker.output("metadata", Path()), lease_token=sleepy)
+        commit(storage, video_id, maker, "metadata", sleepy)
     assert storage.db.fetch("SELECT * FROM results") == [] and list(storage.store.list("results")) == []
-    storage.results.commit(video_id, maker.keys["metadata"], maker.output("metadata", Path()), lease_token=second)
+    commit(storage, video_id, maker, "metadata", second)
 
 
 def test_a_failure_after_the_rows_rolls_everything_back(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     maker = Maker(sha, storage.settings)
-    commit_all(storage, video_id, maker, STAGES[:5])
+    commit_all(storage, video_id, maker, NAMES[:5])
     # A row that only the database refuses, at the end of the COPY.
     storage.db.execute("ALTER TABLE scene_analysis ADD CONSTRAINT refuse CHECK (scene_number < 2)")
     with lease.hold(storage.db, video_id, "test") as token, pytest.raises(InternalError):
-        storage.results.commit(video_id, maker.keys["scenes"], maker.output("scenes", Path()), lease_token=token)
+        commit(storage, video_id, maker, "scenes", token)
     assert storage.db.fetch("SELECT * FROM scene_analysis") == [] == storage.db.fetch("SELECT * FROM published")
     assert not any("/scenes/" in key for key in storage.store.list("results"))
 
@@ -223,9 +224,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "_ATTEMPTS", 1)
 
 
-def prepared_metadata(storage: Storage, video_id: str, sha: str) -> commit.Prepared:
+def prepared_metadata(storage: Storage, video_id: str, sha: str) -> Prepared:
     maker = Maker(sha, storage.settings)
-    return storage.results.prepare(video_id, maker.keys["metadata"], maker.output("metadata", Path()))
+    return prepare(storage, video_id, maker, "metadata")
 
 
 @pytest.mark.usefixtures("brief")
@@ -242,11 +243,11 @@ def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatc
             raise StoreUnavailable("gone")
         return put(source, key, *alive)
 
-    def flaky_transaction(*args: Any) -> commit.Committed:
+    def flaky_transaction(*args: Any, **more: Any) -> Committed:
         fails["transaction"] -= 1
         if fails["transaction"] >= 0:
             raise DatabaseUnavailable("gone")
-        return transaction(*args)
+        return transaction(*args, **more)
 
     monkeypatch.setattr(storage.store, "put", flaky_put)
     monkeypatch.setattr(storage.results, "_transaction", flaky_transaction)
@@ -265,7 +266,7 @@ def test_a_commit_that_fails_for_good_leaves_no_local_files(
     video_id, sha = add_video(storage)
     prepared = prepared_metadata(storage, video_id, sha)
 
-    def down(*args: Any) -> commit.Committed:
+    def down(*args: Any, **more: Any) -> Committed:
         raise failure
 
     monkeypatch.setattr(storage.results, "_transaction", down)
@@ -283,11 +284,11 @@ def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monk
     transaction = storage.results._transaction
     tries: list[int] = []
 
-    def unheard(conn: Any, *args: Any) -> commit.Committed:
+    def unheard(conn: Any, *args: Any, **more: Any) -> Committed:
         tries.append(1)
         if len(tries) > 1:
-            return transaction(conn, *args)
-        storage.db.run(lambda other: transaction(other, *args))
+            return transaction(conn, *args, **more)
+        storage.db.run(lambda other: transaction(other, *args, **more))
         lease.release(storage.db, video_id, token)
         raise DatabaseUnavailable("cut off")
 

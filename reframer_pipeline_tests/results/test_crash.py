@@ -17,7 +17,7 @@ from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseUnavailable, SettingsInvalid
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.servers import Server
 from reframer_pipeline_tests.support import REPOSITORY
@@ -29,12 +29,12 @@ from pydantic import SecretStr
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import lease
 from reframer_pipeline.results.storage import open_storage
-from reframer_pipeline_tests.factories import Maker
+from reframer_pipeline_tests.factories import Maker, commit
 home, url, video_id, sha = sys.argv[1:]
 with open_storage(Settings(home=home, database_url=url)) as storage:
     maker = Maker(sha, storage.settings)
     token = lease.acquire(storage.db, video_id, "child", ttl_s=1)
-    storage.results.commit(video_id, maker.keys["scenes"], maker.output("scenes", Path(home)), lease_token=token)
+    commit(storage, video_id, maker, "scenes", token)
 """
 
 
@@ -42,7 +42,7 @@ def test_killed_in_the_middle_of_copy(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     old = Maker(sha, storage.settings.model_copy(update={"shot_threshold": 20.0}))
     commit_all(storage, video_id, old)
-    commit_all(storage, video_id, Maker(sha, storage.settings), STAGES[:5])
+    commit_all(storage, video_id, Maker(sha, storage.settings), NAMES[:5])
     secret = storage.settings.database_url
     assert secret is not None
     arguments = [str(storage.settings.home_dir), secret.get_secret_value(), video_id, sha]
@@ -138,7 +138,7 @@ def test_stage_order_is_the_tables(storage: Storage) -> None:
     """A later stage's result cannot be committed before its inputs."""
     video_id, sha = add_video(storage)
     with pytest.raises(Exception, match="never committed"):
-        commit_all(storage, video_id, Maker(sha, storage.settings), STAGES[1:2])
+        commit_all(storage, video_id, Maker(sha, storage.settings), NAMES[1:2])
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path, database_url: str) -> None:

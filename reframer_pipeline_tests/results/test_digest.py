@@ -7,21 +7,20 @@ import random
 import pyarrow as pa
 import pytest
 
-from reframer_pipeline import schemas
 from reframer_pipeline.results.digest import ContentDigest
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline_tests.factories import Maker
 
 
 def _digest(rows: list[dict[str, object]], stage: str, borders: list[int]) -> str:
     digest = ContentDigest()
     for start, end in zip([0, *borders], [*borders, len(rows)], strict=True):
-        digest.update(pa.RecordBatch.from_pylist(rows[start:end], schema=schemas.TABLES[stage]))
+        digest.update(pa.RecordBatch.from_pylist(rows[start:end], schema=BY_NAME[stage].schema))
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_digest_knows_rows_not_batches(stage: str) -> None:
     rows = Maker("ab" * 32, Settings()).rows(stage)
     chance = random.Random(7)
@@ -29,7 +28,7 @@ def test_digest_knows_rows_not_batches(stage: str) -> None:
     for _ in range(5):
         assert _digest(rows, stage, sorted(chance.sample(range(len(rows) + 1), min(3, len(rows))))) == whole
     assert _digest(rows[:-1], stage, []) != whole
-    for name in schemas.TABLES[stage].names:
+    for name in BY_NAME[stage].schema.names:
         value = rows[-1][name]
         other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else value[:-1]
         assert _digest([*rows[:-1], {**rows[-1], name: other}], stage, []) != whole, name

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from reframer_pipeline.failures import StoreMismatch
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import Storage, open_storage
-from reframer_pipeline.versions import STAGES
-from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all, prepare
 from reframer_pipeline_tests.servers import Server, fresh_database
 
 TABLES = ("videos", "results", "published", "detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
@@ -80,17 +80,17 @@ def test_of_several_objects_that_counts_which_others_were_made_from(storage: Sto
     maker, other = Maker(sha, storage.settings), Maker(sha, storage.settings, salt=1)
 
     def leave_orphan() -> None:
-        prepared = storage.results.prepare(video_id, maker.keys["detections"], other.output("detections", storage.settings.scratch_dir))
+        prepared = prepare(storage, video_id, other, "detections")
         storage.store.put(prepared.local, prepared.row.object_key)
         prepared.clear()
 
-    commit_all(storage, video_id, maker, STAGES[:2])
+    commit_all(storage, video_id, maker, NAMES[:2])
     if orphan_first:
         leave_orphan()
-    commit_all(storage, video_id, maker, STAGES[2:3])
+    commit_all(storage, video_id, maker, NAMES[2:3])
     if not orphan_first:
         leave_orphan()
-    commit_all(storage, video_id, maker, STAGES[3:])
+    commit_all(storage, video_id, maker, NAMES[3:])
     rebuilt = rebuild(second.db, second.store)
     assert (rebuilt.results, rebuilt.published, rebuilt.skipped) == (6, 1, [])
     assert contents(second, "detections") == contents(storage, "detections")

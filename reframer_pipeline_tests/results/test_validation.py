@@ -9,11 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.results.validation import validator_for
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline_tests.factories import Maker
 from reframer_pipeline_tests.support import MemoryInput
 
@@ -23,10 +21,10 @@ MAKER = Maker("ab" * 32, Settings(conf=0.5, track_low_conf=0.1), candidates=True
 
 def judge(stage: str, rows: Rows, batch_rows: int = 5) -> set[str]:
     """Names of the checks that these rows fail."""
-    upstream = {name: MemoryInput(name, MAKER.rows(name)) for name in STAGES[: STAGES.index(stage)]}
-    validator = validator_for(MAKER.keys[stage], upstream)
+    upstream = {name: MemoryInput(name, MAKER.rows(name)) for name in NAMES[: NAMES.index(stage)]}
+    validator = BY_NAME[stage].validator(MAKER.keys[stage], upstream)
     for start in range(0, len(rows), batch_rows):
-        validator.feed(pa.RecordBatch.from_pylist(rows[start : start + batch_rows], schema=schemas.TABLES[stage]))
+        validator.feed(pa.RecordBatch.from_pylist(rows[start : start + batch_rows], schema=BY_NAME[stage].schema))
     try:
         checks = validator.verdict()
     except InvalidResult as failure:
@@ -123,7 +121,7 @@ BREAKS: list[tuple[str, str, Callable[[Rows], Rows]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 @pytest.mark.parametrize("batch_rows", [1, 5, 1000])
 def test_good_results_pass(stage: str, batch_rows: int) -> None:
     assert judge(stage, MAKER.rows(stage), batch_rows) == set()
@@ -138,5 +136,5 @@ def test_each_rule_catches_its_break(stage: str, check: str, spoil: Callable[[Ro
 
 def test_videos_without_any_object_pass() -> None:
     for stage in ("detections", "masks", "trajectories"):
-        upstream = {name: MemoryInput(name, MAKER.rows(name) if name in ("metadata", "frames") else []) for name in STAGES}
-        assert all(check.passed for check in validator_for(MAKER.keys[stage], upstream).verdict())
+        upstream = {name: MemoryInput(name, MAKER.rows(name) if name in ("metadata", "frames") else []) for name in NAMES}
+        assert all(check.passed for check in BY_NAME[stage].validator(MAKER.keys[stage], upstream).verdict())

@@ -12,12 +12,11 @@ import psycopg
 import pytest
 
 from reframer_pipeline.failures import LeaseLost, ObjectMissing
-from reframer_pipeline.planning.survey import stage_states, to_compute
 from reframer_pipeline.results import manifest
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.retention import archive
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all, plan_of
 from reframer_pipeline_tests.retention.ages import age_database
 from reframer_pipeline_tests.support import REPOSITORY
 
@@ -50,7 +49,7 @@ def restore(storage: Storage, video_id: str, **options: Any) -> int:
 
 
 def fresh(storage: Storage, video_id: str) -> bool:
-    return to_compute(stage_states(storage.db, [video_id], storage.settings, WEIGHTS)[video_id]) == ()
+    return plan_of(storage.db, video_id, storage.settings).to_compute == ()
 
 
 def test_rows_go_and_come_back_exactly(anywhere: Storage) -> None:

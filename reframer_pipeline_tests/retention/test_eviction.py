@@ -8,13 +8,15 @@ import pytest
 from pydantic import SecretStr
 
 from reframer_pipeline.failures import FramesEvicted
-from reframer_pipeline.planning.survey import StageState, stage_states, to_compute
+from reframer_pipeline.planning.survey import StageState, to_compute
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.retention.eviction import evict_older, evicted_results
-from reframer_pipeline.versions import STAGES
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages.keys import recipes
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 from reframer_pipeline_tests.retention.ages import age_database
 from reframer_pipeline_tests.servers import Server, fresh_database
 
@@ -34,7 +36,7 @@ def test_the_frame_store_goes_and_the_frames_stay_fresh(storage: Storage) -> Non
     assert (went.videos, went.amount) == (1, len(b"pictures"))
     assert not storage.store.exists(frames.attachment_key)
     assert storage.store.exists(frames.object_key)
-    assert to_compute(stage_states(storage.db, [video_id], storage.settings, WEIGHTS)[video_id]) == ()
+    assert plan_of(storage.db, video_id, storage.settings).to_compute == ()
     assert evicted_results(storage.db, [frames.result_id]) == {frames.result_id}
     assert evict_older(storage.db, storage.store, 1).videos == 0
     stored = storage.results.open(frames.result_id)
@@ -61,8 +63,8 @@ def test_the_frame_store_goes_and_the_frames_stay_fresh(storage: Storage) -> Non
     ],
 )
 def test_who_looks_at_pictures(stages: tuple[str, ...], settings: dict[str, Any], expected: tuple[str, ...]) -> None:
-    states = {stage: StageState(stage, "stale" if stage in stages else "fresh", evicted=stage == "frames") for stage in STAGES}
-    assert to_compute(states, settings.get("gemini_media") == "keyframes") == expected
+    states = {stage: StageState(stage, "stale" if stage in stages else "fresh", evicted=stage == "frames") for stage in NAMES}
+    assert to_compute(states, recipes(Settings(**settings), WEIGHTS)) == expected
 
 
 def test_a_rebuilt_database_knows_what_is_evicted(storage: Storage, embedded_server: Server) -> None:

@@ -20,16 +20,18 @@ from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.orchestration.stage import describers
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.planning.survey import stage_states
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.scenes.gemini import claims, questions
 from reframer_pipeline.scenes.gemini import client as client_module
 from reframer_pipeline.scenes.gemini.ask import Asker
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline.vision import weights
 from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.cli.test_cli import reframer
 from reframer_pipeline_tests.computed import CLIP_SEED
+from reframer_pipeline_tests.factories import plan_of
 
 CUT = make_clip(CLIP_SEED, n_frames=50, shots=2).cuts[0] / 25  # seconds
 
@@ -124,7 +126,7 @@ def test_elements_find_their_tracks_and_invented_times_are_refused(clean: Pipeli
 
     (again,) = run_videos(settings, [video_id])  # fresh: nothing is asked, nothing computed
     (forced,) = run_videos(settings, [video_id], force=True)  # everything is computed, nothing is asked
-    assert again.seconds == {} and set(forced.seconds) == set(versions.STAGES)
+    assert again.seconds == {} and set(forced.seconds) == set(NAMES)
     assert gemini.accepted_generations == 1 and scenes(clean, video_id) == told
     _cost_is_shown(clean, settings, video_id)
 
@@ -156,7 +158,7 @@ def test_another_prompt_makes_scenes_stale_and_nothing_else(
     video_id, settings = done.video_id or "", asking(clean, gemini)
     list(run_videos(settings, [video_id]))
     monkeypatch.setattr(versions, "GEMINI_PROMPT_VERSION", 99)
-    states = stage_states(clean.storage.db, [video_id], settings, clean.weights())[video_id]
+    states = plan_of(clean.storage.db, video_id, settings, weights.digests(clean.settings)).stages
     assert {stage: state.state for stage, state in states.items() if state.state != "fresh"} == {"scenes": "stale"}
     assert states["scenes"].reasons == ("gemini_prompt: 1 → 99",)
     (outcome,) = run_videos(settings, [video_id])
@@ -176,7 +178,7 @@ def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
     assert outcome.status == "completed" and f"[{code}]" in (outcome.note or "")
     assert scenes(clean, video_id) == before  # exactly what a deployment without a key has
     assert get_video(clean.storage.db, video_id)["status"] == "completed"
-    states = stage_states(clean.storage.db, [video_id], settings, clean.weights())[video_id]
+    states = plan_of(clean.storage.db, video_id, settings, weights.digests(clean.settings)).stages
     assert states["scenes"].state == "stale" and "resolved_describer: local → gemini" in states["scenes"].reasons
     (asked,) = questions.of_video(clean.storage.db, video_id)
     assert asked["failure_code"] == code and asked["next_ask_at"] is not None

@@ -11,13 +11,13 @@ from pathlib import Path
 import dagster as dg
 from click.testing import CliRunner
 
-from reframer_pipeline import versions
 from reframer_pipeline.cli.show import show
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.computed import CLIP_SEED, add
 
 
@@ -25,7 +25,7 @@ def test_a_file_becomes_rows(pipeline: Pipeline, done: VideoOutcome) -> None:
     assert (done.frames, done.sampled_frames) == (50, 10)
     assert done.detections == done.masks > 10
     assert done.tracks > 1
-    assert set(done.seconds) == set(versions.STAGES)
+    assert set(done.seconds) == set(NAMES)
     cuts = make_clip(CLIP_SEED, n_frames=50, shots=2).cuts
     scenes = pipeline.storage.db.fetch(
         "SELECT start_frame, end_frame FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number", (done.video_id,)
@@ -52,7 +52,7 @@ def test_masks_and_detections_join_their_tracks(pipeline: Pipeline, done: VideoO
 def test_each_materialization_reports_checks_and_shows_itself(pipeline: Pipeline, done: VideoOutcome) -> None:
     runs = set()  # other tests may have computed single stages of this video since
     with dagster_home.open_instance(pipeline.settings) as instance:
-        for stage in versions.STAGES:
+        for stage in NAMES:
             records = instance.fetch_materializations(
                 dg.AssetRecordsFilter(dg.AssetKey(stage), asset_partitions=[done.video_id or ""]), limit=1
             ).records

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.results.validation.tracks import ScenesValidator
 from reframer_pipeline.scenes.analysis import analyse_scenes
 from reframer_pipeline.scenes.describer import MAX_DESCRIPTION, SceneDescription, clean_text
 from reframer_pipeline.scenes.local import LocalDescriber
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages.scenes import ScenesValidator
 
 
 def analyse(video, describer=None, batch_rows=1000, **more):

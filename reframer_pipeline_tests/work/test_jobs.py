@@ -9,7 +9,7 @@ from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline.work.videos import get_video
-from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, start_job, start_job_under
 
 
 def states(storage: Storage) -> dict[str, tuple[str, str | None]]:
@@ -19,8 +19,8 @@ def states(storage: Storage) -> dict[str, tuple[str, str | None]]:
 
 def test_jobs_and_failures(storage: Storage) -> None:
     video_id, sha = add_video(storage)
-    job = jobs.start(storage.db, video_id, "run-1")
-    jobs.progress(storage.db, job, "frames", 5, 20)
+    job = start_job(storage.db, video_id, "run-1", stage="frames")
+    jobs.progress(storage.db, job, 5, 20)
     assert storage.db.fetch_one("SELECT stage, progress, status, attempts FROM processing_jobs") == {
         "stage": "frames", "progress": 0.25, "status": "processing", "attempts": 1,
     }  # fmt: skip
@@ -30,8 +30,8 @@ def test_jobs_and_failures(storage: Storage) -> None:
     shown = show_video(storage.db, video_id)
     assert (shown["video"]["status"], shown["video"]["failure_code"]) == ("failed", "not_a_video")
     assert shown["jobs"][0]["failure_message"].startswith("A name with NUL\ufffd and \ufffd.")
-    assert jobs.start(storage.db, video_id, "run-1", attempt=2) == job
-    assert jobs.start(storage.db, video_id, "run-1") == job  # a stage beside the one that failed
+    assert start_job(storage.db, video_id, "run-1", attempt=2) == job
+    assert start_job(storage.db, video_id, "run-1") == job  # a stage beside the one that failed
     assert states(storage) == {"run-1": ("failed", "not_a_video")}
     status.processing(storage.db, video_id)
     commit_all(storage, video_id, Maker(sha, storage.settings))
@@ -41,22 +41,41 @@ def test_jobs_and_failures(storage: Storage) -> None:
 def test_a_job_is_completed_with_the_last_of_its_stages(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     maker = Maker(sha, storage.settings)
-    jobs.start(storage.db, video_id, "run-1")
+    start_job(storage.db, video_id, "run-1")
     for stage in ("metadata", "frames"):
         assert not jobs.complete(storage.db, video_id, "run-1", ("metadata", "frames"))
         with lease.hold(storage.db, video_id, "test") as token:
-            storage.results.commit(
-                video_id, maker.keys[stage], maker.output(stage, storage.settings.scratch_dir), lease_token=token, run_id="run-1"
-            )
+            commit(storage, video_id, maker, stage, token, run_id="run-1")
     assert jobs.complete(storage.db, video_id, "run-1", ("metadata", "frames"))
     assert states(storage) == {"run-1": ("completed", None)}
 
 
 def test_a_job_whose_process_ended_is_interrupted_by_the_next(storage: Storage) -> None:
     video_id, _ = add_video(storage)
-    jobs.start(storage.db, video_id, "killed")
-    jobs.start(storage.db, video_id, "next")
+    start_job(storage.db, video_id, "killed")
+    start_job(storage.db, video_id, "next")
     assert states(storage) == {"killed": ("failed", "interrupted"), "next": ("processing", None)}
-    assert not jobs.failed_since(storage.db, video_id, "next")  # an interruption says nothing of the video
-    jobs.fail(storage.db, video_id, "next", NotAVideo("No."))
-    assert jobs.failed_since(storage.db, video_id, "killed")
+
+
+def test_a_video_is_well_again_by_a_run_unless_another_failed_meanwhile(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    start_job(storage.db, video_id, "killed")
+    start_job(storage.db, video_id, "next")  # an interruption says nothing of the video
+    with lease.hold(storage.db, video_id, "test") as token:
+        assert jobs.finish(storage.db, video_id, "next", (), token)
+        assert get_video(storage.db, video_id)["status"] == "pending"
+        start_job_under(storage.db, video_id, "long", token)
+        start_job_under(storage.db, video_id, "bad", token)
+        jobs.fail(storage.db, video_id, "bad", NotAVideo("No."))
+        status.fail(storage.db, video_id, NotAVideo("No."), token)
+        assert jobs.finish(storage.db, video_id, "long", (), token)
+        assert get_video(storage.db, video_id)["status"] == "failed"
+
+
+def test_a_run_pins_what_it_was_asked_for_with_its_first_stage(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    with lease.hold(storage.db, video_id, "test") as token:
+        for pinned in ({"settings": {"conf": 0.5}}, {"settings": {"conf": 0.4}}):
+            started = jobs.start(storage.db, video_id, "run-1", lease_token=token, pinned=pinned)
+            assert started is not None and started.pinned == {"settings": {"conf": 0.5}}
+    assert jobs.start(storage.db, video_id, "run-1", lease_token=token, pinned={}) is None  # without the lease nothing begins

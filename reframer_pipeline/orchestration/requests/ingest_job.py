@@ -8,7 +8,7 @@ from typing import Final
 
 import dagster as dg
 
-from reframer_pipeline.failures import InternalError, ReframerError
+from reframer_pipeline.failures.typing import as_metadata, typed
 from reframer_pipeline.orchestration import partitions
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import CPU_TAGS, FAILURE_TAG
@@ -37,13 +37,9 @@ def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None
         bucket = Bucket.open(pipeline.settings)
         result = take_in(bucket, config.bucket_key, config.etag, storage.db, storage.store, pipeline.settings)
     except Exception as error:
-        failure = error if isinstance(error, ReframerError) else InternalError(f"{type(error).__name__}: {error}")
+        failure = typed(error)
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: failure.code})
-        raise dg.Failure(
-            description=f"[{failure.code}] {failure}",
-            metadata={"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy},
-            allow_retries=False,
-        ) from error
+        raise dg.Failure(description=f"[{failure.code}] {failure}", metadata=as_metadata(failure), allow_retries=False) from error
     if result.video_id is not None:
         partitions.register(context.instance, pipeline.storage.db)
     if result.failure is not None:
@@ -54,8 +50,7 @@ def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None
 
 def _shown(result: IngestResult) -> dict[str, str | bool]:
     if result.failure is not None:
-        refusal = {"failure_code": result.failure.code, "message": result.failure.message, "remedy": result.failure.remedy}
-        return {"outcome": "refused", "upload_id": result.upload_id, **refusal}
+        return {"outcome": "refused", "upload_id": result.upload_id, **as_metadata(result.failure)}
     return {"outcome": "taken in", "upload_id": result.upload_id, "video_id": str(result.video_id), "known_bytes": result.already_known}
 
 

@@ -13,11 +13,13 @@ import dagster as dg
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import typed_failures
 from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
 from reframer_pipeline.orchestration.stage.watchdog import Watchdog
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.commit import Committed
+from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
 from reframer_pipeline.versions import StageKey
 
@@ -38,30 +40,29 @@ class ResultsIOManager(dg.IOManager):
             raise
         context.add_output_metadata(self._figures(committed))
         try:
-            context.add_output_metadata(self._pictures(key))
+            context.add_output_metadata(_pictures(obj.run, key))
         except Exception as error:  # the result is committed: a picture that fails must not fail it
             context.log.warning(f"No preview of {key.stage}: {error}")
 
     def load_input(self, context: dg.InputContext) -> StageInput:
-        """The committed result of the upstream stage, for the same video and settings."""
-        video_id, stage = context.partition_key, context.asset_key.path[-1]
+        """The committed result of the upstream stage, for the same video and order."""
+        video_id, name = context.partition_key, context.asset_key.path[-1]
+        stage = context.step_context.step.key
         with typed_failures(context, self._pipeline, video_id):
-            return self._pipeline.open(video_id, stage)
+            return run_of(context.step_context.dagster_run, self._pipeline, video_id).upstream(stage)[name]
 
     def _commit(self, context: dg.OutputContext, obj: FinishedStage) -> Committed:
+        storage, run, key = self._pipeline.storage, obj.run, obj.prepared.key
+        video_id = run.order.video.video_id
         with (
-            typed_failures(context, self._pipeline, obj.video_id, obj.lease_token),
-            Watchdog(self._pipeline.settings.stall_s, f"The commit of {obj.prepared.key.stage}") as watchdog,
+            typed_failures(context, self._pipeline, video_id),
+            Watchdog(self._pipeline.settings.stall_s, f"The commit of {key.stage}") as watchdog,
         ):
-            self._restore(obj, watchdog)  # what the new rows point at, and what readers are to see beside them
-            committed = self._pipeline.storage.results.commit_prepared(obj.prepared, lease_token=obj.lease_token, alive=watchdog.feed)
-            self._restore(obj, watchdog)  # if it made anew an object that was lost while its rows were archived
+            committed = storage.results.commit_prepared(obj.prepared, lease_token=run.token, alive=watchdog.feed)
+            if committed.outcome != "new":  # it may have made anew an object that was lost while its rows were archived
+                archive.restore(storage.db, storage.store, video_id, run.token, skip_lost=True, alive=watchdog.feed)
+            run.results[key.result_id] = StoredResult(committed.manifest, storage.store)
         return committed
-
-    def _restore(self, obj: FinishedStage, watchdog: Watchdog) -> None:
-        """A video that is computed again is archived no more."""
-        storage = self._pipeline.storage
-        archive.restore(storage.db, storage.store, obj.video_id, obj.lease_token, skip_lost=True, alive=watchdog.feed)
 
     def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
         manifest = committed.manifest
@@ -75,17 +76,17 @@ class ResultsIOManager(dg.IOManager):
             **_describer_figures(manifest.stats),
         }
 
-    def _pictures(self, key: StageKey) -> dict[str, dg.MetadataValue]:
-        """A table, and a contact sheet with what is known up to this stage drawn in."""
-        stored = self._pipeline.storage.results
-        results: dict[str, StageInput] = {**stored.closure(key), key.stage: stored.open(key.result_id)}
-        shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(sheets.table(results[key.stage]))}
-        picture = sheets.inline_sheet(results) if "frames" in results else ""
-        if picture:
-            shown["picture"] = dg.MetadataValue.md(picture)
-        if sheets.is_demo(results):
-            shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
-        return shown
+
+def _pictures(run: Run, key: StageKey) -> dict[str, dg.MetadataValue]:
+    """A table, and a contact sheet with what is known up to this stage drawn in."""
+    results: dict[str, StageInput] = {**run.upstream(key.stage), key.stage: run.results[key.result_id]}
+    shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(sheets.table(results[key.stage]))}
+    picture = sheets.inline_sheet(results) if "frames" in results else ""
+    if picture:
+        shown["picture"] = dg.MetadataValue.md(picture)
+    if sheets.is_demo(results):
+        shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
+    return shown
 
 
 def _describer_figures(stats: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:

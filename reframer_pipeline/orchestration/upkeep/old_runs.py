@@ -11,8 +11,8 @@ from typing import Final
 
 import dagster as dg
 
-from reframer_pipeline import versions
 from reframer_pipeline.orchestration.partitions import VIDEOS
+from reframer_pipeline.stages import NAMES
 
 FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH: Final = 100
@@ -36,5 +36,5 @@ def _remember_partitions(instance: dg.DagsterInstance) -> None:
     """Bring Dagster's own cache of materialized partitions up to date: from then on it only adds to it."""
     from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-    for stage in versions.STAGES:
+    for stage in NAMES:
         get_and_update_asset_status_cache_value(instance, dg.AssetKey(stage), VIDEOS)

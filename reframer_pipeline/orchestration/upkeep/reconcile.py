@@ -19,7 +19,7 @@ import dagster as dg
 from reframer_pipeline import failures
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.stage.stage_lease import token_of
+from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.tags import LEASE_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
 from reframer_pipeline.orchestration.upkeep.run_workers import Worker, Workers

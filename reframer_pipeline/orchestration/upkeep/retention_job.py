@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from reframer_pipeline import failures
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.failures.typing import as_metadata
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import CPU_TAGS
 from reframer_pipeline.orchestration.upkeep.old_runs import delete_old_runs
@@ -105,6 +106,5 @@ def _went(went: WhileIdle, unit: str) -> dict[str, Any]:
 def _typed() -> Iterator[None]:
     try:
         yield
-    except failures.ReframerError as failure:
-        metadata = {"failure_code": failure.code, "message": failure.message, "remedy": failure.remedy}
-        raise dg.Failure(f"[{failure.code}] {failure}", metadata=metadata) from failure
+    except ReframerError as failure:
+        raise dg.Failure(f"[{failure.code}] {failure}", metadata=as_metadata(failure)) from failure

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from typing import Any, Final
 from reframer_pipeline import failures
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
+from reframer_pipeline.work.heartbeat import beating
 
 CLAIM_S: Final = 30.0  # after its last heartbeat a claim is anybody's
 _FIRST_PAUSE_S: Final = 300.0  # before the backfill asks again; doubled with each failure
@@ -115,22 +116,9 @@ class Claim:
                 "UPDATE gemini_questions SET remote_file = NULL WHERE digest = %s AND remote_file = %s", (self._question.digest, name)
             )
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self) -> AbstractContextManager[None]:
         """Keep the claim alive while the context lasts."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(CLAIM_S / 3):
-                with contextlib.suppress(failures.ReframerError):  # tried again soon; what ran out is ours until another takes it
-                    self._beat()
-
-        thread = threading.Thread(target=beat, name=f"question-{self._question.digest[:8]}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
+        return beating(self._beat, CLAIM_S / 3, f"question {self._question.digest[:8]}")
 
     def end(self, reply: Reply | None = None, failure: failures.ReframerError | None = None) -> None:
         """Write down what came of it and what it used, and give the claim up. The same may be asked again after a lost connection.

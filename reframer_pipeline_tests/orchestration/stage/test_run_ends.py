@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +10,17 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reframer_pipeline import versions
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.failures import StoreUnavailable, WeightsChanged
+from reframer_pipeline.failures import StoreUnavailable
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.stage.stage_run import StageRun
+from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store import patience
-from reframer_pipeline.work import jobs
+from reframer_pipeline.vision import weights
 
 
 def materialize_as_the_ui(settings: Settings, video_id: str, *stages: str) -> dg.ExecuteInProcessResult:
@@ -99,19 +98,19 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
 
 def test_a_job_goes_on_until_its_last_stage(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
-    states, complete = [], jobs.complete
+    states, commit = list[str](), pipeline.storage.results.commit_prepared
 
-    def noting(*args: Any) -> bool:
+    def noting(*args: Any, **more: Any) -> Committed:
+        committed = commit(*args, **more)
         states.append(last_job(pipeline, done.video_id or "")["status"])
-        states.append(complete(*args))
-        return bool(states[-1])
+        return committed
 
-    monkeypatch.setattr(jobs, "complete", noting)
+    monkeypatch.setattr(pipeline.storage.results, "commit_prepared", noting)
     (outcome,) = run_videos(pipeline.settings, [done.video_id], force=True)
     assert outcome.status == "completed", outcome.failure_message
-    assert states == ["processing", False] * 5 + ["processing", True]
+    assert states == ["processing"] * 6
     assert last_job(pipeline, done.video_id)["status"] == "completed"
-    assert set(outcome.seconds) == set(versions.STAGES)
+    assert set(outcome.seconds) == set(NAMES)
 
 
 def test_a_failure_of_the_caller_s_leaves_the_video_completed(pipeline: Pipeline, done: VideoOutcome) -> None:
@@ -135,22 +134,37 @@ def test_who_lost_the_lease_does_not_tell_the_status(pipeline: Pipeline, done: V
         assert video_of(pipeline, done.video_id) == ("completed", None)
 
 
-def test_a_result_that_never_reaches_its_commit_leaves_no_file(pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
+def test_a_result_that_never_reaches_its_commit_leaves_no_file(
+    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert done.video_id is not None
-    key = pipeline.key(done.video_id, "trajectories")
-    made = pipeline.storage.results.open(key.result_id)
+    before, seen = scratch_files(pipeline), list[int]()
 
-    def stage() -> StageRun:
-        return StageRun(pipeline, pipeline.settings, done.video_id or "", key, "no lease", tmp_path, str(uuid.uuid4()), "no run")
+    def interrupted(*args: Any, **more: Any) -> Committed:  # drawn and checked: there is a file
+        seen.append(len(scratch_files(pipeline) - before))
+        raise KeyboardInterrupt
 
-    before = scratch_files(pipeline)
-    events = stage().finish(made.batches())
-    next(events)  # drawn and checked: from here on there is a file
-    assert len(scratch_files(pipeline) - before) == 1
-    events.close()  # as when the run is interrupted
+    monkeypatch.setattr(pipeline.storage.results, "commit_prepared", interrupted)
+    assert not materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories").success
+    assert set(seen) == {2}  # the rows, and the stage's own folder
     assert scratch_files(pipeline) == before
-    replaced = stage()
-    replaced.settings = pipeline.settings.model_copy(update={"track_thresh": 0.6})  # another key, as other weights would give
-    with pytest.raises(WeightsChanged):
-        list(replaced.finish(made.batches()))
+    assert last_job(pipeline, done.video_id)["failure_code"] == "interrupted"
+    assert video_of(pipeline, done.video_id) == ("completed", None)
+
+
+def test_a_result_never_bears_the_digest_of_weights_that_did_not_make_it(
+    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert done.video_id is not None
+    before, prepare = scratch_files(pipeline), pipeline.storage.results.prepare
+
+    def replaced(*args: Any, **more: Any) -> Prepared:  # while the rows are drawn
+        prepared = prepare(*args, **more)
+        monkeypatch.setattr(weights, "digest", lambda settings, role: "sha256:other")
+        return prepared
+
+    monkeypatch.setattr(pipeline.storage.results, "prepare", replaced)
+    result = materialize_as_the_ui(pipeline.settings, done.video_id, "masks")
+    assert not result.success and last_job(pipeline, done.video_id)["failure_code"] == "weights_changed"
+    assert last_job(pipeline, done.video_id)["attempts"] == 1  # the same run would only meet it again
     assert scratch_files(pipeline) == before

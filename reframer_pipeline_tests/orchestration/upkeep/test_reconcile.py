@@ -19,19 +19,20 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
+from reframer_pipeline.orchestration.stage.stage_lease import token_of
 
 from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.stage.stage_lease import token_of
 from reframer_pipeline.orchestration.upkeep import reconcile
-from reframer_pipeline.planning.survey import stage_states
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline.vision import weights
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.computed import add
+from reframer_pipeline_tests.factories import plan_of
 
 RUN = """
 import sys
@@ -104,7 +105,7 @@ def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
         assert instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON, tags={"dagster/partition": video})) == []
         assert (row["status"], row["failure_code"]) == ("failed", "quarantined")
     wanted = pipeline.settings.model_copy(update={"vid_stride": 1})
-    states = stage_states(db, [video], wanted, pipeline.weights())[video]
+    states = plan_of(db, video, wanted, weights.digests(pipeline.settings)).stages
     assert states["masks"].state == "failed" and "quarantined" in states["masks"].reasons[0]
     (outcome,) = run_videos(wanted, [video])  # a person who asks for it gets it
     assert outcome.status == "completed"

@@ -21,6 +21,7 @@ from reframer_pipeline.orchestration.partitions import VIDEOS
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep.old_runs import delete_old_runs
 from reframer_pipeline.orchestration.upkeep.retention_job import retention, retention_schedule
+from reframer_pipeline.planning import orders
 from reframer_pipeline.retention.archive import archive_older, archived_videos
 from reframer_pipeline.retention.eviction import evict_older, evicted_results
 from reframer_pipeline.running import dagster_home
@@ -105,7 +106,10 @@ def test_force_brings_back_rows_and_pictures_even_of_a_lost_object(pipeline: Pip
     (forced,) = run_videos(pipeline.settings, [video_id], force=True)
     assert forced.status == "completed", forced.failure_message
     assert _rows(pipeline, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
-    assert evicted_results(pipeline.storage.db, [pipeline.key(video_id, "frames").result_id]) == set()
+    assert (
+        evicted_results(pipeline.storage.db, [orders.resolve(pipeline.storage.db, pipeline.settings, video_id).key("frames").result_id])
+        == set()
+    )
 
 
 def test_a_stage_that_misses_its_pictures_says_so(pipeline: Pipeline, done: VideoOutcome) -> None:

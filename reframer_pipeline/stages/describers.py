@@ -16,16 +16,16 @@ from reframer_pipeline import failures
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import each_time
-from reframer_pipeline.orchestration.stage.stage_run import StageRun
 from reframer_pipeline.scenes.describer import Describer
 from reframer_pipeline.scenes.local import LocalDescriber
+from reframer_pipeline.stages.stage import Work
 
 
-def describer_for(run: StageRun, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
+def describer_for(work: Work, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
     """The describer of a run; Gemini's has its answer already.
 
     Args:
-        run: The scenes stage of a video.
+        work: The scenes stage of a video; a fallback changes its order.
         facts: Its row of `schemas.METADATA`.
         frames: `schemas.FRAMES`, with the frame store.
         masks: `schemas.MASKS`.
@@ -34,19 +34,19 @@ def describer_for(run: StageRun, facts: Mapping[str, Any], frames: StageInput, m
     Raises:
         ReframerError: Gemini could not answer, and the settings say that the video fails then.
     """
-    if run.settings.resolved_describer == "local":
+    if work.settings.resolved_describer == "local":
         return LocalDescriber()
     try:
-        return _typed(lambda: _ask_gemini(run, facts, frames, masks, trajectories))
+        return _typed(lambda: _ask_gemini(work, facts, frames, masks, trajectories))
     except failures.GEMINI_FAILURES as failure:
-        if run.settings.gemini_on_failure == "fail":
+        if work.settings.gemini_on_failure == "fail":
             raise
-        run.note({"fallback": {"code": failure.code, "message": failure.message}})
-        run.use(run.settings.model_copy(update={"describer": "local"}))
+        work.notes["fallback"] = {"code": failure.code, "message": failure.message}
+        work.order = work.order.with_settings(describer="local")
         return LocalDescriber()
 
 
-def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
+def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
     from reframer_pipeline.scenes.gemini.answer import CheckedAnswer
     from reframer_pipeline.scenes.gemini.ask import Asker
     from reframer_pipeline.scenes.gemini.grounded import GeminiDescriber
@@ -54,7 +54,7 @@ def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, mas
     from reframer_pipeline.scenes.observations import load_observations
     from reframer_pipeline.scenes.shots import COLUMNS, find_shots
 
-    settings, began = run.settings, time.monotonic()
+    settings, began = work.settings, time.monotonic()
     keyframes: dict[int, float] | None = None
     if settings.gemini_media == "keyframes":
         seconds = dict(each_time(frames))
@@ -66,25 +66,21 @@ def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, mas
         with FrameStore(frames.open_attachment()) as store:
             return keyframe_pictures(store, keyframes or {})
 
-    asker = Asker(run.pipeline.storage.db, settings, run.video_id, facts, run.upload, run.alive)
+    asker = Asker(work.db, settings, work.order.video.video_id, facts, work.upload, work.alive)
     try:
         answer, was_there = asker.answer(keyframes, pictures)
     finally:  # also what was asked in vain has its price
         seconds_taken = round(time.monotonic() - began, 3)
-        run.note({"gemini": {**asdict(asker.spent), "seconds": seconds_taken}})
+        work.notes["gemini"] = {**asdict(asker.spent), "seconds": seconds_taken}
     checked = CheckedAnswer.model_validate(answer.content)
-    run.note(
-        {
-            "gemini": {
-                "model_version": answer.model_version,
-                "from_cache": was_there,
-                **asdict(asker.spent),
-                "in_all": asdict(answer.spent),
-                "dropped": checked.dropped,
-                "seconds": seconds_taken,
-            }
-        }
-    )
+    work.notes["gemini"] = {
+        "model_version": answer.model_version,
+        "from_cache": was_there,
+        **asdict(asker.spent),
+        "in_all": asdict(answer.spent),
+        "dropped": checked.dropped,
+        "seconds": seconds_taken,
+    }
     labels = {"person": settings.person_labels, "product": settings.product_labels}
     return GeminiDescriber(checked, answer.model_version, settings.gemini_snap_s, labels)
 

@@ -1,0 +1,167 @@
+"""Runs: what this process keeps of each Dagster run that it works for: its order, its lease, and the results it has opened.
+
+What belongs here: resolving the order once, and finding out who holds the video's lease, the run's caller or the run itself. What does not:
+leases themselves (`work.lease`), orders themselves (`planning.orders`). A run that nobody holds a lease for takes one with its first stage
+and keeps it to its end, over the pauses between tries too: two runs of one video never take turns. Its token follows from the run, so
+stages that have processes of their own share it. A process that ends without giving it back loses it within a minute.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import dagster as dg
+
+from reframer_pipeline.failures import InputMissing, LeaseLost
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.tags import LEASE_TAG
+from reframer_pipeline.planning import orders
+from reframer_pipeline.results.stored import StoredResult
+from reframer_pipeline.retention import archive
+from reframer_pipeline.stages import BY_NAME, upstream
+from reframer_pipeline.stages.order import Order
+from reframer_pipeline.work import jobs, lease
+
+_RUNS: Final = uuid.UUID("6a1c7f0e-58a4-4d0e-9a53-0c7a1f5d2b94")
+_kept: dict[str, Run] = {}  # by run id
+_expected: dict[str, Order] = {}  # by lease token: of runs that this process is about to start
+_lock = threading.Lock()
+
+
+def token_of(run_id: str) -> str:
+    """The token of the lease that a run takes for itself."""
+    return str(uuid.uuid5(_RUNS, run_id))
+
+
+@dataclass
+class Run:
+    """A run of one video.
+
+    Attributes:
+        run: Dagster's.
+        pipeline: Of this deployment.
+        order: What it is asked for.
+        token: Of the video's lease; empty before `take_lease`.
+        results: Those it has opened or made, by result id.
+    """
+
+    run: dg.DagsterRun
+    pipeline: Pipeline
+    order: Order
+    token: str = ""
+    results: dict[str, StoredResult] = field(default_factory=dict)
+    _held: lease.Held | None = None
+
+    def upstream(self, stage: str) -> dict[str, StoredResult]:
+        """The committed results that a stage depends on, directly or not, by stage.
+
+        Raises:
+            InputMissing: There is none of its direct inputs.
+        """
+        wanted = {name: self.order.key(name).result_id for name in upstream(stage)}
+        unknown = [result_id for result_id in wanted.values() if result_id not in self.results]
+        if unknown:
+            self.results |= self.pipeline.storage.results.open_all(unknown)
+        for name in BY_NAME[stage].inputs:
+            if wanted[name] not in self.results:
+                raise InputMissing(f"The {name} of video {self.order.video.video_id} have not been computed with the settings of this run.")
+        return {name: self.results[result_id] for name, result_id in wanted.items() if result_id in self.results}
+
+    def take_lease(self, patience_s: float | None = None) -> str:
+        """The token under which this run may write, until `give_back`.
+
+        Args:
+            patience_s: Longest wait for another's lease to run out, by default for as long as that of a dead process can last.
+
+        Raises:
+            VideoBusy: Another one holds the lease, and lives.
+        """
+        if not self.token:
+            db, video_id, tagged = self.pipeline.storage.db, self.order.video.video_id, self.run.tags.get(LEASE_TAG)
+            if tagged is not None and _is_ours(self.pipeline, video_id, tagged):  # whoever started the run holds it for all stages
+                self.token = tagged
+            else:
+                own = token_of(self.run.run_id)
+                self._held = lease.take_patiently(db, video_id, owner=self.run.run_id, token=own, patience_s=patience_s)
+                self.token = own
+            # What readers are to see beside the new rows: a video that is computed again is archived no more.
+            archive.restore(db, self.pipeline.storage.store, video_id, self.token, skip_lost=True)
+        return self.token
+
+    def start(self, stage: str, attempt: int) -> str:
+        """Take up a stage; the id of the run's job.
+
+        Raises:
+            VideoBusy: Another one holds the video's lease, and lives.
+            LeaseLost: It was taken over just now, or the run was declared dead while it was only asleep.
+        """
+        for _ in range(2):
+            started = jobs.start(
+                self.pipeline.storage.db,
+                self.order.video.video_id,
+                self.run.run_id,
+                lease_token=self.take_lease(),
+                pinned=orders.pinned(self.order),
+                stage=stage,
+                recipe=self.order.key(stage).recipe.digest,
+                attempt=attempt,
+            )
+            if started is not None:
+                self.order = orders.follow(self.order, started.pinned)
+                return started.job_id
+            self.drop_lease()  # it ran out, and another one has had it meanwhile
+        raise LeaseLost(f"Another run took over video {self.order.video.video_id}.")
+
+    def drop_lease(self, release: bool = False) -> None:
+        """Hold the lease no longer."""
+        if self._held is not None:
+            self._held.release() if release else self._held.stop()
+        self._held, self.token = None, ""
+
+
+@contextmanager
+def expecting(token: str, order: Order) -> Iterator[None]:
+    """While the block lasts, a run in this process that carries this lease token follows this order."""
+    with _lock:
+        _expected[token] = order
+    try:
+        yield
+    finally:
+        with _lock:
+            del _expected[token]
+
+
+def run_of(run: dg.DagsterRun, pipeline: Pipeline, video_id: str) -> Run:
+    """What this process keeps of a run; its order is resolved if it is new here.
+
+    Raises:
+        UnknownVideo: There is no such video.
+    """
+    with _lock:
+        kept, order = _kept.get(run.run_id), _expected.get(run.tags.get(LEASE_TAG, ""))
+    if kept is None:
+        order = order or orders.resolve(pipeline.storage.db, pipeline.settings, video_id, run.run_id)
+        with _lock:
+            kept = _kept.setdefault(run.run_id, Run(run, pipeline, order))
+    return kept
+
+
+def give_back(run_id: str) -> None:
+    """The run is over here: others may have the video. Nothing happens if nothing is kept of it."""
+    with _lock:
+        kept = _kept.pop(run_id, None)
+    if kept is not None:
+        kept.drop_lease(release=True)
+
+
+def _is_ours(pipeline: Pipeline, video_id: str, token: str) -> bool:
+    try:
+        lease.heartbeat(pipeline.storage.db, video_id, token)
+    except LeaseLost:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""Orders: what a video is to be computed with, resolved from what is stored and what is at hand.
+
+What belongs here: making an `Order`, and writing it down for the other stages of its run. What does not: the value (`stages.order`), whose
+settings count (`deployment`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, LiteralString
+
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import ReframerError, UnknownVideo
+from reframer_pipeline.failures.typing import typed
+from reframer_pipeline.planning import deployment
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages.order import Order, VideoCard
+
+CARD: LiteralString = "v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at"
+
+
+def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None = None) -> Order:
+    """What a video is computed with when nobody says otherwise: the deployment's settings and the video's own in place of the process's.
+
+    Args:
+        db: The database.
+        settings: The process's.
+        video_id: The video.
+        run_id: A run whose order may have been written down by another of its stages.
+
+    Raises:
+        UnknownVideo: There is no such video.
+    """
+    row = db.fetch_one(
+        f"""SELECT {CARD}, d.settings, v.settings_overrides, j.pinned
+            FROM videos v JOIN users u ON u.id = v.user_id CROSS JOIN deployment d
+                LEFT JOIN processing_jobs j ON j.video_id = v.id AND j.run_id = %s
+            WHERE v.id = %s""",
+        (run_id, video_id),
+    )
+    if row is None:
+        raise UnknownVideo(f"There is no video {video_id}.")
+    chosen, overrides, pinned = (row.pop(name) for name in ("settings", "settings_overrides", "pinned"))
+    if pinned is not None:
+        return follow(Order(VideoCard(**row), settings, {}), pinned)
+    return of(VideoCard(**row), deployment.apply(deployment.apply(settings, chosen), overrides))
+
+
+def card(db: Database, video_id: str) -> VideoCard:
+    """What is known of a video before anything was computed. Raises `UnknownVideo`."""
+    row = db.fetch_one(f"SELECT {CARD} FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s", (video_id,))
+    if row is None:
+        raise UnknownVideo(f"There is no video {video_id}.")
+    return VideoCard(**row)
+
+
+def of(video: VideoCard, settings: Settings) -> Order:
+    """An order with exactly these settings, and the weights that are at hand."""
+    return Order(video, settings, *known_weights(settings))
+
+
+def pinned(order: Order) -> dict[str, Any]:
+    """An order as JSON values: what the other stages of its run have to know of it."""
+    return {"settings": deployment.chosen(order.settings), "weights": dict(order.weights)}
+
+
+def follow(order: Order, pinned: Mapping[str, Any]) -> Order:
+    """An order as it was pinned. Weights that could not be had at that time are looked for again."""
+    settings = deployment.apply(order.settings, pinned["settings"])
+    if not pinned["weights"]:
+        return of(order.video, settings)
+    return replace(order, settings=settings, weights=pinned["weights"], trouble=None)
+
+
+def known_weights(settings: Settings) -> tuple[dict[str, str], ReframerError | None]:
+    """Digests of the weights that these settings name, by role; or none, and why they cannot be had."""
+    from reframer_pipeline.vision import weights
+
+    try:
+        return weights.digests(settings), None
+    except (ReframerError, OSError) as error:
+        return {}, typed(error)

@@ -1,0 +1,126 @@
+"""The masks stage: SAM2, prompted with the detector's boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reframer_pipeline import schemas
+from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.handover import StageInput, StageOutput
+from reframer_pipeline.media.frame_store import FrameStore
+from reframer_pipeline.stages.cells import facts
+from reframer_pipeline.stages.checks import Validator, numbers, packed
+from reframer_pipeline.stages.columns import text
+from reframer_pipeline.stages.detections import known_detections
+from reframer_pipeline.stages.metadata import frame_size
+from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
+from reframer_pipeline.versions import StageKey
+from reframer_pipeline.vision import models
+from reframer_pipeline.vision.boxes import by_frame, count_frames
+from reframer_pipeline.vision.rle import counts_of
+from reframer_pipeline.vision.segmenter import segment_frames
+
+
+def _compute(work: Work, frames: StageInput, detections: StageInput) -> StageOutput:
+    store = work.hold(FrameStore(frames.open_attachment()))
+    found, segmenter = by_frame(detections.batches()), models.segmenter(work.settings)
+    return StageOutput("masks", segment_frames(found, store.read, segmenter, work.result_id, work.progress, count_frames(detections)))
+
+
+class MasksValidator(Validator):
+    """Exactly one mask for every detection that is no candidate, as large as it says."""
+
+    names = ("size_is_frames", "rle_covers_frame", "area_is_rles", "no_orphans", "one_each", "none_missing", "scores_finite")
+
+    def __init__(self, size: tuple[int, int], detections: StageInput) -> None:
+        super().__init__()
+        self._width, self._height = size
+        self._known = known_detections(detections)
+
+    def judge(self, batch: pa.RecordBatch) -> None:
+        ids = packed(batch.column("detection_id"))
+        known, frame, candidate = self._known.find(ids)
+        self.expect("no_orphans", known & ~candidate & (frame == numbers(batch, "frame_number")))
+        self.expect("one_each", self._known.use(ids) | ~known)
+        self.expect("size_is_frames", (numbers(batch, "width") == self._width) & (numbers(batch, "height") == self._height))
+        total, ones = _pixels(batch.column("rle").to_pylist())
+        self.expect("rle_covers_frame", total == self._width * self._height)
+        self.expect("area_is_rles", ones == numbers(batch, "area"))
+        self.expect("scores_finite", np.isfinite(numbers(batch, "predicted_iou")) & np.isfinite(numbers(batch, "stability")))
+
+    def conclude(self) -> None:
+        missing = self._known.unused(flag=False)
+        self.expect("none_missing", missing == 0, f"{missing} detections have no mask")
+
+
+def _pixels(rles: list[str]) -> tuple[Any, Any]:
+    """For each mask: pixels the runs cover, and pixels set (-1, -1 where it is no run-length string)."""
+    found = np.full((2, len(rles)), -1, np.int64)
+    for at, rle in enumerate(rles):
+        try:
+            counts = counts_of(rle)
+        except InvalidResult:
+            continue
+        if counts.size and counts.min() >= 0:
+            found[:, at] = counts.sum(), counts[1::2].sum()
+    return found[0], found[1]
+
+
+def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
+    return MasksValidator(frame_size(upstream["metadata"]), upstream["detections"])
+
+
+def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
+    names = ("detection_id", "frame_number", "timestamp", "height", "width", "predicted_iou", "stability")
+    return {
+        "id": batch.column("mask_id"),
+        "detection_result_id": pa.repeat(key.components["inputs"]["detections"], batch.num_rows),
+        "mask_rle": _plain_runs(batch.column("rle")),
+        "mask_area_pixels": batch.column("area"),
+        **{name: batch.column(name) for name in names},
+    }
+
+
+def _plain_runs(compressed: pa.Array) -> pa.Array:
+    """Run lengths as text, `"3,5,10"`: what `vision.rle.counts_to_text` gives, but numbers become text for the batch at once (measured:
+    0.62 ms a mask one by one, 0.30 ms so, of which 0.18 ms are the decoding).
+    """
+    counts = [counts_of(rle) for rle in compressed.to_pylist()]
+    offsets = np.cumsum([0, *(runs.size for runs in counts)]).astype(np.int32)
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, text(pa.array(np.concatenate(counts)))), ",")
+
+
+def _cells(result: StageInput) -> Cells:
+    count, empty, sums = result.row_count, 0, np.zeros(3)
+    for batch in result.batches(["area", "height", "width", "predicted_iou", "stability"]):
+        area, height, width, iou, stability = (np.asarray(column.to_numpy(), float) for column in batch.columns)
+        empty += int((area == 0).sum())
+        sums += [(area / (height * width)).sum(), iou.sum(), stability.sum()]
+    if not count:
+        return facts({"masks": 0})
+    share, iou, stability = sums / count
+    means = {"mean share of the frame": f"{share:.1%}", "mean predicted IoU": f"{iou:.2f}", "mean stability": f"{stability:.2f}"}
+    return facts({"masks": count, "empty": empty, **means})
+
+
+MASKS: Final = Stage(
+    name="masks",
+    says="The pixels of every detection, run-length encoded (SAM2: one image encoding a frame, all its boxes in one decoder call).",
+    inputs=("frames", "detections"),
+    code_version=1,
+    settings=(),
+    schema=schemas.MASKS,
+    compute=_compute,
+    validator=_validator,
+    checks=MasksValidator.names,
+    cells=_cells,
+    kinds=frozenset({"sam2", "parquet", "postgres"}),
+    weights="segmenter",
+    rows=Rows("segmentation_masks", _columns),
+    looks_at_pictures=lambda chosen: True,
+)

@@ -1,0 +1,88 @@
+"""The metadata stage: what ffprobe measures of the upload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from reframer_pipeline import schemas
+from reframer_pipeline.handover import StageInput, StageOutput
+from reframer_pipeline.media.probe import probe
+from reframer_pipeline.stages.cells import facts, first_rows
+from reframer_pipeline.stages.checks import Validator
+from reframer_pipeline.stages.stage import Cells, Stage, Work
+from reframer_pipeline.versions import StageKey
+
+
+def _compute(work: Work) -> StageOutput:
+    found = probe(work.hold(work.upload()), work.settings, sha256=work.order.video.sha256)
+    return StageOutput("metadata", iter([found.to_batch()]))
+
+
+class MetadataValidator(Validator):
+    """One row of plausible facts about the very file that was asked for."""
+
+    names = ("one_row", "size_positive", "facts_plausible", "same_file")
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__()
+        self._sha256 = sha256
+
+    def judge(self, batch: pa.RecordBatch) -> None:
+        row: dict[str, Any] = batch.to_pylist()[0]
+        self.expect("one_row", batch.num_rows == 1 and self._rows == 0)
+        self.expect("size_positive", row["width"] > 0 and row["height"] > 0, f"{row['width']}x{row['height']}")
+        plausible = (
+            row["rotation"] in (0, 90, 180, 270) and row["fps_num"] > 0 and row["fps_den"] > 0 and row["time_base_num"] > 0
+            and row["time_base_den"] > 0 and row["frame_count"] > 0 and 0 <= row["duration_seconds"] < float("inf")
+        )  # fmt: skip
+        named = ("rotation", "fps_num", "fps_den", "frame_count", "duration_seconds")
+        self.expect("facts_plausible", plausible, str({name: row[name] for name in named}))
+        self.expect("same_file", row["sha256"] == self._sha256, "the SHA-256 differs")
+
+    def conclude(self) -> None:
+        if self._rows == 0:
+            self.expect("one_row", False, "there is none")
+
+
+def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
+    return MetadataValidator(key.components["video"])
+
+
+def frame_size(metadata: StageInput) -> tuple[int, int]:
+    """Displayed width and height, from a result of this stage."""
+    row: dict[str, Any] = next(metadata.batches(["width", "height"])).to_pylist()[0]
+    return row["width"], row["height"]
+
+
+def _cells(result: StageInput) -> Cells:
+    (row,) = first_rows(result)
+    return facts(
+        {
+            "container": row["container"],
+            "codec": f"{row['codec']} {row['pix_fmt'] or ''}",
+            "displayed": f"{row['width']}x{row['height']}, rotated {row['rotation']}°",
+            "frames a second": f"{row['fps_num']}/{row['fps_den']}{' (variable)' if row['variable_frame_rate'] else ''}",
+            "duration": f"{row['duration_seconds']:.3f} s",
+            "frames": row["frame_count"],
+            "size": f"{row['size_bytes'] / 1e6:.2f} MB",
+            "sha256": row["sha256"],
+        }
+    )
+
+
+METADATA: Final = Stage(
+    name="metadata",
+    says="Container, codec, displayed size, rotation, exact frame rate, duration and counted frames of the upload (ffprobe).",
+    inputs=(),
+    code_version=1,
+    settings=(),
+    schema=schemas.METADATA,
+    compute=_compute,
+    validator=_validator,
+    checks=MetadataValidator.names,
+    cells=_cells,
+    kinds=frozenset({"ffmpeg", "parquet", "postgres"}),
+)

@@ -1,0 +1,116 @@
+"""The trajectories stage: ByteTrack over the detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reframer_pipeline import schemas
+from reframer_pipeline.handover import StageInput, StageOutput
+from reframer_pipeline.media.sampled import median_step, sampled_times
+from reframer_pipeline.scenes.shots import find_shots
+from reframer_pipeline.stages.cells import first_rows
+from reframer_pipeline.stages.checks import Validator, numbers, packed
+from reframer_pipeline.stages.columns import bbox, ids, join, quoted, text
+from reframer_pipeline.stages.detections import CLASSES, known_detections
+from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
+from reframer_pipeline.versions import StageKey
+from reframer_pipeline.vision.boxes import by_frame
+from reframer_pipeline.vision.trajectories import track_detections
+
+
+def _compute(work: Work, metadata: StageInput, frames: StageInput, detections: StageInput) -> StageOutput:
+    times, found = sampled_times(frames), by_frame(detections.batches())
+    shots = find_shots(frames.batches(), next(metadata.batches()).to_pylist()[0], work.settings)
+    cuts = [shot.start_frame for shot in shots[1:]]
+    rows = track_detections(times, found, median_step(times), work.settings, work.progress, len(times), cuts)
+    return StageOutput("trajectories", rows)
+
+
+class TrajectoriesValidator(Validator):
+    """Tracks that rise in time over existing detections, none of which is in two tracks."""
+
+    names = ("frames_rise", "span_is_frames", "detections_exist", "detections_used_once", "track_ids_unique", "classes_known")
+
+    def __init__(self, detections: StageInput) -> None:
+        super().__init__()
+        self._known = known_detections(detections)
+        self._tracks: set[str] = set()
+
+    def judge(self, batch: pa.RecordBatch) -> None:
+        lists = batch.column("frames")
+        lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+        steps = lists.flatten()
+        frame, seen = pc.struct_field(steps, "frame").to_numpy(zero_copy_only=False), packed(pc.struct_field(steps, "detection_id"))
+        start, end = numbers(batch, "start_frame"), numbers(batch, "end_frame")
+        first = np.cumsum(lengths) - lengths
+        rising = np.ones(frame.size, bool)
+        rising[1:] = np.diff(frame) > 0
+        rising[first[lengths > 0]] = True
+        self.expect("frames_rise", rising, "a later step has no later frame")
+        filled = lengths > 0
+        spans = filled.copy()
+        spans[filled] = (frame[first[filled]] == start[filled]) & (frame[(first + lengths - 1)[filled]] + 1 == end[filled])
+        self.expect("span_is_frames", spans)
+        known, seen_in, _ = self._known.find(seen)
+        self.expect("detections_exist", known & (seen_in == frame), "a step names no detection of its frame")
+        self.expect("detections_used_once", self._known.use(seen) | ~known, "a detection is in two tracks")
+        names = batch.column("track_id").to_pylist()
+        self.expect("track_ids_unique", len(set(names) - self._tracks) == len(names), "a track id occurs again")
+        self._tracks.update(names)
+        self.expect("classes_known", np.isin(np.asarray(batch.column("object_class").to_pylist()), CLASSES))
+
+
+def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
+    return TrajectoriesValidator(upstream["detections"])
+
+
+def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
+    tracks, lists = batch.column("track_id"), batch.column("frames")
+    steps = lists.flatten()
+
+    def field(name: str) -> pa.Array:
+        return pc.struct_field(steps, name)
+
+    texts = join(
+        '{"frame": ', text(field("frame")), ', "timestamp": ', text(field("timestamp")),
+        ', "bbox": ', bbox(*(field(name) for name in ("x1", "y1", "x2", "y2"))), ', "confidence": ', text(field("confidence")),
+        ', "detection_id": ', quoted(field("detection_id")), "}",
+    )  # fmt: skip
+    offsets = np.concatenate(([0], np.cumsum(pc.list_value_length(lists).to_numpy(zero_copy_only=False)))).astype(np.int32)
+    start, end = batch.column("start_frame"), batch.column("end_frame")
+    data = join(
+        '{"track_id": ', quoted(tracks), ', "class": ', quoted(batch.column("object_class")),
+        ', "label": ', quoted(batch.column("label")),
+        ', "start_frame": ', text(start), ', "end_frame": ', text(end), ', "duration_frames": ', text(pc.subtract(end, start)),
+        ', "avg_confidence": ', text(batch.column("avg_confidence")),
+        ', "frames": [', pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ", "), "]}",
+    )  # fmt: skip
+    named = {name: batch.column(name) for name in ("track_id", "object_class", "start_frame", "end_frame")}
+    return {"id": ids(key, tracks.to_pylist()), **named, "trajectory_data": data}
+
+
+def _cells(result: StageInput) -> Cells:
+    names = ["track_id", "object_class", "label", "start_frame", "end_frame", "avg_confidence"]
+    rows = [list(row.values()) for row in first_rows(result, names)]
+    return ["track", "class", "label", "from", "to", "confidence"], [[*row[:5], f"{row[5]:.2f}"] for row in rows], result.row_count
+
+
+TRAJECTORIES: Final = Stage(
+    name="trajectories",
+    says="The path of every person and product through time, one row per track (ByteTrack: motion only, fresh for every shot).",
+    inputs=("metadata", "frames", "detections"),
+    code_version=1,
+    settings=("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
+    schema=schemas.TRAJECTORIES,
+    compute=_compute,
+    validator=_validator,
+    checks=TrajectoriesValidator.names,
+    cells=_cells,
+    kinds=frozenset({"bytetrack", "parquet", "postgres"}),
+    rows=Rows("tracking_trajectories", _columns),
+)

@@ -1,0 +1,88 @@
+"""What a process keeps of a run: one lease that all its processes share, and one order that all its stages follow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from dagster._core.storage.dagster_run import DagsterRun
+
+from reframer_pipeline.failures import VideoBusy
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.runs import give_back, run_of
+from reframer_pipeline.orchestration.tags import LEASE_TAG
+from reframer_pipeline.planning import orders
+from reframer_pipeline.running.run_videos import VideoOutcome
+from reframer_pipeline.work import lease, status
+
+STAGE = """
+import sys
+from dagster._core.storage.dagster_run import DagsterRun
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.runs import run_of
+from reframer_pipeline.settings import Settings
+this = run_of(DagsterRun("process_video", run_id=sys.argv[2]), Pipeline(Settings()), sys.argv[1])
+this.start("metadata", 1)
+print(this.token, this.order.settings.conf, this.order.key("scenes").result_id)
+"""
+
+
+def stage(pipeline: Pipeline, video_id: str, run_id: str) -> list[str]:
+    """A stage in a process of its own; returns its lease token, the confidence it follows, and the scenes it works for."""
+    environment = {**os.environ, "REFRAMER_HOME": str(pipeline.settings.home_dir)}
+    command = [sys.executable, "-c", STAGE, video_id, run_id]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=lease.TTL_S - 5)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.fixture
+def run(pipeline: Pipeline, done: VideoOutcome) -> Iterator[DagsterRun]:
+    """A run of the clip that nothing is known of yet; nothing is left of it."""
+    made = DagsterRun("process_video")
+    yield made
+    give_back(made.run_id)
+    pipeline.storage.db.execute("DELETE FROM processing_jobs WHERE run_id = %s", (made.run_id,))
+    status.settle(pipeline.storage.db, done.video_id or "")
+
+
+def test_stages_with_processes_of_their_own_share_one_lease(pipeline: Pipeline, done: VideoOutcome, run: DagsterRun) -> None:
+    db, video_id = pipeline.storage.db, done.video_id or ""
+    first, *_ = stage(pipeline, video_id, run.run_id)
+    assert lease.held_by(db, video_id, first)  # between two stages, too
+    other = run_of(DagsterRun("process_video"), pipeline, video_id)
+    with pytest.raises(VideoBusy):
+        other.take_lease(patience_s=0)
+    give_back(other.run.run_id)
+    second = run_of(run, pipeline, video_id).take_lease()  # masks and trajectories at a time
+    assert stage(pipeline, video_id, run.run_id)[0] == second == first
+    give_back(run.run_id)
+    assert not lease.held_by(db, video_id, first)
+
+
+def test_a_run_follows_what_it_was_asked_for_at_its_start(pipeline: Pipeline, done: VideoOutcome, run: DagsterRun) -> None:
+    """Also when the deployment gets other settings while it goes on, and in the processes of its later stages."""
+    db, video_id = pipeline.storage.db, done.video_id or ""
+    this = run_of(run, pipeline, video_id)
+    this.start("metadata", 1)
+    asked = this.order.settings.conf
+    db.execute("UPDATE videos SET settings_overrides = settings_overrides || %s WHERE id = %s", ('{"conf": 0.77}', video_id))
+    try:
+        assert orders.resolve(db, pipeline.settings, video_id).settings.conf == 0.77
+        _, conf, scenes = stage(pipeline, video_id, run.run_id)
+        assert (float(conf), scenes) == (asked, this.order.key("scenes").result_id)
+    finally:
+        db.execute("UPDATE videos SET settings_overrides = settings_overrides - 'conf' WHERE id = %s", (video_id,))
+
+
+def test_the_lease_of_the_caller_is_kept_though_it_ran_out_if_nobody_took_it(pipeline: Pipeline, done: VideoOutcome) -> None:
+    db, video_id = pipeline.storage.db, done.video_id or ""
+    token = lease.acquire(db, video_id, "a command whose database was away", ttl_s=0)
+    run = DagsterRun("process_video", tags={LEASE_TAG: token})
+    assert run_of(run, pipeline, video_id).take_lease(patience_s=0) == token
+    assert lease.held_by(db, video_id, token)
+    give_back(run.run_id)
+    lease.release(db, video_id, token)
