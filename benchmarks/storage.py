@@ -25,7 +25,7 @@ from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.rle import encode
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.factories import FPS, Maker, add_video, prepare
+from reframer_pipeline_tests.factories import FPS, Maker, add_video, prepare, whole
 
 OBJECTS = 8
 WIDTH, HEIGHT = 1080, 1920
@@ -99,7 +99,7 @@ def main() -> None:
                         output: StageOutput = maker.output(stage, settings.scratch_dir)
                         prepared = prepare(storage, video_id, maker, stage, output)
                         times.append(time.perf_counter())
-                        storage.results.commit_prepared(prepared, lease_token=token)
+                        storage.results.commit_prepared(prepared, whole(maker), lease_token=token)
                         times.append(time.perf_counter())
                     made, drain, commit = np.diff(times)
                     size = prepared.row.object_bytes / 1e6

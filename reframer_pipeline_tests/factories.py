@@ -168,11 +168,17 @@ def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: S
     return storage.results.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, **more)
 
 
+def whole(maker: Maker) -> dict[str, str]:
+    """The set that a maker's results belong to."""
+    return {stage: key.result_id for stage, key in maker.keys.items()}
+
+
 def commit(
     storage: Storage, video_id: str, maker: Maker, stage: str, token: str, output: StageOutput | None = None, **more: Any
 ) -> Committed:
     """Commit a stage under a lease that is held."""
-    return storage.results.commit_prepared(prepare(storage, video_id, maker, stage, output, **more), lease_token=token)
+    prepared = prepare(storage, video_id, maker, stage, output, **more)
+    return storage.results.commit_prepared(prepared, whole(maker), lease_token=token)
 
 
 def commit_all(storage: Storage, video_id: str, maker: Maker, stages: tuple[str, ...] = NAMES, batch_rows: int = 7) -> dict[str, Committed]:

@@ -11,9 +11,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from weakref import WeakKeyDictionary
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, InternalError, ReframerError, SettingsInvalid
@@ -30,6 +31,7 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT_S = 10
 _REASON_TIMEOUT_S = 3
 _ATTEMPTS = 4
+_IDLE_S = 1.0  # after which a connection is tried before it is used; sooner, `run` tries again
 _UNREADABLE = "unreadable URL"
 _STATEMENT_TIMEOUT_S = 300.0
 # The server went away or is starting: 08 connection, 57P0x shutdown and start-up, 53300 no slot left, 25006 read-only after
@@ -56,6 +58,7 @@ class Database:
         self._patience_s = patience_s
         self._max_size = max_size
         self._opened: ConnectionPool[psycopg.Connection[Row]] | None = None
+        self._used: MutableMapping[psycopg.Connection[Row], float] = WeakKeyDictionary()
 
     @classmethod
     def open(cls, settings: Settings) -> Database:
@@ -107,11 +110,14 @@ class Database:
         Raises:
             DatabaseUnavailable, DatabaseFull: From the server, mapped. Other typed failures pass through.
         """
-        with self._mapped(), self._pool().connection(_left(deadline, self._patience_s)) as conn, conn.transaction():
-            if snapshot:
-                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            conn.execute("SELECT set_config('statement_timeout', %s, true)", (str(int(_left(deadline, timeout_s) * 1000)),))
+        with self._mapped(), self._pool().connection(_left(deadline, self._patience_s)) as conn:
+            # One round trip. The level is said, because the database's own default may be another.
+            level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
+            limit = max(int(_left(deadline, timeout_s) * 1000), 1)
+            conn.execute(f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {limit}".encode())
             yield conn
+            conn.commit()
+            self._used[conn] = time.monotonic()
 
     def run(
         self,
@@ -172,6 +178,7 @@ class Database:
             # The pool logs each failed attempt with the driver's text; the typed failure says it once, without an address.
             logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
             options = {
+                "autocommit": True,  # transactions are begun and ended by `transaction`
                 "row_factory": dict_row,
                 "prepare_threshold": None,
                 "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -188,11 +195,18 @@ class Database:
                 max_size=self._max_size,
                 timeout=self._patience_s,
                 reconnect_timeout=_CONNECT_TIMEOUT_S,
-                check=ConnectionPool.check_connection,
+                check=self._check,
                 name="reframer",
                 open=True,
             )
         return self._opened
+
+    def _check(self, conn: psycopg.Connection[Row]) -> None:
+        """See that a connection still works which lay idle: the server may have been restarted, or suspended, since."""
+        from psycopg_pool import ConnectionPool
+
+        if time.monotonic() - self._used.get(conn, time.monotonic()) > _IDLE_S:
+            ConnectionPool.check_connection(conn)
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.scenes.gemini.questions import OF_VIDEO
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work.videos import plain
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
         return {"video": plain(video), **lists}
 
     shown = db.run(read, snapshot=True)
+    shown["stages"].sort(key=lambda row: NAMES.index(row["stage"]))
     shown["classes"] = {row["class"]: row["count"] for row in shown["classes"]}
     shown["counts"] = {row["stage"]: row["row_count"] - int(row["stats"].get("candidates", 0)) for row in shown["stages"]}
     return shown
@@ -61,8 +63,7 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
 
 _SHOWN: dict[str, LiteralString] = {
     "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
-                     recomputed_at FROM current_results WHERE video_id = %s
-                 ORDER BY array_position(ARRAY['metadata', 'frames', 'detections', 'masks', 'trajectories', 'scenes'], stage)""",
+                     recomputed_at FROM current_results WHERE video_id = %s""",
     "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
                   WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
     "tracks": """SELECT track_id, object_class AS class, trajectory_data ->> 'label' AS label, start_frame, end_frame,

@@ -5,7 +5,7 @@ What belongs here: the protocol below. What does not: its parts (`prepare`, `obj
 1. Draw the stage's batches into a Parquet file in the scratch folder, checking them on the way.
 2. Put it, and the attachment, into the store under names never used before.
 3. In ONE transaction: check the lease, add the manifest row, COPY the rows from that file; for scenes, which come last,
-   also move the published set to the six results that belong together.
+   also move the published set to the results that belong together.
 
 Readers of the `current_*` views see the old whole until step 3 commits and the new whole after it; a crash anywhere leaves the old
 whole and at most an orphan object. Rows are only ever added beside older ones.
@@ -140,7 +140,9 @@ class Results:
             raise ObjectMissing(f"The {', '.join(missing)}, which {stage_key.stage} needs, was never committed.")
         return prepare(video, stage_key, output, upstream, self._scratch, run_id, notes)
 
-    def commit_prepared(self, prepared: Prepared, *, lease_token: str, alive: Callable[[], None] = lambda: None) -> Committed:
+    def commit_prepared(
+        self, prepared: Prepared, whole: Mapping[str, str], *, lease_token: str, alive: Callable[[], None] = lambda: None
+    ) -> Committed:
         """Steps 2 and 3: store a prepared result and commit it, trying again for a while if store or database is away.
 
         Its local files are gone afterwards, whatever happens.
@@ -151,6 +153,7 @@ class Results:
 
         Args:
             prepared: The result.
+            whole: Result ids by stage of the set that it belongs to.
             lease_token: Of the video's lease.
             alive: Called whenever it gets on: with parts of objects, batches and tries.
 
@@ -159,11 +162,11 @@ class Results:
             DatabaseUnavailable, DatabaseFull, StoreUnavailable: Nothing was committed, as far as can be known.
         """
         try:
-            return self._store_and_commit(prepared, lease_token, alive)
+            return self._store_and_commit(prepared, whole, lease_token, alive)
         finally:
             prepared.clear()
 
-    def _store_and_commit(self, made: Prepared, token: str, alive: Callable[[], None]) -> Committed:
+    def _store_and_commit(self, made: Prepared, whole: Mapping[str, str], token: str, alive: Callable[[], None]) -> Committed:
         row = made.row
 
         def put() -> None:
@@ -173,7 +176,7 @@ class Results:
                 self._store.put(made.attachment, row.attachment_key, alive)
 
         def commit() -> Committed:
-            transaction = partial(self._transaction, made=made, token=token, alive=alive)
+            transaction = partial(self._transaction, made=made, whole=whole, token=token, alive=alive)
             try:
                 return self._db.run(transaction)
             except _ThereAlready as there:  # looked at outside the transaction: a store may take its time
@@ -192,7 +195,14 @@ class Results:
         return committed
 
     def _transaction(
-        self, conn: psycopg.Connection[Row], *, made: Prepared, token: str, alive: Callable[[], None], lost: bool | None = None
+        self,
+        conn: psycopg.Connection[Row],
+        *,
+        made: Prepared,
+        whole: Mapping[str, str],
+        token: str,
+        alive: Callable[[], None],
+        lost: bool | None = None,
     ) -> Committed:
         row = made.row
         alive()
@@ -210,7 +220,7 @@ class Results:
                 there = self._add(conn, made, alive)
             else:
                 there = manifest.remade(conn, there, row, relink=lost)
-        publishing.after(conn, there, made.local)
+        publishing.after(conn, there, made.local, whole)
         return Committed(there, made.checks, outcome)
 
     @staticmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.work.status import Event, transition
 
 if TYPE_CHECKING:
@@ -21,22 +21,24 @@ if TYPE_CHECKING:
     from reframer_pipeline.database.postgres import Row
 
 
-def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path) -> None:
+def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path, whole: Mapping[str, str]) -> None:
     """The consequences of a committed result.
 
     Args:
         conn: In the commit's transaction, after the manifest row is in.
         row: The result.
         local: Its Parquet file.
+        whole: Result ids by stage of the set that it belongs to; readers see that once its last stage is committed.
     """
     if row.stage == "metadata":
         facts: dict[str, Any] = next(parquet.read_batches(local)).to_pylist()[0]
         set_facts(conn, row.video_id, facts)
     elif row.stage == "frames":
         set_frame_count(conn, row.video_id, row.row_count)
-    elif row.stage == "scenes":
-        # Scenes depend on all five others, so their key names the set that belongs together.
-        move(conn, row.video_id, {**row.inputs, "scenes": row.result_id})
+    if is_last(row.stage) and whole.keys() == set(NAMES):
+        there = conn.execute("SELECT count(*) AS n FROM results WHERE result_id = ANY(%s::uuid[])", (list(whole.values()),)).fetchone()
+        if there is not None and there["n"] == len(NAMES):
+            move(conn, row.video_id, whole)
 
 
 def set_facts(conn: psycopg.Connection[Row], video_id: str, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
 from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.stages import BY_NAME, NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import ObjectStore
 
@@ -145,11 +145,14 @@ def _publish(conn: psycopg.Connection[Row], video_id: str) -> bool:
     """Publish the newest whole set, unless something is published already."""
     if conn.execute("SELECT 1 FROM published WHERE video_id = %s", (video_id,)).fetchone():
         return False
-    scenes = conn.execute(
-        "SELECT * FROM results WHERE video_id = %s AND stage = 'scenes' ORDER BY created_at DESC LIMIT 1 FOR UPDATE", (video_id,)
-    ).fetchone()
-    if scenes is None:
+    newest = {
+        row["stage"]: ManifestRow.from_row(row)
+        for row in conn.execute("SELECT * FROM results WHERE video_id = %s ORDER BY created_at FOR UPDATE", (video_id,))
+    }
+    whole = {name: newest[name].result_id for name in NAMES if is_last(name) and name in newest}
+    for name in list(whole):
+        whole |= newest[name].inputs
+    if whole.keys() != set(NAMES):
         return False
-    row = ManifestRow.from_row(scenes)
-    publishing.move(conn, video_id, {**row.inputs, "scenes": row.result_id})
+    publishing.move(conn, video_id, whole)
     return True

@@ -22,6 +22,11 @@ NAMES: Final[tuple[str, ...]] = tuple(BY_NAME)
 CODE_VERSIONS: Final[dict[str, int]] = {stage.name: stage.code_version for stage in STAGES}
 
 
+def is_last(name: str) -> bool:
+    """Whether no stage reads a stage's results."""
+    return not any(name in stage.inputs for stage in STAGES)
+
+
 def upstream(name: str) -> tuple[str, ...]:
     """Names of all stages that a stage depends on, directly or not, in pipeline order."""
     needed = {above for one in BY_NAME[name].inputs for above in (one, *upstream(one))}

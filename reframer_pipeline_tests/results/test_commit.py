@@ -252,7 +252,7 @@ def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatc
     monkeypatch.setattr(storage.store, "put", flaky_put)
     monkeypatch.setattr(storage.results, "_transaction", flaky_transaction)
     with lease.hold(storage.db, video_id, "test") as token:
-        done = storage.results.commit_prepared(prepared, lease_token=token, alive=lambda: fed.append(1))
+        done = storage.results.commit_prepared(prepared, {}, lease_token=token, alive=lambda: fed.append(1))
     assert done.outcome == "new" and fails == {"put": -1, "transaction": -1}
     assert len(fed) >= 3 + 4  # at each try at least
     assert storage.results.is_whole(done.manifest) and not prepared.local.exists()
@@ -271,7 +271,7 @@ def test_a_commit_that_fails_for_good_leaves_no_local_files(
 
     monkeypatch.setattr(storage.results, "_transaction", down)
     with lease.hold(storage.db, video_id, "test") as token, pytest.raises(type(failure)):
-        storage.results.commit_prepared(prepared, lease_token=token)
+        storage.results.commit_prepared(prepared, {}, lease_token=token)
     assert list(storage.settings.scratch_dir.iterdir()) == []
 
 
@@ -294,7 +294,7 @@ def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monk
 
     monkeypatch.setattr(storage.results, "_transaction", unheard)
     with pytest.raises(LeaseLost):
-        storage.results.commit_prepared(prepared, lease_token=token)
+        storage.results.commit_prepared(prepared, {}, lease_token=token)
     assert storage.results.is_whole(storage.results.open(prepared.row.result_id).manifest) and not prepared.local.exists()
 
 

@@ -58,7 +58,8 @@ class ResultsIOManager(dg.IOManager):
             typed_failures(context, self._pipeline, video_id),
             Watchdog(self._pipeline.settings.stall_s, f"The commit of {key.stage}") as watchdog,
         ):
-            committed = storage.results.commit_prepared(obj.prepared, lease_token=run.token, alive=watchdog.feed)
+            whole = {**{name: key.result_id for name, key in run.order.keys.items()}, key.stage: key.result_id}
+            committed = storage.results.commit_prepared(obj.prepared, whole, lease_token=run.token, alive=watchdog.feed)
             if committed.outcome != "new":  # it may have made anew an object that was lost while its rows were archived
                 archive.restore(storage.db, storage.store, video_id, run.token, skip_lost=True, alive=watchdog.feed)
             run.results[key.result_id] = StoredResult(committed.manifest, storage.store)
