@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="reframer_pipeline")
+@click.version_option(None, "-V", "--version", package_name="reframer_pipeline")
 def app() -> None:
     """Every person and product in a video: found, masked, tracked and placed in its scene.
 

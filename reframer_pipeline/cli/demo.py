@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -59,7 +60,9 @@ def _show(settings: Settings, as_json: bool) -> None:
         line(f"Annotated video   {folder / 'annotated.mp4'}")
         line(f"Contact sheet     {folder / 'contact_sheet.jpg'}")
         line("")
-        line("Next: `.venv/bin/reframer run YOUR.mp4`, `.venv/bin/reframer dev` for the Dagster UI, README.md for the rest.")
+        called = click.get_current_context().find_root().info_name or "reframer"
+        name = called if shutil.which(called.split()[0]) else sys.argv[0]  # in a checkout it is not on PATH
+        line(f"Next: `{name} run YOUR.mp4`, `{name} dev` for the Dagster UI, `{name} --help` for the rest.")
 
 
 def _score(settings: Settings, clips: int, as_json: bool) -> None:

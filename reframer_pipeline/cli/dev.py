@@ -7,7 +7,6 @@ import re
 import shlex
 import signal
 import sys
-from pathlib import Path
 
 import click
 from pydantic import SecretStr
@@ -66,8 +65,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Dagster's processes end by nothing else
-    dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execve(dagster, [dagster, "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)], environment)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execve(command[0], command, environment)
 
 
 def _put_right(settings: Settings) -> None:

@@ -20,6 +20,7 @@ from reframer_pipeline.settings import Settings
 
 FFMPEG_SINCE = (5, 1)  # -fps_mode
 PACKAGES = ("dagster", "dagster-postgres", "torch", "ultralytics", "sam2", "trackers", "supervision", "google-genai", "pyarrow", "psycopg")
+_AGAIN = "install it again (in a checkout: `make setup`)"
 
 
 class Finding(NamedTuple):
@@ -91,7 +92,7 @@ def _packages(settings: Settings) -> Iterator[Finding]:
             versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
-    yield Finding("packages", not missing, ", ".join(versions), f"missing: {', '.join(missing)}; run `make setup`" if missing else "")
+    yield Finding("packages", not missing, ", ".join(versions), f"missing: {', '.join(missing)}; {_AGAIN}" if missing else "")
 
 
 def _one_environment(settings: Settings) -> Iterator[Finding]:
@@ -104,7 +105,7 @@ def _one_environment(settings: Settings) -> Iterator[Finding]:
 
         dg.AssetSelection.from_string('key:"detections"')
     except Exception as error:  # any kind of import trouble is the finding
-        yield Finding("sam2 beside dagster", False, str(error)[:200], "install exactly requirements.lock: `make setup`")
+        yield Finding("sam2 beside dagster", False, str(error)[:200], _AGAIN)
     else:
         yield Finding("sam2 beside dagster", True, "both import and work")
 

@@ -1,6 +1,6 @@
 """Migrations: the numbered files of `sql/`, applied once each, in order, with a ledger.
 
-What belongs here: finding the files and applying them. What does not: DDL (`sql/`), data repair.
+What belongs here: reading the files and applying them. What does not: DDL (`sql/`), data repair.
 One transaction holds an advisory lock of its own (`pg_advisory_xact_lock`: the only kind a transaction pooler keeps), so
 two programs that start at once migrate once.
 """
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import InternalError, SchemaMismatch
+from reframer_pipeline.failures import SchemaMismatch
+from reframer_pipeline.shipped import shipped
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,20 +41,12 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """All migrations, in order: from `sql/` beside the package in a checkout, else from the installed distribution's files.
+    """All migrations, in order.
 
     Raises:
-        InternalError: There are none: the installation is broken.
+        InternalError: There are none.
     """
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").exists():
-        paths = list((checkout / "sql").glob("*.sql"))
-    else:
-        listed = metadata.files("reframer_pipeline") or []
-        paths = [Path(str(file.locate())) for file in listed if file.suffix == ".sql" and file.parent.name == "sql"]
-    if not paths:
-        raise InternalError("The SQL migrations are not installed.", "Install reframer_pipeline again.")
-    return [Migration(path.name, path.read_text(encoding="utf-8")) for path in sorted(paths, key=lambda path: path.name)]
+    return [Migration(path.name, path.read_text(encoding="utf-8")) for path in shipped("sql/*.sql")]
 
 
 def pending(db: Database) -> list[str]:

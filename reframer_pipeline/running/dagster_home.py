@@ -1,7 +1,7 @@
 """Dagster's lasting instance: its folder in the data folder, its configuration, its database.
 
 What belongs here: making DAGSTER_HOME and opening the instance. What does not: what runs on it. The configuration is the
-project's `dagster.yaml` (an installed package carries the same file) with the limits that the settings give.
+project's `dagster.yaml` with the limits that the settings give.
 """
 
 from __future__ import annotations
@@ -10,26 +10,15 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
-from pathlib import Path
 
 import dagster as dg
 import yaml
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.shipped import shipped
 
 URL_VARIABLE = "REFRAMER_DAGSTER_DATABASE_URL"
-
-
-def template() -> Path:
-    """`dagster.yaml` of the checkout, or the copy that an installed distribution carries."""
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / "dagster.yaml"
-    listed = metadata.files("reframer_pipeline") or []
-    (found,) = (Path(str(file.locate())) for file in listed if file.name == "dagster.yaml")
-    return found
 
 
 def prepare(settings: Settings) -> dict[str, str]:
@@ -54,7 +43,8 @@ def prepare(settings: Settings) -> dict[str, str]:
 
 def configuration(settings: Settings) -> str:
     """The instance's `dagster.yaml`: the template with the limits of these settings."""
-    instance = yaml.safe_load(template().read_text())
+    (template,) = shipped("dagster.yaml")
+    instance = yaml.safe_load(template.read_text())
     runs = instance["concurrency"]["runs"]
     (computing,) = runs["tag_concurrency_limits"]
     computing["limit"], runs["max_concurrent_runs"] = settings.max_concurrent_runs, settings.max_concurrent_runs + 1

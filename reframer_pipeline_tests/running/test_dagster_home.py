@@ -12,6 +12,7 @@ import yaml
 from reframer_pipeline.orchestration.tags import PARTITION_TAG
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.support import REPOSITORY
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_the_limits_are_those_of_the_settings(settings: Settings, tmp_path: Path
 
 def test_the_rest_is_the_projects_file(settings: Settings) -> None:
     usual = settings.model_copy(update={"max_concurrent_runs": 2, "gpu_pool_limit": 1})
-    assert yaml.safe_load(dagster_home.configuration(usual)) == yaml.safe_load(dagster_home.template().read_text())
+    assert yaml.safe_load(dagster_home.configuration(usual)) == yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
 
 
 def test_dagster_reads_the_limits(settings: Settings, tmp_path: Path) -> None:
