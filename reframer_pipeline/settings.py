@@ -2,7 +2,7 @@
 
 What belongs here: names, defaults, ranges, and which settings change which stage's result. What does not: reading them
 anywhere else (no `os.environ` in the core), secrets in clear (`SecretStr` only).
-Defaults are the reference's; each field's description is what `--help` and the README's table print.
+Defaults are the reference's; each field's description is what `--help` and docs/settings.md print.
 """
 
 from __future__ import annotations
