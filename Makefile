@@ -1,5 +1,5 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test lint dev setup readme lock bench help
+.PHONY: demo test lint dev setup docs lock bench help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -24,8 +24,8 @@ dev: setup ## the Dagster UI, with the embedded Postgres
 bench: setup ## all benchmarks (minutes)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-readme: setup ## write the README's tables anew from the code
-	@$(BIN)/python scripts/readme_tables.py
+docs: setup ## write the tables of docs/ anew from the code
+	@$(BIN)/python scripts/docs_tables.py
 
 lock: ## resolve the dependencies anew into requirements.lock (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 -o requirements.lock

@@ -2,7 +2,7 @@
 
 What belongs here: names, defaults, ranges, and which settings change which stage's result. What does not: reading them
 anywhere else (no `os.environ` in the core), secrets in clear (`SecretStr` only).
-Defaults are the reference's; each field's description is what `--help` and the README's table print.
+Defaults are the reference's; each field's description is what `--help` and docs/settings.md print.
 """
 
 from __future__ import annotations
@@ -45,41 +45,50 @@ class Settings(BaseSettings):
     )
 
     # --- models
-    models: Literal["official", "demo"] = Field("official", description="Official weights, or the bundled demonstration models.")
-    yolo_model: str = Field("yolov8m.pt", description="YOLO weights: yolov8n/s/m/l/x.pt or a path.")
-    sam2_model: str = Field("sam2_hiera_base_plus", description="SAM2 weights: sam2_hiera_tiny/small/base_plus/large or sam2.1_hiera_….")
+    models: Literal["official", "demo"] = Field("official", description="The official models, or the small ones that come along.")
+    yolo_model: str = Field("yolov8m.pt", description="YOLO model: yolov8n.pt, or s, m, l, x in place of n, or the path of a file.")
+    sam2_model: str = Field(
+        "sam2_hiera_base_plus", description="SAM2 model: sam2_hiera_ and tiny, small, base_plus or large; likewise sam2.1_hiera_."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    batch: int = Field(4, ge=1, le=256, description="Frames a batch; halved after running out of memory.")
+    batch: int = Field(4, ge=1, le=256, description="Frames that are computed at once; halved when memory runs out.")
 
     # --- frames and detections
     vid_stride: int = Field(5, ge=1, le=1000, description="Every N-th source frame is looked at.")
     imgsz: int = Field(
-        640, ge=64, le=4096, multiple_of=32, description="Longer side the detector works at, pixels; the demo model has its own."
+        640,
+        ge=64,
+        le=4096,
+        multiple_of=32,
+        description="Longer side of the picture that the detector sees, pixels; the demo model has its own.",
     )
     conf: Fraction01 = Field(0.5, description="Detections below this confidence are dropped.")
-    iou: Fraction01 = Field(0.45, description="IoU over which the weaker of two overlapping boxes is suppressed.")
-    min_size: int = Field(64, ge=0, description="Detections whose longer side is smaller, in pixels, are dropped; 0 switches it off.")
+    iou: Fraction01 = Field(0.45, description="Of two boxes that overlap more than this (IoU), the weaker is dropped.")
+    min_size: int = Field(64, ge=0, description="Detections whose longer side has fewer pixels are dropped; 0 keeps all.")
     person_labels: Annotated[tuple[str, ...], NoDecode] = Field(("person",), description="Model labels that mean person, comma-separated.")
     product_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated."
     )
 
     # --- tracks
-    track_thresh: Fraction01 = Field(0.5, description="Confidence that starts a track and enters the first matching pass.")
+    track_thresh: Fraction01 = Field(0.5, description="A detection of this confidence starts a track, and is matched in the first pass.")
     track_low_conf: Fraction01 | None = Field(
-        None, description="Keep detections down to this confidence for ByteTrack's second pass; unset: conf."
+        None, description="Weaker detections, down to this confidence, are kept for ByteTrack's second pass; unset: conf."
     )
     track_buffer: int = Field(
-        30, ge=0, le=10_000, description="Frames at 30 a second a lost track is kept: 30 is one second, whatever the video's rate."
+        30,
+        ge=0,
+        le=10_000,
+        description="How long a lost track is kept, in thirtieths of a second: 30 is one second, whatever the video's rate.",
     )
-    match_thresh: Fraction01 = Field(0.8, description="Cost limit of a match: 1 - IoU, so 0.8 asks for an IoU of at least 0.2.")
+    match_thresh: Fraction01 = Field(0.8, description="What a match may cost. The cost is 1 - IoU: 0.8 asks for an IoU of at least 0.2.")
 
     # --- scenes
     describer: Literal["auto", "gemini", "local"] = Field(
-        "auto", description="Who describes scenes: gemini, or local from measured figures alone; auto is gemini with a key, else local."
+        "auto", description="Who describes scenes: gemini, or local (from measured figures alone); auto: gemini if there is a key."
     )
     shot_threshold: float = Field(27.0, gt=0, le=255, description="Content score over which a cut is seen (PySceneDetect's scale).")
-    min_shot_s: float = Field(0.4, ge=0, le=60, description="Cuts closer than this many seconds to the one before are ignored.")
+    min_shot_s: float = Field(0.4, ge=0, le=60, description="A cut that follows another within this many seconds is ignored.")
 
     # --- Gemini
     gemini_api_key: SecretStr | None = Field(None, validation_alias="GEMINI_API_KEY", description="Key of the Gemini API.")

@@ -49,22 +49,20 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(None, "-V", "--version", package_name="reframer_pipeline")
 def app() -> None:
-    """Every person and product in a video: found, masked, tracked and placed in its scene.
+    """Find every person and product in a video, mask it, follow it, and describe each scene.
 
     \b
-    reframer demo                 see it work on the bundled clip, with the bundled models
-    reframer run VIDEO...         process your own files
-    reframer list | show ID       what has been processed, and what came out
-    reframer preview ID -o a.mp4  boxes, masks, ids and captions drawn in
-    reframer plan                 what would be computed, why, and what it would take
-    reframer uploads              what came of each upload; a refused one can be looked at again
-    reframer restore ID           rows that retention archived, back into Postgres
-    reframer dev                  the Dagster UI
-    reframer doctor               what is installed, and what is missing
-    reframer fake-gemini          a stand-in for Gemini, for trying things out without a key
+    reframer demo                   see it work on the bundled clip
+    reframer run clip.mp4           your own files
+    reframer list                   the videos, with their ids
+    reframer show ID                what was found in one
+    reframer preview ID -o out.mp4  the same, drawn into a video
+    reframer dev                    the Dagster UI, and a folder that is watched
+    reframer doctor                 if something does not work
 
-    Everything is kept in REFRAMER_HOME (default: .reframer in this folder). Every option of a command can
-    also be given as an environment variable: --vid-stride is REFRAMER_VID_STRIDE.
+    The first characters of an id are enough. Everything is kept in one folder: REFRAMER_HOME, by default .reframer in this folder.
+
+    A setting is an option or an environment variable: --vid-stride is REFRAMER_VID_STRIDE. `reframer doctor --settings` lists them all.
     """
 
 

@@ -15,14 +15,19 @@ from reframer_pipeline.settings import Settings
 
 @click.group()
 def db() -> None:
-    """The results database: embedded by default, any Postgres by REFRAMER_DATABASE_URL."""
+    """The database of results.
+
+    An embedded Postgres by default. REFRAMER_DATABASE_URL names another.
+    """
 
 
 @db.command()
-@click.option("--dagster", is_flag=True, help="Dagster's own database instead, in the form that dagster-postgres needs.")
+@click.option("--dagster", is_flag=True, help="The database that Dagster keeps for itself.")
 @with_settings(*PLACES)
 def url(settings: Settings, dagster: bool) -> None:
-    """Print the connection URL, with its password; starts the embedded server if that is the one.
+    """Print the database's URL, with its password.
+
+    The embedded server is started if that is the one.
 
     \b
     psql "$(reframer db url)"
@@ -35,7 +40,10 @@ def url(settings: Settings, dagster: bool) -> None:
 @db.command()
 @with_settings(*PLACES)
 def migrate(settings: Settings) -> None:
-    """Apply the migrations in sql/ that have not been applied yet."""
+    """Bring the tables up to date.
+
+    It applies the files of sql/ that are new. Every other command does so, too.
+    """
     from reframer_pipeline.database.migrations import migrate as apply
     from reframer_pipeline.database.postgres import Database
 
@@ -48,7 +56,10 @@ def migrate(settings: Settings) -> None:
 @db.command()
 @with_settings(*PLACES)
 def rebuild(settings: Settings) -> None:
-    """Restore lost rows from the Parquet objects of the store, and Dagster's list of videos. Existing rows stay as they are."""
+    """Restore lost rows from the object store.
+
+    It reads the Parquet files, and also restores Dagster's list of videos. Rows that exist stay as they are.
+    """
     from reframer_pipeline.orchestration import partitions
     from reframer_pipeline.results.rebuild import rebuild as restore
     from reframer_pipeline.results.storage import open_storage
@@ -64,13 +75,17 @@ def rebuild(settings: Settings) -> None:
 
 
 @db.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with the key of each object.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with the key of each object.")
 @with_settings(*PLACES)
 def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Delete results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS days, and objects that no row names.
+    """Delete what nobody needs any more.
 
-    Never what is published or in use, and never an object younger than a day. A schedule does this every night.
+    These are results that were replaced REFRAMER_KEEP_SUPERSEDED_DAYS days ago, and objects that no row names. What is published or
+    in use stays, and so does every object younger than a day. A schedule does this every night.
+
+    \b
+    reframer db sweep --dry-run
     """
     from reframer_pipeline.results.storage import open_storage
     from reframer_pipeline.retention.sweep import sweep as run
@@ -91,7 +106,10 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Also while `reframer dev` works with it.")
 @with_settings(*PLACES)
 def stop(settings: Settings, force: bool) -> None:
-    """Stop the embedded server. It starts again by itself."""
+    """Stop the embedded Postgres server.
+
+    The next command that needs it starts it again.
+    """
     from reframer_pipeline.database import embedded
 
     if not force and is_running(settings):

@@ -12,29 +12,31 @@ import click
 from pydantic import SecretStr
 
 from reframer_pipeline.cli.alone import be_alone, free_port
-from reframer_pipeline.cli.options import COMPUTING, with_settings
+from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
 from reframer_pipeline.cli.tables import ERR
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
 
 
-@click.command()
+@click.command(epilog=LIKE_RUN)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI, on 127.0.0.1.")
-@click.option(
-    "--print-env", is_flag=True, help='Only print the environment that plain `dagster dev` needs: eval "$(reframer dev --print-env)".'
-)
-@with_settings(*COMPUTING, "uploads_url")
+@click.option("--print-env", is_flag=True, help='Only print what plain `dagster dev` needs: eval "$(reframer dev --print-env)".')
+@with_settings(*COMPUTING, "uploads_url", hidden=True)
 def dev(settings: Settings, port: int, print_env: bool) -> None:
-    """Open the Dagster UI: start the embedded Postgres, migrate, and run webserver and daemon, which watches the bucket for uploads.
+    """Open the Dagster UI, and watch a folder for uploads.
 
-    Its settings become the deployment's: sensor, schedules and UI compute every video with them, unless somebody ran it with others.
-    The backfill brings older videos up to date; `reframer plan` says beforehand what it will do. Files dropped into the uploads folder
-    are taken in and processed.
+    It starts the embedded Postgres, brings its tables up to date, and runs Dagster's webserver and daemon. Files that are dropped
+    into REFRAMER_HOME/uploads are taken in and computed.
 
-    Plain `dagster dev` with the printed environment uses that environment's settings, until `reframer dev` has saved its own.
+    Its settings are saved as the deployment's. All videos are computed with them, except those that somebody ran with others. Older
+    videos are brought up to date, a few at a time: `reframer plan` says beforehand what that will be.
 
-    Runs, logs and results last: they are in REFRAMER_HOME. Stop with Ctrl-C; the embedded Postgres goes on for other commands
-    (`reframer db stop` ends it).
+    \b
+    reframer dev
+    reframer dev --uploads-url s3://my-bucket/drop
+
+    Stop it with Ctrl-C. Runs, logs and results stay in REFRAMER_HOME. The embedded Postgres goes on for other commands;
+    `reframer db stop` ends it.
     """
     from reframer_pipeline.planning import deployment
     from reframer_pipeline.results.storage import open_storage

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from reframer_pipeline.cli.options import COMPUTING, make_settings, setting_options
+from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
 from reframer_pipeline.cli.settings_report import print_settings
 from reframer_pipeline.cli.tables import OUT, cell
 from reframer_pipeline.failures import MediaToolMissing, ReframerError
@@ -32,13 +32,17 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-@click.command()
-@click.option("--settings", "list_settings", is_flag=True, help="Instead, every setting: variable, value, default. Secrets are hidden.")
-@setting_options(*COMPUTING)
+@click.command(epilog=LIKE_RUN)
+@click.option("--settings", "list_settings", is_flag=True, help="Show every setting instead. Secrets are hidden.")
+@setting_options(*COMPUTING, hidden=True)
 def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
-    """Check tools, packages, device, weights, database and store; say how to mend what is wrong.
+    """Check that everything is there, and say how to mend it.
 
-    Exit status 1 if something must be mended.
+    Tools, packages, device, models, database and object store. Exit status 1 if something must be mended.
+
+    \b
+    reframer doctor
+    reframer doctor --settings   every setting with its value
     """
     if list_settings:
         sys.exit(0 if print_settings(chosen) else 1)

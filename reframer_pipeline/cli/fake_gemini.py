@@ -11,20 +11,27 @@ from pydantic import ValidationError
 
 
 @click.command(name="fake-gemini")
-@click.option("--port", default=8089, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--script", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON file with behaviours, see above.")
+@click.option("--port", default=8089, show_default=True, type=click.IntRange(0, 65535), help="Port on this machine; 0 takes a free one.")
+@click.option("--script", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A JSON file, see above.")
 def fake_gemini(port: int, script: Path | None) -> None:
-    """Run a stand-in for the Gemini API on this machine: no key, no cost, nothing leaves the machine.
+    """Run a stand-in for Gemini on this machine.
 
-    It understands nothing. It speaks Gemini's protocol, takes in the video, and answers with invented scenes of about four seconds,
-    which say so. Use it to see how the pipeline works with Gemini, and what it does when Gemini fails.
+    No key, no cost, and nothing leaves the machine. It speaks Gemini's protocol, but it understands nothing: its scenes are invented,
+    about four seconds each, and say so. Use it to see how the pipeline works with Gemini, and what it does when Gemini fails.
+
+    In one terminal:
 
     \b
-    In one terminal:      In another:
-    reframer fake-gemini  export GEMINI_API_KEY=anything GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8089
-                          reframer run clip.mp4
+    reframer fake-gemini
 
-    A script makes it fail: a JSON list of behaviours, each for the next request of its endpoint, in order. Afterwards all goes well.
+    In another:
+
+    \b
+    export GEMINI_API_KEY=anything
+    export GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8089
+    reframer run clip.mp4
+
+    A script makes it fail. It is a JSON list. Each entry is for the next request of its endpoint, in order. Afterwards all goes well.
 
     \b
     [{"kind": "rate_limited", "retry_seconds": 5, "times": 2},
@@ -33,12 +40,16 @@ def fake_gemini(port: int, script: Path | None) -> None:
      {"kind": "answer", "wait_seconds": 10, "answer": {"scenes": []}}]
 
     \b
-    any endpoint  rate_limited bad_request internal unavailable html hang drop cut_off half_json empty drip bad_gzip answer
-    generate      max_tokens fenced safety blocked retired odd_text past_end
-    the next file file_fails file_stays file_expires
-    endpoints     generate (if none is said) upload_start upload_chunk get_file list_files delete_file
+    kinds for any endpoint   rate_limited bad_request internal unavailable
+                             html hang drop cut_off half_json empty drip
+                             bad_gzip answer
+    kinds for generate       max_tokens fenced safety blocked retired
+                             odd_text past_end
+    kinds for the next file  file_fails file_stays file_expires
+    endpoints                generate (if none is said) upload_start
+                             upload_chunk get_file list_files delete_file
 
-    The key "invalid" is refused, and models named gemini-1… and gemini-2.0… have been shut down. Stop with Ctrl-C.
+    The key "invalid" is refused. Models named gemini-1… and gemini-2.0… have been shut down. Stop it with Ctrl-C.
     """
     from reframer_pipeline.fake_gemini import Behaviour, FakeGemini, read_script
 

@@ -20,16 +20,21 @@ CHOICE = ("home", "models", "yolo_model", "sam2_model", "weights_dir")
 
 @click.group()
 def models() -> None:
-    """Weights of the detector (YOLO) and the segmenter (SAM2)."""
+    """The official models: YOLO finds, SAM2 masks."""
 
 
 @models.command()
-@click.option("--trust", is_flag=True, help="Record the files' digests as trusted by you, where nobody published any.")
+@click.option("--trust", is_flag=True, help="You trust these files, where nobody published a digest. It is recorded.")
 @with_settings(*CHOICE)
 def fetch(settings: Settings, trust: bool) -> None:
-    """Download the chosen weights into the weights folder; a broken download resumes.
+    """Download the chosen models.
 
-    Without a connection, copy the files into that folder, or name another with --weights-dir.
+    A download that broke off goes on from there. Without a connection, put the files into the folder yourself, or name another
+    folder with --weights-dir.
+
+    \b
+    reframer models fetch
+    reframer models fetch --yolo-model yolov8n.pt --sam2-model sam2_hiera_tiny
     """
     for file in fetch_with_bars(settings, trust=trust):
         line(f"{file.role:<10} {file.path}  sha256:{file.sha256}  {file.trusted_by or 'not trusted yet'}")
@@ -38,7 +43,7 @@ def fetch(settings: Settings, trust: bool) -> None:
 @models.command(name="list")
 @with_settings(*CHOICE)
 def list_(settings: Settings) -> None:
-    """The known official models, and which of them are in the weights folder."""
+    """List the official models, and which are here."""
     from reframer_pipeline.vision.releases import RELEASES
 
     table = Table(box=None, pad_edge=False)

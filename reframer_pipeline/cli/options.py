@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import textwrap
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,20 +29,27 @@ COMPUTING: Final = (
 )  # fmt: skip
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command an option for each named setting; it receives the resulting `settings`."""
+_NAMED = ", ".join(f"--{name.replace('_', '-')}" for name in COMPUTING if name not in PLACES)
+# The epilog of commands that take all options of `run` and leave it to that to explain them.
+LIKE_RUN: Final = "Settings are options, too; `reframer run --help` explains them:\n\n\b\n" + textwrap.fill(
+    _NAMED, width=74, break_on_hyphens=False
+)
+
+
+def with_settings(*names: str, hidden: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each named setting; it receives the resulting `settings`. Hidden ones are not in its `--help`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def wrapper(*args: Any, chosen: dict[str, Any], **kwargs: Any) -> Any:
             return command(*args, settings=make_settings(chosen), **kwargs)
 
-        return setting_options(*names)(wrapper)
+        return setting_options(*names, hidden=hidden)(wrapper)
 
     return decorate
 
 
-def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def setting_options(*names: str, hidden: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options alone; the command receives what was given in `chosen`, None for the rest, and may make settings of it."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +60,7 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
 
         decorated: Callable[..., Any] = wrapper
         for name in reversed(names):
-            decorated = _option(name)(decorated)
+            decorated = _option(name, hidden and name in COMPUTING and name not in PLACES)(decorated)
         return decorated
 
     return decorate
@@ -79,11 +87,10 @@ def make_settings(overrides: dict[str, Any]) -> Settings:
         raise SettingsInvalid(f"Settings do not fit: {'; '.join(problems).rstrip('.')}.") from error
 
 
-def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _option(name: str, hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = Settings.model_fields[name]
-    default = "unset" if field.default is None else field.default
-    text = f"{field.description}  [default: {default}; {Settings.variable(name)}]"
-    return click.option(f"--{name.replace('_', '-')}", name, type=_click_type(field.annotation), default=None, help=text)
+    text = field.description if field.default is None else f"{field.description}  [default: {field.default}]"
+    return click.option(f"--{name.replace('_', '-')}", name, type=_click_type(field.annotation), default=None, help=text, hidden=hidden)
 
 
 def _click_type(annotation: Any) -> Any:

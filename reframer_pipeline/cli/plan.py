@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from reframer_pipeline.cli.options import COMPUTING, make_settings, setting_options
+from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT
 from reframer_pipeline.planning import deployment
 from reframer_pipeline.planning.survey import StageState, VideoPlan
@@ -22,19 +22,20 @@ from reframer_pipeline.work.videos import find_video
 LONGEST_TABLE: Final = 50
 
 
-@click.command()
+@click.command(epilog=LIKE_RUN)
 @click.argument("video_ids", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: videos, and every stage with state, reason and estimates.")
-@setting_options(*COMPUTING)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with every stage of every video.")
+@setting_options(*COMPUTING, hidden=True)
 def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> None:
-    """What is missing or stale, and why; what it would take by what earlier runs measured.
+    """Say what would be computed, why, and how long it takes.
 
-    Compares with the deployment's settings and each video's own. Options ask what if:
+    Nothing is computed. Times come from earlier runs. It compares with the settings that `reframer dev` saved, and each video's own.
+    An option asks "what if":
 
     \b
-    reframer plan                 everything
-    reframer plan 3f2a            one video; the first characters of its id are enough
-    reframer plan --conf 0.4      what another confidence would recompute
+    reframer plan             all videos
+    reframer plan 3f2a        one video
+    reframer plan --conf 0.4  what if the confidence were 0.4?
     """
     from reframer_pipeline.planning.backlog import held_back, waits
     from reframer_pipeline.planning.planner import Planner

@@ -24,10 +24,17 @@ PICTURES, VIDEOS = (".jpg", ".jpeg"), (".mp4",)
 
 @click.command()
 @click.argument("video_id")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.mp4, or FILE.jpg for a contact sheet.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write: FILE.mp4 or FILE.jpg.")
 @with_settings(*PLACES)
 def preview(video_id: str, settings: Settings, output: Path) -> None:
-    """Draw boxes, masks, ids and scene captions into a video or a contact sheet."""
+    """Draw what was found into a video or a picture.
+
+    Boxes, masks, ids and scene captions. The file's ending says which: .mp4 for a video, .jpg for a sheet of twelve frames.
+
+    \b
+    reframer preview 3f2a -o annotated.mp4
+    reframer preview 3f2a -o sheet.jpg
+    """
     from reframer_pipeline.reading import sheets
 
     kind = output.suffix.lower()

@@ -15,9 +15,13 @@ from reframer_pipeline.settings import Settings
 @click.argument("video_id")
 @with_settings(*PLACES)
 def restore(video_id: str, settings: Settings) -> None:
-    """Load the rows of an archived video back from Parquet. The first characters of the id are enough.
+    """Load the rows of an archived video back into Postgres.
 
-    It counts as used just now: retention leaves it alone for REFRAMER_ARCHIVE_AFTER_DAYS days.
+    They come from Parquet. The video counts as used just now: it is archived again after REFRAMER_ARCHIVE_AFTER_DAYS days at the
+    earliest.
+
+    \b
+    reframer restore 3f2a
     """
     from reframer_pipeline.results.storage import open_storage
     from reframer_pipeline.retention import archive

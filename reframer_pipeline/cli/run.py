@@ -23,23 +23,25 @@ from reframer_pipeline.settings import Settings
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per input file and line, on standard output.")
-@click.option("--force", is_flag=True, help="Compute all stages again, even those that are up to date.")
-@click.option("--trust", is_flag=True, help="Load weights whose digest nobody published; the digest is then recorded.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file, each on a line.")
+@click.option("--force", is_flag=True, help="Compute all stages again.")
+@click.option("--trust", is_flag=True, help="Load models whose digest nobody published.")
 @with_settings(*COMPUTING)
 def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool, trust: bool) -> None:
-    """Process video files: mp4, mov or avi, recognised by content.
+    """Compute video files: mp4, mov or avi.
 
-    Only what is missing or out of date is computed: the same file again takes a moment, and another --conf recomputes the
-    detections and what follows from them. One bad file never stops the others.
+    They are recognised by content. One bad file never stops the others.
 
-    Options and REFRAMER_ variables that are set stand above the deployment's settings, and stay with the video; the rest is the
-    deployment's, as `reframer dev` saved it.
+    Only what is missing or out of date is computed. The same file again takes a moment. Another --conf computes the detections again,
+    and what follows from them.
 
     \b
-    reframer run clip.mp4                       official weights, fetched on first use
-    reframer run clip.mp4 --models demo         the small bundled demonstration models
-    reframer run *.mp4 --vid-stride 15 --json   look at fewer frames; output for scripts
+    reframer run clip.mp4                  the official models, fetched once
+    reframer run clip.mp4 --models demo    the small models that come along
+    reframer run *.mp4 --vid-stride 15     look at fewer frames
+
+    Settings are those that `reframer dev` saved last. What you give is stronger, and is kept with the video. You give it as an option
+    or as an environment variable: --vid-stride is REFRAMER_VID_STRIDE.
 
     Exit status: 0 all completed, 1 some failed, 2 wrong usage.
     """

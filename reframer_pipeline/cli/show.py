@@ -19,11 +19,16 @@ from reframer_pipeline.work.videos import find_video
 
 
 @click.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Most videos to list, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per video, each on a line.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most, the newest first.")
 @with_settings(*PLACES)
 def list_(settings: Settings, as_json: bool, limit: int) -> None:
-    """The known videos and where they stand."""
+    """List the videos and where they stand.
+
+    \b
+    reframer list
+    reframer list --json --limit 1000
+    """
     from reframer_pipeline.reading import sheets
 
     with open_storage(settings) as storage:
@@ -52,10 +57,17 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
 
 @click.command()
 @click.argument("video_id")
-@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_settings(*PLACES)
 def show(video_id: str, settings: Settings, as_json: bool) -> None:
-    """What was found in one video: facts, stages, tracks, scenes. The first characters of the id are enough."""
+    """Show what was found in one video.
+
+    Its facts, stages, tracks and scenes, and what can be replaced. The first characters of the id are enough.
+
+    \b
+    reframer show 3f2a
+    reframer show 3f2a --json > clip.json
+    """
     from reframer_pipeline.reading import sheets
 
     with open_storage(settings) as storage:

@@ -18,20 +18,21 @@ from reframer_pipeline.settings import Settings
 
 
 @click.group(invoke_without_command=True)
-@click.option("--failed", is_flag=True, help="Only those that were refused or given up.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per upload and line.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Most uploads to list, newest first.")
+@click.option("--failed", is_flag=True, help="Only refused ones.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per upload, each on a line.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most, the newest first.")
 @setting_options(*PLACES)
 @click.pass_context
 def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_json: bool, limit: int) -> None:
-    """What came of each upload: the video it is, or the reason why it is none.
+    """List what came of each upload.
 
-    A file of the bucket is looked at once. After a limit was raised or a cause was mended, ask for another look:
+    Either the video that it is, or the reason why it was refused. A refused file is not looked at again by itself: ask for it with
+    `retry`, after you have changed what was wrong.
 
     \b
-    reframer uploads --failed                       what was refused, and why
-    reframer uploads retry 3f2a                     one of them; the first characters of its id are enough
-    reframer uploads retry --code file_too_large    all that were refused for this reason
+    reframer uploads --failed                     what was refused, and why
+    reframer uploads retry 3f2a                   look at one again
+    reframer uploads retry --code file_too_large  at all of one kind
     """
     if context.invoked_subcommand is not None:
         context.obj = chosen
@@ -59,14 +60,18 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
 
 @uploads.command()
 @click.argument("upload_ids", nargs=-1)
-@click.option("--code", help="All that were refused with this failure code.")
+@click.option("--code", help="All that were refused with this code.")
 @setting_options(*PLACES, "uploads_url", "max_upload_mb")
 @click.pass_context
 def retry(context: click.Context, chosen: dict[str, Any], upload_ids: tuple[str, ...], code: str | None) -> None:
-    """Take in files of the bucket that were refused or given up, under the settings of now.
+    """Look at refused uploads again.
 
-    The file must still be in the bucket, unchanged; a changed one is a new upload, which the sensor sees by itself. What is taken in
-    now is computed by a running `reframer dev`.
+    The settings of now count. The file must still be in the bucket, unchanged. (A changed file is a new upload, which is seen by
+    itself.) What is taken in now is computed by a running `reframer dev`.
+
+    \b
+    reframer uploads retry 3f2a                   the first characters of an id
+    reframer uploads retry --code file_too_large  all with this code
     """
     from reframer_pipeline.uploads.bucket import Bucket
 

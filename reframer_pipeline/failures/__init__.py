@@ -1,7 +1,7 @@
 """Every way the pipeline can refuse or fail, as types with a stable code.
 
-What belongs in this package: the base types, one subclass per code, in a module by where the fault lies, and the table of codes that
-the README prints. What does not: catching, retrying, logging. A failure says in one sentence what happened (`message`) and in one
+What belongs in this package: the base types, one subclass per code, in a module by where the fault lies, and the list of codes, which
+the docs print. What does not: catching, retrying, logging. A failure says in one sentence what happened (`message`) and in one
 what to do (`remedy`). Messages never hold secrets; they may hold the user's own file name.
 """
 
@@ -134,7 +134,7 @@ __all__ = [
 
 
 def all_failures() -> list[type[ReframerError]]:
-    """Every concrete failure, by code, for the README's table and its test."""
+    """Every concrete failure, by code, for the table in docs and its test."""
 
     def below(cls: type[ReframerError]) -> list[type[ReframerError]]:
         return [cls, *(leaf for sub in cls.__subclasses__() for leaf in below(sub))]

@@ -1,0 +1,64 @@
+"""Writes the tables of docs/settings.md and docs/failure-codes.md from the code, where a test compares them.
+
+What belongs here: what the tables show. What does not: the words around them, which are written by hand in the pages themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from reframer_pipeline.cli.options import COMPUTING
+from reframer_pipeline.failures import all_failures
+from reframer_pipeline.settings import Settings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+START, END = "<!-- made by `make docs` -->\n", "<!-- /made -->\n"
+
+
+def settings() -> Iterator[str]:
+    """One table per group, as the comments of `Settings` part its fields."""
+    for line in inspect.getsource(Settings).splitlines():
+        if group := re.match(r"    # --- (\w.*)", line):
+            title = group[1][0].upper() + group[1][1:]
+            if title.startswith("Derived"):
+                return
+            yield f"\n## {title}\n\n| variable | option | default | meaning |\n|---|---|---|---|\n"
+        elif (found := re.match(r"    (\w+): ", line)) and (field := Settings.model_fields.get(found[1])):
+            option = f"`--{found[1].replace('_', '-')}`" if found[1] in COMPUTING else ""
+            yield f"| `{Settings.variable(found[1])}` | {option} | {_default(field.default)} | {field.description} |\n"
+
+
+def failures() -> Iterator[str]:
+    """Every code, in alphabetical order."""
+    yield "\n| code | what | retried | what to do |\n|---|---|---|---|\n"
+    for failure in all_failures():
+        what = (failure.__doc__ or "").strip().splitlines()[0]
+        yield f"| `{failure.code}` | {what} | {'yes' if failure.retryable else ''} | {failure.default_remedy} |\n"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"settings.md": settings, "failure-codes.md": failures}
+
+
+def page(name: str) -> str:
+    """A page as it should be: its own words, and between the marks what the code says."""
+    before, rest = (DOCS / name).read_text().split(START)
+    return before + START + "".join(TABLES[name]()) + "\n" + END + rest.split(END)[1]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value[:3]) + (", … (`settings.py` has all)" if len(value) > 3 else "")
+    return "" if value is None else f"`{value}`"
+
+
+def main() -> None:
+    for name in TABLES:
+        (DOCS / name).write_text(page(name))
+
+
+if __name__ == "__main__":
+    main()
