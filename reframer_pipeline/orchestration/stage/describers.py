@@ -38,7 +38,7 @@ def describer_for(run: StageRun, facts: Mapping[str, Any], frames: StageInput, m
         return LocalDescriber()
     try:
         return _typed(lambda: _ask_gemini(run, facts, frames, masks, trajectories))
-    except failures.GEMINI_FAILURES as failure:
+    except failures.GeminiFailure as failure:
         if run.settings.gemini_on_failure == "fail":
             raise
         run.note({"fallback": {"code": failure.code, "message": failure.message}})

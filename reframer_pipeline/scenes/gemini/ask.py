@@ -61,7 +61,7 @@ class Asker:
             pictures: Makes the pictures of these; only called if they must be sent.
 
         Raises:
-            ReframerError: One of `failures.GEMINI_FAILURES`, or the database's or the store's.
+            ReframerError: A `GeminiFailure`, or the database's or the store's.
         """
         settings, prompt_version = self._settings, versions.GEMINI_PROMPT_VERSION
         frames = None if keyframes is None else sorted(keyframes)

@@ -115,7 +115,7 @@ class GeminiClient:
             left_behind: A remote file of an earlier asker that is to be deleted.
 
         Raises:
-            ReframerError: One of `failures.GEMINI_FAILURES`, or what a hook raised.
+            ReframerError: A `GeminiFailure`, or what a hook raised.
         """
         if left_behind is not None:
             self._discard(left_behind)

@@ -88,7 +88,7 @@ def ask_once(
 
 def failure_of(row: Row) -> failures.ReframerError:
     """The typed failure that a row tells of."""
-    kinds = {kind.code: kind for kind in failures.GEMINI_FAILURES}
+    kinds = {kind.code: kind for kind in failures.GeminiFailure.__subclasses__()}
     return kinds.get(row["failure_code"], failures.GeminiUnavailable)(row["failure_message"])
 
 
