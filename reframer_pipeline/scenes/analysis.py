@@ -80,7 +80,7 @@ def _facts(
     for number, (shot, count) in enumerate(zip(shots, counts, strict=True), start=1):
         looks, sightings = sampling.within(shot), seen.within(shot.start_frame, shot.end_frame)
         tracks = measure_tracks(shot, looks, sightings, video)
-        present = {kind: {one.track_id for one in tracks if one.present and one.object_class == kind} for kind in ("person", "product")}
+        present = {kind: {one.track_id for one in tracks if one.present and one.object_class == kind} for kind in schemas.CLASSES}
         yield SceneFacts(
             video=video,
             scene_number=number,

@@ -13,8 +13,8 @@ import pyarrow as pa
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.results.validation.checks import Bools, IdTable, Validator, numbers, packed
+from reframer_pipeline.schemas import CLASSES
 
-CLASSES = ("person", "product")
 _EPSILON = 1e-5  # thresholds are compared in single precision by the detector
 
 

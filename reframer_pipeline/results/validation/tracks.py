@@ -14,10 +14,8 @@ import pyarrow.compute as pc
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.results.validation.checks import Validator, numbers, packed
-from reframer_pipeline.results.validation.detections import CLASSES, known_detections
-
-SCENE_TYPES = ("person", "product", "both", "none")
-DIFFICULTIES = ("easy", "medium", "hard")
+from reframer_pipeline.results.validation.detections import known_detections
+from reframer_pipeline.schemas import CLASSES, DIFFICULTIES, SCENE_TYPES
 
 
 class TrajectoriesValidator(Validator):

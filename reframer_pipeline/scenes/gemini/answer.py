@@ -16,12 +16,10 @@ from reframer_pipeline.scenes.describer import (
     MAX_ELEMENT_TEXT,
     MAX_ELEMENTS,
     Description,
-    Difficulty,
     ElementText,
-    ObjectClass,
-    SceneType,
     clean_text,
 )
+from reframer_pipeline.schemas import Difficulty, ObjectClass, SceneType
 
 MAX_SCENES: Final = 1000
 MAX_DROPPED: Final = 50  # notes; more would be the same again
