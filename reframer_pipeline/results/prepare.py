@@ -19,6 +19,7 @@ from reframer_pipeline.results.footer import Footer, VideoCard
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.parquet import Drained
 from reframer_pipeline.results.validation import CheckResult, Validator
+from reframer_pipeline.store.layout import result_key
 from reframer_pipeline.versions import StageKey
 
 
@@ -96,7 +97,7 @@ def prepare(
 
 
 def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id: str | None) -> ManifestRow:
-    base = f"results/{video_id}/{key.stage}/{name}"
+    base = result_key(video_id, key.stage, name)
     return ManifestRow(
         result_id=key.result_id,
         video_id=video_id,

@@ -17,6 +17,7 @@ from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
 from reframer_pipeline.results.footer import Footer, VideoCard
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.store.layout import RESULTS
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.versions import STAGES
 
@@ -73,7 +74,7 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
 
 
 def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
-    for key in list(store.list("results")):
+    for key in list(store.list(RESULTS)):
         if not key.endswith(".parquet"):
             continue
         try:
