@@ -24,7 +24,7 @@ MAX_ELEMENTS: Final = 100
 _UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]+")
 
 
-def clean_text(text: str, limit: int) -> str:
+def one_line(text: str, limit: int) -> str:
     """Text that JSONB takes and that fits on a line.
 
     Args:
@@ -40,7 +40,7 @@ def clean_text(text: str, limit: int) -> str:
 
 def _cleaned(limit: int) -> BeforeValidator:
     def clean(value: Any) -> Any:
-        return clean_text(value, limit) if isinstance(value, str) else value
+        return one_line(value, limit) if isinstance(value, str) else value
 
     return BeforeValidator(clean)
 

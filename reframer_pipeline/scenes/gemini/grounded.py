@@ -17,7 +17,7 @@ from reframer_pipeline.scenes.describer import (
     ReplaceableElement,
     SceneDescription,
     SceneFacts,
-    clean_text,
+    one_line,
     scene_type_of,
 )
 from reframer_pipeline.scenes.gemini.answer import VideoAnswer
@@ -75,7 +75,7 @@ class GeminiDescriber:
             rest = tuple(one for one in local.replaceable_elements if taken.isdisjoint(one.tracks))
             return local.model_copy(update={"replaceable_elements": (*told, *rest)[:MAX_ELEMENTS], "time_checks": checks})
         return SceneDescription(
-            description=clean_text(" ".join(one.scene.description for one in parts), MAX_DESCRIPTION),
+            description=one_line(" ".join(one.scene.description for one in parts), MAX_DESCRIPTION),
             importance=max(one.scene.importance for one in parts),
             scene_type=scene_type_of(kind for kind in CLASSES if any(one.scene.scene_type in (kind, "both") for one in parts)),
             measured_scene_type=scene_type_of(track.object_class for track in scene.present),
