@@ -3,7 +3,7 @@
 import dagster as dg
 
 from reframer_pipeline.handover import StageInput
-from reframer_pipeline.media.sampled import median_step, sampled_times
+from reframer_pipeline.media.sampled import median_step, seconds_by_frame
 from reframer_pipeline.orchestration.assets.options import stage_options
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, stage_run
 from reframer_pipeline.scenes.shots import find_shots
@@ -19,9 +19,9 @@ from reframer_pipeline.vision.trajectories import track_detections
 def trajectories(context: dg.AssetExecutionContext, metadata: StageInput, frames: StageInput, detections: StageInput) -> StageEvents:
     """The path of every person and product through time, one row per track (ByteTrack: motion only, fresh for every shot)."""
     with stage_run(context, context.resources.pipeline, "trajectories") as run:
-        times = sampled_times(frames)
+        times = seconds_by_frame(frames)
         found = by_frame(detections.batches())
         shots = find_shots(frames.batches(), next(metadata.batches()).to_pylist()[0], run.settings)
         cuts = [shot.start_frame for shot in shots[1:]]
-        rows = track_detections(times, found, median_step(times), run.settings, run.progress, len(times), cuts)
+        rows = track_detections(times.items(), found, median_step(times.values()), run.settings, run.progress, len(times), cuts)
         yield from run.finish(rows)

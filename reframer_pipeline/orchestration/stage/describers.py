@@ -15,7 +15,7 @@ from typing import Any
 from reframer_pipeline import failures
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.media.sampled import each_time
+from reframer_pipeline.media.sampled import seconds_by_frame
 from reframer_pipeline.orchestration.stage.stage_run import StageRun
 from reframer_pipeline.scenes.describer import Describer
 from reframer_pipeline.scenes.local import LocalDescriber
@@ -57,7 +57,7 @@ def _ask_gemini(run: StageRun, facts: Mapping[str, Any], frames: StageInput, mas
     settings, began = run.settings, time.monotonic()
     keyframes: dict[int, float] | None = None
     if settings.gemini_media == "keyframes":
-        seconds = dict(each_time(frames))
+        seconds = seconds_by_frame(frames)
         shots = find_shots(frames.batches(COLUMNS), facts, settings)
         chosen = choose_keyframes(list(seconds), shots, load_observations(trajectories, masks), settings.gemini_keyframes)
         keyframes = {frame: seconds[frame] for frame in chosen}

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput
+from reframer_pipeline.media.sampled import sampled_times
 from reframer_pipeline.results.validation.checks import Bools, IdTable, Validator, numbers, packed
 from reframer_pipeline.schemas import CLASSES
 
@@ -43,7 +44,7 @@ class DetectionsValidator(Validator):
         super().__init__()
         self._width, self._height = size
         self._conf, self._floor = conf, floor
-        self._frames, self._times = _sampled(frames)
+        self._frames, self._times = sampled_times(frames)
         self._ids: list[Any] = []
         self._last = (-1, -1, 2.0)  # frame, ordinal, confidence
 
@@ -117,12 +118,3 @@ def _pixels(rles: list[str]) -> tuple[Any, Any]:
         if counts.size and counts.min() >= 0:
             found[:, at] = counts.sum(), counts[1::2].sum()
     return found[0], found[1]
-
-
-def _sampled(frames: StageInput) -> tuple[Any, Any]:
-    numbers_, times = [np.zeros(0, np.int32)], [np.zeros(0)]
-    for batch in frames.batches(["frame_number", "timestamp", "sampled"]):
-        chosen = numbers(batch, "sampled").astype(bool)
-        numbers_.append(numbers(batch, "frame_number")[chosen])
-        times.append(numbers(batch, "timestamp")[chosen])
-    return np.concatenate(numbers_), np.concatenate(times)
