@@ -1,24 +1,33 @@
 """What a stage returns and what it is given: streams of Arrow batches, and at most one file beside them.
 
-What belongs here: the two value types between core and storage. What does not: where they are kept (`storage`), who runs the
-stage (the shell). A stage never holds its whole result: it yields batches, and storage drains them.
+What belongs here: the two value types between core and storage, and gathering rows. What does not: where they are kept (`results`),
+who runs the stage (the shell). A stage never holds its whole result: it yields batches, and storage drains them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import pyarrow as pa
 
 # Called by a stage as it goes: (done, total) in the stage's own unit; total 0 means unknown.
 Progress = Callable[[int, int], None]
+ROWS_A_BATCH: Final = 1024  # a mask row is about 3 kB: some MB a batch, and row groups worth having
 
 
 def no_progress(done: int, total: int) -> None:
     """The progress sink of those who do not care."""
+
+
+def record_batches(rows: Iterable[dict[str, Any]], schema: pa.Schema, size: int = ROWS_A_BATCH) -> Iterator[pa.RecordBatch]:
+    """Gather rows into record batches of at most `size` rows; none if there are no rows."""
+    rows = iter(rows)
+    while chunk := list(islice(rows, size)):
+        yield pa.RecordBatch.from_pylist(chunk, schema=schema)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The hand-overs: one Arrow schema per stage, and nothing else.
 
-What belongs here: column names, types, units and coordinate conventions. What does not: code that fills or reads them.
+What belongs here: column names, types, units, coordinate conventions, and the words that columns may hold. What does not: code that
+fills or reads them.
 `sql/` holds the same facts as DDL; a test keeps the two together. Storage prepends `video_id` and `result_id` to every
 table, so stages do not carry them.
 
@@ -11,9 +12,16 @@ frame; ranges are half-open. Boxes are pixels of the displayed frame (rotated up
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, get_args
 
 import pyarrow as pa
+
+ObjectClass = Literal["person", "product"]
+SceneType = Literal["person", "product", "both", "none"]
+Difficulty = Literal["easy", "medium", "hard"]
+CLASSES: Final[tuple[ObjectClass, ...]] = get_args(ObjectClass)
+SCENE_TYPES: Final = get_args(SceneType)
+DIFFICULTIES: Final = get_args(Difficulty)
 
 IDENTITY: Final = pa.schema([pa.field("video_id", pa.string(), nullable=False), pa.field("result_id", pa.string(), nullable=False)])
 
@@ -61,7 +69,7 @@ DETECTIONS: Final = _schema(
     ("frame_number", pa.int32()),
     ("timestamp", pa.float64()),
     ("ordinal", pa.int32()),  # place within the frame, by falling confidence
-    ("object_class", pa.string()),  # person | product
+    ("object_class", pa.string()),  # one of CLASSES
     ("label", pa.string()),  # the model's own label
     ("confidence", pa.float32()),
     ("x1", pa.float32()),

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else HomeNotWritable
         raise kind(f"A file cannot be written to {folder}: {error.strerror or type(error).__name__}.") from error
+
+
+def made(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises what `writing` does."""
+    with writing(folder):
+        return folder
+
+
+@contextlib.contextmanager
+def private(folder: Path) -> Iterator[Path]:
+    """A new folder below this one, which goes with the block. Raises what `writing` does, before the block."""
+    place = made(folder / f"private-{uuid.uuid4()}")
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -50,14 +50,14 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: 
     from reframer_pipeline.media.probe import probe
     from reframer_pipeline.planning import orders
     from reframer_pipeline.running.run_videos import needed_stages
-    from reframer_pipeline.uploads.ingest import object_key
+    from reframer_pipeline.store.layout import video_key
     from reframer_pipeline.work.videos import get_video
 
     try:
         if "masks" not in needed_stages(storage.db, orders.of(orders.card(storage.db, video_id), settings), force):
             return 0
         video = get_video(storage.db, video_id)
-        path = storage.store.local_path(object_key(video["sha256"]))
+        path = storage.store.local_path(video_key(video["sha256"]))
         frames = video["frame_count"] or (probe(path, settings, sha256=video["sha256"]).frame_count if path else None)
         return frames // settings.vid_stride + 1 if frames else 0
     except ReframerError:

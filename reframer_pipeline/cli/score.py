@@ -75,7 +75,7 @@ def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPre
     if outcome.status != "completed":
         raise InternalError(f"The drawn clip {clip.seed} failed: {outcome.failure_message}")
     results = sheets.published(storage, ingested.video_id)
-    numbers = [number for number, _ in sampled_times(results["frames"])]
+    numbers = sampled_times(results["frames"])[0].tolist()
     return truth_of(clip, numbers), prediction(results, numbers, settings)
 
 

@@ -92,8 +92,7 @@ def server(settings: Settings) -> EmbeddedServer:
     found = running(settings)
     if found is not None:
         return found
-    with scratch.writing(settings.home_dir):
-        pass
+    scratch.made(settings.home_dir)
     data_dir = _data_dir(settings)
     try:
         with _locked(data_dir):

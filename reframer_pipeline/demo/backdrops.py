@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-Rgb = np.ndarray  # (3,) float32, 0..255
+Shade = np.ndarray  # (3,) float32 RGB, 0..255
 
 
 def paint(rng: np.random.Generator, width: int, height: int, horizon: int) -> np.ndarray:
@@ -39,17 +39,17 @@ def _cloud(rng: np.random.Generator, width: int, height: int, cell: int, strengt
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def _muted(rng: np.random.Generator, low: float = 90, high: float = 215) -> Rgb:
+def _muted(rng: np.random.Generator, low: float = 90, high: float = 215) -> Shade:
     grey = rng.uniform(low, high)
     return np.clip(grey + rng.uniform(-17, 17, 3), 0, 255).astype(np.float32)
 
 
-def _gradient(area: np.ndarray, top: Rgb, bottom: Rgb) -> None:
+def _gradient(area: np.ndarray, top: Shade, bottom: Shade) -> None:
     t = np.linspace(0, 1, area.shape[0], dtype=np.float32)[:, None, None]
     area[:] = top * (1 - t) + bottom * t
 
 
-def _rectangle(area: np.ndarray, x0: float, y0: float, x1: float, y1: float, colour: Rgb) -> None:
+def _rectangle(area: np.ndarray, x0: float, y0: float, x1: float, y1: float, colour: Shade) -> None:
     area[max(0, int(y0)) : max(0, int(y1)), max(0, int(x0)) : max(0, int(x1))] = colour
 
 

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from reframer_pipeline.demo.truth import CLASSES, ClipPrediction, ClipTruth, Frame, truth_of
-
-__all__ = ["ClipPrediction", "ClipTruth", "Frame", "map50", "mask_iou", "score_clips", "shot_f1", "tracking_scores", "truth_of"]
+from reframer_pipeline.demo.truth import ClipPrediction, ClipTruth, Frame
+from reframer_pipeline.schemas import CLASSES
 
 MATCH_IOU = 0.5
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from reframer_pipeline.demo.world import Clip
 
-CLASSES = ("person", "product")
 MIN_SIZE = 64.0  # pixels
 MIN_VISIBLE = 0.25
 

@@ -23,7 +23,7 @@ SCENE_SECONDS: Final = 4.0
 TOKENS_A_SECOND: Final = 258  # of video, at one frame a second; an image costs as much
 CHARACTERS_A_TOKEN: Final = 4
 DISCLAIMER: Final = "Invented by a stand-in for Gemini, which has not looked at the video."
-SCENE_TYPES: Final = {"person": ("person",), "product": ("product",), "both": ("person", "product"), "none": ()}
+CAST: Final = {"person": ("person",), "product": ("product",), "both": ("person", "product"), "none": ()}
 PLACES: Final = {"person": ("left", [150, 80, 950, 400]), "product": ("right", [500, 650, 800, 850])}
 
 
@@ -82,7 +82,7 @@ def invented(duration: float) -> dict[str, Any]:
     """Scenes of about four seconds with no gaps from 0 to `duration` seconds, the same each time. None for a duration of 0."""
     count = max(1, round(duration / SCENE_SECONDS)) if duration > 0 else 0
     cuts = [round(duration * number / count, 3) for number in range(count)] + [duration]
-    kinds = cycle(SCENE_TYPES)
+    kinds = cycle(CAST)
     return {"scenes": [_scene(number, count, cuts[number], cuts[number + 1], next(kinds)) for number in range(count)]}
 
 
@@ -104,7 +104,7 @@ def _scene(number: int, count: int, start: float, end: float, kind: str) -> dict
                 "start_seconds": start,
                 "end_seconds": None,
             }
-            for element in SCENE_TYPES[kind]
+            for element in CAST[kind]
         ],
     }
 

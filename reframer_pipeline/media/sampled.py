@@ -15,36 +15,38 @@ from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 
 TimedFrame = tuple[int, float, npt.NDArray[np.uint8]]
+"""Source frame number, seconds since the first frame, and the picture: (H, W, 3) RGB."""
 
 
-def each_time(frames: StageInput) -> Iterator[tuple[int, float]]:
-    """Source frame number and seconds since the first frame, of every sampled frame in order; holds one batch."""
+def sampled_times(frames: StageInput) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Source frame number and seconds since the first frame, of every sampled frame in order: 12 bytes a frame."""
+    numbers, seconds = [np.empty(0, np.int32)], [np.empty(0)]
     for batch in frames.batches(["frame_number", "timestamp", "sampled"]):
-        kept = batch.filter(batch.column("sampled"))
-        yield from zip(kept.column("frame_number").to_pylist(), kept.column("timestamp").to_pylist(), strict=True)
+        kept = batch.column("sampled").to_numpy(zero_copy_only=False)
+        numbers.append(batch.column("frame_number").to_numpy()[kept])
+        seconds.append(batch.column("timestamp").to_numpy()[kept])
+    return np.concatenate(numbers), np.concatenate(seconds)
 
 
-def sampled_times(frames: StageInput) -> list[tuple[int, float]]:
-    """All of `each_time`: some 130 bytes a sampled frame."""
-    return list(each_time(frames))
+def seconds_by_frame(frames: StageInput) -> dict[int, float]:
+    """`sampled_times` to look up: some 130 bytes a frame."""
+    numbers, seconds = sampled_times(frames)
+    return dict(zip(numbers.tolist(), seconds.tolist(), strict=True))
 
 
-def median_step(times: Iterable[tuple[int, float]]) -> float:
+def median_step(seconds: Iterable[float]) -> float:
     """Median of the seconds by which time moves on between two sampled frames; 1/30 s when it never does.
 
-    In damaged streams it stands still for many frames. Holds 16 bytes a sampled frame.
+    In damaged streams it stands still for many frames.
     """
-    steps = np.diff(np.fromiter((timestamp for _, timestamp in times), float))
+    steps = np.diff(np.fromiter(seconds, float))
     forward = steps[steps > 0]
     return float(np.median(forward)) if forward.size else 1 / 30
 
 
 def timed_groups(frames: StageInput, size: int) -> tuple[Iterator[list[TimedFrame]], int]:
-    """The sampled frames as groups of at most `size` of (frame number, seconds, (H, W, 3) uint8 RGB), and how many there are.
-
-    Besides one group, some 130 bytes a sampled frame are held.
-    """
-    seconds = dict(each_time(frames))
+    """The sampled frames as groups of at most `size`, and how many there are. Besides one group, their times are held."""
+    seconds = seconds_by_frame(frames)
 
     def groups() -> Iterator[list[TimedFrame]]:
         with FrameStore(frames.open_attachment()) as store:

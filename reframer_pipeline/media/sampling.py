@@ -17,12 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from reframer_pipeline import schemas
 from reframer_pipeline.failures import DamagedVideo, NoDecodableFrames, TruncatedVideo, VideoTooLong
-from reframer_pipeline.handover import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress, record_batches
 from reframer_pipeline.media import commands
 from reframer_pipeline.media.fence import Limits
 from reframer_pipeline.media.frame_store import FrameStoreWriter
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-BATCH_ROWS: Final = 1024
 PROGRESS_FRAMES: Final = 32  # often enough for the stall clock with the largest pictures on the slowest machine
 SMALL_SIDE: Final = 256  # width PySceneDetect scales to by default before comparing
 LINES: Final = 1
@@ -63,22 +62,33 @@ def sample_frames(
         NoDecodableFrames, TruncatedVideo, DamagedVideo, VideoTooLong, FrameStoreTooLarge: As their classes say.
         MediaToolMissing, MediaToolTimeout: ffmpeg is absent, or ran into a limit on this file.
     """
-    rows = _Rows(metadata.time_base)
+    return record_batches(_rows(path, metadata, settings, store_path, progress), schemas.FRAMES)
+
+
+def _rows(path: Path, metadata: VideoMetadata, settings: Settings, store_path: Path, progress: Progress) -> Iterator[dict[str, Any]]:
+    count = first_pts = last_pts = 0
     with FrameStoreWriter(store_path, max_bytes=settings.max_store_mb * 1_000_000) as store:
         for frame in _decoded(path, metadata, settings):
             if frame.number >= settings.max_frames:
                 raise VideoTooLong(f"The video has more than {settings.max_frames} frames.")
             if frame.rgb is not None:
                 store.add(frame.number, frame.rgb)
-            rows.add(frame)
-            if rows.count % PROGRESS_FRAMES == 0:
-                progress(rows.count, metadata.frame_count)
-            if len(rows) == BATCH_ROWS:
-                yield rows.take()
-        _judge(rows, metadata)
-    progress(rows.count, metadata.frame_count)
-    if len(rows):
-        yield rows.take()
+            if not count:
+                first_pts = last_pts = frame.pts
+            # A damaged stream may step back in time: such a frame is shown when the one before it is, for time never falls.
+            last_pts = max(last_pts, frame.pts)
+            count += 1
+            if count % PROGRESS_FRAMES == 0:
+                progress(count, metadata.frame_count)
+            yield {
+                "frame_number": frame.number,
+                "pts": last_pts,
+                "timestamp": float((last_pts - first_pts) * metadata.time_base),
+                "content_score": frame.score,
+                "sampled": frame.rgb is not None,
+            }
+        _judge(count, last_pts - first_pts, metadata)
+    progress(count, metadata.frame_count)
 
 
 @dataclass(frozen=True)
@@ -162,46 +172,15 @@ def small_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-class _Rows:
-    """Rows of `schemas.FRAMES` on their way into a batch, and what the judgement at the end needs."""
-
-    def __init__(self, time_base: Fraction) -> None:
-        self._time_base = time_base
-        self._waiting: list[dict[str, object]] = []
-        self.count = 0
-        self.first_pts = self.last_pts = 0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, frame: _Frame) -> None:
-        if not self.count:
-            self.first_pts = self.last_pts = frame.pts
-        # A damaged stream may step back in time: such a frame is shown when the one before it is, for time never falls.
-        self.last_pts = max(self.last_pts, frame.pts)
-        self.count += 1
-        row = {"frame_number": frame.number, "pts": self.last_pts, "timestamp": float((self.last_pts - self.first_pts) * self._time_base)}
-        self._waiting.append({**row, "content_score": frame.score, "sampled": frame.rgb is not None})
-
-    def take(self) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        from reframer_pipeline import schemas
-
-        batch = pa.RecordBatch.from_pylist(self._waiting, schema=schemas.FRAMES)
-        self._waiting.clear()
-        return batch
-
-
-def _judge(rows: _Rows, metadata: VideoMetadata) -> None:
-    """Raises unless what was decoded is the video that the facts describe."""
-    if not rows.count:
+def _judge(count: int, span: int, metadata: VideoMetadata) -> None:
+    """Raises unless what was decoded, so many frames over so many units of time, is the video that the facts describe."""
+    if not count:
         raise NoDecodableFrames("Not one frame of the picture can be decoded.")
-    missing = metadata.frame_count - rows.count
+    missing = metadata.frame_count - count
     if missing <= FEW_FRAMES:
         return  # also right where the last frame is shown for seconds (cursed_vfr_3026x1386.mp4)
-    found_s = float((rows.last_pts - rows.first_pts) * metadata.time_base) + float(1 / metadata.fps)
+    found_s = float(span * metadata.time_base) + float(1 / metadata.fps)
     if found_s < WHOLE * metadata.duration_seconds:
         raise TruncatedVideo(f"The picture lasts {metadata.duration_seconds:.2f} s, and {found_s:.2f} s of it can be decoded.")
-    if rows.count * 2 < metadata.frame_count:
-        raise DamagedVideo(f"Only {rows.count} of {metadata.frame_count} frames can be decoded.")
+    if count * 2 < metadata.frame_count:
+        raise DamagedVideo(f"Only {count} of {metadata.frame_count} frames can be decoded.")

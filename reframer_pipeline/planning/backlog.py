@@ -15,6 +15,7 @@ from typing import Final
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import all_failures
 from reframer_pipeline.planning.survey import VideoPlan
+from reframer_pipeline.uploads.known import FOR_THE_SENSOR, NEVER_RAN
 from reframer_pipeline.work import turns
 
 FIRST_PAUSE_S: Final = 60.0  # after the first failure; doubled with each further one
@@ -99,12 +100,10 @@ def waits(db: Database) -> Waits:
         """SELECT video_id::text AS id, model, prompt_version, max(next_ask_at) AS until FROM gemini_questions
            WHERE answer IS NULL AND next_ask_at > clock_timestamp() GROUP BY video_id, model, prompt_version"""
     )
-    new = db.fetch(  # from the bucket: exactly those of `uploads.known.waiting_videos`
-        """SELECT id::text AS id, uploaded FROM (
-               SELECT id, created_at, status = 'pending' AND EXISTS (SELECT 1 FROM uploads
-                   WHERE video_id = videos.id AND bucket_key IS NOT NULL AND uploads.status = 'completed') AS uploaded
-               FROM videos WHERE (status = 'pending' OR created_at > now() - %(s)s * interval '1 second')
-                   AND NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)
+    new = db.fetch(
+        f"""SELECT id::text AS id, uploaded FROM (
+               SELECT id, created_at, {FOR_THE_SENSOR} AS uploaded
+               FROM videos WHERE (status = 'pending' OR created_at > now() - %(s)s * interval '1 second') AND {NEVER_RAN}
            ) never_ran
            WHERE uploaded OR created_at > now() - %(s)s * interval '1 second' ORDER BY created_at, id""",
         {"s": NEW_S},

@@ -16,7 +16,7 @@ import pyarrow as pa
 from reframer_pipeline.failures import NotPublished
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.media.sampled import each_time, median_step
+from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import BY_NAME, NAMES
@@ -62,7 +62,7 @@ def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, colu
         numbers = [store.frame_numbers[index] for index in spread(len(store.frame_numbers), frames)]
         if not numbers:
             return b""
-        seconds = {number: at for number, at in each_time(results["frames"]) if number in numbers}
+        seconds = seconds_by_frame(results["frames"])
         pictures: Iterable[tuple[int, Rgb]] = ((number, store.read(number)) for number in numbers)
         if "detections" in results:
             pictures = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results, numbers))
@@ -92,7 +92,7 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results), captions)
-        write_preview((image for _, image in drawn), path, 1 / median_step(each_time(results["frames"])))
+        write_preview((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
 
 
 def table(result: StageInput) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import UnknownVideo
-from reframer_pipeline.scenes.gemini.questions import OF_VIDEO
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work.videos import plain
 
@@ -72,7 +71,10 @@ _SHOWN: dict[str, LiteralString] = {
                  FROM current_tracking_trajectories WHERE video_id = %s ORDER BY track_id""",
     "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
                  FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",
-    "gemini": OF_VIDEO,
+    "gemini": """SELECT model, prompt_version, model_version, requests, input_tokens, output_tokens, cost_usd::float8 AS cost_usd,
+                     answered_at, failures, failure_code, failure_message, next_ask_at,
+                     coalesce(claimed_until > clock_timestamp(), false) AS being_asked
+                 FROM gemini_questions WHERE video_id = %s ORDER BY coalesce(answered_at, failed_at, created_at) DESC""",
     "uploads": """SELECT id, filename, bucket_key, status, failure_code, failure_message, created_at FROM uploads
                   WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
     "jobs": """SELECT id, run_id, status, stage, progress, attempts, failure_code, failure_message, created_at, finished_at

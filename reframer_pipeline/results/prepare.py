@@ -22,6 +22,7 @@ from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.order import VideoCard
+from reframer_pipeline.store.layout import result_key
 from reframer_pipeline.versions import StageKey
 
 
@@ -99,7 +100,7 @@ def prepare(
 
 
 def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id: str | None) -> ManifestRow:
-    base = f"results/{video_id}/{key.stage}/{name}"
+    base = result_key(video_id, key.stage, name)
     return ManifestRow(
         result_id=key.result_id,
         video_id=video_id,

@@ -18,6 +18,7 @@ from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.stages import BY_NAME, NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
+from reframer_pipeline.store.layout import RESULTS
 from reframer_pipeline.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
 
 
 def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
-    for key in list(store.list("results")):
+    for key in list(store.list(RESULTS)):
         if not key.endswith(".parquet"):
             continue
         try:

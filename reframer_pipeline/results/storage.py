@@ -38,7 +38,8 @@ def open_storage(settings: Settings) -> Iterator[Storage]:
     from reframer_pipeline.database.migrations import migrate
     from reframer_pipeline.database.postgres import Database
     from reframer_pipeline.results.commit import Results
-    from reframer_pipeline.store.objects import ObjectStore, bind
+    from reframer_pipeline.store.mark import bind
+    from reframer_pipeline.store.objects import ObjectStore
 
     with Database.open(settings) as db:
         store = ObjectStore.open(settings)

@@ -17,7 +17,8 @@ from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.retention.idle import WhileIdle, while_idle
 from reframer_pipeline.stages import BY_NAME, NAMES, STAGES
-from reframer_pipeline.store.objects import ObjectStore, bind
+from reframer_pipeline.store.mark import bind
+from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.retention.idle import WhileIdle, while_idle
-from reframer_pipeline.store.objects import ObjectStore, bind
+from reframer_pipeline.store.mark import bind
+from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:

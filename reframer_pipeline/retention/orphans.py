@@ -7,25 +7,19 @@ may be just what a rebuilt database has not restored yet.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.stages import NAMES
-from reframer_pipeline.store.inventory import StoredObject, inventory
-from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.store import layout
+from reframer_pipeline.store.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     import psycopg
 
 MIN_AGE_H: Final = 24
 BATCH: Final = 1000
-_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"
-RESULT_OBJECT: Final = re.compile(rf"results/(?P<video>{_UUID})/(?:{'|'.join(NAMES)})/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
-VIDEO_OBJECT: Final = re.compile(rf"videos/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
 
 
 def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
@@ -36,8 +30,8 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
     """
     row = db.fetch_one(f"SELECT created_at AS born, now() - interval '{MIN_AGE_H} hours' AS young FROM deployment")
     assert row is not None
-    for prefix in ("results", "videos"):
-        aged = (one for one in inventory(store, prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
+    for prefix in (layout.RESULTS, layout.VIDEOS):
+        aged = (one for one in store.inventory(prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
         while batch := list(islice(aged, BATCH)):
             yield from _orphans(db, batch)
 
@@ -48,8 +42,13 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     Results go under new names only. A video's name is its content, so the same file may just be coming in again: nobody may add a video
     while this is looked up and done, and `uploads.ingest` looks whether the object is still there once its row is.
     """
-
     from psycopg.errors import LockNotAvailable
+
+    video = layout.VIDEO.fullmatch(orphan.key)
+    if video is None or video["part"]:
+        store.delete(orphan.key)
+        return True
+    sha256 = video["sha256"]
 
     def act(conn: psycopg.Connection[Row]) -> bool:
         try:
@@ -58,29 +57,24 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
                 conn.execute("LOCK TABLE videos IN SHARE MODE")
         except LockNotAvailable:  # somebody writes for long: the next sweep finds it again
             return False
-        video = VIDEO_OBJECT.fullmatch(orphan.key)
-        assert video is not None
-        if conn.execute("SELECT 1 FROM videos WHERE sha256 = %s", (video["sha256"],)).fetchone():
+        if conn.execute("SELECT 1 FROM videos WHERE sha256 = %s", (sha256,)).fetchone():
             return False
         store.delete(orphan.key)
         return True
 
-    if orphan.key.startswith("videos/") and not orphan.key.endswith(".part"):
-        return db.run(act)
-    store.delete(orphan.key)
-    return True
+    return db.run(act)
 
 
 def _orphans(db: Database, batch: Iterable[StoredObject]) -> Iterator[StoredObject]:
-    results = [(one, named) for one in batch if (named := RESULT_OBJECT.fullmatch(one.key))]
-    videos = [(one, named) for one in batch if (named := VIDEO_OBJECT.fullmatch(one.key))]
+    results = [(one, named) for one in batch if (named := layout.RESULT.fullmatch(one.key))]
+    videos = [(one, named) for one in batch if (named := layout.VIDEO.fullmatch(one.key))]
     known: set[str] = set()
     if results:
         known |= _result_objects(db, {named["video"] for _, named in results})
     if videos:
         digests = [named["sha256"] for _, named in videos]
         rows = db.fetch("SELECT sha256 FROM videos WHERE sha256 = ANY(%s)", (digests,))
-        known |= {f"videos/{row['sha256'][:2]}/{row['sha256']}" for row in rows}
+        known |= {layout.video_key(row["sha256"]) for row in rows}
     yield from (one for one, named in (*results, *videos) if named["part"] or one.key not in known)
 
 

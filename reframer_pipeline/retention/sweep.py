@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.retention import orphans, superseded
 from reframer_pipeline.retention.idle import while_idle
-from reframer_pipeline.store.objects import ObjectStore, bind
+from reframer_pipeline.store.mark import bind
+from reframer_pipeline.store.objects import ObjectStore
 
 
 @dataclass

@@ -6,7 +6,7 @@ What belongs here: the order of the steps and the shape of the stored JSON. What
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import tee
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.handover import Progress, StageInput, no_progress
+from reframer_pipeline.handover import Progress, StageInput, no_progress, record_batches
+from reframer_pipeline.media.sampled import sampled_times
 from reframer_pipeline.scenes.describer import Describer, SceneDescription, SceneFacts, VideoFacts
 from reframer_pipeline.scenes.measures import Sampling, measure_tracks, most_at_once
 from reframer_pipeline.scenes.observations import Observations, load_observations
@@ -48,39 +49,37 @@ def analyse_scenes(
         settings: `shot_threshold` and `min_shot_s`.
         progress: Called with scenes done and scenes in all.
 
-    Returns:
+    Yields:
         Batches of `schemas.SCENES`; scenes cover the video without gap or overlap.
 
     Raises:
         InvalidResult: The inputs contradict each other, or the describer left a scene out.
     """
-    shots = find_shots(frames.batches(COLUMNS), metadata, settings)
-    told, asked = tee(_facts(shots, metadata, frames, detections, load_observations(trajectories, masks)))
-    rows: list[dict[str, Any]] = []
-    progress(0, len(shots))
-    answers = describer.describe(asked, [shot.start_seconds for shot in shots] + [shots[-1].end_seconds if shots else 0.0])
-    for scene in told:
-        answer = next(answers, None)
-        if answer is None:
-            raise InvalidResult(f"The describer {describer.name} answered for {scene.scene_number - 1} of {len(shots)} scenes.")
-        rows.append(_row(scene, answer))
-        progress(scene.scene_number, len(shots))
-        if len(rows) == SCENES_A_BATCH:
-            yield pa.RecordBatch.from_pylist(rows, schema=schemas.SCENES)
-            rows = []
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=schemas.SCENES)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        shots = find_shots(frames.batches(COLUMNS), metadata, settings)
+        told, asked = tee(_facts(shots, metadata, frames, detections, load_observations(trajectories, masks)))
+        progress(0, len(shots))
+        answers = describer.describe(asked, [shot.start_seconds for shot in shots] + [shots[-1].end_seconds if shots else 0.0])
+        for scene in told:
+            answer = next(answers, None)
+            if answer is None:
+                raise InvalidResult(f"The describer {describer.name} answered for {scene.scene_number - 1} of {len(shots)} scenes.")
+            progress(scene.scene_number, len(shots))
+            yield _row(scene, answer)
+
+    return record_batches(rows(), schemas.SCENES, SCENES_A_BATCH)
 
 
 def _facts(
     shots: list[Shot], metadata: Mapping[str, Any], frames: StageInput, detections: StageInput, seen: Observations
 ) -> Iterator[SceneFacts]:
     video = VideoFacts(**{name: metadata[name] for name in VideoFacts.model_fields})
-    sampling, counts = _sampling(frames.batches(["frame_number", "timestamp", "sampled"])), _count_detections(detections, shots)
+    sampling, counts = Sampling(*sampled_times(frames)), _count_detections(detections, shots)
     for number, (shot, count) in enumerate(zip(shots, counts, strict=True), start=1):
         looks, sightings = sampling.within(shot), seen.within(shot.start_frame, shot.end_frame)
         tracks = measure_tracks(shot, looks, sightings, video)
-        present = {kind: {one.track_id for one in tracks if one.present and one.object_class == kind} for kind in ("person", "product")}
+        present = {kind: {one.track_id for one in tracks if one.present and one.object_class == kind} for kind in schemas.CLASSES}
         yield SceneFacts(
             video=video,
             scene_number=number,
@@ -94,15 +93,6 @@ def _facts(
             detections=count,
             tracks=tuple(tracks[:MAX_TRACKS]),
         )
-
-
-def _sampling(batches: Iterable[pa.RecordBatch]) -> Sampling:
-    frame, seconds = [np.empty(0, np.int32)], [np.empty(0)]
-    for batch in batches:
-        sampled = batch.column("sampled").to_numpy(zero_copy_only=False)
-        frame.append(batch.column("frame_number").to_numpy()[sampled])
-        seconds.append(batch.column("timestamp").to_numpy()[sampled])
-    return Sampling(np.concatenate(frame), np.concatenate(seconds))
 
 
 def _count_detections(detections: StageInput, shots: list[Shot]) -> list[int]:

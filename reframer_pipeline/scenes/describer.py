@@ -15,9 +15,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-ObjectClass = Literal["person", "product"]
-SceneType = Literal["person", "product", "both", "none"]
-Difficulty = Literal["easy", "medium", "hard"]
+from reframer_pipeline.schemas import Difficulty, ObjectClass, SceneType
 
 MAX_DESCRIPTION: Final = 2000  # characters
 MAX_ELEMENT_TEXT: Final = 500
@@ -26,7 +24,7 @@ MAX_ELEMENTS: Final = 100
 _UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]+")
 
 
-def clean_text(text: str, limit: int) -> str:
+def one_line(text: str, limit: int) -> str:
     """Text that JSONB takes and that fits on a line.
 
     Args:
@@ -42,7 +40,7 @@ def clean_text(text: str, limit: int) -> str:
 
 def _cleaned(limit: int) -> BeforeValidator:
     def clean(value: Any) -> Any:
-        return clean_text(value, limit) if isinstance(value, str) else value
+        return one_line(value, limit) if isinstance(value, str) else value
 
     return BeforeValidator(clean)
 
@@ -51,6 +49,12 @@ Description = Annotated[str, _cleaned(MAX_DESCRIPTION), Field(min_length=1, max_
 ElementText = Annotated[str, _cleaned(MAX_ELEMENT_TEXT), Field(min_length=1, max_length=MAX_ELEMENT_TEXT)]
 Label = Annotated[str, _cleaned(MAX_LABEL), Field(max_length=MAX_LABEL)]
 Share = Annotated[float, Field(ge=0, le=1, description="A share, 0 to 1.")]
+
+
+def scene_type_of(classes: Iterable[ObjectClass]) -> SceneType:
+    """Whether people, products, both or none are present."""
+    kinds = set(classes)
+    return "both" if len(kinds) == 2 else kinds.pop() if kinds else "none"
 
 
 class _Value(BaseModel):
@@ -132,6 +136,11 @@ class SceneFacts(_Value):
     def seconds(self) -> float:
         """How long the scene lasts."""
         return self.end_seconds - self.start_seconds
+
+    @property
+    def present(self) -> list[TrackFigures]:
+        """The tracks that are visible long enough to be spoken of."""
+        return [track for track in self.tracks if track.present]
 
 
 class Reason(_Value):

@@ -26,7 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from reframer_pipeline.scenes.describer import Difficulty, Reason, TrackFigures
+from reframer_pipeline.scenes.describer import Reason, TrackFigures
+from reframer_pipeline.schemas import Difficulty
 
 EASY_UP_TO: Final = 25.0
 MEDIUM_UP_TO: Final = 45.0

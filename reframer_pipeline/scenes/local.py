@@ -8,7 +8,7 @@ it says who is where, for how long and how they move, and never what it means.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from reframer_pipeline.scenes import wording
 from reframer_pipeline.scenes.describer import (
@@ -16,8 +16,8 @@ from reframer_pipeline.scenes.describer import (
     ReplaceableElement,
     SceneDescription,
     SceneFacts,
-    SceneType,
     TrackFigures,
+    scene_type_of,
 )
 from reframer_pipeline.scenes.difficulty import judge
 
@@ -46,23 +46,16 @@ class LocalDescriber:
         Returns:
             Its description; elements are the present tracks, the most prominent first.
         """
-        present = [track for track in scene.tracks if track.present]
+        present = scene.present
+        kind = scene_type_of(track.object_class for track in present)
         return SceneDescription(
             description=describe(scene, present),
             importance=importance(scene, present),
-            scene_type=scene_type(present),
-            measured_scene_type=scene_type(present),
+            scene_type=kind,
+            measured_scene_type=kind,
             source=self.name,
             replaceable_elements=tuple(_element(track, scene) for track in present[:MAX_ELEMENTS]),
         )
-
-
-def scene_type(present: list[TrackFigures]) -> SceneType:
-    """Whether people, products, both or none are present."""
-    classes = {track.object_class for track in present}
-    if len(classes) == 2:
-        return "both"
-    return classes.pop() if classes else "none"
 
 
 def importance(scene: SceneFacts, present: list[TrackFigures]) -> int:
@@ -75,7 +68,7 @@ def importance(scene: SceneFacts, present: list[TrackFigures]) -> int:
     """
     length = scene.seconds / scene.video.duration_seconds if scene.video.duration_seconds > 0 else 1.0
     prominence = max((track.area_share * track.scene_share for track in present), default=0.0)
-    cast = {"both": 1.0, "person": 0.5, "product": 0.5, "none": 0.0}[scene_type(present)]
+    cast = {"both": 1.0, "person": 0.5, "product": 0.5, "none": 0.0}[scene_type_of(track.object_class for track in present)]
     motion = max((track.speed for track in present), default=0.0)
     total = 0.3 * min(1, length / 0.5) + 0.3 * min(1, prominence / 0.25) + 0.3 * cast + 0.1 * min(1, motion / 0.3)
     return max(1, min(10, round(1 + 9 * total)))
@@ -120,25 +113,23 @@ def _sentence(name: str, track: TrackFigures, scene: SceneFacts) -> str:
     return f"{name} ({track.track_id}), {wording.size(track)} {wording.position(track)}, {said}."
 
 
-def figures_of(track: TrackFigures) -> dict[str, float]:
-    """The figures that are kept with an element."""
-    return {name: value for name in FIGURES if (value := getattr(track, name)) is not None}
-
-
 def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:
-    verdict = judge(track)
+    facts = measured(track)
     said = f"{wording.noun(track).capitalize()} {wording.position(track)}, {wording.presence(track, scene.seconds)}"
-    if verdict.reasons:
-        said += "; " + ", ".join(reason.why for reason in verdict.reasons[:2])
-    return ReplaceableElement(
-        type=track.object_class,
-        description=said,
-        difficulty=verdict.difficulty,
-        tracks=(track.track_id,),
-        label=track.label,
-        figures=figures_of(track),
-        measured_difficulty=verdict.difficulty,
-        difficulty_score=verdict.score,
-        difficulty_reasons=verdict.reasons,
-        source=LocalDescriber.name,
-    )
+    if reasons := facts["difficulty_reasons"]:
+        said += "; " + ", ".join(reason.why for reason in reasons[:2])
+    return ReplaceableElement(**facts, type=track.object_class, description=said, source=LocalDescriber.name)
+
+
+def measured(track: TrackFigures) -> dict[str, Any]:
+    """What an element that stands for a track takes from it: fields of `ReplaceableElement`, whoever describes it."""
+    verdict = judge(track)
+    return {
+        "tracks": (track.track_id,),
+        "label": track.label,
+        "figures": {name: value for name in FIGURES if (value := getattr(track, name)) is not None},
+        "difficulty": verdict.difficulty,
+        "measured_difficulty": verdict.difficulty,
+        "difficulty_score": verdict.score,
+        "difficulty_reasons": verdict.reasons,
+    }

@@ -33,9 +33,10 @@ from typing import Final, Literal, cast
 import numpy as np
 
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.scenes.describer import Box, Look, ObjectClass, TrackFigures, VideoFacts
+from reframer_pipeline.scenes.describer import Box, Look, TrackFigures, VideoFacts
 from reframer_pipeline.scenes.observations import Observations
 from reframer_pipeline.scenes.shots import Shot
+from reframer_pipeline.schemas import ObjectClass
 
 PRESENT_SECONDS: Final = 0.5
 POSE: Final = 0.85

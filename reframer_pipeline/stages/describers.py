@@ -15,7 +15,7 @@ from typing import Any
 from reframer_pipeline import failures
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.media.sampled import each_time
+from reframer_pipeline.media.sampled import seconds_by_frame
 from reframer_pipeline.scenes.describer import Describer
 from reframer_pipeline.scenes.local import LocalDescriber
 from reframer_pipeline.stages.stage import Work
@@ -38,7 +38,7 @@ def describer_for(work: Work, facts: Mapping[str, Any], frames: StageInput, mask
         return LocalDescriber()
     try:
         return _typed(lambda: _ask_gemini(work, facts, frames, masks, trajectories))
-    except failures.GEMINI_FAILURES as failure:
+    except failures.GeminiFailure as failure:
         if work.settings.gemini_on_failure == "fail":
             raise
         work.notes["fallback"] = {"code": failure.code, "message": failure.message}
@@ -57,7 +57,7 @@ def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks:
     settings, began = work.settings, time.monotonic()
     keyframes: dict[int, float] | None = None
     if settings.gemini_media == "keyframes":
-        seconds = dict(each_time(frames))
+        seconds = seconds_by_frame(frames)
         shots = find_shots(frames.batches(COLUMNS), facts, settings)
         chosen = choose_keyframes(list(seconds), shots, load_observations(trajectories, masks), settings.gemini_keyframes)
         keyframes = {frame: seconds[frame] for frame in chosen}

@@ -11,17 +11,16 @@ import pyarrow.compute as pc
 
 from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
-from reframer_pipeline.media.sampled import timed_groups
+from reframer_pipeline.media.sampled import sampled_times, timed_groups
+from reframer_pipeline.schemas import CLASSES
 from reframer_pipeline.stages.checks import Bools, IdTable, Validator, numbers, packed
 from reframer_pipeline.stages.columns import bbox, join, quoted, text
-from reframer_pipeline.stages.frames import sampled
 from reframer_pipeline.stages.metadata import frame_size
 from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.detector import detect_frames
 
-CLASSES: Final = ("person", "product")
 _EPSILON: Final = 1e-5  # thresholds are compared in single precision by the detector
 
 
@@ -40,7 +39,7 @@ class DetectionsValidator(Validator):
         super().__init__()
         self._width, self._height = size
         self._conf, self._floor = conf, floor
-        self._frames, self._times = sampled(frames)
+        self._frames, self._times = sampled_times(frames)
         self._ids: list[Any] = []
         self._last = (-1, -1, 2.0)  # frame, ordinal, confidence
 

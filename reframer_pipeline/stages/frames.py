@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -60,16 +60,6 @@ class FramesValidator(Validator):
 
 def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
     return FramesValidator(key.components["settings"]["vid_stride"])
-
-
-def sampled(frames: StageInput) -> tuple[Any, Any]:
-    """Numbers and times of the sampled frames, from a result of this stage."""
-    found, times = [np.zeros(0, np.int32)], [np.zeros(0)]
-    for batch in frames.batches(["frame_number", "timestamp", "sampled"]):
-        chosen = numbers(batch, "sampled").astype(bool)
-        found.append(numbers(batch, "frame_number")[chosen])
-        times.append(numbers(batch, "timestamp")[chosen])
-    return np.concatenate(found), np.concatenate(times)
 
 
 def _cells(result: StageInput) -> Cells:

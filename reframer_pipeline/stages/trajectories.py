@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
-from reframer_pipeline.media.sampled import median_step, sampled_times
+from reframer_pipeline.media.sampled import median_step, seconds_by_frame
 from reframer_pipeline.scenes.shots import find_shots
+from reframer_pipeline.schemas import CLASSES
 from reframer_pipeline.stages.cells import first_rows
 from reframer_pipeline.stages.checks import Validator, numbers, packed
 from reframer_pipeline.stages.columns import bbox, ids, join, quoted, text
-from reframer_pipeline.stages.detections import CLASSES, known_detections
+from reframer_pipeline.stages.detections import known_detections
 from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision.boxes import by_frame
@@ -24,10 +25,10 @@ from reframer_pipeline.vision.trajectories import track_detections
 
 
 def _compute(work: Work, metadata: StageInput, frames: StageInput, detections: StageInput) -> StageOutput:
-    times, found = sampled_times(frames), by_frame(detections.batches())
+    times, found = seconds_by_frame(frames), by_frame(detections.batches())
     shots = find_shots(frames.batches(), next(metadata.batches()).to_pylist()[0], work.settings)
     cuts = [shot.start_frame for shot in shots[1:]]
-    rows = track_detections(times, found, median_step(times), work.settings, work.progress, len(times), cuts)
+    rows = track_detections(times.items(), found, median_step(times.values()), work.settings, work.progress, len(times), cuts)
     return StageOutput("trajectories", rows)
 
 

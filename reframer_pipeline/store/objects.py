@@ -1,32 +1,41 @@
 """The object store: files under keys, in a folder or behind any fsspec URL.
 
-What belongs here: whole-object put, open, list and delete, and the mark that ties a store to its database. What does not: which
-object belongs to what (`commit`, `uploads.ingest`). Keys are relative POSIX paths. An object is never changed once it is
-there: a put is atomic (a rename in a folder, one upload elsewhere) and results always go under new names.
+What belongs here: whole-object put, open, list and delete. What does not: which object belongs to what (`commit`, `uploads.ingest`), and
+what it is called (`layout`). Keys are relative POSIX paths. An object is never changed once it is there: a put is atomic (a rename in a
+folder, one upload elsewhere) and results always go under new names.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
-from reframer_pipeline.failures import InternalError, ObjectMissing, SettingsInvalid, StoreMismatch, StoreUnavailable
+from reframer_pipeline.failures import InternalError, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store.walk import find_all
+from reframer_pipeline.store.filesystem import find_all, modified, open_place
 
-if TYPE_CHECKING:
-    import psycopg
+PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
+_BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all our objects lie below such a name
 
-    from reframer_pipeline.database.postgres import Database, Row
 
-MARK = "store.json"
-PART_BYTES = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
+class StoredObject(NamedTuple):
+    """An object, or an unfinished part of one.
+
+    Attributes:
+        key: Relative to the store.
+        bytes: Its size.
+        modified: When it was written, with time zone; None if the store does not say.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime | None
 
 
 class ObjectStore:
@@ -37,17 +46,7 @@ class ObjectStore:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec
-        from fsspec.implementations.local import LocalFileSystem
-
-        try:
-            self._fs, self._base = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise SettingsInvalid(
-                f"The object store's URL cannot be used: {type(error).__name__}.",
-                "Use a folder, or an fsspec URL whose package is installed (s3://…: install reframer_pipeline[s3]).",
-            ) from error
-        self.root: Path | None = Path(self._base) if isinstance(self._fs, LocalFileSystem) else None
+        self._fs, self._base, self.root = open_place(url, "object store", "REFRAMER_STORE_URL")
 
     @classmethod
     def open(cls, settings: Settings) -> ObjectStore:
@@ -130,13 +129,23 @@ class ObjectStore:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a folder, sorted."""
-        with self._mapped(prefix):
-            try:
-                found = find_all(self._fs, self._path(prefix))
-            except FileNotFoundError:
-                return
-        base = self._base.rstrip("/") or "/"
-        yield from sorted(str(PurePosixPath(path).relative_to(base)) for path in found if not path.endswith(".part"))
+        yield from sorted(one.key for one in self._below(prefix) if not one.key.endswith(".part"))
+
+    def inventory(self, prefix: str) -> Iterator[StoredObject]:
+        """Everything of ours below a folder, unfinished `.part` files included; nothing holds all of it at once.
+
+        Raises:
+            StoreUnavailable: It cannot be listed.
+        """
+        for beginning in _BEGINNINGS if "s3" in self._fs.protocol else ("",):
+            yield from self._below(prefix, beginning)
+
+    def _below(self, prefix: str, beginning: str = "") -> Iterator[StoredObject]:
+        with self._mapped(prefix), contextlib.suppress(FileNotFoundError):
+            for path, info in find_all(self._fs, self._path(prefix), beginning):
+                seconds = modified(info)
+                at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+                yield StoredObject(str(PurePosixPath(path).relative_to(self._base or "/")), int(info.get("size") or 0), at)
 
     def _in_parts(self) -> dict[str, int]:
         """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
@@ -144,7 +153,7 @@ class ObjectStore:
         return {"chunksize": PART_BYTES} if "chunksize" in taken else {}
 
     def _path(self, key: str) -> str:
-        return f"{self._base.rstrip('/')}/{_checked(key)}"
+        return f"{self._base}/{_checked(key)}"
 
     @contextlib.contextmanager
     def _mapped(self, key: str, writing: bool = False) -> Iterator[None]:
@@ -154,50 +163,11 @@ class ObjectStore:
             if writing:
                 raise StoreUnavailable(f"The object store refuses {key}: {error.strerror or 'no such bucket or folder'}.") from error
             raise ObjectMissing(f"The object {key} is not in the store.") from error
-        except OSError as error:
-            raise StoreUnavailable(f"The object store cannot be used for {key}: {error.strerror or type(error).__name__}.") from error
+        except ReframerError:
+            raise
         except Exception as error:  # each fsspec backend brings its own library's errors
-            if type(error).__module__.startswith("reframer_pipeline"):
-                raise
-            raise StoreUnavailable(f"The object store cannot be used for {key}: {type(error).__name__}.") from error
-
-
-def bind(db: Database, store: ObjectStore) -> str:
-    """See that store and database belong together; the first use of both makes it so.
-
-    A new database takes on the id of a store that has one (that is how `rebuild` begins), a new store that of its database.
-
-    Returns:
-        The id they share.
-
-    Raises:
-        StoreMismatch: Each has an id, and they differ. Nothing is changed.
-    """
-    seen = _mark_of(store)
-
-    def claim(conn: psycopg.Connection[Row]) -> str:
-        conn.execute("INSERT INTO deployment (store_id) VALUES (%s) ON CONFLICT DO NOTHING", (seen or str(uuid.uuid4()),))
-        row = conn.execute("SELECT store_id FROM deployment").fetchone()
-        assert row is not None
-        return str(row["store_id"])
-
-    owned = db.run(claim)
-    if seen is None:
-        store.put_bytes(json.dumps({"store_id": owned}).encode(), MARK)
-    elif seen != owned:
-        raise StoreMismatch(f"The store {store!r} has the id {seen}, the database {db.where} expects {owned}.")
-    return owned
-
-
-def _mark_of(store: ObjectStore) -> str | None:
-    try:
-        with store.open_object(MARK) as file:
-            mark: dict[str, Any] = json.loads(file.read())
-        return str(uuid.UUID(mark["store_id"]))
-    except ObjectMissing:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreMismatch(f"The store's mark {MARK} cannot be read.", "Restore it, or delete it if the store is new.") from error
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise StoreUnavailable(f"The object store cannot be used for {key}: {reason}.") from error
 
 
 def _checked(key: str) -> str:

@@ -8,21 +8,18 @@ bucket, and none of its files is trusted to stay as it is.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import shutil
 import stat
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from reframer_pipeline import scratch
-from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, ReframerError, SettingsInvalid, UploadChanged
+from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, ReframerError, UploadChanged
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.store.filesystem import modified, open_place
 
 _BLOCK: Final = 4 << 20
-_TIMES: Final = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 _TAGS: Final = ("ETag", "etag", "md5Hash", "generation")
 
 
@@ -53,27 +50,14 @@ class Bucket:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec
-        from fsspec.implementations.local import LocalFileSystem
-
-        try:
-            self.fs, self.base = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise SettingsInvalid(
-                f"The bucket's URL cannot be used: {type(error).__name__}.",
-                "Set REFRAMER_UPLOADS_URL to a folder, or to an fsspec URL whose package is installed "
-                "(s3://…: install reframer_pipeline[s3]).",
-            ) from error
-        self.base = self.base.rstrip("/")
-        self.root: Path | None = Path(self.base) if isinstance(self.fs, LocalFileSystem) else None
+        self.fs, self.base, self.root = open_place(url, "bucket", "REFRAMER_UPLOADS_URL")
 
     @classmethod
     def open(cls, settings: Settings) -> Bucket:
         """The bucket of these settings. Only the default folder is made if it is not there: any other may be a mount that is missing."""
         bucket = cls(settings.bucket_url)
         if settings.uploads_url is None and bucket.root is not None:
-            with scratch.writing(bucket.root):
-                pass
+            scratch.made(bucket.root)
         return bucket
 
     def expect(self, key: str, etag: str) -> Entry:
@@ -108,20 +92,14 @@ class Bucket:
         if self.root is not None:
             yield self.root / entry.key
             return
-        private = folder / f"download-{uuid.uuid4()}"
-        with scratch.writing(private):
-            pass
-        download = private / PurePosixPath(entry.key).name[-60:]  # for messages; file systems allow 255 bytes, stores more
-        try:
+        with scratch.private(folder) as place:
+            download = place / PurePosixPath(entry.key).name[-60:]  # for messages; file systems allow 255 bytes, stores more
             self._download(entry, download)
             yield download
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
 
     def entry(self, key: str, info: Mapping[str, Any]) -> Entry:
         """What a file system's `info` says of a file."""
-        size = int(info.get("size") or 0)
-        mtime = next((_seconds(info[name]) for name in _TIMES if info.get(name) is not None), None)
+        size, mtime = int(info.get("size") or 0), modified(info)
         etag = next((str(info[name]).strip('"') for name in _TAGS if info.get(name)), f"{size}-{mtime}")
         return Entry(key, size, mtime, etag)
 
@@ -178,15 +156,3 @@ def reading_bucket() -> Iterator[None]:
     except Exception as error:  # each fsspec backend brings its own library's errors, whose text may hold addresses and keys
         reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         raise BucketUnavailable(f"The bucket cannot be read: {reason}.") from error
-
-
-def _seconds(value: Any) -> float | None:
-    """A time as file systems give it: seconds, a datetime, or ISO text."""
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, dt.datetime):
-        return value.timestamp() if value.tzinfo else value.replace(tzinfo=dt.UTC).timestamp()
-    return float(value) if isinstance(value, int | float) else None

@@ -20,6 +20,7 @@ from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileNotReadable, HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.store.layout import video_key
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.identity import upload_id
@@ -48,11 +49,6 @@ class IngestResult:
     sha256: str | None
     failure: ReframerError | None
     already_known: bool
-
-
-def object_key(sha256: str) -> str:
-    """Where a video file lies in the store: by its content."""
-    return f"videos/{sha256[:2]}/{sha256}"
 
 
 def ingest_file(
@@ -96,7 +92,7 @@ def ingest_file(
                 ingest_file_checks(path, settings, follow=bucket_key is None)
                 sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, follow=bucket_key is None)
             confirm()
-            key = object_key(sha256)
+            key = video_key(sha256)
             if not store.exists(key):
                 store.put(copy, key)
         except ReframerError as failure:
@@ -134,20 +130,15 @@ def local_copy(sha256: str, store: ObjectStore, folder: Path) -> Iterator[Path]:
         ObjectMissing: It is not in the store.
         DiskFull, HomeNotWritable: The folder cannot be used.
     """
-    key = object_key(sha256)
+    key = video_key(sha256)
     local = store.local_path(key)
     if local is not None:
         store.open_object(key).close()
         yield local
         return
-    with scratch.writing(folder):
-        pass
-    download = folder / f"video-{sha256[:16]}-{uuid.uuid4().hex[:8]}"
-    try:
-        store.get(key, download)
-        yield download
-    finally:
-        download.unlink(missing_ok=True)
+    with scratch.private(folder) as place:
+        store.get(key, place / "video")
+        yield place / "video"
 
 
 @dataclass(frozen=True)

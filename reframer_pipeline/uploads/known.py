@@ -7,13 +7,18 @@ What belongs here: the questions that the sensor asks, each one query whatever t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.uploads.bucket import Entry
 from reframer_pipeline.uploads.identity import upload_id
 
 WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, three times in a tick at most, and 3 more to say what is wrong
+
+# Conditions on `videos`: the upload sensor will ask for it, and no run has taken it up.
+FOR_THE_SENSOR: Final[LiteralString] = """status = 'pending' AND EXISTS (
+    SELECT 1 FROM uploads WHERE video_id = videos.id AND bucket_key IS NOT NULL AND uploads.status = 'completed')"""
+NEVER_RAN: Final[LiteralString] = "NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)"
 
 
 class WaitingVideo(NamedTuple):
@@ -51,10 +56,8 @@ def waiting_videos(db: Database, after: tuple[Any, str] | None = None, limit: in
     created_at, video_id = after or (None, None)
     rows = db.run(
         lambda conn: conn.execute(
-            """SELECT id::text, filename, created_at FROM videos
-               WHERE status = 'pending' AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
-                 AND EXISTS (SELECT 1 FROM uploads WHERE video_id = videos.id AND bucket_key IS NOT NULL AND status = 'completed')
-                 AND NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)
+            f"""SELECT id::text, filename, created_at FROM videos
+               WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
                ORDER BY videos.created_at, videos.id LIMIT %(limit)s""",
             {"at": created_at, "id": video_id, "limit": limit},
         ).fetchall(),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from reframer_pipeline.failures import BucketUnavailable, ReframerError
-from reframer_pipeline.store.walk import find_all
+from reframer_pipeline.store.filesystem import find_all
 from reframer_pipeline.uploads.bucket import Bucket, Entry, reading_bucket
 from reframer_pipeline.uploads.watching import is_temporary
 
@@ -134,6 +134,6 @@ def _leave_out(key: str, error: OSError, unread: list[str]) -> None:
 
 
 def _remote(bucket: Bucket) -> list[Entry]:
-    found = find_all(bucket.fs, bucket.base)
     start = len(bucket.base) + 1 if bucket.base else 0
-    return [bucket.entry(name[start:], info) for name, info in found.items() if info["type"] == "file" and name[start:]]
+    found = find_all(bucket.fs, bucket.base)
+    return [bucket.entry(name[start:], info) for name, info in found if info["type"] == "file" and name[start:]]

@@ -1,23 +1,18 @@
-"""Batches that shrink when memory runs out, and rows that gather into record batches.
+"""Batches that shrink when memory runs out.
 
-What belongs here: the two loops that detector, segmenter and tracker share. What does not: models.
+What belongs here: the loop that detector and segmenter share. What does not: models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
-
-import pyarrow as pa
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from reframer_pipeline.failures import OutOfMemory
 from reframer_pipeline.vision.device import is_out_of_memory, release_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-ROWS_A_BATCH = 1024  # a mask row is about 3 kB: some MB a batch, and row groups worth having
 
 
 class ShrinkingBatch:
@@ -57,10 +52,3 @@ class ShrinkingBatch:
                 raise OutOfMemory(f"The device has too little memory even for a batch of one ({self.what}).")
             self.size = failed // 2
         return results
-
-
-def record_batches(rows: Iterable[dict[str, Any]], schema: pa.Schema, size: int = ROWS_A_BATCH) -> Iterator[pa.RecordBatch]:
-    """Gather rows into record batches of at most `size` rows; none if there are no rows."""
-    rows = iter(rows)
-    while chunk := list(islice(rows, size)):
-        yield pa.RecordBatch.from_pylist(chunk, schema=schema)

@@ -1,7 +1,7 @@
-"""The value type of what was found in one frame, and reading it back from stored rows.
+"""The value types of what was found in one frame, and reading it back from stored rows.
 
-What belongs here: `FrameDetections` and its grouping. What does not: finding them (`detector`, `labels`). Boxes are `xyxy` in
-pixels of the displayed frame, origin top left, half-open.
+What belongs here: `Boxes` as a detector finds them, `FrameDetections` as they are stored, and grouping these. What does not: finding
+them (`detector`, `labels`). Boxes are `xyxy` in pixels of the displayed frame, origin top left, half-open.
 """
 
 from __future__ import annotations
@@ -15,10 +15,33 @@ import pyarrow as pa
 
 from reframer_pipeline.handover import StageInput
 
+Floats = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
 """A frame: `(height, width, 3)`, red first."""
 
 COLUMNS = ["detection_id", "frame_number", "timestamp", "object_class", "label", "confidence", "x1", "y1", "x2", "y2", "candidate"]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of one frame as the detector sees them.
+
+    Attributes:
+        xyxy: `(n, 4)` float32, pixels of the frame.
+        confidence: `(n,)` float32.
+        labels: `n` of the model's own labels.
+    """
+
+    xyxy: Floats
+    confidence: Floats
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Boxes:
+        """The boxes at these rows, in this order."""
+        return Boxes(self.xyxy[rows], self.confidence[rows], [self.labels[row] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -41,8 +64,8 @@ class FrameDetections:
     detection_ids: list[str]
     object_classes: list[str]
     labels: list[str]
-    confidence: npt.NDArray[np.float32]
-    xyxy: npt.NDArray[np.float32]
+    confidence: Floats
+    xyxy: Floats
     candidate: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -85,7 +108,7 @@ def count_frames(detections: StageInput) -> int:
 
 
 def _frame(rows: pa.RecordBatch) -> FrameDetections:
-    def floats(name: str) -> npt.NDArray[np.float32]:
+    def floats(name: str) -> Floats:
         return np.asarray(rows.column(name).to_numpy(zero_copy_only=False), dtype=np.float32)
 
     return FrameDetections(

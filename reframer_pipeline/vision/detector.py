@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline.handover import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress, record_batches
+from reframer_pipeline.media.sampled import TimedFrame
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
-from reframer_pipeline.vision.batching import ShrinkingBatch, record_batches
-from reframer_pipeline.vision.boxes import Rgb
+from reframer_pipeline.vision.batching import ShrinkingBatch
+from reframer_pipeline.vision.boxes import Boxes, Rgb
 from reframer_pipeline.vision.device import keeping_threads
-from reframer_pipeline.vision.labels import Boxes, mapped
+from reframer_pipeline.vision.labels import mapped
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
-
-Group = Sequence[tuple[int, float, Rgb]]
-"""Some frames: source frame number, seconds since the first frame, picture."""
 
 
 class Detector(Protocol):
@@ -71,7 +69,7 @@ class YoloDetector:
 
 
 def detect_frames(
-    groups: Iterable[Group],
+    groups: Iterable[Sequence[TimedFrame]],
     detector: Detector,
     settings: Settings,
     result_id: str,
@@ -94,31 +92,30 @@ def detect_frames(
     Raises:
         OutOfMemory: Not even one frame fits the device.
     """
-    return record_batches(_rows(groups, detector, settings, result_id, progress, total), DETECTIONS)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        batch, done = ShrinkingBatch(settings.batch, "frames"), 0
+        for group in groups:
+            found = batch.run([image for _, _, image in group], detector.detect)
+            for (frame_number, timestamp, image), boxes in zip(group, found, strict=True):
+                for row in _rows_of(boxes, image, settings):
+                    identity = row_id(result_id, f"{frame_number}:{row['ordinal']}")
+                    yield {"detection_id": identity, "frame_number": frame_number, "timestamp": timestamp, **row}
+            done += len(group)
+            progress(done, total)
+
+    return record_batches(rows(), DETECTIONS)
 
 
-def _rows(
-    groups: Iterable[Group], detector: Detector, settings: Settings, result_id: str, progress: Progress, total: int
-) -> Iterator[dict[str, Any]]:
-    batch = ShrinkingBatch(settings.batch, "frames")
-    done = 0
-    for group in groups:
-        found = batch.run([image for _, _, image in group], detector.detect)
-        for (frame_number, timestamp, image), boxes in zip(group, found, strict=True):
-            kept, classes = mapped(boxes, image.shape[0], image.shape[1], settings)
-            for ordinal, (box, confidence, label, object_class) in enumerate(
-                zip(kept.xyxy, kept.confidence, kept.labels, classes, strict=True)
-            ):
-                yield {
-                    "detection_id": row_id(result_id, f"{frame_number}:{ordinal}"),
-                    "frame_number": frame_number,
-                    "timestamp": timestamp,
-                    "ordinal": ordinal,
-                    "object_class": object_class,
-                    "label": label,
-                    "confidence": confidence,
-                    **dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
-                    "candidate": bool(confidence < settings.conf),
-                }
-        done += len(group)
-        progress(done, total)
+def _rows_of(boxes: Boxes, image: Rgb, settings: Settings) -> Iterator[dict[str, Any]]:
+    """One frame's rows, but for what names the frame."""
+    kept, classes = mapped(boxes, image.shape[0], image.shape[1], settings)
+    for ordinal, (box, confidence, label, object_class) in enumerate(zip(kept.xyxy, kept.confidence, kept.labels, classes, strict=True)):
+        yield {
+            "ordinal": ordinal,
+            "object_class": object_class,
+            "label": label,
+            "confidence": confidence,
+            **dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
+            "candidate": bool(confidence < settings.conf),
+        }

@@ -6,36 +6,11 @@ does not: the model's own suppression (`detector`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from reframer_pipeline.settings import Settings
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Boxes of one frame as the detector sees them.
-
-    Attributes:
-        xyxy: `(n, 4)` float32, pixels of the frame.
-        confidence: `(n,)` float32.
-        labels: `n` of the model's own labels.
-    """
-
-    xyxy: Floats
-    confidence: Floats
-    labels: list[str]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: npt.NDArray[np.intp]) -> Boxes:
-        """The boxes at these rows, in this order."""
-        return Boxes(self.xyxy[rows], self.confidence[rows], [self.labels[row] for row in rows])
+from reframer_pipeline.vision.boxes import Boxes, Floats
 
 
 def class_map(settings: Settings) -> dict[str, str]:

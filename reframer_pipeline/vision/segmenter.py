@@ -20,14 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reframer_pipeline.handover import Progress, no_progress
+from reframer_pipeline.handover import Progress, no_progress, record_batches
 from reframer_pipeline.schemas import MASKS
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
-from reframer_pipeline.vision.batching import ShrinkingBatch, record_batches
-from reframer_pipeline.vision.boxes import FrameDetections, Rgb
-
-Floats = npt.NDArray[np.float32]
+from reframer_pipeline.vision.batching import ShrinkingBatch
+from reframer_pipeline.vision.boxes import Floats, FrameDetections, Rgb
 
 MAX_BOXES = 64  # boxes a decoder call; SAM2's decoder takes some 20 MB each at 1024 px
 
@@ -124,25 +122,18 @@ def segment_frames(
     Raises:
         OutOfMemory: Not even one box fits the device.
     """
-    return record_batches(_rows(detected, read_frame, segmenter, result_id, progress, total), MASKS)
 
+    def rows() -> Iterator[dict[str, Any]]:
+        for done, frame in enumerate(detected, start=1):
+            chosen = np.flatnonzero(~frame.candidate)
+            if chosen.size:
+                image = read_frame(frame.frame_number)
+                masks = segmenter.segment(image, frame.xyxy[chosen])
+                for index, mask in zip(chosen, masks, strict=True):
+                    yield _row(frame, frame.detection_ids[index], mask, image.shape[0], image.shape[1], result_id)
+            progress(done, total)
 
-def _rows(
-    detected: Iterable[FrameDetections],
-    read_frame: Callable[[int], Rgb],
-    segmenter: Segmenter,
-    result_id: str,
-    progress: Progress,
-    total: int,
-) -> Iterator[dict[str, Any]]:
-    for done, frame in enumerate(detected, start=1):
-        chosen = np.flatnonzero(~frame.candidate)
-        if chosen.size:
-            image = read_frame(frame.frame_number)
-            masks = segmenter.segment(image, frame.xyxy[chosen])
-            for index, mask in zip(chosen, masks, strict=True):
-                yield _row(frame, frame.detection_ids[index], mask, image.shape[0], image.shape[1], result_id)
-        progress(done, total)
+    return record_batches(rows(), MASKS)
 
 
 def _row(frame: FrameDetections, detection_id: str, mask: LowResMask, height: int, width: int, result_id: str) -> dict[str, Any]:

@@ -10,11 +10,9 @@ from collections.abc import Hashable
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from reframer_pipeline.settings import Settings
-
-Floats = npt.NDArray[np.float32]
+from reframer_pipeline.vision.boxes import Floats
 
 
 class Tracker(Protocol):

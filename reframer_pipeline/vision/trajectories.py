@@ -21,12 +21,11 @@ import pyarrow as pa
 
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import Progress, no_progress
-from reframer_pipeline.schemas import TRAJECTORIES, TRAJECTORY_FRAME
+from reframer_pipeline.schemas import CLASSES, TRAJECTORIES, TRAJECTORY_FRAME
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.boxes import FrameDetections
 from reframer_pipeline.vision.tracker import ByteTracker, Tracker
 
-CLASSES = ("person", "product")
 TRACKS_A_BATCH = 64
 
 _SIGHTING = np.dtype([("frame", "<i4"), ("timestamp", "<f8"), ("xyxy", "<f4", 4), ("confidence", "<f4"), ("detection_id", "V16")])

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 from reframer_pipeline.cli import app, score
 from reframer_pipeline.database import embedded
-from reframer_pipeline.demo.score import ClipPrediction, ClipTruth, Frame, map50, score_clips, shot_f1, truth_of
+from reframer_pipeline.demo.score import map50, score_clips, shot_f1
+from reframer_pipeline.demo.truth import ClipPrediction, ClipTruth, Frame, truth_of
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.settings import Settings

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from reframer_pipeline.media.sampled import each_time, median_step, sampled_times
+from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
 from reframer_pipeline_tests.support import MemoryInput
 
 
-def test_only_sampled_frames_are_given_and_a_batch_at_a_time() -> None:
+def test_only_sampled_frames_are_given() -> None:
     rows = [{"frame_number": n, "pts": n, "timestamp": n / 10, "content_score": 0.0, "sampled": n % 3 == 0} for n in range(9)]
     frames = MemoryInput("frames", rows, batch_rows=2)
-    assert sampled_times(frames) == [(0, 0.0), (3, 0.3), (6, 0.6)]
-    assert isinstance(each_time(frames), Iterator)
+    assert seconds_by_frame(frames) == {0: 0.0, 3: 0.3, 6: 0.6}
+    assert [array.dtype for array in sampled_times(frames)] == [array.dtype for array in sampled_times(MemoryInput("frames", []))]
 
 
 @pytest.mark.parametrize(
@@ -28,4 +26,4 @@ def test_only_sampled_frames_are_given_and_a_batch_at_a_time() -> None:
     ],
 )
 def test_the_step_is_positive_whatever_the_stream(seconds: tuple[float, ...], step: float) -> None:
-    assert median_step(enumerate(seconds)) == pytest.approx(step)
+    assert median_step(seconds) == pytest.approx(step)

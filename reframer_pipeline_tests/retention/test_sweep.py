@@ -20,7 +20,8 @@ from reframer_pipeline.retention import orphans, superseded
 from reframer_pipeline.retention.superseded import Candidate
 from reframer_pipeline.retention.sweep import Swept, sweep
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store import objects
+from reframer_pipeline.store import mark
+from reframer_pipeline.store.layout import video_key
 from reframer_pipeline.uploads import ingest
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, video_bytes
@@ -149,7 +150,7 @@ def test_a_store_of_another_database_is_never_touched(storage: Storage) -> None:
     orphan = f"videos/ab/ab{62 * '0'}"
     storage.store.put_bytes(b"x", orphan)
     ages.age_objects(storage, 5)
-    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', objects.MARK)
+    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', mark.MARK)
     with pytest.raises(StoreMismatch):
         run(storage)
     assert storage.store.exists(orphan)
@@ -173,7 +174,7 @@ def test_killed_between_rows_and_objects(storage: Storage, act: str) -> None:
     swept = run(storage)
     assert (swept.results, swept.orphans) == ((4, 1) if evicted else (0, 4))
     named = {key for one in done.values() for key in (one.manifest.object_key, one.manifest.attachment_key) if key}
-    assert ages.objects(storage) == named - ({done["frames"].manifest.attachment_key} if evicted else set()) | {ingest.object_key(sha)}
+    assert ages.objects(storage) == named - ({done["frames"].manifest.attachment_key} if evicted else set()) | {video_key(sha)}
 
 
 def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,10 @@ from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.orchestration.stage import describers
 from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
-from reframer_pipeline.scenes.gemini import claims, questions
+from reframer_pipeline.scenes.gemini import claims
 from reframer_pipeline.scenes.gemini import client as client_module
 from reframer_pipeline.scenes.gemini.ask import Asker
 from reframer_pipeline.settings import Settings
@@ -140,7 +141,7 @@ def figures_of_scenes(settings: Settings) -> dict[str, Any]:
 
 
 def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> None:
-    (asked,) = questions.of_video(pipeline.storage.db, video_id)
+    (asked,) = show_video(pipeline.storage.db, video_id)["gemini"]
     prices = (settings.gemini_input_price, settings.gemini_output_price)
     assert asked["cost_usd"] == round((asked["input_tokens"] * prices[0] + asked["output_tokens"] * prices[1]) / 1e6, 6) > 0
     text = reframer(pipeline.settings.home_dir, "show", video_id).stdout
@@ -163,7 +164,7 @@ def test_another_prompt_makes_scenes_stale_and_nothing_else(
     assert states["scenes"].reasons == ("gemini_prompt: 1 → 99",)
     (outcome,) = run_videos(settings, [video_id])
     assert set(outcome.seconds) == {"scenes"} and gemini.accepted_generations == 2
-    assert len(questions.of_video(clean.storage.db, video_id)) == 2
+    assert len(show_video(clean.storage.db, video_id)["gemini"]) == 2
     assert "in all for this video" in reframer(clean.settings.home_dir, "show", video_id).stdout
 
 
@@ -180,7 +181,7 @@ def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
     assert get_video(clean.storage.db, video_id)["status"] == "completed"
     states = plan_of(clean.storage.db, video_id, settings, weights.digests(clean.settings)).stages
     assert states["scenes"].state == "stale" and "resolved_describer: local → gemini" in states["scenes"].reasons
-    (asked,) = questions.of_video(clean.storage.db, video_id)
+    (asked,) = show_video(clean.storage.db, video_id)["gemini"]
     assert asked["failure_code"] == code and asked["next_ask_at"] is not None
     assert f"did not answer: [{code}]" in reframer(clean.settings.home_dir, "show", video_id).stdout
 
@@ -259,7 +260,7 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOut
             (outcome,) = run_videos(settings, [video_id])
             assert time.monotonic() - began < 15, what
             time.sleep(0.3 if kind is Kind.HANG else 0)  # the stand-in notes a request once it has dealt with it
-            (row,) = questions.of_video(clean.storage.db, video_id)
+            (row,) = show_video(clean.storage.db, video_id)["gemini"]
             assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
             assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what
             assert (len(server.requests_of(Endpoint.GENERATE)), row["requests"]) == (asked, charged), what

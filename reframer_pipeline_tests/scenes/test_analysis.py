@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.scenes.analysis import analyse_scenes
-from reframer_pipeline.scenes.describer import MAX_DESCRIPTION, SceneDescription, clean_text
+from reframer_pipeline.scenes.describer import MAX_DESCRIPTION, SceneDescription, one_line
 from reframer_pipeline.scenes.local import LocalDescriber
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.scenes import ScenesValidator
@@ -143,5 +143,5 @@ def test_answers_outside_the_limits_are_refused(wrong):
 
 
 def test_clean_text_keeps_what_people_write():
-    assert clean_text("Ünïcode, 日本語 and 🎬 stay", 100) == "Ünïcode, 日本語 and 🎬 stay"
-    assert clean_text("one two three", 8) == "one two…"
+    assert one_line("Ünïcode, 日本語 and 🎬 stay", 100) == "Ünïcode, 日本語 and 🎬 stay"
+    assert one_line("one two three", 8) == "one two…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from reframer_pipeline.failures import ObjectMissing, StoreUnavailable
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store import inventory, walk
+from reframer_pipeline.store import filesystem, objects
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
@@ -52,15 +53,15 @@ def test_an_inventory_never_holds_the_whole_store(s3_bucket: str, prefix: str, m
     for key in [*keys, "results2/0", "videos/0"]:
         store.put_bytes(b"x", key)
 
-    def noted(*arguments: Any) -> dict[str, Any]:
-        held.append(walk.find_all(*arguments))
-        return held[-1]
+    def noted(*arguments: Any) -> Iterator[Any]:
+        held.append(list(filesystem.find_all(*arguments)))
+        yield from held[-1]
 
-    monkeypatch.setattr(inventory, "find_all", noted)
-    found = list(inventory.inventory(store, "results"))
+    monkeypatch.setattr(objects, "find_all", noted)
+    found = list(store.inventory("results"))
     assert sorted(one.key for one in found) == keys and all(one.modified is not None and one.bytes == 1 for one in found)
     assert max(len(part) for part in held) == 2
-    assert list(inventory.inventory(store, "none")) == []
+    assert list(store.inventory("none")) == []
 
 
 def test_a_bucket_that_does_not_exist(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

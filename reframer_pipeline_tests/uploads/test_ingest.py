@@ -12,8 +12,9 @@ import pytest
 from reframer_pipeline.failures import DiskFull, FileNotReadable, HomeNotWritable
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.store.layout import video_key
 from reframer_pipeline.uploads import content, ingest
-from reframer_pipeline.uploads.ingest import ingest_file, local_copy, object_key
+from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.factories import video_bytes
 
@@ -35,7 +36,7 @@ def test_equal_bytes_are_one_video_with_two_uploads(storage: Storage, tmp_path: 
     first.write_bytes(b"overwritten in place")
     with local_copy(one.sha256, storage.store, storage.settings.scratch_dir) as path:
         assert path.read_bytes() == video_bytes()
-    assert list(storage.store.list("videos")) == [object_key(one.sha256)]
+    assert list(storage.store.list("videos")) == [video_key(one.sha256)]
     assert list(storage.settings.scratch_dir.iterdir()) == []
 
 

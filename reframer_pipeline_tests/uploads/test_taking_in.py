@@ -14,6 +14,7 @@ import pytest
 
 from reframer_pipeline.failures import FileNotReadable, IngestAbandoned, StoreUnavailable, UploadChanged
 from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.store.layout import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload
@@ -139,7 +140,7 @@ def test_two_runs_of_one_upload_do_not_share_a_copy(storage: Storage, folder: Pa
             run(_changed)
 
     result = run(other_run_fails)
-    assert result.failure is None and storage.store.exists(ingest.object_key(str(result.sha256)))
+    assert result.failure is None and storage.store.exists(video_key(str(result.sha256)))
 
 
 def test_names_that_are_no_text(storage: Storage, folder: Path) -> None:

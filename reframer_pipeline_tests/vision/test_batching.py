@@ -1,15 +1,14 @@
-"""Batches that shrink, rows that gather."""
+"""Batches that shrink."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow as pa
 import pytest
 import torch
 
 from reframer_pipeline.failures import OutOfMemory
-from reframer_pipeline.vision.batching import ShrinkingBatch, record_batches
+from reframer_pipeline.vision.batching import ShrinkingBatch
 
 
 def worker_with_room_for(limit: int, error: Exception, seen: list[int]):
@@ -50,9 +49,3 @@ def test_what_torch_really_raises_when_a_cpu_has_no_room_is_recognised() -> None
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="shape"):
         ShrinkingBatch(4, "things").run([1], worker_with_room_for(0, RuntimeError("shape mismatch"), []))
-
-
-def test_rows_are_gathered_and_no_rows_make_no_batch() -> None:
-    schema = pa.schema([("n", pa.int32())])
-    assert [batch.num_rows for batch in record_batches(({"n": n} for n in range(5)), schema, 2)] == [2, 2, 1]
-    assert list(record_batches([], schema)) == []

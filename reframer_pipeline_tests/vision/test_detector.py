@@ -15,9 +15,8 @@ import torch
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
-from reframer_pipeline.vision.boxes import by_frame
+from reframer_pipeline.vision.boxes import Boxes, by_frame
 from reframer_pipeline.vision.detector import YoloDetector, detect_frames
-from reframer_pipeline.vision.labels import Boxes
 
 RESULT = "00000000-0000-5000-8000-000000000001"
 LOW = Settings(conf=0.05, iou=0.45, imgsz=320, min_size=0)

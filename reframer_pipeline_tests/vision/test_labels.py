@@ -6,7 +6,8 @@ import numpy as np
 import supervision as sv
 
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.vision.labels import Boxes, mapped, pairwise_iou, suppressed_mask
+from reframer_pipeline.vision.boxes import Boxes
+from reframer_pipeline.vision.labels import mapped, pairwise_iou, suppressed_mask
 
 
 def boxes(*rows: tuple[str, float, float, float, float, float]) -> Boxes:

@@ -1,6 +1,6 @@
 """The shape of Gemini's answer: as a schema that is sent, and as a check of what comes back.
 
-What belongs here: fields, limits, cleaning, and dropping what is no good. What does not: why there is no answer at all (`reading`), what
+What belongs here: fields, limits, cleaning, and dropping what is no good. What does not: why there is no answer at all (`response`), what
 the answer is worth (`times`, `matching`). An answer is paid for: one bad field costs its scene or its element, never the rest.
 """
 
@@ -16,12 +16,10 @@ from reframer_pipeline.scenes.describer import (
     MAX_ELEMENT_TEXT,
     MAX_ELEMENTS,
     Description,
-    Difficulty,
     ElementText,
-    ObjectClass,
-    SceneType,
-    clean_text,
+    one_line,
 )
+from reframer_pipeline.schemas import Difficulty, ObjectClass, SceneType
 
 MAX_SCENES: Final = 1000
 MAX_DROPPED: Final = 50  # notes; more would be the same again
@@ -59,7 +57,7 @@ def _importance(value: Any) -> Any:
 
 
 def _text(limit: int) -> BeforeValidator:
-    return BeforeValidator(lambda value: clean_text(value, limit) if isinstance(value, str) else "")
+    return BeforeValidator(lambda value: one_line(value, limit) if isinstance(value, str) else "")
 
 
 def _box(value: Any) -> list[float] | None:
@@ -160,7 +158,7 @@ def _valid(kind: type[T], said: Any, where: str, dropped: list[str]) -> T | None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join([where, *map(str, first["loc"])])
-        dropped.append(clean_text(f"{place}: {first['msg']}", 200))
+        dropped.append(one_line(f"{place}: {first['msg']}", 200))
         return None
 
 

@@ -14,12 +14,10 @@ from typing import Any
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.database.text import clean_json
 from reframer_pipeline.scenes.gemini import questions, rate_limit
-from reframer_pipeline.scenes.gemini.claims import Claim, ClaimLost, Question, Reply, Spent
-from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, Used
+from reframer_pipeline.scenes.gemini.claims import Answer, Claim, ClaimLost, Question, Spent
+from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe
 from reframer_pipeline.scenes.gemini.prompt import question_digest, task
-from reframer_pipeline.scenes.gemini.questions import Answer
 from reframer_pipeline.scenes.gemini.remote_file import VideoFile
 from reframer_pipeline.settings import Settings
 
@@ -61,7 +59,7 @@ class Asker:
             pictures: Makes the pictures of these; only called if they must be sent.
 
         Raises:
-            ReframerError: One of `failures.GEMINI_FAILURES`, or the database's or the store's.
+            ReframerError: A `GeminiFailure`, or the database's or the store's.
         """
         settings, prompt_version = self._settings, versions.GEMINI_PROMPT_VERSION
         frames = None if keyframes is None else sorted(keyframes)
@@ -69,24 +67,21 @@ class Asker:
         question = Question(digest, self._video_id, settings.gemini_model, prompt_version)
         text = task(self._facts, None if keyframes is None else [keyframes[frame] for frame in sorted(keyframes)])
 
-        def ask(claim: Claim) -> Reply:
+        def ask(claim: Claim) -> Answer:
             client = GeminiClient(settings, self._hooks(claim), claim.until)
             claim.afterwards = client.tidy_up
             try:
                 if keyframes is not None:
-                    reply = client.ask(text, pictures(), claim.left_behind)
-                else:
-                    with self._upload() as path:
-                        reply = client.ask(text, VideoFile(path, _mime_type(self._facts["container"])), claim.left_behind)
+                    return client.ask(text, pictures(), claim.left_behind)
+                with self._upload() as path:
+                    return client.ask(text, VideoFile(path, _mime_type(self._facts["container"])), claim.left_behind)
             except (failures.ReframerError, ClaimLost):
                 raise
             except Exception as error:  # unforeseen: noted like any failure, so that the pauses before the next one grow
                 raise failures.GeminiUnavailable(f"Asking Gemini ended with an unexpected {type(error).__name__}.") from error
             finally:
-                claim.spent = _priced(client.used, settings)
-                self.spent = _sum(self.spent, claim.spent)
-            content: Any = clean_json(reply.answer.model_dump(mode="json"))
-            return Reply(content, reply.model_version)
+                claim.spent = client.spent
+                self.spent += claim.spent
 
         return questions.ask_once(self._db, question, ask, deadline_s=settings.gemini_deadline_s, alive=self._alive)
 
@@ -109,20 +104,6 @@ def limiter_name(settings: Settings) -> str:
     """Quotas belong to a model and a key's project: a name for both, from which nobody learns the key."""
     key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key is not None else ""
     return f"gemini:{settings.gemini_model}:{hashlib.sha256(key.encode(errors='replace')).hexdigest()[:8]}"
-
-
-def _priced(used: Used, settings: Settings) -> Spent:
-    cost = (used.input_tokens * settings.gemini_input_price + used.output_tokens * settings.gemini_output_price) / 1e6
-    return Spent(used.requests, used.input_tokens, used.output_tokens, round(cost, 6))
-
-
-def _sum(one: Spent, other: Spent) -> Spent:
-    return Spent(
-        one.requests + other.requests,
-        one.input_tokens + other.input_tokens,
-        one.output_tokens + other.output_tokens,
-        round(one.cost_usd + other.cost_usd, 6),
-    )
 
 
 def _mime_type(container: str) -> str:

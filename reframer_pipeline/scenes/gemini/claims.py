@@ -59,18 +59,28 @@ class Spent:
     output_tokens: int = 0
     cost_usd: float = 0.0
 
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            round(self.cost_usd + other.cost_usd, 6),
+        )
+
 
 @dataclass(frozen=True)
-class Reply:
-    """What the model said.
+class Answer:
+    """An answer, as it was paid for.
 
     Attributes:
-        content: Valid for the schema.
+        content: What the model said, valid for the schema.
         model_version: The model that really answered.
+        spent: What the question has used up in all, in vain and by whomever, as far as is known.
     """
 
     content: dict[str, Any]
     model_version: str
+    spent: Spent
 
 
 class ClaimLost(Exception):
@@ -120,11 +130,11 @@ class Claim:
         """Keep the claim alive while the context lasts."""
         return beating(self._beat, CLAIM_S / 3, f"question {self._question.digest[:8]}")
 
-    def end(self, reply: Reply | None = None, failure: failures.ReframerError | None = None) -> None:
+    def end(self, answer: Answer | None = None, failure: failures.ReframerError | None = None) -> None:
         """Write down what came of it and what it used, and give the claim up. The same may be asked again after a lost connection.
 
         Args:
-            reply: Kept unless there is an answer already.
+            answer: Kept unless there is one already.
             failure: Kept if this is still the claimant; the backfill asks again after a pause that doubles each time, up to a day.
         """
         digest, token, spent = self._question.digest, self._token, self.spent
@@ -136,12 +146,12 @@ class Claim:
                    WHERE digest = %s AND counted_for IS DISTINCT FROM %s""",
                 (spent.requests, spent.input_tokens, spent.output_tokens, spent.cost_usd, token, digest, token),
             )
-            if reply is not None:
+            if answer is not None:
                 conn.execute(
                     """UPDATE gemini_questions SET answer = %s, model_version = %s, answered_at = clock_timestamp(), failures = 0,
                            failure_code = NULL, failure_message = NULL, failed_at = NULL, next_ask_at = NULL
                        WHERE digest = %s AND answer IS NULL""",
-                    (json.dumps(reply.content, allow_nan=False), reply.model_version, digest),
+                    (json.dumps(answer.content, allow_nan=False), answer.model_version, digest),
                 )
             if failure is not None:
                 conn.execute(

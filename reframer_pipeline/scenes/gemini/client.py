@@ -1,7 +1,7 @@
 """One question to Gemini over the network, by google-genai: upload, wait, generate, delete; with deadlines and bounded tries.
 
 What belongs here: the order of the calls, and trying again. What does not: that a question is asked only once (`ask`), how a call is
-bounded (`connection`), the File API (`remote_file`), what an answer is good for (`reading`). Passing failures are tried again after a
+bounded (`connection`), the File API (`remote_file`), what an answer is good for (`response`). Passing failures are tried again after a
 pause with jitter, or after the longer one that the server names; tries that are charged are few, whatever came of them.
 """
 
@@ -11,17 +11,19 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
-from reframer_pipeline.scenes.describer import clean_text
+from reframer_pipeline.database.text import clean_json
+from reframer_pipeline.scenes.describer import one_line
 from reframer_pipeline.scenes.gemini import remote_file
-from reframer_pipeline.scenes.gemini.answer import VideoAnswer, answer_schema
+from reframer_pipeline.scenes.gemini.answer import answer_schema
+from reframer_pipeline.scenes.gemini.claims import Answer, Spent
 from reframer_pipeline.scenes.gemini.connection import Connection
 from reframer_pipeline.scenes.gemini.errors import CallFailed
 from reframer_pipeline.scenes.gemini.prompt import SYSTEM
-from reframer_pipeline.scenes.gemini.reading import read_response
 from reframer_pipeline.scenes.gemini.remote_file import VideoFile
+from reframer_pipeline.scenes.gemini.response import read_response
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,23 +50,6 @@ class Keyframe:
     jpeg: bytes
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A valid answer, and the model that really gave it."""
-
-    answer: VideoAnswer
-    model_version: str
-
-
-@dataclass
-class Used:
-    """What all tries together used; of tries that nothing was heard of, only the number is known."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
 @dataclass
 class Hooks:
     """What the asker brings along.
@@ -88,12 +73,9 @@ class GeminiClient:
     """Asks one question. Call `tidy_up` afterwards, whatever came of it.
 
     Args:
-        settings: Key, model, URL, timeouts, tries.
+        settings: Key, model, URL, timeouts, tries, prices.
         hooks: See `Hooks`.
         until: `time.monotonic()` at which all is over, tidying up included; None: `gemini_deadline_s` from now.
-
-    Attributes:
-        used: What the tries used up to now.
     """
 
     def __init__(self, settings: Settings, hooks: Hooks, until: float | None = None) -> None:
@@ -104,9 +86,15 @@ class GeminiClient:
         self._connection = Connection(settings, self._end - tidying, hooks.alive)
         self._remote: types.File | None = None
         self._rubbish: list[str] = []
-        self.used = Used()
+        self._requests = self._input_tokens = self._output_tokens = 0
 
-    def ask(self, text: str, media: VideoFile | Sequence[Keyframe], left_behind: str | None = None) -> Reply:
+    @property
+    def spent(self) -> Spent:
+        """What the tries used up to now; of tries that nothing was heard of, only the number is known."""
+        cost = (self._input_tokens * self._settings.gemini_input_price + self._output_tokens * self._settings.gemini_output_price) / 1e6
+        return Spent(self._requests, self._input_tokens, self._output_tokens, round(cost, 6))
+
+    def ask(self, text: str, media: VideoFile | Sequence[Keyframe], left_behind: str | None = None) -> Answer:
         """Send the question until there is a valid answer.
 
         Args:
@@ -115,7 +103,7 @@ class GeminiClient:
             left_behind: A remote file of an earlier asker that is to be deleted.
 
         Raises:
-            ReframerError: One of `failures.GEMINI_FAILURES`, or what a hook raised.
+            ReframerError: A `GeminiFailure`, or what a hook raised.
         """
         if left_behind is not None:
             self._discard(left_behind)
@@ -126,7 +114,7 @@ class GeminiClient:
                 return self._try(text, media)
             except CallFailed as failed:
                 charged += failed.spent
-                self.used.requests += failed.spent
+                self._requests += failed.spent
                 pause = self._pause_after(attempt, failed)
                 if not failed.failure.retryable or charged >= _CHARGED_TRIES or attempt == self._settings.gemini_attempts:
                     raise failed.failure from failed
@@ -152,7 +140,7 @@ class GeminiClient:
                     self._hooks.deleted(name)
             connection.close()
 
-    def _try(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Reply:
+    def _try(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Answer:
         if isinstance(media, VideoFile) and not self._goes_inline(media):
             if self._remote is None:
                 self._remote = remote_file.upload(self._connection, media)
@@ -163,7 +151,7 @@ class GeminiClient:
     def _goes_inline(self, media: VideoFile) -> bool:
         return media.path.stat().st_size <= self._settings.gemini_inline_mb * 1_000_000
 
-    def _generate(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Reply:
+    def _generate(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Answer:
         from google.genai import types
 
         if not self._hooks.take_turn(self._connection.until):
@@ -177,14 +165,15 @@ class GeminiClient:
         )
         usage = response.usage_metadata
         if usage is not None:
-            self.used.input_tokens += usage.prompt_token_count or 0
-            self.used.output_tokens += (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+            self._input_tokens += usage.prompt_token_count or 0
+            self._output_tokens += (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
         try:
             answer = read_response(response)
         except (failures.GeminiBlocked, failures.GeminiAnswerInvalid) as failure:
             raise CallFailed(failure, spent=True) from failure
-        self.used.requests += 1
-        return Reply(answer, clean_text(response.model_version or model, 80))
+        self._requests += 1
+        content: Any = clean_json(answer.model_dump(mode="json"))
+        return Answer(content, one_line(response.model_version or model, 80), self.spent)
 
     def _media_parts(self, media: VideoFile | Sequence[Keyframe]) -> list[types.Part]:
         from google.genai import types

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 from reframer_pipeline import failures
-from reframer_pipeline.scenes.describer import clean_text
+from reframer_pipeline.scenes.describer import one_line
 
 T = TypeVar("T")
 Step = Literal["file", "generate"]
@@ -114,4 +114,4 @@ def _asked_pause(details: Any) -> float | None:
 
 def _said(error: object) -> str:
     text = re.sub(r"<[^>]*>", " ", str(error)) or type(error).__name__  # some errors are web pages
-    return clean_text(re.sub(r"(?i)(key=)[^&\s]+", r"\1…", text), _REASON).rstrip(".") or type(error).__name__
+    return one_line(re.sub(r"(?i)(key=)[^&\s]+", r"\1…", text), _REASON).rstrip(".") or type(error).__name__

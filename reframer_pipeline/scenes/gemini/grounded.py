@@ -9,7 +9,7 @@ scene that was not refused stands in exactly one shot. The same answer over the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final
 
 from reframer_pipeline.scenes.describer import (
     MAX_DESCRIPTION,
@@ -17,14 +17,14 @@ from reframer_pipeline.scenes.describer import (
     ReplaceableElement,
     SceneDescription,
     SceneFacts,
-    SceneType,
-    clean_text,
+    one_line,
+    scene_type_of,
 )
-from reframer_pipeline.scenes.difficulty import judge
 from reframer_pipeline.scenes.gemini.answer import VideoAnswer
 from reframer_pipeline.scenes.gemini.matching import Match, match
 from reframer_pipeline.scenes.gemini.times import Placed, PlacedElement, place, place_element
-from reframer_pipeline.scenes.local import LocalDescriber, figures_of, scene_type
+from reframer_pipeline.scenes.local import LocalDescriber, measured
+from reframer_pipeline.schemas import CLASSES
 
 SHARED: Final = 0.5  # of the shorter of answered scene and shot
 ROUNDED: Final = 1e-6  # seconds: a scene's times are rounded to this
@@ -75,10 +75,10 @@ class GeminiDescriber:
             rest = tuple(one for one in local.replaceable_elements if taken.isdisjoint(one.tracks))
             return local.model_copy(update={"replaceable_elements": (*told, *rest)[:MAX_ELEMENTS], "time_checks": checks})
         return SceneDescription(
-            description=clean_text(" ".join(one.scene.description for one in parts), MAX_DESCRIPTION),
+            description=one_line(" ".join(one.scene.description for one in parts), MAX_DESCRIPTION),
             importance=max(one.scene.importance for one in parts),
-            scene_type=_union([one.scene.scene_type for one in parts]),
-            measured_scene_type=scene_type([track for track in scene.tracks if track.present]),
+            scene_type=scene_type_of(kind for kind in CLASSES if any(one.scene.scene_type in (kind, "both") for one in parts)),
+            measured_scene_type=scene_type_of(track.object_class for track in scene.present),
             replaceable_elements=told[:MAX_ELEMENTS],
             source=self.name,
             model_version=self._model_version,
@@ -101,20 +101,10 @@ def _is_noted_here(one: Placed, scene: SceneFacts, last: bool) -> bool:
     return begin >= scene.start_seconds or (begin < 0 and scene.scene_number == 1)
 
 
-def _union(types: Sequence[SceneType]) -> SceneType:
-    kinds: set[Literal["person", "product"]] = set()
-    for one in types:
-        if one in ("person", "both"):
-            kinds.add("person")
-        if one in ("product", "both"):
-            kinds.add("product")
-    return "both" if len(kinds) == 2 else kinds.pop() if kinds else "none"
-
-
 def _element(one: PlacedElement, found: Match | None) -> ReplaceableElement:
     """The element with both opinions. The measured difficulty stands where there is one: it can be checked."""
     element, (start, end) = one.element, one.span or (None, None)
-    said = {
+    said: dict[str, Any] = {
         "type": element.type,
         "description": element.description,
         "model_difficulty": element.difficulty,
@@ -126,17 +116,4 @@ def _element(one: PlacedElement, found: Match | None) -> ReplaceableElement:
     }
     if found is None:
         return ReplaceableElement(**said, difficulty=element.difficulty, tracks=(), matched=False)
-    verdict = judge(found.track)
-    return ReplaceableElement(
-        **said,
-        difficulty=verdict.difficulty,
-        tracks=(found.track.track_id,),
-        label=found.track.label,
-        figures=figures_of(found.track),
-        measured_difficulty=verdict.difficulty,
-        difficulty_score=verdict.score,
-        difficulty_reasons=verdict.reasons,
-        matched=True,
-        match_confidence=found.confidence,
-        match_evidence=found.evidence,
-    )
+    return ReplaceableElement(**said, **measured(found.track), match_confidence=found.confidence, match_evidence=found.evidence)

@@ -35,6 +35,7 @@ import numpy as np
 
 from reframer_pipeline.scenes.describer import Box, SceneFacts, TrackFigures
 from reframer_pipeline.scenes.gemini.times import PlacedElement
+from reframer_pipeline.schemas import CLASSES
 
 LEAST: Final = 0.35
 UNTOLD: Final = 0.5
@@ -73,7 +74,7 @@ def match(elements: Sequence[PlacedElement], scene: SceneFacts, labels: Mapping[
     from scipy.optimize import linear_sum_assignment
 
     found: list[Match | None] = [None] * len(elements)
-    for kind in ("person", "product"):
+    for kind in CLASSES:
         asked = [index for index, one in enumerate(elements) if one.element.type == kind]
         tracks = [track for track in scene.tracks if track.object_class == kind]
         if not asked or not tracks:

@@ -9,35 +9,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final
 
 from reframer_pipeline import failures
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.scenes.gemini import claims
-from reframer_pipeline.scenes.gemini.claims import Claim, ClaimLost, Question, Reply, Spent
+from reframer_pipeline.scenes.gemini.claims import Answer, Claim, ClaimLost, Question, Spent
 
-OF_VIDEO: Final[LiteralString] = """SELECT model, prompt_version, model_version, requests, input_tokens, output_tokens,
-        cost_usd::float8 AS cost_usd, answered_at, failures, failure_code, failure_message, next_ask_at,
-        coalesce(claimed_until > clock_timestamp(), false) AS being_asked
-    FROM gemini_questions WHERE video_id = %s ORDER BY coalesce(answered_at, failed_at, created_at) DESC"""
 _POLL_S: Final = 0.5
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, as it was paid for.
-
-    Attributes:
-        content: What the model said, valid for the schema.
-        model_version: The model that really answered.
-        spent: What the question has used up in all, in vain and by whomever.
-    """
-
-    content: dict[str, Any]
-    model_version: str
-    spent: Spent
 
 
 def find(db: Database, digest: str) -> Answer | None:
@@ -46,13 +26,8 @@ def find(db: Database, digest: str) -> Answer | None:
     return _answer(row) if row else None
 
 
-def of_video(db: Database, video_id: str) -> list[Row]:
-    """Everything that was asked about a video, the newest first: model, prompt version, use, cost and times, or the last failure."""
-    return db.fetch(OF_VIDEO, (video_id,))
-
-
 def ask_once(
-    db: Database, question: Question, ask: Callable[[Claim], Reply], *, deadline_s: float, alive: Callable[[], None]
+    db: Database, question: Question, ask: Callable[[Claim], Answer], *, deadline_s: float, alive: Callable[[], None]
 ) -> tuple[Answer, bool]:
     """The answer to a question: the one that is there, or the one that somebody else is waiting for, or a new one.
 
@@ -88,15 +63,15 @@ def ask_once(
 
 def failure_of(row: Row) -> failures.ReframerError:
     """The typed failure that a row tells of."""
-    kinds = {kind.code: kind for kind in failures.GEMINI_FAILURES}
+    kinds = {kind.code: kind for kind in failures.GeminiFailure.__subclasses__()}
     return kinds.get(row["failure_code"], failures.GeminiUnavailable)(row["failure_message"])
 
 
-def _ask(db: Database, question: Question, claim: Claim, ask: Callable[[Claim], Reply]) -> tuple[Answer, bool]:
+def _ask(db: Database, question: Question, claim: Claim, ask: Callable[[Claim], Answer]) -> tuple[Answer, bool]:
     try:
         with claim.kept():
             try:
-                reply = ask(claim)
+                answer = ask(claim)
             except failures.ReframerError as failure:
                 with contextlib.suppress(failures.ReframerError):  # the first failure is what people must see
                     claim.end(failure=failure)
@@ -105,10 +80,10 @@ def _ask(db: Database, question: Question, claim: Claim, ask: Callable[[Claim], 
                 with contextlib.suppress(failures.ReframerError):
                     claim.end()
                 raise
-            claim.end(reply)
+            claim.end(answer)
     finally:
         claim.afterwards()
-    return find(db, question.digest) or Answer(reply.content, reply.model_version, claim.spent), False
+    return find(db, question.digest) or answer, False
 
 
 def _server_time(db: Database) -> datetime:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline import failures
-from reframer_pipeline.scenes.describer import clean_text
+from reframer_pipeline.scenes.describer import one_line
 from reframer_pipeline.scenes.gemini.connection import Connection
 from reframer_pipeline.scenes.gemini.errors import CallFailed
 
@@ -83,7 +83,7 @@ def await_active(connection: Connection, remote: types.File, tries: int, rest: C
         if state == "ACTIVE":
             return remote
         if state == "FAILED":
-            reason = clean_text(str(remote.error.message or ""), 200) if remote.error else ""
+            reason = one_line(str(remote.error.message or ""), 200) if remote.error else ""
             raise failures.GeminiFileRefused(f"Gemini could not process the video{': ' + reason if reason else ''}.")
         if connection.left() <= pause:
             raise failures.GeminiFileNotReady("Gemini was still processing the video at the deadline.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from reframer_pipeline.scenes.describer import MAX_LABEL, TimeCheck, clean_text
+from reframer_pipeline.scenes.describer import MAX_LABEL, TimeCheck, one_line
 from reframer_pipeline.scenes.gemini.answer import AnsweredElement, AnsweredScene
 
 Edge = Literal["start", "end"]
@@ -69,7 +69,7 @@ def place(scene: AnsweredScene, cuts: Sequence[float], tolerance_s: float) -> Pl
         cuts: Seconds at which scenes begin, ascending, from 0, and the end of the last one.
         tolerance_s: How far a time may be moved, seconds.
     """
-    of = clean_text(scene.description, MAX_LABEL)
+    of = one_line(scene.description, MAX_LABEL)
     why = _nonsense(scene.start_seconds, scene.end_seconds, cuts[-1], tolerance_s)
     if why is not None:
         return Placed(scene, 0.0, 0.0, True, _refused(scene.start_seconds, scene.end_seconds, why, of))
@@ -97,7 +97,7 @@ def place_element(element: AnsweredElement, scene: Placed, cuts: Sequence[float]
         cuts: As for `place`.
         tolerance_s: How far its times may lie outside of the video, or of its scene, seconds.
     """
-    of = clean_text(element.description, MAX_LABEL)
+    of = one_line(element.description, MAX_LABEL)
     given = (element.start_seconds, element.end_seconds)
     if given == (None, None):
         return PlacedElement(element, main_shot(scene, cuts), None, ())

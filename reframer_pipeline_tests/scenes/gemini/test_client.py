@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from reframer_pipeline import failures
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.scenes.gemini import client as client_module
 from reframer_pipeline.scenes.gemini import remote_file
-from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, Reply, Used, VideoFile
+from reframer_pipeline.scenes.gemini.claims import Answer, Spent
+from reframer_pipeline.scenes.gemini.client import GeminiClient, Hooks, Keyframe, VideoFile
 from reframer_pipeline.scenes.gemini.errors import LONGEST_PAUSE_S, CallFailed, calling
 from reframer_pipeline.scenes.gemini.prompt import task
 from reframer_pipeline.settings import Settings
@@ -61,7 +63,7 @@ class Noted:
     uploaded: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     lives: int = 0
-    used: Used = field(default_factory=Used)
+    used: Spent = Spent()
 
     def hooks(self) -> Hooks:
         return Hooks(self._alive, self._turn, self.held_off.append, self.uploaded.append, self.deleted.append)
@@ -79,13 +81,13 @@ def settings(server: FakeGemini, **more: Any) -> Settings:
     return Settings(**given)
 
 
-def ask(server: FakeGemini, media: Any, noted: Noted | None = None, **more: Any) -> Reply:
+def ask(server: FakeGemini, media: Any, noted: Noted | None = None, **more: Any) -> Answer:
     noted = noted or Noted()
     client = GeminiClient(settings(server, **more), noted.hooks())
-    noted.used = client.used
     try:
         return client.ask(TEXT, media)
     finally:
+        noted.used = client.spent
         client.tidy_up()
 
 
@@ -95,8 +97,8 @@ def generations(server: FakeGemini) -> int:
 
 def test_a_file_is_uploaded_awaited_used_and_deleted(gemini: FakeGemini, video: VideoFile) -> None:
     noted = Noted()
-    reply = ask(gemini, video, noted)
-    assert reply.answer.scenes and reply.model_version == "gemini-3.8-flash"
+    answer = ask(gemini, video, noted)
+    assert answer.content["scenes"] and answer.model_version == "gemini-3.8-flash"
     assert noted.used.requests == 1 and noted.used.input_tokens > 1000 and noted.used.output_tokens > 0
     assert gemini.file_names == [] and gemini.accepted_generations == 1 and noted.turns == 1
     assert len(noted.uploaded) == 1 and noted.deleted == noted.uploaded and noted.lives >= 1
@@ -141,9 +143,9 @@ RECOVERS = [
 def test_passing_failures_are_tried_again(gemini: FakeGemini, video: VideoFile, script: list[Behaviour], asked: int) -> None:
     gemini.script(*script)
     timeout = 0.5 if script[0].kind in (Kind.HANG, Kind.DRIP) else 30
-    reply = ask(gemini, video, gemini_timeout_s=timeout)
-    assert reply.answer.scenes[0].description
-    assert "\x00" not in reply.answer.model_dump_json()
+    answer = ask(gemini, video, gemini_timeout_s=timeout)
+    assert answer.content["scenes"][0]["description"]
+    assert "\\u0000" not in json.dumps(answer.content)
     _until(lambda: generations(gemini) >= asked)
     assert generations(gemini) == asked
     assert gemini.file_names == []

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +23,33 @@ from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.scenes.gemini import claims, questions, rate_limit
 from reframer_pipeline.scenes.gemini.ask import Asker, limiter_name
-from reframer_pipeline.scenes.gemini.claims import Claim, ClaimLost, Question, Reply, Spent
-from reframer_pipeline.scenes.gemini.questions import Answer
+from reframer_pipeline.scenes.gemini.claims import Answer, Claim, ClaimLost, Question, Spent
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.factories import add_video
 from reframer_pipeline_tests.support import REPOSITORY
 
-REPLY = Reply({"scenes": []}, "model-1")
 SPENT = Spent(1, 100, 20, 0.5)
-ANSWER = Answer(REPLY.content, REPLY.model_version, SPENT)
+ANSWER = Answer({"scenes": []}, "model-1", SPENT)
 
 
 def question(video_id: str, digest: str = "d") -> Question:
     return Question(digest, video_id, "model", 1)
 
 
-def reply(claim: Claim) -> Reply:
+def reply(claim: Claim) -> Answer:
     claim.spent = SPENT
-    return REPLY
+    return ANSWER
 
 
-def ask(storage: Storage, asked: Question, get: Callable[[Claim], Reply], deadline_s: float = 20.0) -> tuple[Answer, bool]:
+def ask(storage: Storage, asked: Question, get: Callable[[Claim], Answer], deadline_s: float = 20.0) -> tuple[Answer, bool]:
     return questions.ask_once(storage.db, asked, get, deadline_s=deadline_s, alive=lambda: None)
 
 
-def refuse(claim: Claim) -> Reply:
+def refuse(claim: Claim) -> Answer:
     raise failures.GeminiRateLimited("No quota.")
 
 
-def never(claim: Claim) -> Reply:
+def never(claim: Claim) -> Answer:
     raise AssertionError("it must not be asked")
 
 
@@ -65,7 +64,7 @@ def test_many_askers_ask_once(anywhere: Storage) -> None:
     video_id, _ = add_video(anywhere)
     asked: list[int] = []
 
-    def slowly(claim: Claim) -> Reply:
+    def slowly(claim: Claim) -> Answer:
         asked.append(1)
         time.sleep(1.0)
         return reply(claim)
@@ -80,7 +79,7 @@ def test_those_who_wait_share_the_failure_and_those_who_come_later_ask_again(sto
     video_id, _ = add_video(storage)
     asked: list[int] = []
 
-    def in_vain(claim: Claim) -> Reply:
+    def in_vain(claim: Claim) -> Answer:
         asked.append(1)
         time.sleep(1.0)
         return refuse(claim)
@@ -118,7 +117,7 @@ def test_pauses_grow_with_each_failure_up_to_a_day(storage: Storage) -> None:
 def test_an_interrupted_asker_leaves_the_question_free(storage: Storage) -> None:
     video_id, _ = add_video(storage)
 
-    def interrupted(claim: Claim) -> Reply:
+    def interrupted(claim: Claim) -> Answer:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -130,7 +129,7 @@ def test_waiting_for_another_has_a_deadline(storage: Storage) -> None:
     video_id, _ = add_video(storage)
     done = threading.Event()
 
-    def held(claim: Claim) -> Reply:
+    def held(claim: Claim) -> Answer:
         done.wait(20)
         return reply(claim)
 
@@ -238,7 +237,7 @@ def test_the_answer_is_stored_before_anything_is_tidied_up(storage: Storage) -> 
     video_id, _ = add_video(storage)
     found: list[Answer | None] = []
 
-    def get(claim: Claim) -> Reply:
+    def get(claim: Claim) -> Answer:
         claim.afterwards = lambda: found.append(questions.find(storage.db, "d"))
         return reply(claim)
 
@@ -277,7 +276,7 @@ def test_one_who_lost_the_claim_does_not_pay_and_waits_for_the_other(storage: St
     lost, done = threading.Event(), threading.Event()
     other = Spent(2, 7, 7, 0.1)
 
-    def loses(claim: Claim) -> Reply:
+    def loses(claim: Claim) -> Answer:
         storage.db.execute("UPDATE gemini_questions SET claimed_until = clock_timestamp() - interval '1 second'")
         lost.set()
         done.wait(20)
@@ -285,7 +284,7 @@ def test_one_who_lost_the_claim_does_not_pay_and_waits_for_the_other(storage: St
         claim.renew()
         return never(claim)
 
-    def takes_over(claim: Claim) -> Reply:
+    def takes_over(claim: Claim) -> Answer:
         done.set()
         time.sleep(1.0)
         return reply(claim)
@@ -304,19 +303,19 @@ def test_one_who_lost_the_claim_does_not_pay_and_waits_for_the_other(storage: St
 def test_the_first_of_two_answers_stands_and_both_are_counted(storage: Storage) -> None:
     video_id, _ = add_video(storage)
 
-    def slow(claim: Claim) -> Reply:
+    def slow(claim: Claim) -> Answer:
         storage.db.execute("UPDATE gemini_questions SET claimed_until = clock_timestamp() - interval '1 second'")
         ask(storage, question(video_id), reply)
         claim.spent = SPENT
-        return Reply({"scenes": ["other"]}, "model-2")
+        return Answer({"scenes": ["other"]}, "model-2", SPENT)
 
     answer, _ = ask(storage, question(video_id), slow)
-    assert answer == Answer(REPLY.content, REPLY.model_version, Spent(2, 200, 40, 1.0))
+    assert answer == replace(ANSWER, spent=Spent(2, 200, 40, 1.0))
     _, claim = claims.take(storage.db, question(video_id, "e"), questions._server_time(storage.db), 0)
     assert claim is not None
     claim.spent = SPENT
     for _ in range(2):  # as after a COMMIT whose answer was lost
-        claim.end(REPLY)
+        claim.end(ANSWER)
     found = questions.find(storage.db, "e")
     assert found is not None and found.spent == SPENT
     with pytest.raises(ClaimLost):
