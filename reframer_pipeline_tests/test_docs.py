@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
-from reframer_pipeline import failures, schemas
+from reframer_pipeline import failures
 from reframer_pipeline.cli import COMMANDS, app
 from reframer_pipeline.scenes.describer import ReplaceableElement, SceneDescription, TrackFigures
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import STAGES
 from reframer_pipeline_tests.support import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -92,7 +93,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_every_column_and_field_of_the_results_is_explained() -> None:
     explained = set(re.findall(r"[a-z_0-9]+", " ".join(_code((DOCS / "results.md").read_text()))))
-    columns = {name for stage, schema in schemas.TABLES.items() if stage != "metadata" for name in schema.names}
+    columns = {name for stage in STAGES if stage.name != "metadata" for name in stage.schema.names}
     fields = {name for model in (SceneDescription, ReplaceableElement, TrackFigures) for name, field in model.model_fields.items()
               if not field.exclude}  # fmt: skip
     assert columns | fields <= explained
