@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.planning.places import absolute_places
 from reframer_pipeline.settings import Settings
 
@@ -72,18 +71,6 @@ def save(db: Database, settings: Settings) -> dict[str, tuple[Any, Any]]:
     if now != before:
         db.execute("UPDATE deployment SET settings = %s", (json.dumps(now),))
     return {name: (before[name], now[name]) for name in NAMES if name in before and before[name] != now[name]}
-
-
-def for_video(db: Database, settings: Settings, video_id: str) -> Settings:
-    """What a video is computed with when nobody says otherwise.
-
-    Raises:
-        UnknownVideo: There is no such video.
-    """
-    row = db.fetch_one("SELECT d.settings, v.settings_overrides FROM videos v, deployment d WHERE v.id = %s", (video_id,))
-    if row is None:
-        raise UnknownVideo(f"There is no video {video_id}.")
-    return apply(apply(settings, row["settings"]), row["settings_overrides"])
 
 
 def wanted(db: Database, settings: Settings) -> Settings:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning import deployment, orders
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import lease
@@ -57,7 +57,7 @@ def test_a_plain_run_pins_nothing(storage: Storage) -> None:
     assert deployment.note_overrides(storage.db, plain, video_id) == {}
     meant = deployment.wanted(storage.db, plain)
     assert (meant.conf, meant.describer, meant.batch) == (0.4, "gemini", 7)
-    assert deployment.for_video(storage.db, plain, video_id) == meant
+    assert orders.resolve(storage.db, plain, video_id).settings == meant
 
 
 def test_the_default_is_an_override_where_it_was_given(storage: Storage) -> None:
@@ -65,7 +65,7 @@ def test_the_default_is_an_override_where_it_was_given(storage: Storage) -> None
     deployment.save(storage.db, Settings(conf=0.4))
     asked = Settings(conf=0.5, vid_stride=5)
     assert deployment.note_overrides(storage.db, asked, video_id) == {"conf": 0.5}  # the stride is the deployment's anyway
-    assert deployment.wanted(storage.db, asked).conf == deployment.for_video(storage.db, Settings(), video_id).conf == 0.5
+    assert deployment.wanted(storage.db, asked).conf == orders.resolve(storage.db, Settings(), video_id).settings.conf == 0.5
 
 
 def test_overrides_are_noted_ahead_but_under_no_run(storage: Storage) -> None:

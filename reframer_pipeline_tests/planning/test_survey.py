@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reframer_pipeline import versions
-from reframer_pipeline.planning import deployment, showing
+from reframer_pipeline.planning import deployment, orders, showing
 from reframer_pipeline.planning.backlog import LONGEST_PAUSE_S, Failed, Waits, due, held_back, waits
 from reframer_pipeline.planning.planner import UNAVAILABLE, Planner
 from reframer_pipeline.planning.survey import NOT_SHOWN, StageState, VideoPlan, survey
@@ -54,9 +54,9 @@ def test_settings_of_deployment_and_video_stand_above_the_process(storage: Stora
     loaded = deployment.load(storage.db, mine)
     assert (loaded.conf, loaded.vid_stride, loaded.batch) == (0.6, 2, 7)
     assert deployment.note_overrides(storage.db, Settings(conf=0.9, vid_stride=2), video_id) == {"conf": 0.9}
-    assert deployment.for_video(storage.db, mine, video_id).conf == 0.9
+    assert orders.resolve(storage.db, mine, video_id).settings.conf == 0.9
     assert deployment.note_overrides(storage.db, Settings(conf=0.6, vid_stride=2), video_id) == {}
-    assert deployment.for_video(storage.db, mine, video_id).conf == 0.6
+    assert orders.resolve(storage.db, mine, video_id).settings.conf == 0.6
 
 
 def test_a_process_without_a_key_sees_the_describer_that_was_meant(storage: Storage) -> None:
