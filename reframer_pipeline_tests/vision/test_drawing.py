@@ -33,7 +33,7 @@ def test_a_mask_colours_its_own_pixels_only_and_a_box_its_outline() -> None:
     mask[100:140, 100:180] = True
     drawn = annotate(GREY, [Item((90, 90, 190, 150), "", (255, 0, 0), mask)])
     assert drawn.shape == GREY.shape and (GREY == 90).all()
-    assert drawn[120, 140].tolist() == [164, 49, 49]  # 45 % red over grey
+    assert drawn[120, 140].tolist() == [164, 50, 50]  # 45 % red over grey
     assert drawn[100, 140].tolist() == [255, 0, 0]  # the mask's edge
     assert drawn[90, 150].tolist() == [255, 0, 0]  # the box
     assert (drawn[160:, :] == 90).all() and (drawn[95, 95:185] == 90).all()
@@ -43,6 +43,13 @@ def test_text_leaves_ink() -> None:
     plain = annotate(GREY, [Item((0, 0, 100, 100), "", (0, 255, 0))])
     with_text = annotate(GREY, [Item((0, 0, 100, 100), "obj_001 person", (0, 255, 0))])
     assert (plain != with_text).any()
+
+
+@pytest.mark.parametrize("box", [(300, 100, 318, 140), (2, 0, 40, 60), (290, 2, 319, 238)])
+def test_a_label_lies_inside_the_picture(box: tuple[float, float, float, float]) -> None:
+    in_the_middle, here = (annotate(GREY, [Item(one, "obj_001 wine glass", (0, 255, 0))]) for one in ((100, 100, 118, 140), box))
+    ink = [((drawn[..., 0] == 0) & (drawn[..., 1] < 200)).sum() for drawn in (in_the_middle, here)]  # black letters on green
+    assert ink[0] == ink[1] > 100
 
 
 @pytest.mark.parametrize("size", [(64, 64), (240, 320), (1280, 720)])
