@@ -20,8 +20,8 @@ from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
+from reframer_pipeline.vision.encoder import encode_video
 from reframer_pipeline.vision.overlay import Caption, annotated_frames, track_names
-from reframer_pipeline.vision.preview import write_preview
 from reframer_pipeline.vision.trajectories import track_detections
 
 RESULT = "00000000-0000-5000-8000-000000000004"
@@ -153,7 +153,7 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
     frames, found, masks = scene
     images = (image for _, image in annotated_frames(frames, found, masks, None, [Caption(0, 99, "A scene")]))
     path = tmp_path / "new" / "preview.mp4"
-    assert write_preview(images, path, fps=5, max_side=321) == 10
+    assert encode_video(images, path, fps=5, max_side=321) == 10
     assert [one.name for one in path.parent.iterdir()] == ["preview.mp4"]
     entries = "stream=codec_name,width,height,pix_fmt,nb_frames,r_frame_rate"
     line = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "json", str(path)]
@@ -169,7 +169,9 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
 
 
 def test_no_frames_no_file_and_a_failure_leaves_none(tmp_path: Path) -> None:
-    assert write_preview([], tmp_path / "a.mp4", 5) == 0
+    assert encode_video([], tmp_path / "a.mp4", 5) == 0
     with pytest.raises(InternalError, match="differ in shape"):
-        write_preview([GREY, GREY[:100]], tmp_path / "a.mp4", 5)
+        encode_video([GREY, GREY[:100]], tmp_path / "a.mp4", 5)
+    with pytest.raises(InternalError, match="could not write"):
+        encode_video([GREY], tmp_path / "a.mp4", 5, preset="none such")
     assert list(tmp_path.iterdir()) == []
