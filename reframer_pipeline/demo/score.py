@@ -95,7 +95,7 @@ def mask_iou(frames: Sequence[tuple[Frame, Frame]]) -> float:
         for name in CLASSES:
             objects, boxes = truth.of_class(name), found.of_class(name)
             objects = objects.keep(objects.counted)
-            pairs = dict(_matches(objects.xyxy, boxes.xyxy))
+            pairs = dict(_matches(objects, boxes))
             for i in range(len(objects.xyxy)):
                 j = pairs.get(i)
                 iou = 0.0 if j is None else coco_mask.iou([boxes.masks[j]], [objects.masks[i]], [0])[0, 0]
@@ -140,35 +140,31 @@ def shot_f1(clips: Sequence[tuple[Sequence[int], Sequence[int]]]) -> float:
     return 2 * hits / total if total else 1.0
 
 
-def _matches(truth_xyxy: np.ndarray, found_xyxy: np.ndarray) -> list[tuple[int, int]]:
-    """One-to-one pairs with IoU of at least `MATCH_IOU`, of greatest total IoU."""
+def _matches(truth: Frame, found: Frame) -> list[tuple[int, int]]:
+    """One-to-one pairs with IoU of at least `MATCH_IOU`, of greatest total IoU; all truth counts."""
     from scipy.optimize import linear_sum_assignment
 
-    if not len(truth_xyxy) or not len(found_xyxy):
-        return []
-    iou = _overlaps(truth_xyxy, found_xyxy)[0]
+    iou = _overlaps(truth, found)
     rows, columns = linear_sum_assignment(np.where(iou >= MATCH_IOU, iou, 0), maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if iou[i, j] >= MATCH_IOU]
 
 
-def _overlaps(truth_xyxy: np.ndarray, found_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """IoU, and intersection over the found box's area; both `(truth, found)`."""
-    low = np.maximum(truth_xyxy[:, None, :2], found_xyxy[None, :, :2])
-    high = np.minimum(truth_xyxy[:, None, 2:], found_xyxy[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (truth_xyxy, found_xyxy)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return shared / np.maximum(union, 1e-9), shared / np.maximum(areas[1][None], 1e-9)
+def _overlaps(truth: Frame, found: Frame) -> np.ndarray:
+    """`(truth, found)`: IoU, or, where the truth is ignored, how much of the found box lies in it, as COCO has it for crowds."""
+    from pycocotools import mask as coco_mask
+
+    xywh = [np.concatenate([one.xyxy[:, :2], one.xyxy[:, 2:] - one.xyxy[:, :2]], axis=1) for one in (found, truth)]
+    return np.reshape(coco_mask.iou(*xywh, ~truth.counted), (len(found.xyxy), len(truth.xyxy))).T
 
 
 def _tracking_frame(truth: Frame, found: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids of counted objects, ids of tracks that are not ignored, and their IoU."""
     objects, ignored = truth.keep(truth.counted), truth.keep(~truth.counted)
     tracks = found.keep(found.ids >= 0)
-    matched = {j for _, j in _matches(objects.xyxy, tracks.xyxy)}
-    inside = np.asarray((_overlaps(ignored.xyxy, tracks.xyxy)[1] >= MATCH_IOU).any(axis=0))
+    matched = {j for _, j in _matches(objects, tracks)}
+    inside = np.asarray((_overlaps(ignored, tracks) >= MATCH_IOU).any(axis=0))
     tracks = tracks.keep(~inside | np.isin(np.arange(len(inside)), list(matched)))
-    return objects.ids, tracks.ids, _overlaps(objects.xyxy, tracks.xyxy)[0]
+    return objects.ids, tracks.ids, _overlaps(objects, tracks)
 
 
 def _dense_ids(frames: list[np.ndarray]) -> list[np.ndarray]:

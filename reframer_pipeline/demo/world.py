@@ -7,8 +7,6 @@ drawn (`render`, `looks`, `backdrops`), metrics (`score`).
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +17,7 @@ import numpy as np
 
 from reframer_pipeline.demo.render import render_shot
 from reframer_pipeline.demo.shots import Shot, make_shot
+from reframer_pipeline.vision.encoder import encode_video
 
 TRAINING_SEEDS = range(1, 100_000)
 FIRST_EVALUATION_SEED = 1_000_000
@@ -136,7 +135,7 @@ def make_clip(
 
 
 def write_clip(clip: Clip, path: Path, *, crf: int = 18) -> None:
-    """Write a clip as H.264 in MP4, yuv420p, through `ffmpeg`.
+    """Write a clip as H.264 in mp4.
 
     Args:
         clip: The clip; its width and height must be even.
@@ -144,32 +143,11 @@ def write_clip(clip: Clip, path: Path, *, crf: int = 18) -> None:
         crf: Constant rate factor of x264, lower is better and larger.
 
     Raises:
-        RuntimeError: If ffmpeg fails; the message holds what it said.
+        InternalError: ffmpeg refused; the message holds what it said.
     """
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{clip.width}x{clip.height}"]
-    command += ["-r", str(clip.fps), "-i", "pipe:0", "-c:v", "libx264", "-preset", "medium", "-crf", str(crf)]
-    command += ["-pix_fmt", "yuv420p", "-threads", "1", "-movflags", "+faststart", str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
-        assert ffmpeg.stdin is not None and ffmpeg.stderr is not None
-        try:
-            for image, _ in clip.frames():
-                ffmpeg.stdin.write(image.tobytes())
-            ffmpeg.stdin.close()
-        except BrokenPipeError:
-            pass  # ffmpeg gave up; its exit code and message follow
-        message = ffmpeg.stderr.read().decode(errors="replace")
-        if ffmpeg.wait() != 0:
-            raise RuntimeError(f"ffmpeg could not write {path}: {message.strip()}")
+    encode_video((image for image, _ in clip.frames()), path, clip.fps, crf=crf, preset="medium", threads=1)
 
 
 def bundled_clip_path() -> Path:
     """Path of the clip that ships with the package (H.264, 640x360)."""
     return Path(__file__).parent / "clip" / "demo.mp4"
-
-
-def bundled_clip() -> Clip:
-    """The bundled clip as a `Clip`, so that its truth can be drawn again."""
-    facts = json.loads(bundled_clip_path().with_suffix(".json").read_text())
-    clip = make_clip(facts["seed"], n_frames=facts["n_frames"], shots=len(facts["cuts"]) + 1)
-    assert clip.cuts == tuple(facts["cuts"]), "the world has changed since demo.mp4 was written"
-    return clip

@@ -81,7 +81,7 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
 
 def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions."""
-    from reframer_pipeline.vision.preview import write_preview
+    from reframer_pipeline.vision.encoder import encode_video
 
     mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
     captions = [
@@ -92,7 +92,7 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results), captions)
-        write_preview((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
+        encode_video((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
 
 
 def table(result: StageInput) -> str:

@@ -21,7 +21,6 @@ from reframer_pipeline.vision.boxes import Rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 Colour = tuple[int, int, int]
@@ -62,25 +61,28 @@ def annotate(image: Rgb, items: Sequence[Item]) -> Rgb:
 
     Args:
         image: `(height, width, 3)` RGB.
-        items: Masks go under all boxes, later items over earlier ones.
+        items: Masks go under all boxes, later items over earlier ones. Labels stay inside the picture and make way for one another.
 
     Returns:
         The annotated frame, of the same shape.
     """
-    from PIL import Image, ImageDraw
+    import supervision as sv
 
-    canvas = image.copy()
-    for item in items:
-        if item.mask is not None:
-            _blend(canvas, item.mask, item.colour)
-    picture = Image.fromarray(canvas)
-    pen = ImageDraw.Draw(picture, "RGBA")
-    unit = _unit(picture)
-    for item in items:
-        pen.rectangle(item.xyxy, outline=item.colour, width=unit)
-    for item in items:
-        _tag(pen, item, _font(max(10, 7 * unit)), unit)
-    return np.asarray(picture)
+    canvas = np.ascontiguousarray(image[..., ::-1])  # supervision draws on arrays as BGR
+    if items:
+        unit, place = _unit(image), sv.ColorLookup.INDEX
+        colours = sv.ColorPalette([sv.Color(*item.colour) for item in items])
+        inks = sv.ColorPalette([sv.Color(*_ink_on(item.colour)) for item in items])
+        boxes = sv.Detections(xyxy=np.array([item.xyxy for item in items], np.float32))
+        for number, item in enumerate(items):
+            if item.mask is not None:
+                one = sv.Detections(xyxy=boxes.xyxy[number : number + 1], mask=item.mask[None])
+                sv.MaskAnnotator(colours.colors[number], MASK_OPACITY, place).annotate(canvas, one)
+                sv.PolygonAnnotator(colours.colors[number], 1, place).annotate(canvas, one)
+        sv.BoxAnnotator(colours, unit, place).annotate(canvas, boxes)
+        labels = sv.RichLabelAnnotator(colours, place, inks, font_size=max(10, 7 * unit), text_padding=unit, smart_position=True)
+        labels.annotate(canvas, boxes, [item.text for item in items])
+    return np.ascontiguousarray(canvas[..., ::-1])
 
 
 def captioned(image: Rgb, caption: str) -> Rgb:
@@ -96,7 +98,7 @@ def captioned(image: Rgb, caption: str) -> Rgb:
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(image)
-    unit = _unit(picture)
+    unit = _unit(image)
     font = _font(max(12, 9 * unit))
     pen = ImageDraw.Draw(picture)
     step = int(pen.textbbox((0, 0), "Äg", font=font)[3]) + unit
@@ -135,8 +137,10 @@ def contact_sheet(
     for place, image in enumerate(images):
         tile = Image.fromarray(image).resize(cell, Image.Resampling.LANCZOS)
         if place < len(captions) and captions[place]:
-            pen = ImageDraw.Draw(tile, "RGBA")
-            _label(pen, (0, 0), captions[place], _font(max(10, cell[0] // 26)), (0, 0, 0, 170), pad=3)
+            pen, font = ImageDraw.Draw(tile, "RGBA"), _font(max(10, cell[0] // 26))
+            _, _, right, bottom = pen.textbbox((0, 0), captions[place], font=font)
+            pen.rectangle((0, 0, right + 6, bottom + 6), fill=(0, 0, 0, 170))
+            pen.text((3, 3), captions[place], font=font, fill=(255, 255, 255))
         sheet.paste(tile, (place % columns * cell[0], place // columns * cell[1]))
     return jpeg(sheet, max_bytes)
 
@@ -162,50 +166,15 @@ def spread(count: int, wanted: int) -> list[int]:
     return [(2 * place + 1) * count // (2 * wanted) for place in range(wanted)]
 
 
-def _blend(canvas: Rgb, mask: npt.NDArray[np.bool_], colour: Colour) -> None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    inside = mask[window]
-    part = canvas[window]
-    part[inside] = (part[inside] * (1 - MASK_OPACITY) + np.array(colour) * MASK_OPACITY).astype(np.uint8)
-    padded = np.pad(inside, 1)
-    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    part[inside & ~core] = colour
-
-
-def _tag(pen: ImageDraw, item: Item, font: FreeTypeFont | ImageFont, unit: int) -> None:
-    if not item.text:
-        return
-    left, top = item.xyxy[:2]
-    height = pen.textbbox((0, 0), item.text, font=font)[3] + 2 * unit
-    _label(pen, (left, top - height if top >= height else top), item.text, font, (*item.colour, 235), unit, _ink_on(item.colour))
-
-
 def _ink_on(ground: Colour) -> Colour:
     """Black or white, whichever reads better (luma of ITU-R BT.601)."""
     luma = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
     return (0, 0, 0) if luma > 110 else (255, 255, 255)
 
 
-def _label(
-    pen: ImageDraw,
-    at: tuple[float, float],
-    text: str,
-    font: FreeTypeFont | ImageFont,
-    ground: tuple[int, int, int, int],
-    pad: int,
-    ink: Colour = (255, 255, 255),
-) -> None:
-    _, _, right, bottom = pen.textbbox((0, 0), text, font=font)
-    pen.rectangle((at[0], at[1], at[0] + right + 2 * pad, at[1] + bottom + 2 * pad), fill=ground)
-    pen.text((at[0] + pad, at[1] + pad), text, font=font, fill=ink)
-
-
-def _unit(picture: Image) -> int:
+def _unit(image: Rgb) -> int:
     """Line width, in proportion to the picture."""
-    return max(1, round(min(picture.size) / 240))
+    return max(1, round(min(image.shape[:2]) / 240))
 
 
 @lru_cache(maxsize=16)

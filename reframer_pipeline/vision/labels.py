@@ -50,6 +50,8 @@ def mapped(boxes: Boxes, height: int, width: int, settings: Settings) -> tuple[B
 def suppressed_mask(xyxy: Floats, classes: npt.NDArray[np.str_], iou: float) -> npt.NDArray[np.bool_]:
     """Greedy class-wise non-maximum suppression.
 
+    Not supervision's: it compares in single precision and turns ties round, and either would change stored detections.
+
     Args:
         xyxy: `(n, 4)` boxes, strongest first.
         classes: `(n,)` class of each.

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from itertools import groupby
+from operator import itemgetter
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
 from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, captioned, colour_of
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,10 @@ def annotated_frames(
     Yields:
         Frame number and annotated picture.
     """
-    boxes, pixels, words = _Cursor(by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
+    boxes, pixels, words = _Cursor((one.frame_number, one) for one in by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
     for number, image in frames:
-        found = boxes.at(number)
-        drawn = pixels.at(number)
-        size = (image.shape[0], image.shape[1])
-        picture = annotate(image, items_of(found, drawn.rle if drawn else {}, tracks, size) if found else [])
+        found, size = boxes.at(number), (image.shape[0], image.shape[1])
+        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size) if found else [])
         if words:
             picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
         yield number, picture
@@ -108,44 +110,23 @@ def items_of(found: FrameDetections, masks: dict[str, str], tracks: TrackNames |
     return items
 
 
-@dataclass(frozen=True)
-class _FrameMasks:
-    frame_number: int
-    rle: dict[str, str]
-
-
-def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[_FrameMasks]:
-    current = _FrameMasks(-1, {})
-    for batch in batches:
-        columns = [batch.column(name) for name in ("frame_number", "detection_id", "rle")]
-        numbers = columns[0].to_numpy()
-        for row, number in enumerate(numbers.tolist()):
-            if number != current.frame_number:
-                if current.rle:
-                    yield current
-                current = _FrameMasks(number, {})
-            current.rle[columns[1][row].as_py()] = columns[2][row].as_py()
-    if current.rle:
-        yield current
-
-
-class _OfFrame(Protocol):
-    @property
-    def frame_number(self) -> int: ...
-
-
-Value = TypeVar("Value", bound=_OfFrame)
+def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Source frame, and the run lengths of its masks by detection id."""
+    columns = ("frame_number", "detection_id", "rle")
+    rows = (row for batch in batches for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
+    for number, masks in groupby(rows, key=itemgetter(0)):
+        yield number, {detection_id: compressed for _, detection_id, compressed in masks}
 
 
 class _Cursor(Generic[Value]):
-    """Steps through values in frame order, skipping those that nobody asks for."""
+    """Steps through what there is by frame, in order, skipping what nobody asks for."""
 
-    def __init__(self, values: Iterator[Value]) -> None:
+    def __init__(self, values: Iterator[tuple[int, Value]]) -> None:
         self._values = values
         self._next = next(values, None)
 
     def at(self, frame_number: int) -> Value | None:
-        """The value of a frame, or None; frames are asked for in rising order."""
-        while self._next is not None and self._next.frame_number < frame_number:
+        """What belongs to a frame, or None; frames are asked for in rising order."""
+        while self._next is not None and self._next[0] < frame_number:
             self._next = next(self._values, None)
-        return self._next if self._next is not None and self._next.frame_number == frame_number else None
+        return self._next[1] if self._next is not None and self._next[0] == frame_number else None

@@ -20,8 +20,8 @@ from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
+from reframer_pipeline.vision.encoder import encode_video
 from reframer_pipeline.vision.overlay import Caption, annotated_frames, track_names
-from reframer_pipeline.vision.preview import write_preview
 from reframer_pipeline.vision.trajectories import track_detections
 
 RESULT = "00000000-0000-5000-8000-000000000004"
@@ -33,7 +33,7 @@ def test_a_mask_colours_its_own_pixels_only_and_a_box_its_outline() -> None:
     mask[100:140, 100:180] = True
     drawn = annotate(GREY, [Item((90, 90, 190, 150), "", (255, 0, 0), mask)])
     assert drawn.shape == GREY.shape and (GREY == 90).all()
-    assert drawn[120, 140].tolist() == [164, 49, 49]  # 45 % red over grey
+    assert drawn[120, 140].tolist() == [164, 50, 50]  # 45 % red over grey
     assert drawn[100, 140].tolist() == [255, 0, 0]  # the mask's edge
     assert drawn[90, 150].tolist() == [255, 0, 0]  # the box
     assert (drawn[160:, :] == 90).all() and (drawn[95, 95:185] == 90).all()
@@ -43,6 +43,13 @@ def test_text_leaves_ink() -> None:
     plain = annotate(GREY, [Item((0, 0, 100, 100), "", (0, 255, 0))])
     with_text = annotate(GREY, [Item((0, 0, 100, 100), "obj_001 person", (0, 255, 0))])
     assert (plain != with_text).any()
+
+
+@pytest.mark.parametrize("box", [(300, 100, 318, 140), (2, 0, 40, 60), (290, 2, 319, 238)])
+def test_a_label_lies_inside_the_picture(box: tuple[float, float, float, float]) -> None:
+    in_the_middle, here = (annotate(GREY, [Item(one, "obj_001 wine glass", (0, 255, 0))]) for one in ((100, 100, 118, 140), box))
+    ink = [((drawn[..., 0] == 0) & (drawn[..., 1] < 200)).sum() for drawn in (in_the_middle, here)]  # black letters on green
+    assert ink[0] == ink[1] > 100
 
 
 @pytest.mark.parametrize("size", [(64, 64), (240, 320), (1280, 720)])
@@ -146,7 +153,7 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
     frames, found, masks = scene
     images = (image for _, image in annotated_frames(frames, found, masks, None, [Caption(0, 99, "A scene")]))
     path = tmp_path / "new" / "preview.mp4"
-    assert write_preview(images, path, fps=5, max_side=321) == 10
+    assert encode_video(images, path, fps=5, max_side=321) == 10
     assert [one.name for one in path.parent.iterdir()] == ["preview.mp4"]
     entries = "stream=codec_name,width,height,pix_fmt,nb_frames,r_frame_rate"
     line = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "json", str(path)]
@@ -162,7 +169,9 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
 
 
 def test_no_frames_no_file_and_a_failure_leaves_none(tmp_path: Path) -> None:
-    assert write_preview([], tmp_path / "a.mp4", 5) == 0
+    assert encode_video([], tmp_path / "a.mp4", 5) == 0
     with pytest.raises(InternalError, match="differ in shape"):
-        write_preview([GREY, GREY[:100]], tmp_path / "a.mp4", 5)
+        encode_video([GREY, GREY[:100]], tmp_path / "a.mp4", 5)
+    with pytest.raises(InternalError, match="could not write"):
+        encode_video([GREY], tmp_path / "a.mp4", 5, preset="none such")
     assert list(tmp_path.iterdir()) == []

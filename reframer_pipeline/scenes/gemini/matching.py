@@ -120,6 +120,7 @@ def _box(one: PlacedElement, track: TrackFigures, scene: SceneFacts) -> float | 
 
 
 def _alike(said: tuple[float, float, float, float], box: Box, diagonal: float) -> float:
+    # written out for two boxes: in another order of operations a stored confidence might be rounded the other way
     left, top, right, bottom = said
     shared = max(0.0, min(right, box.x + box.width) - max(left, box.x)) * max(0.0, min(bottom, box.y + box.height) - max(top, box.y))
     if shared <= 0:

@@ -1,7 +1,7 @@
-"""An annotated video from annotated frames.
+"""A video from pictures.
 
-What belongs here: the encoder. What does not: what is drawn (`overlay`, `drawing`). The input are our own pictures through a pipe and
-never an upload, so ffmpeg runs here without the guards of `media.runner`, which reads hostile files and offers no input pipe.
+What belongs here: the encoder. What does not: what is drawn (`overlay`, `drawing`, `demo`). The input are our own pictures through a pipe
+and never an upload, so ffmpeg runs here without the guards of `media.runner`, which reads hostile files and offers no input pipe.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import numpy as np
 
@@ -22,9 +23,18 @@ from reframer_pipeline.vision.boxes import Rgb
 END_S = 120  # for ffmpeg to finish the file after the last frame
 MAX_SIDE = 1280
 FEWEST_FPS, MOST_FPS = 1.0, 60.0
+ENCODER: Final[dict[str, str | int]] = {
+    "vcodec": "libx264",
+    "preset": "veryfast",
+    "pix_fmt": "yuv420p",
+    "movflags": "+faststart",
+    "threads": 2,
+}
 
 
-def write_preview(images: Iterable[Rgb], out_path: Path, fps: float, max_side: int = MAX_SIDE) -> int:
+def encode_video(
+    images: Iterable[Rgb], out_path: Path, fps: float | Fraction, *, max_side: int = MAX_SIDE, crf: int = 23, **x264: str | int
+) -> int:
     """Encode pictures as H.264 in mp4 (yuv420p, faststart: plays in browsers).
 
     Args:
@@ -32,6 +42,8 @@ def write_preview(images: Iterable[Rgb], out_path: Path, fps: float, max_side: i
         out_path: File to write; it appears when it is whole.
         fps: Frames a second: for sampled frames, one over their median distance. Kept within 1 and 60.
         max_side: Larger frames are scaled down to this longer side.
+        crf: Constant rate factor of x264, lower is better and larger.
+        x264: Other options of the encoder, such as its preset.
 
     Returns:
         Number of frames written; 0 (and no file) if there were none.
@@ -49,7 +61,7 @@ def write_preview(images: Iterable[Rgb], out_path: Path, fps: float, max_side: i
         raise MediaToolMissing("ffmpeg is not installed.")
     out_path.parent.mkdir(parents=True, exist_ok=True)
     part = out_path.with_name(out_path.name + ".part")
-    command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side)
+    command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side, {**ENCODER, "crf": crf, **x264})
     try:
         count = _encode(command, chain([first], frames), first.shape)
         part.replace(out_path)
@@ -58,15 +70,15 @@ def write_preview(images: Iterable[Rgb], out_path: Path, fps: float, max_side: i
     return count
 
 
-def _command(ffmpeg: str, first: Rgb, part: Path, fps: float, max_side: int) -> list[str]:
+def _command(ffmpeg: str, first: Rgb, part: Path, fps: float | Fraction, max_side: int, encoder: Mapping[str, str | int]) -> list[str]:
     import ffmpeg as compose
 
     height, width = first.shape[:2]
     scale = min(1.0, max_side / max(height, width))
     size = [max(2, round(side * scale / 2) * 2) for side in (width, height)]  # yuv420p wants even sides
     source = compose.input("pipe:0", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=fps)
-    encoder = {"vcodec": "libx264", "preset": "veryfast", "crf": 23, "pix_fmt": "yuv420p", "movflags": "+faststart", "threads": 2}
-    output = source.filter("scale", *size).output(f"file:{part}", format="mp4", **encoder)
+    pictures = source if size == [width, height] else source.filter("scale", *size)
+    output = pictures.output(f"file:{part}", format="mp4", **encoder)
     line: list[str] = output.global_args("-v", "error", "-nostats").compile(cmd=ffmpeg, overwrite_output=True)
     return line
 
@@ -89,7 +101,7 @@ def _encode(command: list[str], images: Iterable[Rgb], shape: tuple[int, ...]) -
             process.kill()
             raise
         if status:
-            raise InternalError(f"ffmpeg could not write the preview: {_said(messages)}")
+            raise InternalError(f"ffmpeg could not write the video: {_said(messages)}")
     return count
 
 
