@@ -42,7 +42,7 @@ class Home:
         socket = (folder / "postgres" / "postmaster.pid").read_text().splitlines()[4]
         with psycopg.connect(host=socket, user="postgres", dbname="postgres", autocommit=True) as conn:
             for name, value in LOGGING.items():
-                conn.execute(f"ALTER SYSTEM SET {name} = '{value}'")  # type: ignore[arg-type]  # our own names and values
+                conn.execute(f"ALTER SYSTEM SET {name} = '{value}'")
             conn.execute("SELECT pg_reload_conf()")
         time.sleep(1)  # for the server to have read it
 
@@ -70,7 +70,7 @@ class Home:
 
 def main() -> None:
     """Measure both clips, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="of the checkout to be measured")
     parser.add_argument("--show", type=int, default=0, help="so many of the statements asked most often")
     arguments = parser.parse_args()

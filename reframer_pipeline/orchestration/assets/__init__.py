@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import dagster as dg
+
 from reframer_pipeline.orchestration.assets.detections import detections
 from reframer_pipeline.orchestration.assets.frames import frames
 from reframer_pipeline.orchestration.assets.masks import masks
@@ -13,4 +15,9 @@ from reframer_pipeline.orchestration.assets.metadata import metadata
 from reframer_pipeline.orchestration.assets.scenes import scenes
 from reframer_pipeline.orchestration.assets.trajectories import trajectories
 
-ALL_ASSETS: Final = [metadata, frames, detections, masks, trajectories, scenes]
+_RECIPES: Final = (metadata, frames, detections, masks, trajectories, scenes)
+
+
+def all_assets(gpu_pool: bool) -> list[dg.AssetsDefinition]:
+    """The six assets; those that want a GPU wait for a slot of its pool, if there is one."""
+    return [make(gpu_pool) for make in _RECIPES]

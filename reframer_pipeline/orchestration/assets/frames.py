@@ -5,11 +5,11 @@ import dagster as dg
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.sampling import sample_frames
-from reframer_pipeline.orchestration.assets.options import stage_options
+from reframer_pipeline.orchestration.assets.options import stage_asset
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, stage_run
 
 
-@dg.asset(ins={"metadata": dg.AssetIn("metadata", dagster_type=dg.Any)}, **stage_options("frames", kinds={"ffmpeg", "parquet"}))
+@stage_asset("frames", kinds={"ffmpeg", "parquet"})
 def frames(context: dg.AssetExecutionContext, metadata: StageInput) -> StageEvents:
     """Every N-th frame, upright and with square pixels, and of every source frame its PTS and shot score (FFmpeg, one decode)."""
     with stage_run(context, context.resources.pipeline, "frames") as run:

@@ -3,11 +3,11 @@
 import dagster as dg
 
 from reframer_pipeline.media.probe import probe
-from reframer_pipeline.orchestration.assets.options import stage_options
+from reframer_pipeline.orchestration.assets.options import stage_asset
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, stage_run
 
 
-@dg.asset(**stage_options("metadata", kinds={"ffmpeg", "parquet", "postgres"}))
+@stage_asset("metadata", kinds={"ffmpeg", "parquet", "postgres"})
 def metadata(context: dg.AssetExecutionContext) -> StageEvents:
     """Container, codec, displayed size, rotation, exact frame rate, duration and counted frames of the upload (ffprobe)."""
     with stage_run(context, context.resources.pipeline, "metadata") as run:

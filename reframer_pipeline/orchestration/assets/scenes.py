@@ -3,17 +3,13 @@
 import dagster as dg
 
 from reframer_pipeline.handover import StageInput
-from reframer_pipeline.orchestration.assets.options import stage_options
+from reframer_pipeline.orchestration.assets.options import stage_asset
 from reframer_pipeline.orchestration.stage.describers import describer_for
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, stage_run
 from reframer_pipeline.scenes.analysis import analyse_scenes
-from reframer_pipeline.versions import INPUTS
 
 
-@dg.asset(
-    ins={name: dg.AssetIn(name, dagster_type=dg.Any) for name in INPUTS["scenes"]},
-    **stage_options("scenes", kinds={"scenedetect", "gemini", "parquet", "postgres"}),
-)
+@stage_asset("scenes", kinds={"scenedetect", "gemini", "parquet", "postgres"})
 def scenes(
     context: dg.AssetExecutionContext,
     metadata: StageInput,

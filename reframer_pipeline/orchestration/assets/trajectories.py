@@ -4,18 +4,14 @@ import dagster as dg
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.sampled import median_step, sampled_times
-from reframer_pipeline.orchestration.assets.options import stage_options
+from reframer_pipeline.orchestration.assets.options import stage_asset
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, stage_run
 from reframer_pipeline.scenes.shots import find_shots
-from reframer_pipeline.versions import INPUTS
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.trajectories import track_detections
 
 
-@dg.asset(
-    ins={name: dg.AssetIn(name, dagster_type=dg.Any) for name in INPUTS["trajectories"]},
-    **stage_options("trajectories", kinds={"bytetrack", "parquet", "postgres"}),
-)
+@stage_asset("trajectories", kinds={"bytetrack", "parquet", "postgres"})
 def trajectories(context: dg.AssetExecutionContext, metadata: StageInput, frames: StageInput, detections: StageInput) -> StageEvents:
     """The path of every person and product through time, one row per track (ByteTrack: motion only, fresh for every shot)."""
     with stage_run(context, context.resources.pipeline, "trajectories") as run:

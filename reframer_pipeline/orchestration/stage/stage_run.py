@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from reframer_pipeline import failures, versions
 from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.orchestration.dagster_internals import StageCheck
 from reframer_pipeline.orchestration.stage.interruptible import raise_if_interrupted
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
@@ -168,6 +169,4 @@ def stage_run(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: str)
 
 def _check_results(stage: str, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:
     for check in checks:
-        yield dg.AssetCheckResult(
-            asset_key=dg.AssetKey(stage), check_name=check.name, passed=check.passed, description=check.detail or None
-        )
+        yield StageCheck(asset_key=dg.AssetKey(stage), check_name=check.name, passed=check.passed, description=check.detail or None)
