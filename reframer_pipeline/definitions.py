@@ -6,8 +6,8 @@ import warnings
 
 import dagster as dg
 
-from reframer_pipeline.orchestration.assets import ALL_ASSETS
-from reframer_pipeline.orchestration.executors import executor_for
+from reframer_pipeline.orchestration.assets import all_assets
+from reframer_pipeline.orchestration.executors import executor_for, waits_for_gpu
 from reframer_pipeline.orchestration.jobs import process_video
 from reframer_pipeline.orchestration.requests.ingest_job import ingest
 from reframer_pipeline.orchestration.requests.schedules import backfill
@@ -26,7 +26,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for these settings. Opens no file, no connection, and loads no model."""
     pipeline = Pipeline(settings)
     return dg.Definitions(
-        assets=ALL_ASSETS,
+        assets=all_assets(gpu_pool=waits_for_gpu(settings)),
         jobs=[process_video(), ingest, retention],
         schedules=[backfill, retention_schedule],
         sensors=[upload_sensor, status_sensor],

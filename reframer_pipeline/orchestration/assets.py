@@ -5,8 +5,6 @@ No logic: what a stage is stands in `stages`, how it runs in `stage.stage_run`.
 This file does not postpone annotations (`from __future__`): Dagster reads the context's as a type, not as text.
 """
 
-from typing import Final
-
 import dagster as dg
 
 from reframer_pipeline.handover import StageInput
@@ -18,8 +16,8 @@ from reframer_pipeline.stages import STAGES
 from reframer_pipeline.stages.stage import Stage
 
 
-def asset_of(stage: Stage) -> dg.AssetsDefinition:
-    """A stage's asset. One that wants a GPU waits for a slot of its pool."""
+def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
+    """A stage's asset. One that wants a GPU waits for a slot of its pool, if there is one."""
 
     @dg.asset(
         name=stage.name,
@@ -31,7 +29,7 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         required_resource_keys={"pipeline"},
         kinds=set(stage.kinds),
         owners=["team:video"],
-        pool=GPU_POOL if stage.weights else None,
+        pool=GPU_POOL if stage.weights and gpu_pool else None,
         op_tags=GPU_TAGS if stage.weights else CPU_TAGS,
         code_version=str(stage.code_version),
         output_required=True,
@@ -44,4 +42,6 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
     return compute
 
 
-ALL_ASSETS: Final = [asset_of(stage) for stage in STAGES]
+def all_assets(gpu_pool: bool) -> list[dg.AssetsDefinition]:
+    """One asset a stage, in order."""
+    return [asset_of(stage, gpu_pool) for stage in STAGES]

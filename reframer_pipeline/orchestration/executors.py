@@ -1,4 +1,4 @@
-"""Which Dagster executor runs the stages, chosen by one setting. Pools and op tags are the same under each of them.
+"""Which Dagster executor runs the stages, chosen by one setting, and what they wait for. Op tags are the same under each of them.
 
 In-process keeps the models warm from one video to the next and is the default on one machine. Multiprocess gives every
 stage a process of its own, at the price of loading the models again.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import dagster as dg
 
+from reframer_pipeline.orchestration.dagster_internals import wait_asleep
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.vision.device import may_have_gpu
 
 
 def executor_for(settings: Settings) -> dg.ExecutorDefinition:
     """The executor that `settings.executor` names."""
+    wait_asleep()
     if settings.executor == "multiprocess":
         return dg.multiprocess_executor  # as many steps at once as the pools' limits allow
     return dg.in_process_executor
+
+
+def waits_for_gpu(settings: Settings) -> bool:
+    """Whether stages that want a GPU wait for a slot of its pool. In process on a machine that has none there is nothing to wait for:
+    how many videos are computed at once is limited already.
+    """
+    return settings.executor != "in_process" or may_have_gpu(settings.device)

@@ -38,6 +38,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         URL_VARIABLE: embedded.dagster_url(settings),
         "REFRAMER_HOME": str(settings.home_dir),
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        "DAGSTER_EVENT_BATCH_SIZE": "200",  # what a run intends is stored at once
     }
 
 

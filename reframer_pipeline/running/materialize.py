@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reframer_pipeline import failures
 from reframer_pipeline.failures.typing import from_metadata
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG
+from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.order import Order
@@ -51,7 +51,7 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
         ending_dead_runs(instance, pipeline.storage.db, token),
         expecting(token, order),
     ):
-        partitions.register(instance, pipeline.storage.db)
+        instance.add_dynamic_partitions(partitions.VIDEOS.name or "", [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if pipeline.settings.executor != "in_process":
@@ -70,17 +70,17 @@ def _execute_in_children(
 ) -> tuple[str, failures.ReframerError | None]:
     """The same run with a process per stage. Children load the definitions anew, so the settings travel as environment."""
     import dagster as dg
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+    from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
     from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
     from reframer_pipeline.running import dagster_home
 
-    with dagster_home.environment(as_environment(settings)):
-        job = ReconstructableRepository.for_module("reframer_pipeline.definitions", "defs").get_reconstructable_job(PROCESS_VIDEO)
-        with dg.execute_job(
-            job, instance, run_config=QUIET, tags={**tags, "dagster/partition": video_id}, asset_selection=selection, raise_on_error=False
-        ) as result:
-            return result.run_id, _failure_of(result.all_events, result.success)
+    job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}
+    with (
+        dagster_home.environment(as_environment(settings)),
+        dg.execute_job(job, instance, run_config=QUIET, tags=tags, asset_selection=selection, raise_on_error=False) as result,
+    ):
+        return result.run_id, _failure_of(result.all_events, result.success)
 
 
 def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:

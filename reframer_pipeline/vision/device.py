@@ -6,10 +6,17 @@ not: building models (`models`), the Dagster pool that keeps two stages off one 
 
 from __future__ import annotations
 
+import os
+import platform
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from reframer_pipeline.failures import SettingsInvalid
+
+_GPU_NODES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
 def resolve_device(name: str) -> str:
@@ -37,6 +44,21 @@ def resolve_device(name: str) -> str:
     if kind == "cuda" and (index or "0").isdigit() and cuda and int(index or 0) < torch.cuda.device_count():
         return f"cuda:{int(index or 0)}"
     raise SettingsInvalid(f"This machine has no device {name!r}.", "Set REFRAMER_DEVICE to auto or cpu; see `reframer doctor`.")
+
+
+def may_have_gpu(name: str) -> bool:
+    """Whether models may come to run on a GPU here, told without torch, whose import takes seconds. In doubt yes: the answer is used
+    for waiting, and which device it is says `resolve_device` when computing begins.
+
+    Args:
+        name: As for `resolve_device`. `auto` finds one by the driver's device nodes (NVIDIA, AMD, WSL), by `nvidia-smi` on the path, or
+            on a Mac with Apple's own processor.
+    """
+    if name != "auto":
+        return name != "cpu"
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return any(map(os.path.exists, _GPU_NODES)) or shutil.which("nvidia-smi") is not None
 
 
 def describe_device(device: str) -> str:

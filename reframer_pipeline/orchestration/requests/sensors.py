@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import IngestAbandoned, Interrupted, ReframerError
+from reframer_pipeline.orchestration.dagster_internals import RUN_KEY_TAG
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO, process_video
 from reframer_pipeline.orchestration.partitions import VIDEOS
 from reframer_pipeline.orchestration.requests import ingest_job

@@ -18,6 +18,7 @@ import dagster as dg
 
 from reframer_pipeline.failures import InvalidResult, ReframerError, WeightsChanged
 from reframer_pipeline.handover import Progress, StageInput
+from reframer_pipeline.orchestration.dagster_internals import StageCheck
 from reframer_pipeline.orchestration.stage.interruptible import raise_if_interrupted
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
@@ -122,6 +123,5 @@ def _scratch(pipeline: Pipeline, stage: Stage) -> Iterator[Path]:
 
 def _check_results(stage: Stage, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:
     for check in checks:
-        yield dg.AssetCheckResult(
-            asset_key=dg.AssetKey(stage.name), check_name=check.name, passed=check.passed, description=check.detail or None
-        )
+        name = dg.AssetKey(stage.name)
+        yield StageCheck(asset_key=name, check_name=check.name, passed=check.passed, description=check.detail or None)

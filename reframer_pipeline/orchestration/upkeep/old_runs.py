@@ -11,6 +11,7 @@ from typing import Final
 
 import dagster as dg
 
+from reframer_pipeline.orchestration.dagster_internals import remember_partitions
 from reframer_pipeline.orchestration.partitions import VIDEOS
 from reframer_pipeline.stages import NAMES
 
@@ -25,16 +26,9 @@ def delete_old_runs(instance: dg.DagsterInstance, days: float) -> int:
     deleted = 0
     while deleted < AT_MOST and (run_ids := instance.get_run_ids(old, limit=BATCH)):
         if not deleted:
-            _remember_partitions(instance)
+            for stage in NAMES:  # what is materialized is worked out from the events, and remembered
+                remember_partitions(instance, stage, VIDEOS)
         for run_id in run_ids:
             instance.delete_run(run_id)
         deleted += len(run_ids)
     return deleted
-
-
-def _remember_partitions(instance: dg.DagsterInstance) -> None:
-    """Bring Dagster's own cache of materialized partitions up to date: from then on it only adds to it."""
-    from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-
-    for stage in NAMES:
-        get_and_update_asset_status_cache_value(instance, dg.AssetKey(stage), VIDEOS)

@@ -1,36 +1,25 @@
 """Status that is true: what the database says of runs is held against what became of them.
 
-What belongs here: queued runs get their row, ended ones their end, and runs whose process died are found out, in Dagster and in the
-database, and freed of their pool slots. What does not: starting anything (`schedules`), asking for a process (`run_workers`). Looked at
-every half minute by a sensor, and when `reframer dev` starts.
-
-A run counts as dead when its worker is gone with the code server that started it and nobody beats for its lease; where no server can
-tell, when it gave no sign of life for `DEAD_AFTER_S`, or, if it is no run of a video's and gives none, when it goes on for `NO_SIGN_S`.
+What belongs here: queued runs get their row, ended ones their end. What does not: starting anything (`schedules`), finding out runs whose
+process died (Dagster's run monitoring, by the `launcher`; `dead_runs` for those of the command line). Looked at every half minute by a
+sensor, and when `reframer dev` starts.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
 
 from reframer_pipeline import failures
-from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import LEASE_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
-from reframer_pipeline.orchestration.upkeep.run_workers import Worker, Workers
+from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.work import jobs, lease, status
 
-DEAD_AFTER_S: Final = lease.TTL_S + 30.0
-NO_SIGN_S: Final = 3600.0
 RUNS_AT_ONCE: Final = 500
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-STARTED = dg.DagsterRunStatus.STARTED
-GOING_ON = [dg.DagsterRunStatus.STARTING, STARTED]  # a cancelled one that does not end is ended by Dagster's run monitoring
 
 
 @dataclass
@@ -51,7 +40,6 @@ def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
     db, done = pipeline.storage.db, Reconciled()
     end_dead_runs(instance, db)
     open_jobs = jobs.open_jobs(db)
-    done.died += _end_runs_without_worker(instance, db, {job["run_id"]: job for job in open_jobs})
     queued = {run.run_id: run.tags.get("dagster/partition") for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
     waiting = {run_id: video_id for run_id, video_id in queued.items() if video_id is not None}
     jobs.queue(db, waiting)
@@ -69,32 +57,6 @@ def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
         if lease.revoke(db, video_id):
             status.settle(db, video_id)
     return done
-
-
-def _end_runs_without_worker(instance: dg.DagsterInstance, db: Database, open_jobs: dict[str, dict[str, Any]]) -> int:
-    """Report runs of any job failed whose process is gone, and free their slots of the pools. Returns how many have no job here."""
-    workers, without_job = Workers(), 0
-    for record in instance.get_run_records(dg.RunsFilter(statuses=GOING_ON)):
-        run, job = record.dagster_run, open_jobs.get(record.dagster_run.run_id)
-        if LEASE_TAG in run.tags and run.parent_run_id is None:  # of the command line: `dead_runs`
-            continue
-        worker, age = workers.of(run), time.time() - (record.start_time or record.create_timestamp.timestamp())
-        quiet = min(age, job["quiet"]) if job else age
-        silent = run.status == STARTED and quiet > (DEAD_AFTER_S if "dagster/partition" in run.tags else NO_SIGN_S)
-        if worker is Worker.ALIVE or (worker is Worker.UNKNOWN and not silent) or _beats(db, run):
-            continue
-        now = instance.get_run_by_id(run.run_id)
-        if now is None or now.is_finished:  # it was just about to
-            continue
-        instance.report_run_failed(now, message="The process of this run is gone.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        without_job += job is None
-    return without_job
-
-
-def _beats(db: Database, run: dg.DagsterRun) -> bool:
-    video_id = run.tags.get("dagster/partition")
-    return video_id is not None and lease.held_by(db, video_id, token_of(run.run_id))
 
 
 def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:

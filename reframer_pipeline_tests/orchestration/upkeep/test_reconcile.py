@@ -19,7 +19,7 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
-from reframer_pipeline.orchestration.stage.stage_lease import token_of
+from reframer_pipeline.orchestration.stage.runs import token_of
 
 from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip

@@ -1,0 +1,159 @@
+"""Dagster's storage on connections that are kept: few, alive, never another process's, and with nothing lost of what Dagster stores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from reframer_pipeline.database import embedded
+from reframer_pipeline.definitions import build_definitions
+from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration.dagster_internals.storage import PooledStorage
+from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.partitions import VIDEOS
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.tags import PARTITION_TAG
+from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.run_videos import run_videos
+from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.computed import add
+
+SET = VIDEOS.name or ""
+BEFORE = """
+storage:
+  postgres:
+    postgres_url:
+      env: REFRAMER_DAGSTER_DATABASE_URL
+telemetry:
+  enabled: false
+"""
+
+
+@pytest.fixture
+def instance(pipeline: Pipeline) -> Iterator[dg.DagsterInstance]:
+    with dagster_home.open_instance(pipeline.settings) as opened:
+        yield opened
+
+
+def backend(instance: dg.DagsterInstance) -> int:
+    """Which of the server's processes answers."""
+    storage = instance.run_storage
+    with storage.connect() as connection:  # type: ignore[attr-defined]
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar())
+
+
+def test_one_video_takes_few_connections(pipeline: Pipeline, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(make_clip(3_910_001, n_frames=10, shots=1), clip)
+    video_id = add(pipeline, clip)
+
+    def sessions() -> int:
+        with psycopg.connect(embedded.server(pipeline.settings).url("postgres")) as conn:
+            (count,) = conn.execute(
+                "SELECT sum(sessions)::int FROM pg_stat_database WHERE datname IN ('reframer', 'dagster')"
+            ).fetchone() or (0,)
+        return int(count)
+
+    before = sessions()
+    (outcome,) = run_videos(pipeline.settings, [video_id])
+    assert outcome.status == "completed", outcome.failure_message
+    assert sessions() - before <= 10
+
+
+def test_a_connection_is_kept_and_shared_by_all_openings_of_the_instance(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    assert isinstance(instance.get_ref().storage, PooledStorage)
+    first = backend(instance)
+    instance.get_runs_count()
+    instance.get_dynamic_partitions(SET)
+    with dagster_home.open_instance(pipeline.settings) as another:
+        assert backend(another) == backend(instance) == first
+
+
+def test_a_server_that_was_restarted_is_asked_again(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    try:
+        with dagster_home.open_instance(settings) as instance:
+            instance.add_dynamic_partitions(SET, ["one"])
+            embedded.stop(settings)
+            embedded.server(settings)
+            assert instance.get_dynamic_partitions(SET) == ["one"]
+            with psycopg.connect(embedded.server(settings).url("postgres"), autocommit=True) as conn:  # as a suspending server does it
+                conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'")
+            instance.add_dynamic_partitions(SET, ["two"])
+            assert instance.get_dynamic_partitions(SET) == ["one", "two"]
+    finally:
+        embedded.stop(settings)
+
+
+def test_a_fork_s_child_has_connections_of_its_own(instance: dg.DagsterInstance) -> None:
+    parents = backend(instance)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, str(backend(instance)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        childs = int(answer.read())
+    os.waitpid(child, 0)
+    assert childs != parents
+    assert backend(instance) == parents  # which the child's end has not closed
+
+
+def test_what_a_run_intends_is_stored_at_once_and_as_dagster_stores_it(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+    instance.add_dynamic_partitions(SET, ["planned"])
+
+    def planned() -> tuple[list[tuple[str | None, str | None, str]], list[tuple[str, str]]]:
+        run = instance.create_run_for_job(job, tags={PARTITION_TAG: "planned"})
+        events = [
+            (one.get_dagster_event().event_type_value, one.step_key, one.get_dagster_event().message)
+            for one in instance.all_logs(run.run_id)
+        ]
+        keys = [check for asset in job.asset_layer.asset_graph.assets_defs for check in asset.check_keys]
+        checks = []
+        for key in keys:
+            (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+            assert record.run_id == run.run_id and record.event is not None
+            checks.append((key.to_user_string(), record.status.value))
+        assert {record.asset_entry.last_run_id for record in instance.get_asset_records()} >= {run.run_id}
+        return events, checks
+
+    at_once = planned()
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    assert at_once == planned()
+    assert len(at_once[0]) == 40 and len(at_once[1]) == 34
+
+
+def test_a_partition_that_was_taken_away_is_gone(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions(SET, ["short-lived"])
+    assert instance.has_dynamic_partition(SET, "short-lived")
+    instance.delete_dynamic_partition(SET, "short-lived")
+    assert not instance.has_dynamic_partition(SET, "short-lived")
+
+
+def test_a_pool_follows_a_changed_limit(pipeline: Pipeline) -> None:
+    for limit in (1, 3, 2, 2):
+        settings = pipeline.settings.model_copy(update={"gpu_pool_limit": limit})
+        with dagster_home.open_instance(settings) as instance:
+            instance.event_log_storage.initialize_concurrency_limit_to_default("changing")
+            assert instance.event_log_storage.get_concurrency_info("changing").slot_count == limit
+
+
+def test_a_home_of_dagster_postgres_and_this_one_read_the_same(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(BEFORE)
+    instance.add_dynamic_partitions(SET, ["of both"])
+    with dg.DagsterInstance.from_config(str(tmp_path)) as before:
+        assert not isinstance(before.get_ref().storage, PooledStorage)
+        assert before.has_dynamic_partition(SET, "of both")
+        before.delete_dynamic_partition(SET, "of both")
+    assert "of both" not in instance.get_dynamic_partitions(SET)
