@@ -9,7 +9,6 @@ import dagster as dg
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.orchestration.partitions import VIDEOS
-from reframer_pipeline.orchestration.stage.stage_end import MAX_RETRIES
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, run_stage
 from reframer_pipeline.orchestration.tags import CPU_TAGS, GPU_POOL, GPU_TAGS
 from reframer_pipeline.stages import STAGES
@@ -34,7 +33,6 @@ def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
         code_version=str(stage.code_version),
         output_required=True,
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks],
-        retry_policy=dg.RetryPolicy(max_retries=MAX_RETRIES, delay=2, backoff=dg.Backoff.EXPONENTIAL),
     )
     def compute(context: dg.AssetExecutionContext, **inputs: StageInput) -> StageEvents:
         yield from run_stage(context, context.resources.pipeline, stage, inputs)

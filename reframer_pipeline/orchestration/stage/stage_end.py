@@ -21,7 +21,7 @@ from reframer_pipeline.stages import NAMES, upstream
 from reframer_pipeline.stages.stage import Stage
 from reframer_pipeline.work import jobs, status
 
-MAX_RETRIES: Final = 2
+RETRY_PAUSES_S: Final = (2, 6)  # before the second and the third try. Not by a policy of Dagster's: that tries again what was interrupted
 # Passing failures that the same run would only meet again: it has waited already, or is asked for what is no more.
 FOR_ANOTHER_RUN: Final = (VideoBusy, WeightsChanged)
 Context = dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
@@ -29,9 +29,9 @@ Context = dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
 
 @contextmanager
 def typed_failures(context: Context, pipeline: Pipeline, video_id: str) -> Iterator[None]:
-    """Turn every exception into a `dg.Failure` with a code; one that is not tried again is written to the video and the job.
+    """Turn every exception into a `dg.Failure` with a code, which is written to the video and the job, or into a request to try again.
 
-    Retryable failures are tried again by the asset's retry policy; permanent ones never.
+    Retryable failures are tried again; permanent ones and interruptions never.
 
     Args:
         context: Of whatever runs: the asset, or the I/O manager around it.
@@ -41,17 +41,17 @@ def typed_failures(context: Context, pipeline: Pipeline, video_id: str) -> Itera
     run, tries = _run_and_tries(context)
     try:
         yield
-    except (dg.Failure, GeneratorExit):  # the second: the I/O manager has failed, and has written so
+    except (dg.Failure, dg.RetryRequested, GeneratorExit):  # the last: the I/O manager has failed, and has written so
         raise
-    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
         _record(pipeline, run, video_id, Interrupted("The run was interrupted."))
-        raise
+        raise type(interrupt) from None  # anew: where it happened to arrive is a long story that tells nothing
     except Exception as error:
         failure = typed(error)
-        again = failure.retryable and tries < MAX_RETRIES and not isinstance(failure, FOR_ANOTHER_RUN)
-        if not again:
-            _record(pipeline, run, video_id, failure)
-        raise dg.Failure(description=f"[{failure.code}] {failure}", metadata=as_metadata(failure), allow_retries=again) from error
+        if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
+            raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error
+        _record(pipeline, run, video_id, failure)
+        raise dg.Failure(f"[{failure.code}] {failure}", as_metadata(failure)) from error
 
 
 def end_run_if_last(run: Run, stage: Stage) -> None:

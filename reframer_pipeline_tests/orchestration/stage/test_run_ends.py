@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
     assert seen == [("processing", None), ("processing", None)]
     assert leases[0] is not None and leases[0] == leases[1]  # kept over the pause: nobody came in between
     assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["attempts"]) == ("completed", 2)
+
+
+def test_an_interrupted_stage_is_not_tried_again(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert done.video_id is not None
+    put, asked = pipeline.storage.store.put, list[Any]()
+
+    def interrupted(*args: Any) -> int:
+        asked.append(args)
+        signal.raise_signal(signal.SIGINT)
+        return put(*args)
+
+    monkeypatch.setattr(pipeline.storage.store, "put", interrupted)
+    assert not materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories").success
+    assert len(asked) == 1
+    assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["failure_code"]) == ("failed", "interrupted")
+    assert video_of(pipeline, done.video_id) == ("completed", None)
+    assert pipeline.storage.db.fetch("SELECT * FROM leases WHERE video_id = %s", (done.video_id,)) == []
 
 
 def test_a_job_goes_on_until_its_last_stage(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
