@@ -19,7 +19,6 @@ from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.work import status
 
 TRICK = "a\x1b[31mred\x9b2J\u202egnp.exe\r\n[/red].mp4"
 SEEN = "a\ufffd[31mred\ufffd2J\ufffdgnp.exe\ufffd [/red].mp4"
@@ -103,7 +102,7 @@ def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pip
 def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert readable(TRICK) == SEEN and readable("\udcff né 你好 \U0001f3ac") == "\ufffd né 你好 \U0001f3ac"
     row = {"video_id": "01234567-0000-5000-8000-000000000000", "filename": TRICK, "status": "pending"}
-    monkeypatch.setattr(status, "list_videos", lambda db, limit: [row])
+    monkeypatch.setattr("reframer_pipeline.cli.show.list_videos", lambda db, limit: [row])
     monkeypatch.setattr(sheets, "demo_videos", lambda storage, ids: set())
     home = ("--home", str(pipeline.settings.home_dir))
     invoke("list", *home)
@@ -125,7 +124,7 @@ def test_a_list_can_be_read_on_a_narrow_terminal(pipeline: Pipeline, monkeypatch
         "duration": 14399.5,
         "failure_code": "dimensions_out_of_range",
     }
-    monkeypatch.setattr(status, "list_videos", lambda db, limit: [row])
+    monkeypatch.setattr("reframer_pipeline.cli.show.list_videos", lambda db, limit: [row])
     monkeypatch.setattr(sheets, "demo_videos", lambda storage, ids: {row["video_id"]})
     shown = io.StringIO()
     monkeypatch.setattr(show, "OUT", Console(file=shown, width=80))

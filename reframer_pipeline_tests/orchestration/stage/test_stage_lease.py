@@ -19,9 +19,9 @@ from reframer_pipeline.work import lease
 STAGE = """
 import sys
 from dagster._core.storage.dagster_run import DagsterRun
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stage_lease import lease_of
+from reframer_pipeline.orchestration.stage.stage_lease import lease_of
 with lease_of(DagsterRun("process_video", run_id=sys.argv[2]), Pipeline(Settings()).storage.db, sys.argv[1]) as token:
     print(token)
 """

@@ -36,9 +36,10 @@ from reframer_pipeline_tests.computed import add
 RUN = """
 import sys
 import dagster as dg
-from reframer_pipeline import dagster_home, partitions
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.orchestration import partitions
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 settings = Settings()
 with dagster_home.open_instance(settings) as instance:
