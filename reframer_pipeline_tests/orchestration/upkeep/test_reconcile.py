@@ -19,12 +19,12 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
-from reframer_pipeline.orchestration.stage.runs import token_of
 
 from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.upkeep import reconcile
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
@@ -37,9 +37,10 @@ from reframer_pipeline_tests.factories import plan_of
 RUN = """
 import sys
 import dagster as dg
-from reframer_pipeline import dagster_home, partitions
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.resources import Pipeline
+from reframer_pipeline.orchestration import partitions
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 settings = Settings()
 with dagster_home.open_instance(settings) as instance:
