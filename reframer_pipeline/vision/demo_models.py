@@ -1,7 +1,7 @@
 """The demo models: their architectures, and how they are built with the weights that ship with the package.
 
-Here: `build_demo_yolo` and `build_demo_sam2`, which touch neither the network nor a pickle. Not here: training (`train_detector`,
-`train_segmenter`), and prediction, which is the same code as for the official models.
+Here: `build_demo_yolo` and `build_demo_sam2`, which touch neither the network nor a pickle. Not here: training (`training`), and
+prediction, which is the same code as for the official models.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reframer_pipeline.demo import dataset, train_segmenter
 from reframer_pipeline.vision.demo_models import build_untrained_sam2
+from training import dataset, segmenter
 
 
 def test_a_batch_has_one_mask_inside_each_box(tmp_path: Path) -> None:
     dataset.draw_training_frames(tmp_path, [9])
     names = sorted(path.stem for path in (tmp_path / "truth").glob("*.json"))
-    batch = train_segmenter.load_batch(tmp_path, names, 256, np.random.default_rng(1))
+    batch = segmenter.load_batch(tmp_path, names, 256, np.random.default_rng(1))
     assert batch.images.shape == (3, 3, 256, 256) and batch.masks.shape[1:] == (128, 128)
     for box, mask in zip(batch.boxes / 2, batch.masks, strict=True):
         x0, y0, x1, y1 = (int(value) for value in box)
@@ -26,14 +26,14 @@ def test_a_batch_has_one_mask_inside_each_box(tmp_path: Path) -> None:
 
 def test_the_loss_is_low_for_the_truth_and_one_step_runs(tmp_path: Path) -> None:
     dataset.draw_training_frames(tmp_path, [9])
-    batch = train_segmenter.load_batch(tmp_path, ["000009_0"], 256, np.random.default_rng(1))
+    batch = segmenter.load_batch(tmp_path, ["000009_0"], 256, np.random.default_rng(1))
     right = torch.where(batch.masks > 0.5, 9.0, -9.0)
     ones = torch.ones(len(batch.masks))
-    loss, overlap = train_segmenter.loss_of(right, ones, batch)
-    wrong, nothing = train_segmenter.loss_of(-right, ones, batch)
+    loss, overlap = segmenter.loss_of(right, ones, batch)
+    wrong, nothing = segmenter.loss_of(-right, ones, batch)
     assert overlap == 1 and nothing == 0 and loss < 0.5 < wrong
     model = build_untrained_sam2(image_size=256).train()
-    train_segmenter.prime_attention(model)
-    loss, _ = train_segmenter.loss_of(*train_segmenter.forward(model, batch), batch)
+    segmenter.prime_attention(model)
+    loss, _ = segmenter.loss_of(*segmenter.forward(model, batch), batch)
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reframer_pipeline.demo import dataset, looks, world
+from reframer_pipeline.demo import looks, world
+from training import dataset
 
 
 def test_the_same_seed_draws_the_same_frames_in_any_order() -> None:

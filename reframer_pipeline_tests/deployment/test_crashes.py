@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from reframer_pipeline.orchestration.upkeep.run_workers import Worker, Workers
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.upkeep.reconcile import DEAD_AFTER_S
-from reframer_pipeline.orchestration.upkeep.run_workers import Worker, Workers
 from reframer_pipeline.planning.backlog import FIRST_PAUSE_S
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline_tests.deployment.deployment import Deployment, is_running

@@ -1,6 +1,6 @@
 """Train the demo detector: a YOLOv8n, from nothing, on drawn frames.
 
-    python -m reframer_pipeline.demo.train_detector --help
+    python -m training.detector --help
 
 Here: the training and the export to safetensors. Not here: the frames (`dataset`), building the trained model (`models`).
 """
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from reframer_pipeline.demo.dataset import draw_training_frames
 from reframer_pipeline.demo.looks import LABELS
 from reframer_pipeline.vision.demo_models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
+from training.dataset import draw_training_frames
 
 
 def export(checkpoint: Path, target: Path) -> None:

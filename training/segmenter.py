@@ -1,6 +1,6 @@
 """Train the demo segmenter: a scaled-down SAM2.1, from nothing, on drawn frames with box prompts.
 
-    python -m reframer_pipeline.demo.train_segmenter --help
+    python -m training.segmenter --help
 
 Here: batches, loss, training loop and the export to safetensors. Not here: the frames (`dataset`), the architecture (`models`).
 """
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from reframer_pipeline.demo.dataset import draw_training_frames
 from reframer_pipeline.vision.demo_models import (
     SEGMENTER_FILE,
     SEGMENTER_IMAGE_SIZE,
@@ -26,6 +25,7 @@ from reframer_pipeline.vision.demo_models import (
     demo_weights_dir,
     save_half,
 )
+from training.dataset import draw_training_frames
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as SAM2Transforms normalizes
 BOX_JITTER = 0.03  # standard deviation of a box side's error, relative to the box
