@@ -1,10 +1,10 @@
 """How long one video's way is: SQL statements, connections and seconds of `reframer run` for a drawn clip of one second.
 
-    python benchmarks/way.py [--python OTHER/.venv/bin/python] [--show 20]
+    python benchmarks/way.py [--tree OTHER_CHECKOUT] [--show 20]
 
 Two clips go through all six stages, one after the other, in a data folder of their own: the first also makes the databases' tables. Each is
-a process of its own, so seconds are cold. Everything is counted from the embedded server's log, and only the command line is used: another
-checkout's Python measures that checkout.
+a process of its own, so seconds are cold; those of the processor are the command's alone. Statements and connections are counted from the
+embedded server's log, and only the command line is used, so that an older checkout can be measured in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import collections
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,8 @@ CONNECTION = re.compile(r"LOG:  connection authorized: \S+ database=(\w+)")
 class Home:
     """A data folder of its own, whose server writes down all that it is asked."""
 
-    def __init__(self, folder: Path, python: str) -> None:
-        self._command = [python, "-m", "reframer_pipeline"]
+    def __init__(self, folder: Path, tree: Path) -> None:
+        self._tree = tree
         self._log = folder / "postgres" / "server.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
         self._environment = {**kept, "REFRAMER_HOME": str(folder), "REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu"}
@@ -48,36 +49,41 @@ class Home:
 
     def reframer(self, *arguments: str) -> None:
         """One command, in a process of its own."""
-        subprocess.run([*self._command, *arguments], env=self._environment, check=True, capture_output=True)
+        command = [sys.executable, "-m", "reframer_pipeline", *arguments]  # of the folder that it runs in
+        subprocess.run(command, cwd=self._tree, env=self._environment, check=True, capture_output=True)
 
     def measured(self, clip: Path, show: int) -> dict[str, float]:
         """What a run of this clip takes."""
-        before, began = self._log.stat().st_size, time.perf_counter()
+        before, began, processor = self._log.stat().st_size, time.perf_counter(), _processor()
         self.reframer("run", str(clip))
-        seconds = time.perf_counter() - began
+        counted = {"seconds": round(time.perf_counter() - began, 1), "seconds of the processor": round(_processor() - processor, 1)}
         with self._log.open(errors="replace") as log:
             log.seek(before)
             text = log.read()
         statements, connections = STATEMENT.findall(text), CONNECTION.findall(text)
         for (database, statement), count in collections.Counter(statements).most_common(show):
             print(f"  {count:4} {database:8} {statement[:140]}")
-        counted: dict[str, float] = {"seconds": round(seconds, 1)}
         for whose, name in DATABASES.items():
             counted[f"statements, {whose}"] = sum(database == name for database, _ in statements)
             counted[f"connections, {whose}"] = connections.count(name)
         return counted
 
 
+def _processor() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Measure both clips, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", default=sys.executable, help="of the checkout to be measured")
+    parser.add_argument("--tree", type=Path, default=Path(__file__).parents[1], help="the checkout to be measured")
     parser.add_argument("--show", type=int, default=0, help="so many of the statements asked most often")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reframer-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        home = Home(folder / "home", arguments.python)
+        home = Home(folder / "home", arguments.tree)
         try:
             columns = []
             for number in range(2):

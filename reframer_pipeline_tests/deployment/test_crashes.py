@@ -8,11 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from reframer_pipeline.orchestration.upkeep.run_workers import Worker, Workers
+from reframer_pipeline.orchestration.upkeep.run_workers import Worker
 
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration.dagster_internals import Worker, worker_of
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
-from reframer_pipeline.orchestration.upkeep.reconcile import DEAD_AFTER_S
+from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.planning.backlog import FIRST_PAUSE_S
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline_tests.deployment.deployment import Deployment, is_running
@@ -53,9 +54,9 @@ def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path)
         own.start()
         own.wait("masks", lambda: [row for row in own.rows("processing_jobs") if row["stage"] == "masks" and row["done"] > 0])
         (run,) = runs(STARTED, job=PROCESS_VIDEO)
-        assert Workers().of(run) is Worker.ALIVE
+        assert worker_of(run) is Worker.ALIVE
         own.kill()
-        assert Workers().of(run) is Worker.GONE
+        assert worker_of(run) is Worker.GONE
         assert [row["status"] for row in own.rows("videos")] == ["processing"]
 
         own.start()

@@ -11,7 +11,8 @@ import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.upkeep.reconcile import DEAD_AFTER_S, reconcile
+from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
+from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
 from reframer_pipeline.planning import deployment
 from reframer_pipeline.planning.deployment import Noted
 from reframer_pipeline.running import dagster_home

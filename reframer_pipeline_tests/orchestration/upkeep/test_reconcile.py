@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -18,6 +19,9 @@ import pytest
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._grpc.client import DagsterGrpcClient
 
 from reframer_pipeline import failures
@@ -25,7 +29,8 @@ from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.upkeep import reconcile
+from reframer_pipeline.orchestration.tags import LEASE_TAG
+from reframer_pipeline.orchestration.upkeep import launcher, reconcile
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.vision import weights
@@ -48,6 +53,16 @@ with dagster_home.open_instance(settings) as instance:
     job = build_definitions(settings).resolve_job_def("process_video")
     job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
 """
+
+
+STARTED = dg.DagsterRunStatus.STARTED
+
+
+def monitor(instance: dg.DagsterInstance) -> None:
+    """What Dagster's daemon does with runs that go on, every half minute."""
+    with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context:
+        trouble = [error for error in execute_run_monitoring_iteration(context, logging.getLogger(__name__)) if error]
+    assert not trouble
 
 
 @pytest.fixture
@@ -78,32 +93,34 @@ def _until_masks(pipeline: Pipeline, video_id: str) -> None:
 def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
     pipeline: Pipeline, video: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.5)
     monkeypatch.setattr(lease, "TTL_S", 3.0)
     db = pipeline.storage.db
     with dagster_home.open_instance(pipeline.settings) as instance:
         for death in (1, 2, 3):
             process = _started_as_the_ui_does(pipeline, video)
             _until_masks(pipeline, video)
+            monitor(instance)
             reconcile.reconcile(instance, pipeline)
             assert jobs.latest(db, video)["status"] == "processing"  # type: ignore[index]  # alive: left alone
             process.send_signal(signal.SIGKILL)
             process.wait()
             if death == 1:  # told by the server that started it, while the lease goes on: its steps may live in other processes
-                (run,) = instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON, tags={"dagster/partition": video}))
+                (run,) = instance.get_runs(dg.RunsFilter(statuses=[STARTED], tags={"dagster/partition": video}))
                 instance.report_run_failed(run)
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # as Dagster's run monitoring does
                 assert reconcile.reconcile(instance, pipeline).died == 1
                 assert get_video(db, video)["status"] == "processing" and lease.revoke(db, video) is False
             db.execute("UPDATE leases SET expires_at = clock_timestamp() WHERE video_id = %s", (video,))
             time.sleep(1)
+            monitor(instance)
             done = reconcile.reconcile(instance, pipeline)
             assert done.died == (0 if death == 1 else 1)
             row = get_video(db, video)
             if death < 3:
                 assert jobs.latest(db, video)["failure_code"] == "run_died"  # type: ignore[index]
                 assert row["status"] == "pending"
-        assert instance.get_runs(dg.RunsFilter(statuses=reconcile.GOING_ON, tags={"dagster/partition": video})) == []
+        assert instance.get_runs(dg.RunsFilter(statuses=[STARTED], tags={"dagster/partition": video})) == []
         assert (row["status"], row["failure_code"]) == ("failed", "quarantined")
     wanted = pipeline.settings.model_copy(update={"vid_stride": 1})
     states = plan_of(db, video, wanted, weights.digests(pipeline.settings)).stages
@@ -146,12 +163,14 @@ def test_a_cancelled_run_that_never_began_changes_nothing(pipeline: Pipeline, vi
     assert (row["status"], row["failure_code"]) == ("failed", "truncated")
 
 
-def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(pipeline: Pipeline, video: str, tmp_path: Path) -> None:
+def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
+    pipeline: Pipeline, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     db, gone = pipeline.storage.db, {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(tmp_path / "nobody")})}
     with dagster_home.open_instance(pipeline.settings) as instance, dagster_server(tmp_path) as there:
 
-        def going_on(status: dg.DagsterRunStatus = reconcile.STARTED, **tags: str) -> str:
-            return instance.add_run(DagsterRun("ingest", run_id=str(uuid.uuid4()), status=status, tags=tags)).run_id
+        def going_on(**tags: str) -> str:
+            return instance.add_run(DagsterRun("ingest", run_id=str(uuid.uuid4()), status=STARTED, tags=tags)).run_id
 
         def is_over(run_id: str) -> bool:
             run = instance.get_run_by_id(run_id)
@@ -163,14 +182,19 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(pip
         token = lease.acquire(db, video, beating, token=token_of(beating))
         jobs.start(db, video, beating)
         status.processing(db, video, token)
-        starting = going_on(dg.DagsterRunStatus.STARTING, **gone)
-        reconcile.reconcile(instance, pipeline)
-        assert [is_over(one) for one in (ingest, starting, unborn, beating, reloaded)] == [True, True, True, False, False]
+        monitor(instance)
+        assert [is_over(one) for one in (ingest, unborn, beating, reloaded)] == [True, True, False, False]
 
         db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
+        monitor(instance)
         assert reconcile.reconcile(instance, pipeline).died == 1
         assert is_over(beating) and not is_over(reloaded)
-        instance.report_run_failed(instance.get_run_by_id(reloaded))  # type: ignore[arg-type]
+        monkeypatch.setattr(launcher, "NO_SIGN_S", 0.0)
+        monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.0)
+        command = going_on(**of_video, **{LEASE_TAG: str(uuid.uuid4())})  # of a `reframer run`: `dead_runs` knows better
+        monitor(instance)
+        assert is_over(reloaded) and not is_over(command)
+        instance.delete_run(command)
     assert get_video(db, video)["status"] == "pending"
     with pytest.raises(failures.LeaseLost):
         lease.heartbeat(db, video, token)
