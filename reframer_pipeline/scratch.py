@@ -1,7 +1,7 @@
-"""The scratch folder: files on their way into the store.
+"""The scratch folder, and files on their way.
 
-What belongs here: what becomes of its leftovers, and what a folder that cannot be written to is called. What does not: the files
-themselves, which each belong to the block that makes them (`prepare`, `uploads.ingest`).
+What belongs here: what becomes of leftovers, what a folder that cannot be written to is called, and files that appear when they are
+whole. What does not: the files themselves, which each belong to the block that makes them (`prepare`, `uploads.ingest`).
 """
 
 from __future__ import annotations
@@ -59,6 +59,17 @@ def made(folder: Path) -> Path:
     """The folder, made if it is not there. Raises what `writing` does."""
     with writing(folder):
         return folder
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A name beside a file, to write to: it takes the file's name when the block has ended well, and is deleted when not."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -16,9 +16,13 @@ from typing import Any
 import numpy as np
 
 from reframer_pipeline.demo.looks import LABELS
-from reframer_pipeline.vision.demo_models import DEMO_IMGSZ, DETECTOR_ARCHITECTURE, DETECTOR_FILE, demo_weights_dir, save_half
+from reframer_pipeline.settings import DEMO_IMGSZ
+from reframer_pipeline.vision.demo_models import DETECTOR_FILE, demo_weights_dir
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 from training.dataset import draw_training_frames
+from training.weights import save_half
+
+ARCHITECTURE = "yolov8n"
 
 
 def export(checkpoint: Path, target: Path) -> None:
@@ -31,7 +35,7 @@ def export(checkpoint: Path, target: Path) -> None:
     import torch
 
     saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    metadata = {"names": json.dumps(LABELS), "architecture": DETECTOR_ARCHITECTURE, "imgsz": str(DEMO_IMGSZ)}
+    metadata = {"names": json.dumps(LABELS), "architecture": ARCHITECTURE, "imgsz": str(DEMO_IMGSZ)}
     save_half(saved.get("ema") or saved["model"], target, metadata)
 
 
@@ -74,7 +78,7 @@ def train(
         "amp": False, "val": False, "plots": False, "deterministic": True, "project": str(run.parent), "name": run.name,
         "exist_ok": True,
     }  # fmt: skip
-    ultralytics.YOLO(start or f"{DETECTOR_ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
+    ultralytics.YOLO(start or f"{ARCHITECTURE}.yaml", task="detect").train(data=str(data), **arguments)
     return run / "weights" / "last.pt"
 
 

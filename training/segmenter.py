@@ -17,15 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from reframer_pipeline.vision.demo_models import (
-    SEGMENTER_FILE,
-    SEGMENTER_IMAGE_SIZE,
-    bb_feat_sizes,
-    build_untrained_sam2,
-    demo_weights_dir,
-    save_half,
-)
+from reframer_pipeline.vision.demo_models import SEGMENTER_FILE, SEGMENTER_IMAGE_SIZE, build_untrained_sam2, demo_weights_dir
+from reframer_pipeline.vision.sam2_build import bb_feat_sizes
 from training.dataset import draw_training_frames
+from training.weights import save_half
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as SAM2Transforms normalizes
 BOX_JITTER = 0.03  # standard deviation of a box side's error, relative to the box

@@ -12,21 +12,21 @@ import click
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.failures import ReframerError
 
-# Command to the module that holds it: loaded only when asked for, so that `--help` and short commands start at once.
+# Command to the module that holds it and its name there: loaded only when asked for, so that `--help` and short commands start at once.
 COMMANDS: Final = {
-    "run": "run",
-    "demo": "demo",
-    "list": "show",
-    "show": "show",
-    "preview": "preview",
-    "plan": "plan",
-    "uploads": "uploads",
-    "restore": "restore",
-    "models": "models",
-    "db": "db",
-    "dev": "dev",
-    "doctor": "doctor",
-    "fake-gemini": "fake_gemini",
+    "run": "run.run",
+    "demo": "demo.demo",
+    "list": "show.list_",
+    "show": "show.show",
+    "preview": "preview.preview",
+    "plan": "plan.plan",
+    "uploads": "uploads.uploads",
+    "restore": "restore.restore",
+    "models": "models.models",
+    "db": "db.db",
+    "dev": "dev.dev",
+    "doctor": "doctor.doctor",
+    "fake-gemini": "fake_gemini.fake_gemini",
 }
 
 
@@ -41,8 +41,8 @@ class LazyGroup(click.Group):
         """Import the module and take the command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"reframer_pipeline.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = module.COMMANDS[cmd_name]
+        module, name = COMMANDS[cmd_name].split(".")
+        command: click.Command = getattr(importlib.import_module(f"reframer_pipeline.cli.{module}"), name)
         return command
 
 

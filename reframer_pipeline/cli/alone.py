@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from reframer_pipeline import scratch
-from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.settings import Settings
 
 LOCK: Final = "dev.lock"
@@ -41,7 +41,7 @@ def be_alone(settings: Settings) -> None:
     os.set_inheritable(lock, True)
     ended = _end_leftovers(settings.home_dir / "dagster")
     if ended:
-        ERR.print(f"Ended {ended} processes of an earlier `reframer dev` that was killed.", highlight=False, markup=False)
+        aside(f"Ended {ended} processes of an earlier `reframer dev` that was killed.")
 
 
 def is_running(settings: Settings) -> bool:

@@ -115,6 +115,3 @@ def stop(settings: Settings, force: bool) -> None:
     if not force and is_running(settings):
         raise click.ClickException("`reframer dev` works with it: stop that first, or say --force.")
     line("Stopped." if embedded.stop(settings) else "It was not running.")
-
-
-COMMANDS = {"db": db}

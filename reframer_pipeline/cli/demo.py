@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reframer_pipeline.cli.options import with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, line, notice, outcomes_table
+from reframer_pipeline.cli.tables import DEMO_NOTICE, aside, line, notice, outcomes_table
 from reframer_pipeline.settings import Settings
 
 
@@ -74,7 +74,7 @@ def _show(settings: Settings, as_json: bool) -> None:
 def _score(settings: Settings, clips: int, as_json: bool) -> None:
     from reframer_pipeline.cli.score import measure
 
-    figures: dict[str, Any] = measure(_own_home(settings), clips, lambda text: ERR.print(text, markup=False, highlight=False))
+    figures: dict[str, Any] = measure(_own_home(settings), clips, aside)
     if as_json:
         click.echo(json.dumps(figures))
         return
@@ -94,6 +94,3 @@ def _own_home(settings: Settings) -> Settings:
     """A data folder for the drawn clips, with a database and a store of its own: they are no videos of the user's."""
     places: dict[str, Any] = {"database_url": None, "dagster_database_url": None, "store_url": None}
     return settings.model_copy(update={"home": settings.home_dir / "demo" / "score", **places})
-
-
-COMMANDS = {"demo": demo}

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from reframer_pipeline.cli.alone import be_alone, free_port
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
-from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.cli.tables import ERR, aside
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
 
@@ -50,7 +50,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         bucket = Bucket.open(settings)
         changed = {} if print_env else deployment.save(storage.db, settings)
     for name, (old, new) in changed.items():
-        ERR.print(f"The deployment's {name}: {old} → {new}", markup=False, highlight=False)
+        aside(f"The deployment's {name}: {old} → {new}")
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
@@ -60,10 +60,10 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         return
     _put_right(settings)
     environment = {**os.environ, **{name: value for name, value in as_environment(settings).items() if value}, **instance_variables}
-    ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]", highlight=False)
-    ERR.print(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}", highlight=False, markup=False, soft_wrap=True)
+    ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
+    aside(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}")
     if bucket.root is not None and not bucket.root.is_dir():
-        ERR.print("There is no such folder now: the sensor goes on looking for it.", style="yellow", markup=False, highlight=False)
+        aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Dagster's processes end by nothing else
@@ -84,7 +84,7 @@ def _put_right(settings: Settings) -> None:
         done = reconcile(instance, pipeline)
     pipeline.close()
     if done.died or done.ended:
-        ERR.print(f"Runs put right: {done}.", markup=False, highlight=False)
+        aside(f"Runs put right: {done}.")
 
 
 def _chosen(settings: Settings) -> dict[str, str]:
@@ -99,6 +99,3 @@ def _chosen(settings: Settings) -> dict[str, str]:
         if not isinstance(value, SecretStr) and (value != field.default or variable in os.environ):
             chosen[variable] = variables[variable]
     return chosen
-
-
-COMMANDS = {"dev": dev}

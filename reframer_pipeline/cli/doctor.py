@@ -52,9 +52,9 @@ def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
         for found in _guarded(check, settings):
             sick = sick or not found.well
             mark = "[green]ok  [/green]" if found.well else "[red]mend[/red]"
-            OUT.print(f"{mark} {found.what:<22} {cell(found.detail)}", highlight=False, soft_wrap=True)
+            OUT.print(f"{mark} {found.what:<22} {cell(found.detail)}", soft_wrap=True)
             if found.mend:
-                OUT.print(f"     [yellow]→[/yellow] {cell(found.mend)}", highlight=False, soft_wrap=True)
+                OUT.print(f"     [yellow]→[/yellow] {cell(found.mend)}", soft_wrap=True)
     sys.exit(1 if sick else 0)
 
 
@@ -163,6 +163,3 @@ def _describer(settings: Settings) -> Iterator[Finding]:
         return
     where = settings.gemini_url or "Google"
     yield Finding("scene descriptions", True, f"{settings.gemini_model} at {where}, what is sent: {settings.gemini_media}; not asked now")
-
-
-COMMANDS = {"doctor": doctor}

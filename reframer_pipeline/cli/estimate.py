@@ -12,7 +12,6 @@ from reframer_pipeline.cli.tables import notice
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import STAGES
 
 SLOW_S: Final = 120.0
 # Seconds a sampled frame on a CPU: detector by size letter, image encoder by name.
@@ -28,6 +27,8 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
         video_ids: Ingested videos.
         force: Everything is computed again, fresh or not.
     """
+    from reframer_pipeline.reading.estimates import seconds_a_frame
+    from reframer_pipeline.vision import weights
     from reframer_pipeline.vision.device import resolve_device
 
     if settings.models == "demo" or resolve_device(settings.device) != "cpu":
@@ -35,7 +36,7 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
     frames = sum(_sampled_frames(settings, storage, video_id, force) for video_id in video_ids)
     if not frames:
         return
-    seconds = frames * (_measured(settings, storage) or _typical(settings))
+    seconds = frames * (seconds_a_frame(storage.db, weights.digests(settings)) or _typical(settings))
     if seconds > SLOW_S:
         notice(
             f"No GPU: about {seconds / 60:.0f} minutes for {frames} frames. Faster: --models demo (a demonstration), "
@@ -62,26 +63,6 @@ def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: 
         return frames // settings.vid_stride + 1 if frames else 0
     except ReframerError:
         return 0  # what is wrong with the file is said when it is run
-
-
-def _measured(settings: Settings, storage: Storage) -> float | None:
-    """Seconds a sampled frame of detections plus masks, over each one's latest results with these weights; None if one has none."""
-    from reframer_pipeline.vision import weights
-
-    seconds = 0.0
-    for stage in STAGES:
-        if stage.weights is None:
-            continue
-        row = storage.db.fetch_one(
-            """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float), 0) AS a_frame
-               FROM (SELECT * FROM results WHERE stage = %s AND components->>'weights' = %s ORDER BY created_at DESC LIMIT 10) r
-               JOIN results f ON f.result_id = (r.components->'inputs'->>'frames')::uuid""",
-            (stage.name, weights.digest(settings, stage.weights)),
-        )
-        if not row or not row["a_frame"]:
-            return None
-        seconds += float(row["a_frame"])
-    return seconds
 
 
 def _typical(settings: Settings) -> float:

@@ -74,6 +74,3 @@ def fake_gemini(port: int, script: Path | None) -> None:
             threading.Event().wait()
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-
-
-COMMANDS = {"fake-gemini": fake_gemini}

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
 from reframer_pipeline.cli.options import with_settings
-from reframer_pipeline.cli.tables import ERR, OUT, line
+from reframer_pipeline.cli.tables import ERR, OUT, line, table
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,13 +45,11 @@ def list_(settings: Settings) -> None:
     """List the official models, and which are here."""
     from reframer_pipeline.vision.releases import RELEASES
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("model", "file", "here", "published digest"):
-        table.add_column(name)
+    columns = table("model", "file", "here", "published digest")
     for name, release in RELEASES.items():
         here = (settings.weights_folder / release.file).is_file()
-        table.add_row(name, release.file, "yes" if here else "", (release.sha256 or "none")[:16])
-    OUT.print(table, highlight=False)
+        columns.add_row(name, release.file, "yes" if here else "", (release.sha256 or "none")[:16])
+    OUT.print(columns)
     line(f"Folder: {settings.weights_folder}")
 
 
@@ -77,6 +74,3 @@ def fetch_with_bars(settings: Settings, trust: bool = False) -> list[WeightsFile
             weights.require_trusted(file)
             files.append(file)
     return files
-
-
-COMMANDS = {"models": models}

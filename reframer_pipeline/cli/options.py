@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import click
 from pydantic import ValidationError
 
-from reframer_pipeline.cli.tables import ERR
+from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures import SettingsInvalid
 from reframer_pipeline.settings import Settings
 
@@ -73,7 +73,7 @@ def _warn_of_unknown_variables() -> None:
     for name in sorted(name for name in os.environ if name.startswith("REFRAMER_") and not name.startswith("REFRAMER_TEST_")):
         if name not in (*known, "REFRAMER_UPDATE_GOLDEN"):
             meant = [f"; did you mean {one}?" for one in get_close_matches(name, known, 1)]
-            ERR.print(f"{name} is no setting{''.join(meant)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            aside(f"{name} is no setting{''.join(meant)}", style="yellow")
 
 
 def make_settings(overrides: dict[str, Any]) -> Settings:

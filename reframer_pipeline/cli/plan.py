@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
-from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.cli.tables import OUT, table
+from reframer_pipeline.cli.tables import line as say
 from reframer_pipeline.planning import deployment
 from reframer_pipeline.planning.survey import StageState, VideoPlan
 from reframer_pipeline.reading.estimates import Rates, rates
@@ -113,11 +113,9 @@ def _json(value: float | None) -> str:
 
 
 def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "stage", "state", "why"):
-        table.add_column(name, overflow="fold", no_wrap=name != "why")
+    columns = table("id", "stage", "state", "why", wraps={"why"})
     for name in ("seconds", "$"):
-        table.add_column(name, justify="right", no_wrap=True)
+        columns.add_column(name, justify="right", no_wrap=True)
     fresh = work = failed = unshown = listed = 0
     seconds = cost = 0.0
     unknown = False
@@ -133,9 +131,9 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
                 unknown = unknown or line.seconds is None
             if listed <= LONGEST_TABLE:
                 figures = (_figure(line.seconds, ".1f"), _figure(line.cost or None, ".4f"))
-                table.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
+                columns.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
     if listed:
-        OUT.print(table, highlight=False)
+        OUT.print(columns)
     more = f" ({listed - LONGEST_TABLE} more than listed)" if listed > LONGEST_TABLE else ""
     waiting = f" ({unshown} of them computed before and not shown yet)" if unshown else ""
     left_alone = f", {failed} failed for good and are left alone" if failed else ""
@@ -143,16 +141,8 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
     guess = (
         measured + (f"{' and' if measured else ', with'} what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
     )
-    OUT.print(
-        f"{fresh} videos are fresh{waiting}{left_alone}, {work} have work{more}{guess if work else ''}.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{fresh} videos are fresh{waiting}{left_alone}, {work} have work{more}{guess if work else ''}.")
 
 
 def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-COMMANDS = {"plan": plan}

@@ -70,6 +70,3 @@ def appearing(output: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise OutputNotWritable(f"{output} cannot be written: {error.strerror or type(error).__name__}.") from error
-
-
-COMMANDS = {"preview": preview}

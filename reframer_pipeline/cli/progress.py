@@ -6,7 +6,6 @@ What belongs here: drawing. The figures are `processing_jobs`, written by `stage
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -54,7 +53,7 @@ class StageBars:
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if ERR.is_terminal:
             self._thread.join(timeout=5)

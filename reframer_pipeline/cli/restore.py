@@ -7,7 +7,7 @@ import os
 import click
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import OUT
+from reframer_pipeline.cli.tables import line
 from reframer_pipeline.settings import Settings
 
 
@@ -32,7 +32,4 @@ def restore(video_id: str, settings: Settings) -> None:
         video = find_video(storage.db, video_id)
         with lease.hold(storage.db, video, owner=f"restore:{os.getpid()}") as token:
             loaded = archive.restore(storage.db, storage.store, video, token)
-    OUT.print(f"{video}: {f'{loaded} rows loaded.' if loaded else 'nothing is archived.'}", highlight=False, soft_wrap=True)
-
-
-COMMANDS = {"restore": restore}
+    line(f"{video}: {f'{loaded} rows loaded.' if loaded else 'nothing is archived.'}")

@@ -14,8 +14,7 @@ import click
 from reframer_pipeline.cli.estimate import warn_if_slow
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.progress import StageBars
-from reframer_pipeline.cli.readable import readable
-from reframer_pipeline.cli.tables import DEMO_NOTICE, ERR, notice, outcomes_table, own_settings
+from reframer_pipeline.cli.tables import DEMO_NOTICE, aside, notice, outcomes_table, own_settings
 from reframer_pipeline.failures import ReframerError, VideoBusy
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
@@ -106,8 +105,7 @@ def process(
         _say_noted(change.overrides, [names[video_id] for video_id in change.video_ids])
 
     def waits(video_id: str, busy: VideoBusy) -> None:
-        said = f"{names[video_id]}: {busy.message} Waiting: if that run is dead, its hold ends within a minute."
-        ERR.print(readable(said), markup=False, highlight=False, soft_wrap=True)
+        aside(f"{names[video_id]}: {busy.message} Waiting: if that run is dead, its hold ends within a minute.")
 
     with StageBars(storage.db, names) as bars:
         ran = run_videos(settings, list(wanted), force=force, announce=bars.announce, noted=noted, waits=waits)
@@ -121,12 +119,10 @@ def process(
 def _say_noted(overrides: Mapping[str, Any], names: Sequence[str]) -> None:
     """One line, however many videos: which settings are theirs alone from now on, or that none are any more."""
     whom = names[0] if len(names) == 1 else f"{len(names)} videos"
-    said = (
-        f"Own settings kept with {whom}: {own_settings(overrides)}"
-        if overrides
-        else f"Own settings taken from {whom}: the deployment's count"
-    )
-    ERR.print(readable(said), markup=False, highlight=False, soft_wrap=True)
+    if overrides:
+        aside(f"Own settings kept with {whom}: {own_settings(overrides)}")
+    else:
+        aside(f"Own settings taken from {whom}: the deployment's count")
 
 
 def _ready_weights(settings: Settings, trust: bool) -> None:
@@ -135,6 +131,3 @@ def _ready_weights(settings: Settings, trust: bool) -> None:
 
     if settings.models == "official":
         fetch_with_bars(settings, trust=trust)
-
-
-COMMANDS = {"run": run}

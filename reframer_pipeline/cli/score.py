@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,12 +81,11 @@ def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPre
 
 def prediction(results: dict[str, StageInput], numbers: list[int], settings: Settings) -> ClipPrediction:
     """What a run found, as the metrics want it; the precision-recall sweep is another pass of the detector at conf 0.001."""
-    found = {one.frame_number: one for one in by_frame(results["detections"].batches())}
     masks = {row["detection_id"]: row for batch in results["masks"].batches() for row in batch.to_pylist()}
     scenes = [row for batch in results["scenes"].batches(["start_frame"]) for row in batch.to_pylist()]
     return ClipPrediction(
         sweep=tuple(_frames(_sweep(results["frames"], settings), numbers)),
-        detections=tuple(_detected(found.get(number), masks) for number in numbers),
+        detections=tuple(_frames(by_frame(results["detections"].batches()), numbers, masks)),
         tracks=tuple(_tracked(results["trajectories"], numbers)),
         cuts=tuple(row["start_frame"] for row in scenes[1:]),
     )
@@ -98,24 +97,22 @@ def _sweep(frames: StageInput, settings: Settings) -> Iterator[FrameDetections]:
     return by_frame(detect_frames(groups, models.detector(wide), wide, frames.result_id, total=total))
 
 
-def _frames(found: Iterable[FrameDetections], numbers: list[int]) -> Iterator[Frame]:
+def _frames(found: Iterable[FrameDetections], numbers: list[int], masks: Mapping[str, dict[str, Any]] | None = None) -> Iterator[Frame]:
+    """The detections of each frame; with masks, those that have one (candidates have none)."""
     by_number = {one.frame_number: one for one in found}
     for number in numbers:
         one = by_number.get(number)
-        yield Frame.of([], []) if one is None else Frame.of(one.xyxy, one.object_classes, conf=one.confidence)
-
-
-def _detected(found: FrameDetections | None, masks: dict[str, dict[str, Any]]) -> Frame:
-    if found is None:
-        return Frame.of([], [])
-    rows = [index for index, detection_id in enumerate(found.detection_ids) if detection_id in masks]  # candidates have none
-    made = [masks[found.detection_ids[index]] for index in rows]
-    return Frame.of(
-        found.xyxy[rows],
-        [found.object_classes[index] for index in rows],
-        conf=found.confidence[rows],
-        masks=[{"size": [mask["height"], mask["width"]], "counts": mask["rle"].encode()} for mask in made],
-    )
+        if one is None:
+            yield Frame.of([], [])
+            continue
+        rows = [index for index, detection_id in enumerate(one.detection_ids) if masks is None or detection_id in masks]
+        made = [masks[one.detection_ids[index]] for index in rows] if masks is not None else []
+        yield Frame.of(
+            one.xyxy[rows],
+            [one.object_classes[index] for index in rows],
+            conf=one.confidence[rows],
+            masks=[{"size": [mask["height"], mask["width"]], "counts": mask["rle"].encode()} for mask in made],
+        )
 
 
 def _tracked(trajectories: StageInput, numbers: list[int]) -> Iterator[Frame]:

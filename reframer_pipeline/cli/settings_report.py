@@ -75,4 +75,4 @@ def _text(value: object) -> str:
 
 
 def _print(mark: str, *parts: str) -> None:
-    OUT.print(mark, *(escape(readable(part)) for part in parts), highlight=False, soft_wrap=True)
+    OUT.print(mark, *(escape(readable(part)) for part in parts), soft_wrap=True)

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import click
-from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings, print_rows, table
+from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.retention.archive import archived_videos
@@ -36,23 +36,15 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
         ids = [row["video_id"] for row in rows]
         demo, archived = sheets.demo_videos(storage, ids), archived_videos(storage.db, ids)
     rows = [{**row, "demo_models": row["video_id"] in demo, "archived": row["video_id"] in archived} for row in rows]
-    if as_json:
-        for row in rows:
-            click.echo(json.dumps(row, default=str))
-        return
-    if not rows:
-        line("No videos yet: `reframer run VIDEO` or `reframer demo`.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "video", "status", "resolution", "seconds", "reason"):
-        table.add_column(name, overflow="fold", no_wrap=name != "video")
-    for row in rows:
-        length = f"{row['duration']:.1f}" if row.get("duration") else ""
-        name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
-        state = "archived" if row["archived"] and row["status"] == "completed" else row["status"]
-        facts = (state, row.get("resolution") or "", length, row.get("failure_code") or "")
-        table.add_row(row["video_id"][:8], name, *facts)
-    OUT.print(table, highlight=False)
+    columns = table("id", "video", "status", "resolution", "seconds", "reason", wraps={"video"})
+    print_rows(rows, as_json, "No videos yet: `reframer run VIDEO` or `reframer demo`.", columns, _listed)
+
+
+def _listed(row: Row) -> tuple[str, ...]:
+    length = f"{row['duration']:.1f}" if row.get("duration") else ""
+    name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
+    state = "archived" if row["archived"] and row["status"] == "completed" else row["status"]
+    return row["video_id"][:8], name, state, row.get("resolution") or "", length, row.get("failure_code") or ""
 
 
 @click.command()
@@ -86,9 +78,9 @@ def print_video(found: dict[str, Any]) -> None:
     """Facts, tracks and scenes of one video, as `show_video` gives them."""
     _print_facts(found)
     if found.get("demo_models"):
-        OUT.print(DEMO_NOTICE, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        line(DEMO_NOTICE, style="yellow")
     if found.get("archived"):
-        OUT.print(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back", markup=False, highlight=False)
+        line(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back")
     if found["video"].get("settings_overrides"):
         line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
     _print_gemini(found["gemini"])
@@ -98,14 +90,14 @@ def print_video(found: dict[str, Any]) -> None:
 
 def _print_facts(found: dict[str, Any]) -> None:
     video = found["video"]
-    OUT.print(f"[bold]{cell(video['filename'])}[/bold]  {video['id']}  {video['status']}", highlight=False, soft_wrap=True)
+    OUT.print(f"[bold]{cell(video['filename'])}[/bold]  {video['id']}  {video['status']}", soft_wrap=True)
     if video.get("failure_code"):
-        OUT.print(f"[red]\\[{video['failure_code']}][/red] {cell(video['failure_message'])}", highlight=False, soft_wrap=True)
+        OUT.print(f"[red]\\[{video['failure_code']}][/red] {cell(video['failure_message'])}", soft_wrap=True)
     for job in found["jobs"]:
         if job["status"] == "processing":
-            OUT.print(f"now at {job['stage'] or 'its first stage'}, {job['progress']:.0%}", highlight=False, markup=False)
+            line(f"now at {job['stage'] or 'its first stage'}, {job['progress']:.0%}")
         elif job["status"] == "pending":
-            OUT.print("a run waits for its turn", highlight=False, markup=False)
+            line("a run waits for its turn")
     if video.get("duration"):
         facts = f"{video['duration']:.2f} s, {video['frame_count']} frames at {video['fps']:.3f}/s"
         line(f"{video['resolution']} {video['codec']}, {facts}")
@@ -138,14 +130,12 @@ def _print_gemini(asked: list[dict[str, Any]]) -> None:
 def _print_tracks(tracks: list[dict[str, Any]]) -> None:
     if not tracks:
         return
-    table = Table(box=None, pad_edge=False, title="tracks", title_justify="left")
-    for name in ("track", "class", "label", "frames", "seen", "confidence"):
-        table.add_column(name)
+    columns = table("track", "class", "label", "frames", "seen", "confidence", title="tracks")
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
         label = cell(track["label"] or "")
-        table.add_row(track["track_id"], track["class"], label, span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
-    OUT.print(table, highlight=False)
+        columns.add_row(track["track_id"], track["class"], label, span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
+    OUT.print(columns)
 
 
 def _print_scenes(scenes: list[dict[str, Any]]) -> None:
@@ -153,13 +143,10 @@ def _print_scenes(scenes: list[dict[str, Any]]) -> None:
         analysis = scene["analysis_data"]
         facts = f"importance {analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})"
         frames = f"frames {scene['start_frame']}–{scene['end_frame']}"
-        OUT.print(f"[bold]scene {scene['scene_number']}[/bold]  {frames}, {cell(facts)}", highlight=False)
-        OUT.print(f"  {cell(analysis['description'])}", highlight=False)
+        OUT.print(f"[bold]scene {scene['scene_number']}[/bold]  {frames}, {cell(facts)}")
+        OUT.print(f"  {cell(analysis['description'])}")
         for element in analysis["replaceable_elements"]:
             tracks = ", ".join(element.get("tracks", [])) or "(not found among the tracks)"
             if element.get("model_difficulty") and element["model_difficulty"] != element["difficulty"]:
                 tracks += f", {element['model_difficulty']} in Gemini's opinion"
             line(f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}")
-
-
-COMMANDS = {"list": list_, "show": show}

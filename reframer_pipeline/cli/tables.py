@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from reframer_pipeline.cli.readable import readable
+from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.running.run_videos import VideoOutcome
 
-OUT: Final = Console()
-ERR: Final = Console(stderr=True)
+OUT: Final = Console(highlight=False)
+ERR: Final = Console(stderr=True, highlight=False)
 
 DEMO_NOTICE: Final = (
     "Demonstration models: small networks trained on drawn clips. Their output on real footage is no measure of the pipeline; "
@@ -21,9 +24,14 @@ DEMO_NOTICE: Final = (
 )
 
 
-def line(text: str) -> None:
-    """A line of standard output as it is: no markup, no highlights, no breaks but the terminal's own."""
-    OUT.print(readable(text), markup=False, highlight=False, soft_wrap=True)
+def line(text: str, style: str | None = None) -> None:
+    """A line of standard output as it is: no markup, no breaks but the terminal's own."""
+    OUT.print(readable(text), markup=False, soft_wrap=True, style=style)
+
+
+def aside(text: str, style: str | None = None) -> None:
+    """The same on standard error."""
+    ERR.print(readable(text), markup=False, soft_wrap=True, style=style)
 
 
 def cell(text: str) -> str:
@@ -33,7 +41,26 @@ def cell(text: str) -> str:
 
 def notice(text: str) -> None:
     """Something everyone must see, on standard error."""
-    ERR.print(f"[yellow]![/yellow] {cell(text)}", highlight=False)
+    ERR.print(f"[yellow]![/yellow] {cell(text)}")
+
+
+def table(*names: str, wraps: Collection[str] = (), title: str | None = None) -> Table:
+    """A table without rows; its columns stay on one line, but for those that may wrap."""
+    columns = (Column(name, overflow="fold", no_wrap=name not in wraps) for name in names)
+    return Table(*columns, box=None, pad_edge=False, title=title, title_justify="left")
+
+
+def print_rows(rows: list[Row], as_json: bool, empty: str, listed: Table, cells: Callable[[Row], Iterable[str]]) -> None:
+    """Rows of the database: a line of JSON each, or in a table, or what is said where there are none."""
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, default=str))
+    elif rows:
+        for row in rows:
+            listed.add_row(*cells(row))
+        OUT.print(listed)
+    else:
+        line(empty)
 
 
 def own_settings(overrides: Mapping[str, Any]) -> str:
@@ -44,19 +71,16 @@ def own_settings(overrides: Mapping[str, Any]) -> str:
 
 def outcomes_table(outcomes: list[VideoOutcome]) -> None:
     """What came out, a line per file; failures with their reason below."""
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("video", overflow="fold")
-    for name in ("id", "status"):
-        table.add_column(name, no_wrap=True)
-    for name in ("frames", "detections", "masks", "tracks", "scenes", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = Table(Column("video", overflow="fold"), box=None, padding=(0, 1, 0, 0))
+    for name in ("id", "status", "frames", "detections", "masks", "tracks", "scenes", "seconds"):
+        columns.add_column(name, justify="left" if name in ("id", "status") else "right", no_wrap=True)
     for one in outcomes:
         colour = "green" if one.status == "completed" else "red"
         counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
         spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "fresh"
         cells = [*counts, spent] if one.status == "completed" else [""] * 6
-        table.add_row(cell(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
-    OUT.print(table, highlight=False)
+        columns.add_row(cell(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
+    OUT.print(columns)
     for one in outcomes:
         if one.failure_code:
             line(f"{one.filename} [{one.failure_code}] {one.failure_message}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
-from rich.table import Table
 
 from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
-from reframer_pipeline.cli.tables import OUT, cell, line
+from reframer_pipeline.cli.tables import cell, line, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import ReframerError, all_failures
 from reframer_pipeline.results.storage import Storage, open_storage
@@ -41,21 +39,14 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
 
     with open_storage(make_settings(chosen)) as storage:
         rows = list_uploads(storage.db, failed=failed, limit=limit)
-    if as_json:
-        for row in rows:
-            click.echo(json.dumps(row, default=str))
-        return
-    if not rows:
-        line("No upload was refused." if failed else "No uploads yet.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "file", "status", "video", "reason"):
-        table.add_column(name, overflow="fold", no_wrap=name not in ("file", "reason"))
-    for row in rows:
-        reason = f"[{row['failure_code']}] {row['failure_message']}" if row["failure_code"] else ""
-        name = row["bucket_key"] or row["filename"]
-        table.add_row(row["upload_id"][:8], cell(name), row["status"], (row["video_id"] or "")[:8], cell(reason))
-    OUT.print(table, highlight=False)
+    columns = table("id", "file", "status", "video", "reason", wraps={"file", "reason"})
+    print_rows(rows, as_json, "No upload was refused." if failed else "No uploads yet.", columns, _listed)
+
+
+def _listed(row: Row) -> tuple[str, ...]:
+    reason = f"[{row['failure_code']}] {row['failure_message']}" if row["failure_code"] else ""
+    name = row["bucket_key"] or row["filename"]
+    return row["upload_id"][:8], cell(name), row["status"], (row["video_id"] or "")[:8], cell(reason)
 
 
 @uploads.command()
@@ -121,6 +112,3 @@ def _look_again(upload: Row, bucket: Any, storage: Storage, settings: Settings) 
     known = "; the same bytes were uploaded before" if result.already_known else ""
     line(f"{upload['bucket_key']}: taken in as video {str(result.video_id)[:8]}{known}.")
     return True
-
-
-COMMANDS = {"uploads": uploads}

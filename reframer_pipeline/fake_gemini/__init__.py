@@ -9,7 +9,7 @@ What does not: anything that the pipeline computes with. Only the tests and `ref
 """
 
 from reframer_pipeline.fake_gemini.behaviours import Behaviour, Endpoint, Kind, read_script
-from reframer_pipeline.fake_gemini.record import Request
+from reframer_pipeline.fake_gemini.record import RecordedRequest
 from reframer_pipeline.fake_gemini.server import FakeGemini
 
-__all__ = ["Behaviour", "Endpoint", "FakeGemini", "Kind", "Request", "read_script"]
+__all__ = ["Behaviour", "Endpoint", "FakeGemini", "Kind", "RecordedRequest", "read_script"]

@@ -31,16 +31,16 @@ class StoredFile:
     Attributes:
         file_id: Its name without `files/`.
         size_bytes: As announced when the upload started; received in full before the file exists.
-        polls_left: How many more polls see it PROCESSING.
         fate: What becomes of it instead of ACTIVE.
+        polls_left: How many more polls see it PROCESSING.
     """
 
     file_id: str
     display_name: str
     mime_type: str
     size_bytes: int
-    polls_left: int
     fate: Kind | None = None
+    polls_left: int = 1
     received: int = 0
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     sha256: Any = field(default_factory=hashlib.sha256)
@@ -75,12 +75,10 @@ class FileStore:
 
     Args:
         url: The server's own, for the files' URIs.
-        polls_until_active: How many polls see a file PROCESSING after its upload.
     """
 
-    def __init__(self, url: str, polls_until_active: int) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._polls = polls_until_active
         self._lock = threading.Lock()
         self._uploads: dict[str, StoredFile] = {}
         self._files: dict[str, StoredFile] = {}
@@ -96,7 +94,7 @@ class FileStore:
             if file_id in self._files:
                 raise errors.ApiError(409, "ALREADY_EXISTS", f"The File {file_id} already exists.")
             upload_id = uuid.uuid4().hex
-            self._uploads[upload_id] = StoredFile(file_id, display_name, mime_type, size, self._polls, fate)
+            self._uploads[upload_id] = StoredFile(file_id, display_name, mime_type, size, fate)
         return upload_id
 
     def append(self, upload_id: str, offset: int, length: int, pieces: Iterable[bytes], finalize: bool) -> dict[str, Any] | None:

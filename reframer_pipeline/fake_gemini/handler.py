@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from reframer_pipeline.fake_gemini import answers, errors
 from reframer_pipeline.fake_gemini.behaviours import FOR_EVER, Behaviour, Endpoint, Kind
 from reframer_pipeline.fake_gemini.desk import Desk
-from reframer_pipeline.fake_gemini.record import Request, without_media
+from reframer_pipeline.fake_gemini.record import RecordedRequest, without_media
 
 ROUTES: Final = {
     Endpoint.UPLOAD_START: r"POST /upload/(?P<version>v1|v1beta)/files",
@@ -28,6 +28,7 @@ ROUTES: Final = {
     Endpoint.DELETE_FILE: r"DELETE /(?P<version>v1|v1beta)/files/(?P<name>[^/:]+)",
     Endpoint.GENERATE: r"POST /(?P<version>v1|v1beta)/models/(?P<name>[^/:]+):generateContent",
 }
+RETIRED: Final = ("gemini-1.", "gemini-2.0")  # have been shut down; other names that begin with `gemini-` are known
 PIECE: Final = 64 * 2**10
 DRIP_S: Final = 0.05
 FOR_EVER_BYTES: Final = 2**30
@@ -87,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         model = values["name"] if endpoint is Endpoint.GENERATE else ""
         kind = self.behaviour.kind if self.behaviour else None
         asked = (self.command, path, endpoint, model, arrived, time.perf_counter() - started)
-        self.desk.note(Request(*asked, reply.status if reply else None, kind, without_media(self.body)))
+        self.desk.note(RecordedRequest(*asked, reply.status if reply else None, kind, without_media(self.body)))
         self._discard()
         if reply is None:
             self._hang_up()
@@ -164,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
         model, body = values["name"], self.body or {}
         if not model.startswith("gemini-"):
             raise errors.model_unknown(model, values["version"])
-        if model.startswith(self.desk.retired):
+        if model.startswith(RETIRED):
             raise errors.model_retired(model)
         unknown = answers.unknown_keywords(answers.get(answers.get(body, "generation_config") or {}, "response_json_schema"))
         if unknown:

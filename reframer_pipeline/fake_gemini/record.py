@@ -13,7 +13,7 @@ from reframer_pipeline.fake_gemini.behaviours import Endpoint, Kind
 
 
 @dataclass(frozen=True)
-class Request:
+class RecordedRequest:
     """A request that has been dealt with.
 
     Attributes:

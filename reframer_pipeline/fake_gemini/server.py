@@ -15,9 +15,8 @@ from typing import Any, Final, Self
 from reframer_pipeline.fake_gemini.behaviours import Behaviour, Endpoint
 from reframer_pipeline.fake_gemini.desk import Desk
 from reframer_pipeline.fake_gemini.handler import Handler, close
-from reframer_pipeline.fake_gemini.record import Request
+from reframer_pipeline.fake_gemini.record import RecordedRequest
 
-RETIRED: Final = ("gemini-1.", "gemini-2.0")
 MAX_BODY_BYTES: Final = 20 * 2**20
 SILENCE_S: Final = 30.0
 
@@ -27,8 +26,6 @@ class FakeGemini(ThreadingHTTPServer):
 
     Args:
         port: 0 takes a free one. An `OSError` says that it is in use.
-        polls_until_active: How many polls see a file PROCESSING after its upload; 0: the upload itself answers ACTIVE.
-        retired: Models whose names begin so have been shut down (404). Other names that begin with `gemini-` are known.
         max_body_bytes: Largest JSON request, inline media included; more is a 400.
         silence_s: Seconds after which a connection on which nothing comes or goes is closed.
         log: Told each request once it has been dealt with, by the thread that did.
@@ -41,14 +38,12 @@ class FakeGemini(ThreadingHTTPServer):
         self,
         port: int = 0,
         *,
-        polls_until_active: int = 1,
-        retired: tuple[str, ...] = RETIRED,
         max_body_bytes: int = MAX_BODY_BYTES,
         silence_s: float = SILENCE_S,
-        log: Callable[[Request], None] | None = None,
+        log: Callable[[RecordedRequest], None] | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.desk = Desk(self.url, polls_until_active, retired, max_body_bytes, silence_s, log)
+        self.desk = Desk(self.url, max_body_bytes, silence_s, log)
         self._thread: threading.Thread | None = None
 
     @property
@@ -57,7 +52,7 @@ class FakeGemini(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[RecordedRequest]:
         """All requests that have been dealt with, in the order in which that was done."""
         return list(self.desk.requests)
 
@@ -71,7 +66,7 @@ class FakeGemini(ThreadingHTTPServer):
         """`files/…` of the files that exist now, newest first."""
         return [file["name"] for file in self.desk.files.listed()]
 
-    def requests_of(self, endpoint: Endpoint) -> list[Request]:
+    def requests_of(self, endpoint: Endpoint) -> list[RecordedRequest]:
         """The requests of one endpoint."""
         return [one for one in self.requests if one.endpoint is endpoint]
 

@@ -27,7 +27,6 @@ import contextlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from reframer_pipeline.failures import FrameStoreTooLarge, ObjectMissing
@@ -59,7 +58,7 @@ class FrameStoreWriter:
         self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED, allowZip64=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self._zip.close()
         if kind is None:
@@ -91,7 +90,7 @@ class FrameStore:
     def __enter__(self) -> FrameStore:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

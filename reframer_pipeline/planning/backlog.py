@@ -24,7 +24,7 @@ NEW_S: Final = 600.0
 
 
 @dataclass(frozen=True)
-class Request:
+class DueVideo:
     """A video that may be run now.
 
     Attributes:
@@ -117,7 +117,7 @@ def waits(db: Database) -> Waits:
     )
 
 
-def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit: int, max_attempts: int) -> Iterator[Request]:
+def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit: int, max_attempts: int) -> Iterator[DueVideo]:
     """The videos to request now, in the order of the plans.
 
     Args:
@@ -133,7 +133,7 @@ def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit
         stages = plan.to_compute
         if not stages or plan.failed or plan.video_id in queued or held_back(plan, known, max_attempts):
             continue
-        yield Request(plan.video_id, stages, f"{plan.video_id}:{plan.wanted[stages[-1]].digest}")
+        yield DueVideo(plan.video_id, stages, f"{plan.video_id}:{plan.wanted[stages[-1]].digest}")
         limit -= 1
         if limit == 0:
             return

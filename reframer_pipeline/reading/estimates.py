@@ -1,17 +1,18 @@
 """What stages will take, from what earlier runs measured.
 
-What belongs here: seconds and dollars per second of video, and a video's share. What does not: which stages have to run (`planning`).
-Nothing is guessed: a stage that was never run has no estimate.
+What belongs here: seconds and dollars per second of video or sampled frame, and a video's share. What does not: which stages have to run
+(`planning`). Nothing is guessed: a stage that was never run has no estimate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.planning.survey import Wanted
-from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages import NAMES, STAGES
 
 _LATEST: Final = 100  # results a rate is made from
 
@@ -74,3 +75,26 @@ def rates(db: Database) -> Rates:
         float(usual["duration"]) if usual and usual["duration"] is not None else None,
         frozenset((row["id"], row["model"], row["prompt_version"]) for row in paid),
     )
+
+
+def seconds_a_frame(db: Database, weights: Mapping[str, str]) -> float | None:
+    """What a sampled frame takes all stages that load weights, by the latest results of each with these; None if one has none.
+
+    Args:
+        db: The database.
+        weights: Digest by role, from `vision.weights.digests`.
+    """
+    seconds = 0.0
+    for stage in STAGES:
+        if stage.weights is None:
+            continue
+        row = db.fetch_one(
+            """SELECT sum(r.seconds) / nullif(sum((f.stats->>'sampled')::float), 0) AS a_frame
+               FROM (SELECT * FROM results WHERE stage = %s AND components->>'weights' = %s ORDER BY created_at DESC LIMIT 10) r
+               JOIN results f ON f.result_id = (r.components->'inputs'->>'frames')::uuid""",
+            (stage.name, weights[stage.weights]),
+        )
+        if not row or not row["a_frame"]:
+            return None
+        seconds += float(row["a_frame"])
+    return seconds

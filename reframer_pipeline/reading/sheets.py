@@ -24,7 +24,7 @@ from reframer_pipeline.stages.cells import TABLE_ROWS
 from reframer_pipeline.stages.scenes import description
 from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
-from reframer_pipeline.vision.overlay import Caption, TrackNames, annotated_frames, track_names
+from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, tracks_of
 from reframer_pipeline.work.videos import get_video
 
 INLINE_FRAMES: Final = 6
@@ -108,5 +108,5 @@ def _rows(results: Mapping[str, StageInput], stage: str) -> Iterable[pa.RecordBa
     return results[stage].batches() if stage in results else ()
 
 
-def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None = None) -> TrackNames | None:
-    return track_names(results["trajectories"].batches(), frames) if "trajectories" in results else None
+def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None = None) -> Tracks | None:
+    return tracks_of(results["trajectories"].batches(), frames) if "trajectories" in results else None

@@ -23,7 +23,7 @@ def list_videos(db: Database, limit: int = 100) -> list[Row]:
         Dicts with `video_id, filename, status, failure_code, failure_message, duration, resolution, fps, frame_count, size_bytes,
         created_at, updated_at` and `counts`, a dict of stage to number.
     """
-    rows = db.fetch(
+    return db.fetch(
         """SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
                   v.frame_count, v.size_bytes, v.created_at, v.updated_at,
                   coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
@@ -32,7 +32,6 @@ def list_videos(db: Database, limit: int = 100) -> list[Row]:
            GROUP BY v.id ORDER BY v.created_at DESC, v.id LIMIT %s""",
         (limit,),
     )
-    return rows
 
 
 def show_video(db: Database, video_id: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import InternalError, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.filesystem import find_all, modified, open_place
@@ -192,14 +192,10 @@ def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
 def _beside(target: Path) -> Iterator[Path]:
     """A name beside the target to write to; then synced to disk and renamed, for the database will soon point at it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
+    with scratch.appearing(target) as part:
         yield part
         _sync(part)
-        part.replace(target)
-        _sync(target.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    _sync(target.parent)
 
 
 def _sync(path: Path) -> None:

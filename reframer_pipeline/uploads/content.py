@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import FileNotReadable, FileTooLarge, NotAVideo, UploadChanged
 from reframer_pipeline.media.containers import HEAD_BYTES, Container, recognise
 from reframer_pipeline.settings import Settings
@@ -72,21 +73,16 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, fol
         FileTooLarge: It has, or grew to, more than `max_bytes`.
         UploadChanged: It was written to meanwhile; the copy may mix two states and is dropped.
     """
-    part = target.with_name(target.name + ".part")
-    with os.fdopen(_open_regular(source, follow), "rb") as reading:
+    with os.fdopen(_open_regular(source, follow), "rb") as reading, scratch.appearing(target) as part:
         before = os.fstat(reading.fileno())
-        try:
-            with part.open("w+b") as writing:
-                shared = _reflink(reading.fileno(), writing.fileno())
-                digest, size = _drain(writing if shared else reading, None if shared else writing, max_bytes, source.name)
-                writing.flush()
-                os.fsync(writing.fileno())
-            after = os.fstat(reading.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
-                raise UploadChanged(f"{source.name} was written to while it was read.")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with part.open("w+b") as writing:
+            shared = _reflink(reading.fileno(), writing.fileno())
+            digest, size = _drain(writing if shared else reading, None if shared else writing, max_bytes, source.name)
+            writing.flush()
+            os.fsync(writing.fileno())
+        after = os.fstat(reading.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
+            raise UploadChanged(f"{source.name} was written to while it was read.")
     return digest, size
 
 

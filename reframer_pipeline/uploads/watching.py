@@ -38,7 +38,7 @@ NEVER_UPLOADS: Final = {"thumbs.db", "desktop.ini", "lost+found"}
 
 
 @dataclass(frozen=True)
-class Request:
+class IngestRequest:
     """A file to be taken in.
 
     Attributes:
@@ -101,9 +101,9 @@ class Cursor:
         return json.dumps({"seen": self.seen, "asked": self.asked}, separators=(",", ":"))
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[IngestRequest]:
         """The latest request of each file asked for."""
-        return [Request(key, *latest) for key, latest in self.asked.items()]
+        return [IngestRequest(key, *latest) for key, latest in self.asked.items()]
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class Plan:
         cursor: For the next tick, once all this has been done.
     """
 
-    requests: tuple[Request, ...]
-    abandoned: tuple[tuple[Request, str | None], ...]
+    requests: tuple[IngestRequest, ...]
+    abandoned: tuple[tuple[IngestRequest, str | None], ...]
     cursor: Cursor
 
 
@@ -161,8 +161,8 @@ def plan(
     looked_at = now if looked_at is None else min(looked_at, now)
     fresh = {one.key: one for one in listing if (one.key, one.etag) not in known and not is_temporary(one.key)}
     asked: dict[str, tuple[str, int, int]] = {}
-    due: list[Request] = []
-    abandoned: list[tuple[Request, str | None]] = []
+    due: list[IngestRequest] = []
+    abandoned: list[tuple[IngestRequest, str | None]] = []
     under_way = 0
     for request in cursor.requests:
         entry, run = fresh.get(request.key), runs.get(request.run_key)
@@ -176,7 +176,7 @@ def plan(
         elif (strikes := request.strikes + (run.failure in STRIKES)) >= MAX_STRIKES:
             abandoned.append((request, run.failure))
         elif not 0 <= now - run.ended_at < pause_s(request.attempt):
-            due.append(Request(request.key, request.etag, request.attempt + 1, strikes))
+            due.append(IngestRequest(request.key, request.etag, request.attempt + 1, strikes))
 
     others = sorted((one for one in fresh.values() if one.key not in asked), key=lambda one: _turn(one, cursor))[:WATCHED]
     seen = {one.key: (one.etag, _since(one, cursor, now)) for one in others}
@@ -184,7 +184,7 @@ def plan(
     room = max(min(free, settings.upload_requests * ASKED_PER_REQUEST - len(asked)), 0)
     settled = [one for one in others if _is_settled(one, cursor, looked_at, settings.upload_settle_s)][:room]
     again = due[: free - min(len(settled), free // 2)]  # half of the places at least are for files that were not asked for yet
-    requests = again + [Request(one.key, one.etag) for one in settled[: free - len(again)]]
+    requests = again + [IngestRequest(one.key, one.etag) for one in settled[: free - len(again)]]
     for request in requests:
         asked[request.key] = request.etag, request.attempt, request.strikes
         seen.pop(request.key, None)

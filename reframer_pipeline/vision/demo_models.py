@@ -10,17 +10,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reframer_pipeline.settings import DEMO_IMGSZ
-from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
+from reframer_pipeline.vision.sam2_build import build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
 
-__all__ = ["DEMO_IMGSZ", "SEGMENTER_IMAGE_SIZE", "bb_feat_sizes", "build_demo_sam2", "build_demo_yolo", "demo_weights_dir"]
-
 DETECTOR_FILE = "demo_yolov8n.safetensors"
-DETECTOR_ARCHITECTURE = "yolov8n"
 
 SEGMENTER_FILE = "demo_sam2.safetensors"
 SEGMENTER_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -31,20 +27,6 @@ SEGMENTER_WIDTH = 128  # channels of the neck, the prompts and the mask decoder
 def demo_weights_dir() -> Path:
     """Folder of the weights that ship with the package."""
     return Path(__file__).parents[1] / "demo" / "weights"
-
-
-def save_half(model: Any, target: Path, metadata: dict[str, str]) -> None:
-    """Write a model's weights as safetensors, floating-point values in half precision.
-
-    Args:
-        model: A `torch.nn.Module`.
-        target: The file to write.
-        metadata: What else a reader needs to build the model.
-    """
-    from safetensors.torch import save
-
-    weights = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in model.state_dict().items()}
-    target.write_bytes(save(weights, metadata))
 
 
 def build_demo_yolo() -> YOLO:

@@ -17,6 +17,7 @@ from typing import IO, Final
 
 import numpy as np
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import InternalError, MediaToolMissing
 from reframer_pipeline.vision.boxes import Rgb
 
@@ -60,14 +61,9 @@ def encode_video(
     if ffmpeg is None:
         raise MediaToolMissing("ffmpeg is not installed.")
     out_path.parent.mkdir(parents=True, exist_ok=True)
-    part = out_path.with_name(out_path.name + ".part")
-    command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side, {**ENCODER, "crf": crf, **x264})
-    try:
-        count = _encode(command, chain([first], frames), first.shape)
-        part.replace(out_path)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    with scratch.appearing(out_path) as part:
+        command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side, {**ENCODER, "crf": crf, **x264})
+        return _encode(command, chain([first], frames), first.shape)
 
 
 def _command(ffmpeg: str, first: Rgb, part: Path, fps: float | Fraction, max_side: int, encoder: Mapping[str, str | int]) -> list[str]:

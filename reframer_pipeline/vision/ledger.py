@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import WeightsCorrupt
 from reframer_pipeline.vision.download import sha256_of
 
@@ -68,6 +68,5 @@ class WeightsLedger:
 
     def _write(self, entries: dict[str, dict[str, Any]]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(entries, indent=2, sort_keys=True))
-        part.replace(self._file)
+        with scratch.appearing(self._file) as part:
+            part.write_text(json.dumps(entries, indent=2, sort_keys=True))

@@ -55,12 +55,6 @@ def segmenter(settings: Settings) -> Segmenter:
     return found
 
 
-def forget() -> None:
-    """Empty the cache, so that memory is given back once nobody uses the models any more."""
-    with _lock:
-        _loaded.clear()
-
-
 def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
     with _lock:  # also while building: the second thread waits for the first one's model
         if key not in _loaded:

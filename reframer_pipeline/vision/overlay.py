@@ -6,7 +6,7 @@ What belongs here: bringing detections, masks, tracks and scenes of one video to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -30,41 +30,30 @@ class Caption:
     text: str
 
 
-@dataclass(frozen=True)
-class TrackNames:
-    """Detection id to the place of its track in order of first sight (from 1), and the track's id."""
-
-    places: dict[str, int]
-    names: list[str]
-
-    def of(self, detection_id: str) -> tuple[int, str] | None:
-        """Place and id of a detection's track, or None if it has none."""
-        place = self.places.get(detection_id)
-        return None if place is None else (place, self.names[place - 1])
+# Detection id to its track: its place in order of first sight, from 1, and its id.
+Tracks = Mapping[str, tuple[int, str]]
 
 
-def track_names(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None) -> TrackNames:
+def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None) -> Tracks:
     """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`; with `frames`, only the sightings in these."""
     import pyarrow.compute as pc
 
     wanted = None if frames is None else pa.array(sorted(frames), pa.int32())
-    places: dict[str, int] = {}
-    names: list[str] = []
-    for batch in trajectories:
-        for name, sightings in zip(batch.column("track_id").to_pylist(), batch.column("frames"), strict=True):
-            names.append(name)
-            seen = sightings.values
-            if wanted is not None:
-                seen = seen.filter(pc.is_in(seen.field("frame"), wanted))
-            places.update(dict.fromkeys(seen.field("detection_id").to_pylist(), len(names)))
-    return TrackNames(places, names)
+    rows = (row for batch in trajectories for row in zip(batch.column("track_id").to_pylist(), batch.column("frames"), strict=True))
+    found: dict[str, tuple[int, str]] = {}
+    for place, (track_id, sightings) in enumerate(rows, start=1):
+        seen = sightings.values
+        if wanted is not None:
+            seen = seen.filter(pc.is_in(seen.field("frame"), wanted))
+        found.update(dict.fromkeys(seen.field("detection_id").to_pylist(), (place, track_id)))
+    return found
 
 
 def annotated_frames(
     frames: Iterable[tuple[int, Rgb]],
     detections: Iterable[pa.RecordBatch],
     masks: Iterable[pa.RecordBatch] = (),
-    tracks: TrackNames | None = None,
+    tracks: Tracks | None = None,
     captions: Iterable[Caption] = (),
 ) -> Iterator[tuple[int, Rgb]]:
     """Draw what is known on each frame.
@@ -89,11 +78,11 @@ def annotated_frames(
         yield number, picture
 
 
-def items_of(found: FrameDetections, masks: dict[str, str], tracks: TrackNames | None, size: tuple[int, int]) -> list[Item]:
+def items_of(found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int]) -> list[Item]:
     """What to draw for one frame's detections; weakest first, so that the strongest lie on top."""
     items = []
     for row in reversed(range(len(found))):
-        track = tracks.of(found.detection_ids[row]) if tracks else None
+        track = None if tracks is None else tracks.get(found.detection_ids[row])
         if track is None and found.candidate[row]:
             continue
         compressed = masks.get(found.detection_ids[row])

@@ -1,9 +1,9 @@
-"""Masks as run lengths: COCO's compressed string and back, and the plain counts as text.
+"""Masks as run lengths: COCO's compressed string and back, and the plain counts.
 
-What belongs here: the two encodings and nothing about where masks come from. What does not: masks at low resolution
+What belongs here: the encoding and nothing about where masks come from. What does not: masks at low resolution
 (`segmenter`), storage. Runs go down the columns (Fortran order) and begin with zeros, so a mask whose first pixel is set
-starts with a run of 0. The compressed form is pycocotools' own and pure ASCII; Parquet holds it. The text `"3,5,10"` means 3 zeros,
-5 ones, 10 zeros; Postgres holds it, and pycocotools reads it as `{"size": [height, width], "counts": [3, 5, 10]}`.
+starts with a run of 0. The compressed form is pycocotools' own and pure ASCII; Parquet holds it. Postgres holds the counts as text:
+`"3,5,10"` means 3 zeros, 5 ones, 10 zeros, and pycocotools reads it as `{"size": [height, width], "counts": [3, 5, 10]}`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def decode(compressed: str, height: int, width: int) -> BoolMask:
     Raises:
         InvalidResult: The runs do not add up to `height * width`.
     """
-    return _fill(counts_of(compressed), height, width)
+    counts = counts_of(compressed)
+    # Limits before np.repeat: a damaged row must not ask for gigabytes.
+    if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
+        raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
+    return np.repeat(np.arange(counts.size) % 2 == 1, counts).reshape((height, width), order="F")
 
 
 def counts_of(compressed: str) -> npt.NDArray[np.int64]:
@@ -81,20 +85,3 @@ def counts_of(compressed: str) -> npt.NDArray[np.int64]:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
-
-
-def counts_to_text(compressed: str) -> str:
-    """The plain run lengths of a compressed mask, such as `"3,5,10"`.
-
-    Raises:
-        InvalidResult: `compressed` is no run-length string.
-    """
-    return ",".join(map(str, counts_of(compressed).tolist()))
-
-
-def _fill(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:
-    # Limits before np.repeat: a damaged row must not ask for gigabytes.
-    if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
-        raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
-    values = np.arange(counts.size) % 2 == 1
-    return np.repeat(values, counts).reshape((height, width), order="F")

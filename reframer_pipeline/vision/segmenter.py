@@ -172,10 +172,10 @@ def at_full_size(logits: Floats, height: int, width: int) -> npt.NDArray[np.bool
     return (columns > 0).T
 
 
-def stability(logits: Floats, offset: float = 1.0) -> float:
-    """IoU of the masks cut at `+offset` and `-offset`: the one lies in the other, so a ratio of areas."""
-    wide = np.count_nonzero(logits > -offset)
-    return float(np.count_nonzero(logits > offset) / wide) if wide else 0.0
+def stability(logits: Floats) -> float:
+    """IoU of the masks cut at +1 and -1: the one lies in the other, so a ratio of areas."""
+    wide = np.count_nonzero(logits > -1)
+    return float(np.count_nonzero(logits > 1) / wide) if wide else 0.0
 
 
 def _calm_logging() -> None:

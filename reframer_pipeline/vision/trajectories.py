@@ -13,6 +13,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -82,7 +83,7 @@ def track_detections(
     Raises:
         InvalidResult: Detections in a frame that is not among `frames`, or out of order.
     """
-    ended = _ended(frames, detected, step_seconds, settings, progress, total, cuts, new_tracker)
+    ended = _ended(frames, detected, partial(new_tracker, settings, step_seconds), progress, total, cuts)
     while tracks := list(islice(ended, TRACKS_A_BATCH)):
         yield _as_batch(tracks)
 
@@ -90,12 +91,10 @@ def track_detections(
 def _ended(
     frames: Iterable[tuple[int, float]],
     detected: Iterable[FrameDetections],
-    step_seconds: float,
-    settings: Settings,
+    fresh: Callable[[], Tracker],
     progress: Progress,
     total: int,
     cuts: Sequence[int],
-    new_tracker: Callable[[Settings, float], Tracker],
 ) -> Iterator[_Track]:
     """The tracks in order of first sight, each once it and all before it have ended."""
     trackers: dict[str, Tracker] = {}
@@ -108,7 +107,7 @@ def _ended(
         if not trackers or (shots and shots[0] <= frame_number):
             yield from waiting.values()
             waiting.clear()
-            trackers = {name: new_tracker(settings, step_seconds) for name in CLASSES}
+            trackers = {name: fresh() for name in CLASSES}
             while shots and shots[0] <= frame_number:
                 shots.popleft()
         here = current if current is not None and current.frame_number == frame_number else None

@@ -6,6 +6,7 @@ import pytest
 
 from reframer_pipeline.cli import estimate
 from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.reading.estimates import seconds_a_frame
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.stages import STAGES
@@ -15,7 +16,7 @@ from reframer_pipeline.work import videos
 from reframer_pipeline.work.videos import get_video
 
 
-def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done: VideoOutcome) -> None:
     present = weights.digests(pipeline.settings)
     rows = {str(row["result_id"]): row for row in pipeline.storage.db.fetch("SELECT * FROM results ORDER BY created_at")}
     expected = 0.0
@@ -23,16 +24,14 @@ def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done:
         own = [row for row in rows.values() if row["stage"] == stage and row["components"]["weights"] == present[role]][-10:]
         frames = [rows[row["components"]["inputs"]["frames"]]["stats"]["sampled"] for row in own]
         expected += sum(row["seconds"] for row in own) / sum(frames)
-    assert estimate._measured(pipeline.settings, pipeline.storage) == pytest.approx(expected)
+    assert seconds_a_frame(pipeline.storage.db, present) == pytest.approx(expected)
     for role in weights.ROLES:
-        other = {**present, role: "sha256:of other weights"}
-        monkeypatch.setattr(weights, "digest", lambda settings, role, other=other: other[role])
-        assert estimate._measured(pipeline.settings, pipeline.storage) is None
+        assert seconds_a_frame(pipeline.storage.db, {**present, role: "sha256:of other weights"}) is None
 
 
 def test_a_frame_is_counted_once_whatever_other_strides_were_tried(pipeline: Pipeline, done: VideoOutcome) -> None:
-    before = estimate._measured(pipeline.settings, pipeline.storage)
-    db = pipeline.storage.db
+    db, present = pipeline.storage.db, weights.digests(pipeline.settings)
+    before = seconds_a_frame(db, present)
     with db.transaction() as conn:  # another frames result of the same video, that no detections come from
         conn.execute(
             """INSERT INTO results SELECT (json_populate_record(r, json_build_object('result_id', gen_random_uuid(), 'stage_key',
@@ -40,7 +39,7 @@ def test_a_frame_is_counted_once_whatever_other_strides_were_tried(pipeline: Pip
             (done.video_id,),
         )
     try:
-        assert estimate._measured(pipeline.settings, pipeline.storage) == before
+        assert seconds_a_frame(db, present) == before
     finally:
         with db.transaction() as conn:
             conn.execute("DELETE FROM results WHERE stage_key = 'another'")

@@ -47,7 +47,7 @@ def invoke(*args: str) -> str:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What the commands write to a wide terminal without colours or styles."""
     shown = io.StringIO()
-    console = Console(file=shown, force_terminal=True, color_system=None, width=300)
+    console = Console(file=shown, force_terminal=True, color_system=None, width=300, highlight=False)
     for module, name in ((progress, "ERR"), (tables, "ERR"), (tables, "OUT"), (show, "OUT"), (doctor, "OUT"), (settings_report, "OUT")):
         monkeypatch.setattr(module, name, console)
     return shown
@@ -127,7 +127,7 @@ def test_a_list_can_be_read_on_a_narrow_terminal(pipeline: Pipeline, monkeypatch
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
     monkeypatch.setattr(sheets, "demo_videos", lambda storage, ids: {row["video_id"]})
     shown = io.StringIO()
-    monkeypatch.setattr(show, "OUT", Console(file=shown, width=80))
+    monkeypatch.setattr(tables, "OUT", Console(file=shown, width=80))
     invoke("list", "--home", str(pipeline.settings.home_dir))
     words = shown.getvalue().split()
     assert {"01234567", "holiday.mp4", "(demo", "models)", "processing", "1920x1080", "14399.5", "dimensions_out_of_range"} <= set(words)

@@ -7,7 +7,9 @@ import pytest
 
 from reframer_pipeline.demo.looks import LABELS
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
+from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.vision import demo_models
+from reframer_pipeline.vision.sam2_build import bb_feat_sizes
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def test_the_detector_finds_most_of_what_is_there(sight: tuple[np.ndarray, list]
     image, truth = sight
     yolo = demo_models.build_demo_yolo()
     assert tuple(yolo.names.values()) == LABELS
-    boxes = yolo.predict(image[..., ::-1], imgsz=demo_models.DEMO_IMGSZ, conf=0.3, verbose=False)[0].boxes
+    boxes = yolo.predict(image[..., ::-1], imgsz=DEMO_IMGSZ, conf=0.3, verbose=False)[0].boxes
     found = {yolo.names[int(label)] for label in boxes.cls}
     wanted = {thing.label for thing in truth}
     assert len(wanted & found) >= len(wanted) / 2
@@ -33,7 +35,7 @@ def test_the_segmenter_follows_a_box(sight: tuple[np.ndarray, list]) -> None:
 
     image, truth = sight
     predictor = SAM2ImagePredictor(model)
-    predictor._bb_feat_sizes = demo_models.bb_feat_sizes(model.image_size)
+    predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
     predictor.set_image(image)
     overlaps = []
     for thing in truth:
@@ -54,7 +56,7 @@ def test_the_memory_is_left_out_and_the_weights_are_small() -> None:
 
 
 def test_both_official_and_demo_architectures_build_in_one_process() -> None:
-    from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
+    from reframer_pipeline.vision.sam2_build import build_sam2_model
 
     assert build_sam2_model("configs/sam2/sam2_hiera_t.yaml").image_size == 1024
     assert demo_models.build_untrained_sam2(image_size=256).image_size == 256

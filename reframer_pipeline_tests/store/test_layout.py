@@ -22,5 +22,5 @@ def test_what_is_written_is_read() -> None:
 def test_what_is_not_ours() -> None:
     for name in ("notes.txt", f"{RESULT}.parquet", f"{RESULT}.0123.parquet.bak"):
         assert layout.RESULT.fullmatch(layout.result_key(VIDEO, "masks", name)) is None
-    assert layout.RESULT.fullmatch(layout.result_key(VIDEO, "poses", f"{RESULT}.0123.parquet")) is None
+    assert layout.RESULT.fullmatch(layout.result_key(VIDEO, "My Stage", f"{RESULT}.0123.parquet")) is None
     assert layout.VIDEO.fullmatch(layout.video_key(SHA[:-1])) is None

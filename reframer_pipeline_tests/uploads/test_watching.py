@@ -10,7 +10,7 @@ import pytest
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import watching
 from reframer_pipeline.uploads.bucket import Entry
-from reframer_pipeline.uploads.watching import Cursor, IngestRun, Plan, Request, is_temporary, pause_s, plan
+from reframer_pipeline.uploads.watching import Cursor, IngestRequest, IngestRun, Plan, is_temporary, pause_s, plan
 
 SETTINGS = Settings(upload_settle_s=5, upload_requests=3)
 LAST = watching.MAX_STRIKES
@@ -91,7 +91,7 @@ def test_a_slow_listing_says_nothing_of_the_time_since_it_began() -> None:
     cursor = Cursor(seen={"a": ("e1", 100)})
     early = plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=103)
     assert early.requests == () and early.cursor == cursor
-    assert plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == (Request("a", "e1"),)
+    assert plan([entry("a")], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == (IngestRequest("a", "e1"),)
     assert plan([entry("a", mtime=102)], cursor, set(), {}, 160, SETTINGS, looked_at=105).requests == ()
 
 
@@ -127,7 +127,7 @@ ASKED = [
 
 @pytest.mark.parametrize(("attempt", "run", "now", "following", "given_up"), [row[1:] for row in ASKED], ids=[row[0] for row in ASKED])
 def test_what_was_asked_for(attempt: int, run: IngestRun | None, now: float, following: int | None, given_up: bool) -> None:
-    request = Request("a", "e1", attempt, attempt - 1)
+    request = IngestRequest("a", "e1", attempt, attempt - 1)
     cursor = Cursor(asked={"a": ("e1", attempt, attempt - 1)})
     runs = {request.run_key: run} if run is not None else {}
     made = plan([entry("a")], cursor, set(), runs, now, SETTINGS)
@@ -153,7 +153,7 @@ def test_an_outage_of_a_week_uses_up_no_attempt() -> None:
         now += 3600
         made = plan([entry("a")], Cursor.parse(cursor.text), set(), {request.run_key: IngestRun(now - 3600, failure)}, now, SETTINGS)
         cursor = made.cursor
-    assert made.abandoned == ((Request("a", "e1", len(trouble), LAST - 1), "internal_error"),)
+    assert made.abandoned == ((IngestRequest("a", "e1", len(trouble), LAST - 1), "internal_error"),)
     assert len(set(keys)) == len(trouble) and now > 7 * DAY
 
 
@@ -229,7 +229,14 @@ def test_names_that_are_no_text_survive_the_cursor() -> None:
 
 
 def test_run_keys_tell_apart_key_tag_and_attempt() -> None:
-    requests = [Request("a", "b"), Request("a", "c"), Request("c", "b"), Request("a", "b", 2), Request("ab", ""), Request("\udcff", "b")]
+    requests = [
+        IngestRequest("a", "b"),
+        IngestRequest("a", "c"),
+        IngestRequest("c", "b"),
+        IngestRequest("a", "b", 2),
+        IngestRequest("ab", ""),
+        IngestRequest("\udcff", "b"),
+    ]
     assert len({one.run_key for one in requests}) == len(requests)
 
 

@@ -21,7 +21,7 @@ from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
 from reframer_pipeline.vision.encoder import encode_video
-from reframer_pipeline.vision.overlay import Caption, annotated_frames, track_names
+from reframer_pipeline.vision.overlay import Caption, annotated_frames, tracks_of
 from reframer_pipeline.vision.trajectories import track_detections
 
 RESULT = "00000000-0000-5000-8000-000000000004"
@@ -111,8 +111,8 @@ def scene() -> tuple[list, list[pa.RecordBatch], list[pa.RecordBatch]]:
 def test_each_stage_of_knowledge_can_be_drawn(scene: tuple) -> None:
     frames, found, masks = scene
     times = [(number, number / 25) for number, _ in frames]
-    tracks = track_names(track_detections(times, by_frame(found), 0.2, Settings()))
-    assert len(tracks.names) >= 2 and tracks.names[0] == "obj_001"
+    tracks = tracks_of(track_detections(times, by_frame(found), 0.2, Settings()))
+    assert len(set(tracks.values())) >= 2 and min(tracks.values()) == (1, "obj_001")
     plain = dict(frames)
     boxes = dict(annotated_frames(frames, found))
     filled = dict(annotated_frames(frames, found, masks))
@@ -128,7 +128,7 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
     frames, found, _ = scene
     times = [(number, number / 25) for number, _ in frames]
     trajectories = list(track_detections(times, by_frame(found), 0.2, Settings()))
-    tracks = track_names(trajectories)
+    tracks = tracks_of(trajectories)
     longest = max(pa.Table.from_batches(trajectories).to_pylist(), key=lambda track: len(track["frames"]))
     colour = np.array(colour_of(int(longest["track_id"][4:])))
     shown = dict(annotated_frames(frames, found, (), tracks))
@@ -143,8 +143,8 @@ def test_names_for_some_frames_hold_only_their_sightings(scene: tuple) -> None:
     frames, found, masks = scene
     times = [(number, number / 25) for number, _ in frames]
     trajectories = list(track_detections(times, by_frame(found), 0.2, Settings()))
-    everything, some = track_names(trajectories), track_names(trajectories, [15, 20])
-    assert some.names == everything.names and 0 < len(some.places) <= len(everything.places) / 3
+    everything, some = tracks_of(trajectories), tracks_of(trajectories, [15, 20])
+    assert some.items() <= everything.items() and 0 < len(some) <= len(everything) / 3
     drawn = (dict(annotated_frames(frames[3:5], found, masks, tracks)) for tracks in (everything, some))
     assert all((one == other).all() for one, other in zip(*(pictures.values() for pictures in drawn), strict=True))
 

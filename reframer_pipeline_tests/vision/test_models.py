@@ -22,9 +22,9 @@ from reframer_pipeline.vision.device import describe_device, resolve_device
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
-    models.forget()
+    models._loaded.clear()
     yield
-    models.forget()
+    models._loaded.clear()
 
 
 @pytest.fixture

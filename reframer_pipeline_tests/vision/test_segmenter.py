@@ -98,7 +98,7 @@ class EmptySegmenter:
 def test_an_empty_mask_still_has_a_row(frames: list) -> None:
     image = frames[0][2]
     row = pa.Table.from_batches(segment_frames([detections(0, BOXES[:1])], lambda n: image, EmptySegmenter(), RESULT)).to_pylist()[0]
-    assert (row["area"], row["stability"], rle.counts_to_text(row["rle"])) == (0, 0.0, str(360 * 640))
+    assert (row["area"], row["stability"], rle.counts_of(row["rle"]).tolist()) == (0, 0.0, [360 * 640])
 
 
 def test_stability_is_the_share_of_the_wide_mask_that_stays_when_cut_closely() -> None:

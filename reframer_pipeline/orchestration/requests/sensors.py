@@ -139,7 +139,7 @@ def _records(instance: dg.DagsterInstance, run_keys: list[str]) -> Iterable[dg.R
     return instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: run_keys})) if run_keys else ()
 
 
-def _ingest_request(request: watching.Request) -> dg.RunRequest:
+def _ingest_request(request: watching.IngestRequest) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=request.run_key,
         job_name=ingest_job.INGEST,
