@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
@@ -100,6 +99,8 @@ def test_frames_are_read_back_also_across_batches(frames: list) -> None:
 
 
 def test_torchs_threads_are_left_alone(yolo: Any, frames: list) -> None:
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
