@@ -9,6 +9,8 @@ from reframer_pipeline.demo.looks import LABELS
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
 from reframer_pipeline.vision import demo_models
 
+pytestmark = pytest.mark.models
+
 
 @pytest.fixture(scope="module")
 def sight() -> tuple[np.ndarray, list]:

@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from reframer_pipeline import versions
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
-from reframer_pipeline.orchestration.stage import describers
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.running import dagster_home
@@ -27,7 +26,7 @@ from reframer_pipeline.scenes.gemini import claims
 from reframer_pipeline.scenes.gemini import client as client_module
 from reframer_pipeline.scenes.gemini.ask import Asker
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages import NAMES, describers
 from reframer_pipeline.vision import weights
 from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.command import called, started

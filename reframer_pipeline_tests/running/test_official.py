@@ -18,6 +18,8 @@ from reframer_pipeline.vision.sam2_build import build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 from reframer_pipeline_tests.command import called, started
 
+pytestmark = pytest.mark.models
+
 MODELS = {"REFRAMER_YOLO_MODEL": "yolov8n.pt", "REFRAMER_SAM2_MODEL": "sam2_hiera_tiny"}
 
 

@@ -17,6 +17,8 @@ from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.boxes import Boxes, by_frame
 from reframer_pipeline.vision.detector import YoloDetector, detect_frames
 
+pytestmark = pytest.mark.models
+
 RESULT = "00000000-0000-5000-8000-000000000001"
 LOW = Settings(conf=0.05, iou=0.45, imgsz=320, min_size=0)
 

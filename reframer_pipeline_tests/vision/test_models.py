@@ -18,6 +18,8 @@ from reframer_pipeline.vision import models, weights
 from reframer_pipeline.vision.detector import YoloDetector
 from reframer_pipeline.vision.device import describe_device, resolve_device
 
+pytestmark = pytest.mark.models
+
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
