@@ -1,10 +1,10 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test lint dev setup docs lock bench help
+.PHONY: demo test test-quick lint dev setup docs lock bench help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## install what is missing: ffmpeg, .venv with the locked packages
 	@scripts/setup.sh
@@ -14,6 +14,9 @@ demo: setup ## the main job on the bundled clip with the bundled demo models
 
 test: setup lint ## lint, types and all tests
 	@scripts/test.sh
+
+test-quick: setup ## the tests without models, deployment and browser
+	@scripts/test.sh -m "not models and not deployment and not browser"
 
 lint: setup ## lint, layers and types only
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy

@@ -60,9 +60,14 @@ def free_port() -> int:
         return port
 
 
+def short_folder(name: str) -> Path:
+    """A folder with a short path, since the length of a socket's path is limited."""
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
+
+
 def private_folder(name: str) -> Path:
-    """A short folder (socket paths are limited) that the non-root user owns."""
-    folder = Path(tempfile.mkdtemp(prefix=f"rf-{name}-", dir="/tmp"))
+    """A short folder that the non-root user owns."""
+    folder = short_folder(name)
     ids = servants()
     if ids:
         os.chown(folder, ids["user"], ids["group"])
@@ -152,7 +157,7 @@ logfile = {folder}/bouncer.log
 @pytest.fixture(scope="session")
 def embedded_server() -> Iterator[Server]:
     """The embedded server, as the program starts it."""
-    folder = Path(tempfile.mkdtemp(prefix="rf-embedded-", dir="/tmp"))
+    folder = short_folder("embedded")
     settings = Settings(home=folder / "home")
     server = embedded.server(settings)
     with psycopg.connect(server.url("postgres"), autocommit=True) as conn:  # what is tested here survives no power cut

@@ -15,6 +15,8 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.models
+
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 BLOCK = re.compile(r"`((?:reframer_pipeline|sql)/[\w/]+\.\w+)`[^`]*?\n+((?:```(?:python|sql|diff)\n.*?```\s*)+)", re.DOTALL)
 CODE = re.compile(r"```(python|sql|diff)\n(.*?)```", re.DOTALL)

@@ -28,6 +28,8 @@ import pytest
 from reframer_pipeline_tests.servers import free_port
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.deployment
+
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 SQL = {path.name for path in (REPOSITORY / "sql").glob("*.sql")}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reframer_pipeline import versions
+from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import DEMO_IMGSZ, Settings
+from reframer_pipeline.stages.keys import stage_keys
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_relative_places_are_absolute_in_the_environment(here: Path) -> None:
     (here / "mine.pt").touch()
     places = {"home": "data", "weights_dir": "weights", "store_url": "objects", "uploads_url": "drop", "yolo_model": "mine.pt"}
-    variables = Settings.model_validate(places).as_environment()
+    variables = as_environment(Settings.model_validate(places))
     assert variables["REFRAMER_HOME"] == str(here / "data")
     assert variables["REFRAMER_WEIGHTS_DIR"] == str(here / "weights")
     assert variables["REFRAMER_STORE_URL"] == str(here / "objects")
@@ -35,13 +36,13 @@ def test_urls_and_names_of_models_stay_as_they_are(here: Path) -> None:
     (here / "yolov8n.pt").touch()  # the official model is looked for in the weights folder, never here
     urls = [("store_url", "s3://bucket/prefix"), ("uploads_url", "s3://bucket")]
     for name, value in [*urls, ("yolo_model", "yolov8n.pt"), ("yolo_model", "elsewhere.pt")]:
-        assert Settings.model_validate({name: value}).as_environment()[f"REFRAMER_{name.upper()}"] == value
-    assert Settings().as_environment()["REFRAMER_WEIGHTS_DIR"] == Settings().as_environment()["REFRAMER_STORE_URL"] == ""
+        assert as_environment(Settings.model_validate({name: value}))[f"REFRAMER_{name.upper()}"] == value
+    assert as_environment(Settings())["REFRAMER_WEIGHTS_DIR"] == as_environment(Settings())["REFRAMER_STORE_URL"] == ""
 
 
 def test_the_environment_makes_the_same_settings(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Settings(home=here / "data", conf=0.25, track_low_conf=0.1, product_labels=("cup", "wine glass"))
-    for name, value in first.as_environment().items():
+    for name, value in as_environment(first).items():
         monkeypatch.setenv(name, value)
     assert Settings() == first
 
@@ -50,7 +51,7 @@ def test_a_size_that_the_demo_model_ignores_makes_nothing_stale(here: Path) -> N
     weights = {"detector": "a", "segmenter": "b"}
     for models, same in (("demo", True), ("official", False)):
         small, large = (Settings.model_validate({"models": models, "imgsz": size}) for size in (320, 960))
-        assert (versions.stage_keys("0" * 64, small, weights) == versions.stage_keys("0" * 64, large, weights)) is same
+        assert (stage_keys("0" * 64, small, weights) == stage_keys("0" * 64, large, weights)) is same
     assert Settings(models="demo", imgsz=960).effective_imgsz == DEMO_IMGSZ
 
 

@@ -19,16 +19,11 @@ from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.work import lease
+from reframer_pipeline_tests.command import called, environment, started
 
 KEYS = {
     "video_id", "filename", "status", "failure_code", "failure_message", "frames", "detections", "masks", "tracks", "scenes", "seconds",
 }  # fmt: skip
-
-
-def reframer(home: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("REFRAMER_")}
-    env |= {"REFRAMER_HOME": str(home), **variables}
-    return subprocess.run([sys.executable, "-m", "reframer_pipeline", *args], env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +37,7 @@ def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoO
     copy = tmp_path / "same bytes.mov"
     copy.write_bytes(clip.read_bytes())
     missing = tmp_path / "missing.mp4"
-    ran = reframer(home, "run", str(text), str(clip), str(copy), str(missing), "--models", "demo", "--json")
+    ran = started(home, "run", str(text), str(clip), str(copy), str(missing), "--models", "demo", "--json")
     assert ran.returncode == 1, ran.stderr
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     by_name = {line["filename"]: line for line in lines}
@@ -59,10 +54,9 @@ def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoO
 
 def test_who_waits_for_another_run_says_so(home: Path, pipeline: Pipeline, done: VideoOutcome, clip: Path) -> None:
     db, video_id = pipeline.storage.db, str(done.video_id)
-    env = {**os.environ, "REFRAMER_HOME": str(home)}
     command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip), "--models", "demo", "--json"]
     with lease.hold(db, video_id, "somebody else"):
-        ran = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ran = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert ran.stderr is not None
         said = next(line for line in ran.stderr if "Waiting" in line)
     assert clip.name in said and "somebody else" in said
@@ -73,14 +67,14 @@ def test_who_waits_for_another_run_says_so(home: Path, pipeline: Pipeline, done:
 def test_the_table_names_the_reason(home: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("this is no video")
-    ran = reframer(home, "run", str(text), "--models", "demo")
+    ran = called(home, "run", str(text), "--models", "demo")
     assert ran.returncode == 1
     assert "[not_a_video]" in ran.stdout
 
 
 def test_missing_official_weights_are_one_clear_error(home: Path, clip: Path, tmp_path: Path) -> None:
     # a mirror that answers nothing: the address is refused at once
-    ran = reframer(home, "run", str(clip), REFRAMER_WEIGHTS_DIR=str(tmp_path), REFRAMER_WEIGHTS_URL="http://127.0.0.1:9/")
+    ran = called(home, "run", str(clip), REFRAMER_WEIGHTS_DIR=str(tmp_path), REFRAMER_WEIGHTS_URL="http://127.0.0.1:9/")
     assert ran.returncode == 1
     shown = " ".join(ran.stdout.split())
     assert "yolov8m.pt" in shown
@@ -98,7 +92,7 @@ def test_missing_official_weights_are_one_clear_error(home: Path, clip: Path, tm
     ],
 )
 def test_wrong_usage_is_exit_2_with_a_reason(home: Path, args: tuple[str, ...], reason: str) -> None:
-    ran = reframer(home, *args)
+    ran = called(home, *args)
     assert ran.returncode == 2
     assert reason in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -107,7 +101,7 @@ def test_wrong_usage_is_exit_2_with_a_reason(home: Path, args: tuple[str, ...], 
 def test_a_device_that_is_not_there_is_refused_before_anything_begins(home: Path, clip: Path, pipeline: Pipeline) -> None:
     uploads = "SELECT count(*) AS n FROM uploads"
     before = pipeline.storage.db.fetch_one(uploads)
-    ran = reframer(home, "run", str(clip), "--models", "demo", "--device", "cuda:99")
+    ran = called(home, "run", str(clip), "--models", "demo", "--device", "cuda:99")
     assert ran.returncode == 2
     assert "[settings_invalid]" in ran.stderr and "cuda:99" in ran.stderr
     assert pipeline.storage.db.fetch_one(uploads) == before
@@ -115,28 +109,28 @@ def test_a_device_that_is_not_there_is_refused_before_anything_begins(home: Path
 
 @pytest.mark.parametrize("command", ["run", "demo", "list", "show", "preview", "models", "db", "dev", "doctor"])
 def test_help_teaches(home: Path, command: str) -> None:
-    ran = reframer(home, command, "--help")
+    ran = called(home, command, "--help")
     assert ran.returncode == 0
     assert len(ran.stdout.splitlines()) > 5
 
 
 def test_list_and_show(home: Path, done: VideoOutcome) -> None:
-    listed = [json.loads(line) for line in reframer(home, "list", "--json").stdout.splitlines()]
+    listed = [json.loads(line) for line in started(home, "list", "--json").stdout.splitlines()]
     assert done.video_id in {row["video_id"] for row in listed}
-    shown = json.loads(reframer(home, "show", (done.video_id or "")[:10], "--json").stdout)
+    shown = json.loads(called(home, "show", (done.video_id or "")[:10], "--json").stdout)
     assert len(shown["tracks"]) == done.tracks
     assert len(shown["scenes"]) == done.scenes
-    people = reframer(home, "show", done.video_id or "").stdout
+    people = started(home, "show", done.video_id or "").stdout
     assert "obj_001" in people
     assert "scene 1" in people
-    assert reframer(home, "show", "ffffffff").returncode == 1
+    assert called(home, "show", "ffffffff").returncode == 1
 
 
 def test_previews_are_a_video_and_a_picture(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
     from PIL import Image
 
     for name in ("annotated.mp4", "sheet.jpg"):
-        ran = reframer(home, "preview", done.video_id or "", "-o", str(tmp_path / name))
+        ran = started(home, "preview", done.video_id or "", "-o", str(tmp_path / name))
         assert ran.returncode == 0, ran.stderr
     probed = subprocess.run(
         ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", tmp_path / "annotated.mp4"],
@@ -146,25 +140,25 @@ def test_previews_are_a_video_and_a_picture(home: Path, done: VideoOutcome, tmp_
     )
     assert int(probed.stdout.strip().strip(",")) == done.sampled_frames
     assert Image.open(tmp_path / "sheet.jpg").size[0] >= 1000
-    assert reframer(home, "preview", done.video_id or "", "-o", str(tmp_path / "x.txt")).returncode == 2
+    assert called(home, "preview", done.video_id or "", "-o", str(tmp_path / "x.txt")).returncode == 2
 
 
 def test_database_url_and_dagster_url(home: Path) -> None:
-    assert reframer(home, "db", "url").stdout.startswith("postgresql://")
-    assert reframer(home, "db", "url", "--dagster").stdout.startswith("postgresql+psycopg2://")
-    assert reframer(home, "db", "migrate").stdout.strip() == "Up to date."
+    assert started(home, "db", "url").stdout.startswith("postgresql://")
+    assert called(home, "db", "url", "--dagster").stdout.startswith("postgresql+psycopg2://")
+    assert called(home, "db", "migrate").stdout.strip() == "Up to date."
 
 
 def test_rebuild_restores_dagster_s_list_of_videos(home: Path, pipeline: Pipeline, done: VideoOutcome) -> None:
     with dagster_home.open_instance(pipeline.settings) as instance:
         instance.delete_dynamic_partition("videos", done.video_id or "")
-        ran = reframer(home, "db", "rebuild")
+        ran = called(home, "db", "rebuild")
         assert ran.returncode == 0, ran.stderr
         assert instance.has_dynamic_partition("videos", done.video_id or "")
 
 
 def test_plain_dagster_runs_one_asset_with_the_printed_environment(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
-    printed = reframer(home, "dev", "--print-env", "--models", "demo")
+    printed = started(home, "dev", "--print-env", "--models", "demo")
     command = [str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-m", "reframer_pipeline.definitions"]
     ran = in_shell(printed.stdout, [*command, "--select", "detections", "--partition", done.video_id or ""], tmp_path)
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -174,7 +168,7 @@ def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path
     chosen = ["--models", "demo", "--conf", "0.5", "--vid-stride", "7", "--yolo-model", "it's mine.pt", "--weights-dir", "weights"]
     gemini = {"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}
     secret = {"REFRAMER_DAGSTER_DATABASE_URL": "postgres://someone@example.org/dagster?options=a'b"}
-    printed = reframer(home, "dev", "--print-env", *chosen, REFRAMER_CONF="0.9", REFRAMER_GPU_POOL_LIMIT="2", **gemini, **secret)
+    printed = called(home, "dev", "--print-env", *chosen, REFRAMER_CONF="0.9", REFRAMER_GPU_POOL_LIMIT="2", **gemini, **secret)
     assert printed.returncode == 0, printed.stderr
     show = "from reframer_pipeline.settings import Settings; print(Settings().model_dump_json())"
     ran = in_shell(printed.stdout, [sys.executable, "-c", show], tmp_path)
@@ -185,26 +179,26 @@ def test_the_printed_environment_has_every_option_whatever_the_folder(home: Path
     assert got["gemini_url"] == "http://127.0.0.1:9"
     assert "export REFRAMER_DEVICE=" not in printed.stdout  # a default, and not in the environment
     secret = {"REFRAMER_DAGSTER_DATABASE_URL": "postgresql://someone:secret@example.org/dagster"}
-    printed = reframer(home, "dev", "--print-env", **secret)
+    printed = called(home, "dev", "--print-env", **secret)
     assert "DAGSTER_HOME" in printed.stdout and "secret" not in printed.stdout + printed.stderr
 
 
 def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+        ran = started(home, "dev", "--models", "demo", "--port", port)
         assert ran.returncode == 2 and f"port {port} cannot be used" in ran.stderr
     with (home / "dev.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+        ran = started(home, "dev", "--models", "demo", "--port", port)
     assert ran.returncode == 1 and "running already" in ran.stderr
     with daemon_of(home / "dagster", "dev") as parent:
-        ran = reframer(home, "dev", "--models", "demo", "--port", port)
+        ran = started(home, "dev", "--models", "demo", "--port", port)
         assert ran.returncode == 1 and f"`dagster dev` is running already over {home / 'dagster'}, as process {parent.pid}" in ran.stderr
     with daemon_of(home / "dagster", "orphan"), socket.create_server(("127.0.0.1", 0)) as taken:
-        ran = reframer(home, "dev", "--models", "demo", "--port", str(taken.getsockname()[1]))  # for a short run
+        ran = started(home, "dev", "--models", "demo", "--port", str(taken.getsockname()[1]))  # for a short run
         assert "Ended 1 processes of an earlier" in ran.stderr
-    assert reframer(home, "dev", "--port", "99999").returncode == 2
+    assert called(home, "dev", "--port", "99999").returncode == 2
 
 
 @contextmanager
@@ -238,7 +232,7 @@ def test_doctor_names_old_tools_missing_limits_and_pickles_without_trust(home: P
         (tools / tool).chmod(0o755)
     (folder / "yolov8m.pt").write_bytes(b"a pickle from somewhere")
     (folder / "sam2_hiera_base_plus.pt").write_bytes(b"tensors")
-    ran = reframer(home, "doctor", "--weights-dir", str(folder), PATH=str(tools), COLUMNS="400")
+    ran = started(home, "doctor", "--weights-dir", str(folder), PATH=str(tools), COLUMNS="400")
     assert ran.returncode == 1, ran.stderr
     verdicts = {tuple(line.split()[:2]) for line in ran.stdout.splitlines()}
     assert verdicts >= {("mend", "ffmpeg"), ("ok", "ffprobe"), ("mend", "prlimit"), ("mend", "weights"), ("ok", "database")}

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import sqlalchemy
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.settings import Settings
-from reframer_pipeline_tests.servers import servants
+from reframer_pipeline_tests.servers import servants, short_folder
 from reframer_pipeline_tests.support import REPOSITORY
 
 ASK = """
@@ -32,7 +31,7 @@ print(embedded.server(Settings(home=sys.argv[1])).pid)
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="rf-emb-", dir="/tmp"))
+    made = short_folder("emb")
     yield made
     for home in made.rglob("postgres.lock"):
         embedded.stop(Settings(home=home.parent))

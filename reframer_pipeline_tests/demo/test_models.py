@@ -11,6 +11,8 @@ from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.vision import demo_models
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes
 
+pytestmark = pytest.mark.models
+
 
 @pytest.fixture(scope="module")
 def sight() -> tuple[np.ndarray, list]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from reframer_pipeline.vision.demo_models import build_untrained_sam2
 from training import dataset, segmenter
@@ -25,6 +24,8 @@ def test_a_batch_has_one_mask_inside_each_box(tmp_path: Path) -> None:
 
 
 def test_the_loss_is_low_for_the_truth_and_one_step_runs(tmp_path: Path) -> None:
+    import torch
+
     dataset.draw_training_frames(tmp_path, [9])
     batch = segmenter.load_batch(tmp_path, ["000009_0"], 256, np.random.default_rng(1))
     right = torch.where(batch.masks > 0.5, 9.0, -9.0)

@@ -139,12 +139,12 @@ def test_a_prompt_without_facts_gets_no_scenes(client: genai.Client) -> None:
 
 
 def test_many_ask_at_once(gemini: FakeGemini, client: genai.Client) -> None:
-    scripted(gemini, Kind.ANSWER, wait_seconds=0.2, times=10)
+    scripted(gemini, Kind.ANSWER, wait_seconds=0.5, times=10)
     started = time.perf_counter()
     with ThreadPoolExecutor(10) as pool:
         texts = set(pool.map(lambda _: generate(client).text, range(10)))
     assert (len(texts), gemini.accepted_generations) == (1, 10)
-    assert time.perf_counter() - started < 1.5
+    assert time.perf_counter() - started < 4  # one after the other would take 5
 
 
 # --- errors ------------------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_stopping_ends_a_hang() -> None:
         started = time.perf_counter()
         gemini.stop()
         assert isinstance(asked.exception(), httpx2.TransportError)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10  # half of what the client would wait
     soon(lambda: threading.active_count() <= before)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.computed import add
+
+pytestmark = pytest.mark.models
 
 
 def test_a_whole_video(database_url: str, settings: Settings, clip: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from reframer_pipeline import versions
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
-from reframer_pipeline.orchestration.stage import describers
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.running import dagster_home
@@ -27,10 +26,10 @@ from reframer_pipeline.scenes.gemini import claims
 from reframer_pipeline.scenes.gemini import client as client_module
 from reframer_pipeline.scenes.gemini.ask import Asker
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages import NAMES, describers
 from reframer_pipeline.vision import weights
 from reframer_pipeline.work.videos import get_video
-from reframer_pipeline_tests.cli.test_cli import reframer
+from reframer_pipeline_tests.command import called, started
 from reframer_pipeline_tests.computed import CLIP_SEED
 from reframer_pipeline_tests.factories import plan_of
 
@@ -144,9 +143,9 @@ def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> Non
     (asked,) = show_video(pipeline.storage.db, video_id)["gemini"]
     prices = (settings.gemini_input_price, settings.gemini_output_price)
     assert asked["cost_usd"] == round((asked["input_tokens"] * prices[0] + asked["output_tokens"] * prices[1]) / 1e6, 6) > 0
-    text = reframer(pipeline.settings.home_dir, "show", video_id).stdout
+    text = called(pipeline.settings.home_dir, "show", video_id).stdout
     assert f"{asked['input_tokens']} + {asked['output_tokens']} tokens" in text and "in Gemini's opinion" in text
-    shown = json.loads(reframer(pipeline.settings.home_dir, "show", video_id, "--json").stdout)
+    shown = json.loads(called(pipeline.settings.home_dir, "show", video_id, "--json").stdout)
     assert shown["gemini"][0]["model_version"] == "gemini-3.8-flash"
     figures = figures_of_scenes(settings)
     assert figures["gemini_answer"] == "paid for earlier" and figures["gemini_cost_in_all_usd"] == asked["cost_usd"]
@@ -165,7 +164,7 @@ def test_another_prompt_makes_scenes_stale_and_nothing_else(
     (outcome,) = run_videos(settings, [video_id])
     assert set(outcome.seconds) == {"scenes"} and gemini.accepted_generations == 2
     assert len(show_video(clean.storage.db, video_id)["gemini"]) == 2
-    assert "in all for this video" in reframer(clean.settings.home_dir, "show", video_id).stdout
+    assert "in all for this video" in called(clean.settings.home_dir, "show", video_id).stdout
 
 
 @pytest.mark.parametrize(("kind", "code"), [(Kind.UNAVAILABLE, "gemini_unavailable"), (Kind.SAFETY, "gemini_blocked")])
@@ -183,7 +182,7 @@ def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
     assert states["scenes"].state == "stale" and "resolved_describer: local → gemini" in states["scenes"].reasons
     (asked,) = show_video(clean.storage.db, video_id)["gemini"]
     assert asked["failure_code"] == code and asked["next_ask_at"] is not None
-    assert f"did not answer: [{code}]" in reframer(clean.settings.home_dir, "show", video_id).stdout
+    assert f"did not answer: [{code}]" in called(clean.settings.home_dir, "show", video_id).stdout
 
 
 def test_or_the_video_fails_if_it_is_told_to(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini) -> None:
@@ -210,10 +209,10 @@ def test_keyframes_are_sent_in_place_of_the_video(clean: Pipeline, done: VideoOu
 def test_the_command_line_says_what_happened(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
     gemini.script(Behaviour(Kind.BLOCKED, times=9))
     variables = {"GEMINI_API_KEY": "very-secret", "GOOGLE_GEMINI_BASE_URL": gemini.url}
-    ran = reframer(clean.settings.home_dir, "run", str(clip), "--models", "demo", **variables)
+    ran = called(clean.settings.home_dir, "run", str(clip), "--models", "demo", **variables)
     assert ran.returncode == 0 and "described locally: [gemini_blocked]" in ran.stdout
     assert "very-secret" not in ran.stdout + ran.stderr
-    refused = reframer(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--describer", "gemini")
+    refused = called(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--describer", "gemini")
     assert refused.returncode != 0 and "GEMINI_API_KEY" in refused.stdout + refused.stderr
 
 
@@ -290,7 +289,7 @@ def test_forced_runs_and_other_askers_pay_once(clean: Pipeline, done: VideoOutco
     child: list[Any] = []
 
     def run_elsewhere() -> None:
-        child.append(reframer(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--force", **variables))
+        child.append(started(clean.settings.home_dir, "run", str(clip), "--models", "demo", "--force", **variables))
 
     threads = [threading.Thread(target=run_elsewhere), *(threading.Thread(target=ask) for _ in range(3))]
     for thread in threads:
@@ -321,9 +320,9 @@ def test_what_nobody_foresaw_and_a_missing_key_do_not_cost_the_local_description
 def test_show_says_that_a_question_is_being_asked_or_was_left(clean: Pipeline, done: VideoOutcome) -> None:
     video_id = done.video_id or ""
     _, claim = claims.take(clean.storage.db, claims.Question("d", video_id, "gemini-x", 1), datetime.now(UTC), 0)
-    assert "gemini-x is being asked" in reframer(clean.settings.home_dir, "show", video_id).stdout
+    assert "gemini-x is being asked" in called(clean.settings.home_dir, "show", video_id).stdout
     assert claim is not None
     claim.spent = claims.Spent(2, 100, 10, 0.5)
     claim.end()
-    text = reframer(clean.settings.home_dir, "show", video_id).stdout
+    text = called(clean.settings.home_dir, "show", video_id).stdout
     assert "gemini-x was asked, and the asking was interrupted (100 + 10 tokens, $0.5000)" in text and "None" not in text

@@ -16,7 +16,9 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.sam2_build import build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
-from reframer_pipeline_tests.cli.test_cli import reframer
+from reframer_pipeline_tests.command import called, started
+
+pytestmark = pytest.mark.models
 
 MODELS = {"REFRAMER_YOLO_MODEL": "yolov8n.pt", "REFRAMER_SAM2_MODEL": "sam2_hiera_tiny"}
 
@@ -41,12 +43,12 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_pickle_is_loaded_only_when_trusted_and_slow_work_is_announced(folder: Path, home: Path, clip: Path) -> None:
     variables = {**MODELS, "REFRAMER_WEIGHTS_DIR": str(folder)}
-    refused = reframer(home, "run", str(clip), "--json", **variables)
+    refused = called(home, "run", str(clip), "--json", **variables)
     line = json.loads(refused.stdout)
     assert (refused.returncode, line["failure_code"]) == (1, "weights_untrusted")
     assert "--trust" in line["failure_message"]
 
-    trusted = reframer(home, "run", str(clip), "--json", "--vid-stride", "1", "--trust", **variables)
+    trusted = started(home, "run", str(clip), "--json", "--vid-stride", "1", "--trust", **variables)
     line = json.loads(trusted.stdout)
     assert trusted.returncode == 0, trusted.stderr
     assert (line["status"], line["frames"], line["sampled_frames"]) == ("completed", 50, 50)
@@ -54,5 +56,5 @@ def test_a_pickle_is_loaded_only_when_trusted_and_slow_work_is_announced(folder:
         assert "No GPU: about" in trusted.stderr
         assert "--sam2-model sam2_hiera_tiny" in " ".join(trusted.stderr.split())
 
-    again = reframer(home, "run", str(clip), "--json", "--vid-stride", "1", **variables)  # the trust was recorded
+    again = called(home, "run", str(clip), "--json", "--vid-stride", "1", **variables)  # the trust was recorded
     assert json.loads(again.stdout)["seconds"] == {}

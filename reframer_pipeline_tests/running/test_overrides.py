@@ -19,7 +19,7 @@ from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, turns
-from reframer_pipeline_tests.cli.test_cli import reframer
+from reframer_pipeline_tests.command import called
 from reframer_pipeline_tests.computed import add
 
 
@@ -55,28 +55,28 @@ def test_a_run_takes_the_deployments_settings_and_keeps_what_was_asked_for(
     pipeline: Pipeline, loose: Settings, done: VideoOutcome, clip: Path
 ) -> None:
     home, video_id = pipeline.settings.home_dir, done.video_id or ""
-    plain = reframer(home, "run", str(clip), "--json")
+    plain = called(home, "run", str(clip), "--json")
     assert plain.returncode == 0, plain.stderr
     assert "Own settings" not in plain.stderr and "Demonstration models" in plain.stderr  # the deployment's models, too
     assert overrides(pipeline, video_id) == {}
     detections = "SELECT components -> 'settings' ->> 'conf' AS conf FROM current_results WHERE video_id = %s AND stage = 'detections'"
     assert pipeline.storage.db.fetch_one(detections, (video_id,)) == {"conf": "0.43"}
 
-    asked = reframer(home, "run", str(clip), "--conf", "0.5")
+    asked = called(home, "run", str(clip), "--conf", "0.5")
     assert asked.stderr.count(f"Own settings kept with {clip.name}: conf 0.5") == 1
-    assert "settings of its own: conf 0.5" in reframer(home, "show", video_id).stdout
-    assert json.loads(reframer(home, "show", video_id, "--json").stdout)["video"]["settings_overrides"] == {"conf": 0.5}
-    assert "Own settings" not in reframer(home, "run", str(clip), "--conf", "0.5").stderr
+    assert "settings of its own: conf 0.5" in called(home, "show", video_id).stdout
+    assert json.loads(called(home, "show", video_id, "--json").stdout)["video"]["settings_overrides"] == {"conf": 0.5}
+    assert "Own settings" not in called(home, "run", str(clip), "--conf", "0.5").stderr
 
-    again = reframer(home, "run", str(clip))
+    again = called(home, "run", str(clip))
     assert again.stderr.count(f"Own settings taken from {clip.name}") == 1
-    assert "settings of its own" not in reframer(home, "show", video_id).stdout
+    assert "settings of its own" not in called(home, "show", video_id).stdout
     assert list(run_videos(pipeline.settings.model_copy(update={"conf": 0.5}), [video_id]))[0].seconds == {}
 
 
 def test_an_option_of_plan_counts_where_it_is_the_default(pipeline: Pipeline, loose: Settings, done: VideoOutcome) -> None:
     def conf_of_plan(*options: str) -> str:
-        told = json.loads(reframer(pipeline.settings.home_dir, "plan", done.video_id or "", "--json", *options).stdout)
+        told = json.loads(called(pipeline.settings.home_dir, "plan", done.video_id or "", "--json", *options).stdout)
         (detections,) = [stage for stage in told["videos"][0]["stages"] if stage["stage"] == "detections"]
         return f"{detections['state']} {detections['reason'] or ''}"
 

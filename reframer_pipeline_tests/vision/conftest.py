@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.vision.demo_models import build_untrained_sam2
@@ -16,6 +15,8 @@ from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 @pytest.fixture(scope="session")
 def yolo(frames: list[tuple[int, float, np.ndarray]]) -> Any:
     """YOLOv8n whose random weights find boxes: normalised on a frame, and with a head that speaks up."""
+    import torch
+
     torch.manual_seed(5)
     model = import_ultralytics().YOLO("yolov8n.yaml")
     norms = [module for module in model.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -34,6 +35,8 @@ def yolo(frames: list[tuple[int, float, np.ndarray]]) -> Any:
 @pytest.fixture(scope="session")
 def sam2() -> Any:
     """The demo SAM2 at 256 px."""
+    import torch
+
     torch.manual_seed(5)
     return build_untrained_sam2("cpu", 256)
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.boxes import Boxes, by_frame
 from reframer_pipeline.vision.detector import YoloDetector, detect_frames
+
+pytestmark = pytest.mark.models
 
 RESULT = "00000000-0000-5000-8000-000000000001"
 LOW = Settings(conf=0.05, iou=0.45, imgsz=320, min_size=0)
@@ -100,6 +101,8 @@ def test_frames_are_read_back_also_across_batches(frames: list) -> None:
 
 
 def test_torchs_threads_are_left_alone(yolo: Any, frames: list) -> None:
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import supervision as sv
 
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.boxes import Boxes
@@ -63,6 +62,8 @@ def test_no_boxes() -> None:
 
 
 def test_suppression_and_overlap_agree_with_supervision() -> None:
+    import supervision as sv
+
     rng = np.random.default_rng(3)
     for _ in range(40):
         corners = rng.uniform(0, 80, (30, 2))

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from reframer_pipeline.failures import SettingsInvalid, WeightsCorrupt, WeightsUntrusted
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import models, weights
 from reframer_pipeline.vision.detector import YoloDetector
 from reframer_pipeline.vision.device import describe_device, resolve_device
+
+pytestmark = pytest.mark.models
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +62,16 @@ class Malice:
         return (Path.touch, (Path("malice-was-here"),))
 
 
+def save_malice(path: Path) -> None:
+    import torch
+
+    torch.save({"model": Malice()}, path)
+
+
 def test_even_a_trusted_pickle_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the user's word stands ultralytics' own list of known classes."""
     monkeypatch.chdir(tmp_path)
-    torch.save({"model": Malice()}, tmp_path / "bad.pt")
+    save_malice(tmp_path / "bad.pt")
     settings = Settings(home=tmp_path / "home", yolo_model=str(tmp_path / "bad.pt"), device="cpu")
     weights.fetch(settings, "detector", trust=True)
     with pytest.raises(WeightsCorrupt, match="bad.pt"):
@@ -73,7 +80,7 @@ def test_even_a_trusted_pickle_runs_no_code(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_earlier_plain_import_of_ultralytics_does_not_open_the_door(tmp_path: Path) -> None:
-    torch.save({"model": Malice()}, tmp_path / "bad.pt")
+    save_malice(tmp_path / "bad.pt")
     code = """
 import ultralytics
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
@@ -96,7 +103,7 @@ def test_segmenter_files_that_are_none_are_corrupt(tmp_path: Path, content: byte
     path = settings.weights_folder / "sam2_hiera_tiny.pt"
     path.parent.mkdir(parents=True)
     if content is None:
-        torch.save({"model": Malice()}, path)
+        save_malice(path)
     else:
         path.write_bytes(content)
     with pytest.raises(WeightsCorrupt, match="sam2_hiera_tiny.pt"):

@@ -15,6 +15,8 @@ from reframer_pipeline.vision.boxes import FrameDetections
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes
 from reframer_pipeline.vision.segmenter import LowResMask, Sam2Segmenter, at_full_size, segment_frames, stability
 
+pytestmark = pytest.mark.models
+
 RESULT = "00000000-0000-5000-8000-000000000002"
 BOXES = np.array([[10, 20, 200, 300], [300, 100, 420, 330], [0, 0, 639, 359], [500, 5, 540, 50]], np.float32)
 

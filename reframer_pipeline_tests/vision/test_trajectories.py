@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-import supervision as sv
-from trackers import ByteTrackTracker
 
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.failures import InvalidResult
@@ -62,6 +60,9 @@ def moving_scene(seed: int, n: int = 60) -> list[FrameDetections]:
 
 def by_hand(frames: list[FrameDetections], name: str, settings: Settings) -> dict[int, list[tuple[int, int]]]:
     """The library alone: library id to (frame, ordinal), only for boxes that it gave an id."""
+    import supervision as sv
+    from trackers import ByteTrackTracker
+
     tracker = ByteTrackTracker(
         lost_track_buffer=settings.track_buffer,
         frame_rate=6.0,

@@ -23,7 +23,7 @@ from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
-from reframer_pipeline_tests.cli.test_cli import reframer
+from reframer_pipeline_tests.command import called, started
 from reframer_pipeline_tests.computed import add
 
 ORIGIN = RemoteJobOrigin(  # where a queued run is to be started from
@@ -62,7 +62,7 @@ def tick(pipeline: Pipeline) -> list[dg.RunRequest] | dg.SkipReason:
 
 
 def test_the_plan_names_what_another_confidence_makes_stale(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
-    told = json.loads(reframer(pipeline.settings.home_dir, "plan", *three, "--json").stdout)
+    told = json.loads(started(pipeline.settings.home_dir, "plan", *three, "--json").stdout)
     assert [one["video_id"] for one in told["videos"]] == sorted(three, key=three.index)
     for one in told["videos"]:
         stale = [stage for stage in one["stages"] if stage["state"] != "fresh"]
@@ -70,9 +70,9 @@ def test_the_plan_names_what_another_confidence_makes_stale(pipeline: Pipeline, 
         assert stale[0]["reason"] == "conf: 0.5 → 0.4; detector_floor: 0.5 → 0.4"
         assert stale[1]["reason"] == "other detections"
         assert all(stage["estimated_seconds"] > 0 and stage["estimated_cost"] == 0 for stage in stale)
-    people = reframer(pipeline.settings.home_dir, "plan").stdout
+    people = called(pipeline.settings.home_dir, "plan").stdout
     assert "conf: 0.5 → 0.4" in people and "have work" in people
-    what_if = json.loads(reframer(pipeline.settings.home_dir, "plan", three[0], "--conf", "0.5", "--json").stdout)
+    what_if = json.loads(called(pipeline.settings.home_dir, "plan", three[0], "--conf", "0.5", "--json").stdout)
     assert len(what_if["videos"]) == 1
 
 
@@ -95,7 +95,7 @@ def test_a_run_with_other_settings_is_not_reverted(pipeline: Pipeline, three: li
     own = pipeline.settings.model_copy(update={"shot_threshold": 20.0})
     deployment.save(pipeline.storage.db, pipeline.settings)
     list(run_videos(own, [three[1]]))
-    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
+    told = json.loads(called(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
     assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
     requests = tick(pipeline)
     assert isinstance(requests, dg.SkipReason) or three[1] not in [one.partition_key for one in requests]
@@ -112,7 +112,7 @@ def test_the_requested_run_computes_with_the_deployments_settings(pipeline: Pipe
             instance=instance, partition_key=three[2], asset_selection=[dg.AssetKey(stage) for stage in AFTER_CONF], raise_on_error=False
         )
     assert ran.success
-    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[2], "--json").stdout)
+    told = json.loads(called(pipeline.settings.home_dir, "plan", three[2], "--json").stdout)
     assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
     deployment.save(pipeline.storage.db, pipeline.settings)
     assert [one.status for one in run_videos(pipeline.settings, [three[2]])] == ["completed"]
@@ -128,7 +128,7 @@ def test_pictures_that_were_evicted_are_made_again_for_what_looks_at_them(pipeli
     with dagster_home.open_instance(pipeline.settings) as instance:
         job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
         assert job.execute_in_process(instance=instance, partition_key=three[1], asset_selection=request.asset_selection).success
-    told = json.loads(reframer(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
+    told = json.loads(called(pipeline.settings.home_dir, "plan", three[1], "--json").stdout)
     assert {stage["state"] for stage in told["videos"][0]["stages"]} == {"fresh"}
     deployment.save(pipeline.storage.db, pipeline.settings)
     assert [one.status for one in run_videos(pipeline.settings, [three[1]])] == ["completed"]
@@ -167,7 +167,7 @@ def test_a_queued_run_that_is_wanted_no_more_is_taken_out_of_the_queue(pipeline:
 
 
 def test_help_teaches(tmp_path: Path) -> None:
-    assert "what if" in reframer(tmp_path, "plan", "--help").stdout
+    assert "what if" in called(tmp_path, "plan", "--help").stdout
 
 
 def test_settings_changed_back_are_shown_again_by_a_tick(pipeline: Pipeline, three: list[str]) -> None:
@@ -176,15 +176,15 @@ def test_settings_changed_back_are_shown_again_by_a_tick(pipeline: Pipeline, thr
     list(run_videos(other, [three[0]]))
     db.execute("UPDATE videos SET settings_overrides = '{}'")
     deployment.save(db, before)
-    (told,) = json.loads(reframer(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
+    (told,) = json.loads(called(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
     assert {stage["state"] for stage in told["stages"]} == {"fresh"}
     reasons = {stage["stage"]: stage["reason"] for stage in told["stages"]}
     assert reasons["scenes"] == "computed before, not shown yet" and reasons["metadata"] is None
-    people = reframer(before.home_dir, "plan", three[0]).stdout
+    people = called(before.home_dir, "plan", three[0]).stdout
     assert "1 videos are fresh (1 of them computed before and not shown yet), 0 have work." in people and "not shown yet" in people
     ticked = tick(pipeline)
     assert isinstance(ticked, dg.SkipReason) and "had their results already" in str(ticked.skip_message)
-    (told,) = json.loads(reframer(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
+    (told,) = json.loads(called(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
     assert [stage["reason"] for stage in told["stages"]] == [None] * 6
     db.execute("UPDATE deployment SET settings = '{}'")
 
@@ -201,7 +201,7 @@ def test_plan_says_what_keeps_a_video(pipeline: Pipeline, conf: Settings, three:
 
     def told() -> tuple[str, bool]:
         """The first reason, and whether a tick asks for it."""
-        (one,) = json.loads(reframer(pipeline.settings.home_dir, "plan", three[0], "--json").stdout)["videos"]
+        (one,) = json.loads(called(pipeline.settings.home_dir, "plan", three[0], "--json").stdout)["videos"]
         (first, *_) = [stage for stage in one["stages"] if stage["state"] != "fresh"]
         requests = tick(pipeline)
         return first["reason"], isinstance(requests, list) and three[0] in [one.partition_key for one in requests]
@@ -230,7 +230,7 @@ def test_one_videos_own_weights_keep_no_other_waiting(pipeline: Pipeline, conf: 
     db.execute("UPDATE videos SET settings_overrides = %s WHERE id = %s", (own, three[0]))
     requests = tick(pipeline)
     assert isinstance(requests, list) and [one.partition_key for one in requests if one.partition_key in three] == three[1:]
-    told = json.loads(reframer(pipeline.settings.home_dir, "plan", *three, "--json").stdout)["videos"]
+    told = json.loads(called(pipeline.settings.home_dir, "plan", *three, "--json").stdout)["videos"]
     said = [[stage["reason"] for stage in one["stages"] if "no such model" in (stage["reason"] or "")] for one in told]
     assert [len(reasons) for reasons in said] == [1, 0, 0] and "[settings_invalid]" in said[0][0]
     db.execute("UPDATE videos SET settings_overrides = '{}' WHERE id = %s", (three[0],))

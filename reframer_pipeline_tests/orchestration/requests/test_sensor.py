@@ -87,6 +87,7 @@ def uploads(daemon: Daemon) -> list[tuple[str, ...]]:
     return [tuple(row.values()) for row in found]
 
 
+@pytest.mark.models
 def test_a_folder_end_to_end(daemon: Daemon, folder: Path, clip: Path, tmp_path: Path) -> None:
     db, content = Pipeline(daemon.settings).storage.db, clip.read_bytes()
     third = len(content) // 3

@@ -1,0 +1,42 @@
+"""`reframer` as the tests use it: in a process of its own, as people do, or in this one where the start is not what is tested."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from reframer_pipeline import cli
+
+Ended = subprocess.CompletedProcess[str]
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """This environment with no settings but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REFRAMER_")}
+    return kept | {"REFRAMER_HOME": str(home), **variables}
+
+
+def started(home: Path, *args: str, **variables: str) -> Ended:
+    """`reframer` in a process of its own: seconds more than `called`."""
+    command = [sys.executable, "-m", "reframer_pipeline", *args]
+    return subprocess.run(command, env=environment(home, **variables), capture_output=True, text=True, timeout=300)
+
+
+def called(home: Path, *args: str, **variables: str) -> Ended:
+    """`reframer` in this process, by the same entry point."""
+    wanted, out, err = environment(home, **variables), StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in os.environ.keys() - wanted.keys():
+            patch.delenv(name)
+        for name, value in wanted.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["reframer", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return Ended(args, int(ended.value.code or 0), out.getvalue(), err.getvalue())
