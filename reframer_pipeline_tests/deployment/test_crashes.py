@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from reframer_pipeline.orchestration.upkeep.run_workers import Worker
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.dagster_internals import Worker, worker_of
