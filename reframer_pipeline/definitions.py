@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import dagster as dg
@@ -22,6 +23,7 @@ from reframer_pipeline.settings import Settings
 warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
 
 
+@functools.cache  # one deployment runs many videos, one after the other
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for these settings. Opens no file, no connection, and loads no model."""
     pipeline = Pipeline(settings)

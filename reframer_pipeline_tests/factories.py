@@ -21,7 +21,7 @@ from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import BY_NAME, NAMES, upstream
-from reframer_pipeline.stages.keys import recipes, stage_keys
+from reframer_pipeline.stages.order import recipes, stage_keys
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.versions import StageKey, row_id
 from reframer_pipeline.vision.rle import encode

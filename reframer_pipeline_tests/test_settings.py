@@ -9,7 +9,7 @@ import pytest
 
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import DEMO_IMGSZ, Settings
-from reframer_pipeline.stages.keys import stage_keys
+from reframer_pipeline.stages.order import stage_keys
 
 
 @pytest.fixture(autouse=True)

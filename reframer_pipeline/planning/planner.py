@@ -16,7 +16,7 @@ from reframer_pipeline.planning.orders import known_weights
 from reframer_pipeline.planning.survey import VideoPlan, Wanted, survey
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import keys
+from reframer_pipeline.stages.order import recipes
 
 UNAVAILABLE: Final = "not here"  # in place of a digest of weights that are not in the folder, or not to be used
 
@@ -67,5 +67,4 @@ def _recipes(settings: Settings) -> tuple[Wanted, str | None]:
     from reframer_pipeline.vision import weights
 
     known, trouble = known_weights(settings)
-    recipes = keys.recipes(settings, known or dict.fromkeys(weights.ROLES, UNAVAILABLE))
-    return recipes, f"[{trouble.code}] {trouble}" if trouble else None
+    return recipes(settings, known or dict.fromkeys(weights.ROLES, UNAVAILABLE)), f"[{trouble.code}] {trouble}" if trouble else None

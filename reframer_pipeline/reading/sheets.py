@@ -20,8 +20,8 @@ from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import BY_NAME
-from reframer_pipeline.stages.cells import TABLE_ROWS
 from reframer_pipeline.stages.scenes import description
+from reframer_pipeline.stages.stage import TABLE_ROWS
 from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
 from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, tracks_of

@@ -40,7 +40,7 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
     from reframer_pipeline.definitions import build_definitions
     from reframer_pipeline.orchestration import partitions
     from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
-    from reframer_pipeline.orchestration.stage.interruptible import interruptible
+    from reframer_pipeline.orchestration.stage.interrupting import interruptible
     from reframer_pipeline.orchestration.stage.runs import expecting
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
     from reframer_pipeline.running import dagster_home

@@ -13,9 +13,8 @@ from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.sampling import sample_frames
-from reframer_pipeline.stages.cells import facts
 from reframer_pipeline.stages.checks import Validator, numbers
-from reframer_pipeline.stages.stage import Cells, Stage, Work
+from reframer_pipeline.stages.stage import Cells, Stage, Work, facts
 from reframer_pipeline.versions import StageKey
 
 LARGEST_CHANGES: Final = 5

@@ -13,12 +13,11 @@ from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.stages.cells import facts
 from reframer_pipeline.stages.checks import Validator, numbers, packed
 from reframer_pipeline.stages.columns import text
 from reframer_pipeline.stages.detections import known_detections
 from reframer_pipeline.stages.metadata import frame_size
-from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
+from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, facts
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.boxes import by_frame, count_frames

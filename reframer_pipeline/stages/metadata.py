@@ -10,9 +10,8 @@ import pyarrow as pa
 from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.probe import probe
-from reframer_pipeline.stages.cells import facts, first_rows
 from reframer_pipeline.stages.checks import Validator
-from reframer_pipeline.stages.stage import Cells, Stage, Work
+from reframer_pipeline.stages.stage import Cells, Stage, Work, facts, first_rows
 from reframer_pipeline.versions import StageKey
 
 

@@ -14,11 +14,10 @@ from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.scenes.analysis import analyse_scenes
 from reframer_pipeline.schemas import DIFFICULTIES, SCENE_TYPES
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages.cells import first_rows
 from reframer_pipeline.stages.checks import Validator, numbers
 from reframer_pipeline.stages.columns import ids
 from reframer_pipeline.stages.describers import describer_for
-from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
+from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, first_rows
 from reframer_pipeline.versions import GEMINI_PROMPT_VERSION, StageKey
 
 

@@ -1,6 +1,6 @@
 """What a stage is: one value, from which everything that differs between stages follows.
 
-What belongs here: the value, and what a stage is given to work with. What does not: any one stage (the modules beside), running it
+What belongs here: the value, what a stage is given to work with, and the pieces of its table for people. What does not: any one stage (the modules beside), running it
 (`orchestration`), keeping what it makes (`results`).
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import pyarrow as pa
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Cells = tuple[list[str], list[list[Any]], int]  # header, the first rows at least, and how many rows there are
 Columns = dict[str, pa.Array]  # of a Postgres table
+TABLE_ROWS: Final = 12  # that people are shown
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,14 @@ class Work:
     def close(self) -> None:
         """Leave all contexts."""
         self._open.close()
+
+
+def facts(values: Mapping[str, Any]) -> Cells:
+    """Names and values, a line each."""
+    return ["fact", "value"], [[name, value] for name, value in values.items()], len(values)
+
+
+def first_rows(result: StageInput, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """The first rows of a result; no more of it is read."""
+    rows = (row for batch in result.batches(columns) for row in batch.slice(0, TABLE_ROWS).to_pylist())
+    return list(islice(rows, TABLE_ROWS))

@@ -14,11 +14,10 @@ from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.sampled import median_step, seconds_by_frame
 from reframer_pipeline.scenes.shots import find_shots
 from reframer_pipeline.schemas import CLASSES
-from reframer_pipeline.stages.cells import first_rows
 from reframer_pipeline.stages.checks import Validator, numbers, packed
 from reframer_pipeline.stages.columns import bbox, ids, join, quoted, text
 from reframer_pipeline.stages.detections import known_detections
-from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work
+from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, first_rows
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.trajectories import track_detections

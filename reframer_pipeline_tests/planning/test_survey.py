@@ -19,7 +19,7 @@ from reframer_pipeline.results import manifest
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES, STAGES
-from reframer_pipeline.stages.keys import recipes
+from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 

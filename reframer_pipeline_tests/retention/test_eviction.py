@@ -14,7 +14,7 @@ from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.retention.eviction import evict_older, evicted_results
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
-from reframer_pipeline.stages.keys import recipes
+from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 from reframer_pipeline_tests.retention.ages import age_database

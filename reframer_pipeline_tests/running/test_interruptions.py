@@ -14,9 +14,8 @@ import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import StageStalled
-from reframer_pipeline.orchestration.stage.interruptible import interruptible
+from reframer_pipeline.orchestration.stage.interrupting import Watchdog, interruptible
 from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.orchestration.stage.watchdog import Watchdog
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.work import jobs
 from reframer_pipeline_tests.computed import add

@@ -12,11 +12,11 @@ from typing import Any
 import dagster as dg
 
 from reframer_pipeline.handover import StageInput
+from reframer_pipeline.orchestration.stage.interrupting import Watchdog
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import typed_failures
 from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
-from reframer_pipeline.orchestration.stage.watchdog import Watchdog
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.commit import Committed
 from reframer_pipeline.results.stored import StoredResult

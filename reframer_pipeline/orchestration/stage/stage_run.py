@@ -19,11 +19,10 @@ import dagster as dg
 from reframer_pipeline.failures import InvalidResult, ReframerError, WeightsChanged
 from reframer_pipeline.handover import Progress, StageInput
 from reframer_pipeline.orchestration.dagster_internals import StageCheck
-from reframer_pipeline.orchestration.stage.interruptible import raise_if_interrupted
+from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
-from reframer_pipeline.orchestration.stage.watchdog import Watchdog
 from reframer_pipeline.results.commit import Prepared
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.stage import Stage, Work
