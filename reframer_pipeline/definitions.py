@@ -9,7 +9,7 @@ import dagster as dg
 
 from reframer_pipeline.orchestration.assets import all_assets
 from reframer_pipeline.orchestration.executors import executor_for, waits_for_gpu
-from reframer_pipeline.orchestration.jobs import process_video
+from reframer_pipeline.orchestration.process_video import process_video
 from reframer_pipeline.orchestration.requests.ingest_job import ingest
 from reframer_pipeline.orchestration.requests.schedules import backfill
 from reframer_pipeline.orchestration.requests.sensors import upload_sensor

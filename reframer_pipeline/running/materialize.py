@@ -39,7 +39,7 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
 
     from reframer_pipeline.definitions import build_definitions
     from reframer_pipeline.orchestration import partitions
-    from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+    from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
     from reframer_pipeline.orchestration.stage.interrupting import interruptible
     from reframer_pipeline.orchestration.stage.runs import expecting
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
@@ -72,7 +72,7 @@ def _execute_in_children(
     import dagster as dg
 
     from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
-    from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+    from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
     from reframer_pipeline.running import dagster_home
 
     job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}

@@ -1,7 +1,7 @@
 """What a stage is: one value, from which everything that differs between stages follows.
 
-What belongs here: the value, what a stage is given to work with, and the pieces of its table for people. What does not: any one stage (the modules beside), running it
-(`orchestration`), keeping what it makes (`results`).
+What belongs here: the value, what a stage is given to work with, and the pieces of its table for people. What does not: any one stage (the
+modules beside), running it (`orchestration`), keeping what it makes (`results`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from dataclasses import replace
 import dagster as dg
 
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.partitions import register
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.requests.sensors import asked_in_vain
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG

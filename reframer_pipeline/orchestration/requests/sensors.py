@@ -17,8 +17,8 @@ from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import IngestAbandoned, Interrupted, ReframerError
 from reframer_pipeline.orchestration.dagster_internals import RUN_KEY_TAG
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO, process_video
 from reframer_pipeline.orchestration.partitions import VIDEOS
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO, process_video
 from reframer_pipeline.orchestration.requests import ingest_job
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG

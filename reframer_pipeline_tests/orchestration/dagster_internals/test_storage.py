@@ -14,8 +14,8 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.dagster_internals.storage import PooledStorage
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.partitions import VIDEOS
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import PARTITION_TAG
 from reframer_pipeline.running import dagster_home

@@ -13,7 +13,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.requests.schedules import backfill
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.planning import deployment

@@ -14,7 +14,7 @@ from dagster_shared.serdes import serialize_value
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import StoreUnavailable
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.requests.schedules import backfill
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, PARTITION_TAG, PRIORITY_TAG

@@ -13,7 +13,7 @@ import pytest
 
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.failures import StoreUnavailable
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.running import dagster_home

@@ -26,7 +26,7 @@ from dagster._grpc.client import DagsterGrpcClient
 
 from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
+from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.tags import LEASE_TAG
