@@ -23,6 +23,7 @@ from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, Po
 from dagster_postgres.utils import pg_url_from_config
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, InternalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 E: Final = dg.DagsterEventType
 PLANNED: Final = {E.ASSET_MATERIALIZATION_PLANNED, E.ASSET_CHECK_EVALUATION_PLANNED}
@@ -49,8 +50,14 @@ def _connections(url: str) -> Engine:
     return engine
 
 
-def _demand_alive(connection: Any, *_: Any) -> None:
-    """A server that shuts down, restarts or suspends says so on each connection, or closes it: then there is something to read."""
+def _demand_alive(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    """A server that shuts down, restarts or suspends says so on each connection, or closes it: then there is something to read.
+
+    Asking costs no statement. A new connection is not asked: there is none to replace it with.
+    """
+    if "used" not in record.info:
+        record.info["used"] = True
+        return
     waiting = select.poll()
     if not connection.closed:
         waiting.register(connection.fileno(), select.POLLIN)
