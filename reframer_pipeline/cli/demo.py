@@ -60,7 +60,7 @@ def _show(settings: Settings, as_json: bool) -> None:
         sheets.write_video(results, folder / "annotated.mp4")
         if not as_json:
             outcomes_table([outcome])
-            print_video(show_video(storage.db, outcome.video_id))
+            print_video({**show_video(storage.db, outcome.video_id), "demo_models": False})  # that was said at the beginning
     if not as_json:
         line("")
         line(f"Annotated video   {folder / 'annotated.mp4'}")

@@ -7,7 +7,7 @@ views show nothing of it. All rows of a video go, and come, in one transaction: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
@@ -133,13 +133,6 @@ def restore(
         return loaded
 
     return db.run(act)
-
-
-def archived_videos(db: Database, video_ids: Collection[str]) -> set[str]:
-    """Those of the videos whose published rows are archived."""
-    query: LiteralString = """SELECT DISTINCT video_id::text AS video_id FROM current_results
-        WHERE video_id = ANY(%s::uuid[]) AND archived_at IS NOT NULL"""
-    return {row["video_id"] for row in db.fetch(query, (list(video_ids),))}
 
 
 def _demand_readable(store: ObjectStore, row: ManifestRow) -> None:

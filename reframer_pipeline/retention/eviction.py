@@ -6,7 +6,6 @@ The frames result stays fresh: its rows, the times, are in Parquet. Only a stage
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
@@ -64,9 +63,3 @@ def evict(db: Database, store: ObjectStore, video_id: str, lease_token: str, day
     for row in found:
         store.delete(row["attachment_key"])
     return sum(row["attachment_bytes"] or 0 for row in found)
-
-
-def evicted_results(db: Database, result_ids: Collection[str]) -> set[str]:
-    """Those of the results whose attached object was evicted."""
-    query: LiteralString = "SELECT result_id::text FROM results WHERE result_id = ANY(%s::uuid[]) AND evicted_at IS NOT NULL"
-    return {row["result_id"] for row in db.fetch(query, (list(result_ids),))}

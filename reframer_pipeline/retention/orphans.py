@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store import layout
 from reframer_pipeline.store.objects import ObjectStore, StoredObject
 
@@ -66,7 +67,7 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
 
 
 def _orphans(db: Database, batch: Iterable[StoredObject]) -> Iterator[StoredObject]:
-    results = [(one, named) for one in batch if (named := layout.RESULT.fullmatch(one.key))]
+    results = [(one, named) for one in batch if (named := layout.RESULT.fullmatch(one.key)) and named["stage"] in NAMES]
     videos = [(one, named) for one in batch if (named := layout.VIDEO.fullmatch(one.key))]
     known: set[str] = set()
     if results:

@@ -25,8 +25,6 @@ SEEN = "a\ufffd[31mred\ufffd2J\ufffdgnp.exe\ufffd [/red].mp4"
 
 
 def test_list_and_show_say_that_they_are_of_the_demo_models(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome) -> None:
-    assert sheets.demo_videos(pipeline.storage, [done.video_id or ""]) == {done.video_id}
-    assert sheets.demo_videos(pipeline.storage, []) == set()
     home, video_id = ("--home", str(pipeline.settings.home_dir)), done.video_id or ""
     listed = [json.loads(line) for line in invoke("list", "--json", *home).splitlines()]
     assert {row["video_id"]: row["demo_models"] for row in listed}[video_id] is True
@@ -101,9 +99,14 @@ def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pip
 
 def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert readable(TRICK) == SEEN and readable("\udcff né 你好 \U0001f3ac") == "\ufffd né 你好 \U0001f3ac"
-    row = {"video_id": "01234567-0000-5000-8000-000000000000", "filename": TRICK, "status": "pending"}
+    row = {
+        "video_id": "01234567-0000-5000-8000-000000000000",
+        "filename": TRICK,
+        "status": "pending",
+        "demo_models": False,
+        "archived": False,
+    }
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
-    monkeypatch.setattr(sheets, "demo_videos", lambda storage, ids: set())
     home = ("--home", str(pipeline.settings.home_dir))
     invoke("list", *home)
     show.print_video({"video": {**row, "id": "1"}, "jobs": [], "stages": [], "tracks": [], "scenes": [], "gemini": []})
@@ -123,9 +126,10 @@ def test_a_list_can_be_read_on_a_narrow_terminal(pipeline: Pipeline, monkeypatch
         "resolution": "1920x1080",
         "duration": 14399.5,
         "failure_code": "dimensions_out_of_range",
+        "demo_models": True,
+        "archived": False,
     }
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
-    monkeypatch.setattr(sheets, "demo_videos", lambda storage, ids: {row["video_id"]})
     shown = io.StringIO()
     monkeypatch.setattr(tables, "OUT", Console(file=shown, width=80))
     invoke("list", "--home", str(pipeline.settings.home_dir))

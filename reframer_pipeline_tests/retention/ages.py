@@ -32,3 +32,15 @@ def objects(storage: Storage) -> set[str]:
     assert storage.store.root is not None
     found = (path for name in ("results", "videos") for path in (storage.store.root / name).rglob("*") if path.is_file())
     return {str(path.relative_to(storage.store.root)) for path in found}
+
+
+def archived(storage: Storage) -> set[str]:
+    """Videos whose published rows are archived."""
+    return {
+        row["id"] for row in storage.db.fetch("SELECT DISTINCT video_id::text AS id FROM current_results WHERE archived_at IS NOT NULL")
+    }
+
+
+def evicted(storage: Storage) -> set[str]:
+    """Results whose attached object was evicted."""
+    return {row["id"] for row in storage.db.fetch("SELECT result_id::text AS id FROM results WHERE evicted_at IS NOT NULL")}
