@@ -195,7 +195,7 @@ def commit_all(storage: Storage, video_id: str, maker: Maker, stages: tuple[str,
 def plan_of(db: Database, video_id: str, settings: Settings, weights: dict[str, str] = WEIGHTS) -> VideoPlan:
     """How a video stands for these settings, whatever its overrides."""
     wanted = recipes(settings, weights)
-    (plan,) = survey(db, [video_id], lambda overrides: wanted)
+    (plan,) = survey(db, [video_id], lambda overrides: (wanted, None))
     return plan
 
 

@@ -12,8 +12,6 @@ from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_setti
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import open_storage
-from reframer_pipeline.retention.archive import archived_videos
-from reframer_pipeline.retention.eviction import evicted_results
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
 
@@ -29,13 +27,8 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
     reframer list
     reframer list --json --limit 1000
     """
-    from reframer_pipeline.reading import sheets
-
     with open_storage(settings) as storage:
         rows = list_videos(storage.db, limit=limit)
-        ids = [row["video_id"] for row in rows]
-        demo, archived = sheets.demo_videos(storage, ids), archived_videos(storage.db, ids)
-    rows = [{**row, "demo_models": row["video_id"] in demo, "archived": row["video_id"] in archived} for row in rows]
     columns = table("id", "video", "status", "resolution", "seconds", "reason", wraps={"video"})
     print_rows(rows, as_json, "No videos yet: `reframer run VIDEO` or `reframer demo`.", columns, _listed)
 
@@ -60,14 +53,8 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
     reframer show 3f2a
     reframer show 3f2a --json > clip.json
     """
-    from reframer_pipeline.reading import sheets
-
     with open_storage(settings) as storage:
         found = show_video(storage.db, find_video(storage.db, video_id))
-        video = found["video"]["id"]
-        found["demo_models"] = bool(sheets.demo_videos(storage, [video]))
-        found["archived"] = bool(archived_videos(storage.db, [video]))
-        found["evicted"] = sorted(evicted_results(storage.db, [stage["result_id"] for stage in found["stages"]]))
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
@@ -77,9 +64,9 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 def print_video(found: dict[str, Any]) -> None:
     """Facts, tracks and scenes of one video, as `show_video` gives them."""
     _print_facts(found)
-    if found.get("demo_models"):
+    if found["demo_models"]:
         line(DEMO_NOTICE, style="yellow")
-    if found.get("archived"):
+    if found["archived"]:
         line(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back")
     if found["video"].get("settings_overrides"):
         line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
@@ -104,7 +91,7 @@ def _print_facts(found: dict[str, Any]) -> None:
     for stage in found["stages"]:
         candidates = stage["stats"].get("candidates", 0)
         more = f" (and {candidates} candidates)" if candidates else ""
-        more += "   pictures evicted" if stage["result_id"] in found.get("evicted", ()) else ""
+        more += "   pictures evicted" if stage["result_id"] in found["evicted"] else ""
         line(f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Final
 
 import pyarrow as pa
 
@@ -47,13 +47,6 @@ def is_demo(results: Mapping[str, StageInput]) -> bool:
     """Whether the demonstration models made any of these results; detections or masks must be among them."""
     made = [result.manifest.components["weights"] for result in results.values() if isinstance(result, StoredResult)]
     return any(str(weights).startswith("demo:") for weights in made)
-
-
-def demo_videos(storage: Storage, video_ids: Collection[str]) -> set[str]:
-    """Those of the videos whose published results the demonstration models made."""
-    query: LiteralString = """SELECT DISTINCT video_id::text AS video_id FROM current_results
-        WHERE video_id = ANY(%s::uuid[]) AND starts_with(components ->> 'weights', 'demo:')"""
-    return {row["video_id"] for row in storage.db.fetch(query, (list(video_ids),))}
 
 
 def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, columns: int = 4, max_bytes: int | None = None) -> bytes:

@@ -11,13 +11,13 @@ from reframer_pipeline.failures import FramesEvicted
 from reframer_pipeline.planning.survey import StageState, to_compute
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import Storage, open_storage
-from reframer_pipeline.retention.eviction import evict_older, evicted_results
+from reframer_pipeline.retention.eviction import evict_older
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.stages.keys import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
-from reframer_pipeline_tests.retention.ages import age_database
+from reframer_pipeline_tests.retention.ages import age_database, evicted_results
 from reframer_pipeline_tests.servers import Server, fresh_database
 
 KEYFRAMES = {"gemini_api_key": SecretStr("k"), "describer": "gemini", "gemini_media": "keyframes"}

@@ -14,7 +14,7 @@ import dagster as dg
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.jobs import PROCESS_VIDEO
 from reframer_pipeline.orchestration.partitions import register
-from reframer_pipeline.orchestration.requests.sensors import asked_in_vain
+from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.planning import showing
@@ -24,13 +24,6 @@ from reframer_pipeline.planning.survey import VideoPlan
 from reframer_pipeline.work import jobs
 
 QUEUED = dg.DagsterRunStatus.QUEUED
-IN_FLIGHT = [
-    QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.schedule(
@@ -45,7 +38,7 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     settings, instance = pipeline.settings, context.instance
     if settings.backfill_per_tick == 0:
         return dg.SkipReason("REFRAMER_BACKFILL_PER_TICK is 0.")
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     queued = {video_id for run in runs if (video_id := run.tags.get(PARTITION_TAG))}
     limit = settings.backfill_per_tick - sum(BACKFILL_TAG in run.tags for run in runs)
     known = waits(pipeline.storage.db)

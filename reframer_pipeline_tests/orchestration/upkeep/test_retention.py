@@ -22,13 +22,13 @@ from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep.old_runs import delete_old_runs
 from reframer_pipeline.orchestration.upkeep.retention_job import retention, retention_schedule
 from reframer_pipeline.planning import orders
-from reframer_pipeline.retention.archive import archive_older, archived_videos
-from reframer_pipeline.retention.eviction import evict_older, evicted_results
+from reframer_pipeline.retention.archive import archive_older
+from reframer_pipeline.retention.eviction import evict_older
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.computed import add
-from reframer_pipeline_tests.retention.ages import age_database
+from reframer_pipeline_tests.retention.ages import age_database, archived_videos, evicted_results
 
 
 @pytest.fixture(scope="module")
