@@ -165,7 +165,7 @@ def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: S
     found = storage.results.open_all(list(ids.values()))
     there = {name: found[result_id] for name, result_id in ids.items() if result_id in found}
     output = output or maker.output(stage, storage.settings.scratch_dir)
-    return storage.results.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, **more)
+    return storage.results.prepare(orders.resolve(storage.db, storage.settings, video_id).video, maker.keys[stage], output, there, **more)
 
 
 def whole(maker: Maker) -> dict[str, str]:

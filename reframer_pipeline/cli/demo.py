@@ -58,10 +58,10 @@ def _show(settings: Settings, as_json: bool) -> None:
         results = sheets.published(storage, outcome.video_id)
         (folder / "contact_sheet.jpg").write_bytes(sheets.sheet(results))
         sheets.write_video(results, folder / "annotated.mp4")
-        if not as_json:
-            outcomes_table([outcome])
-            print_video({**show_video(storage.db, outcome.video_id), "demo_models": False})  # that was said before
+        found = show_video(storage.db, outcome.video_id)
     if not as_json:
+        outcomes_table([outcome])
+        print_video({**found, "demo_models": False})  # that was said before
         line("")
         line(f"Annotated video   {folder / 'annotated.mp4'}")
         line(f"Contact sheet     {folder / 'contact_sheet.jpg'}")

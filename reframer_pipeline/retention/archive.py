@@ -37,11 +37,7 @@ def archive_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
         StoreMismatch: Store and database do not belong together; nothing was done.
         DatabaseUnavailable, StoreUnavailable: What was archived until then stays so.
     """
-
-    def act(video_id: str, token: str) -> int:
-        return archive(db, store, video_id, token, days)
-
-    return while_old(db, store, days, _THERE, "archive", act, stages=WITH_ROWS)
+    return while_old(db, store, days, _THERE, "archive", archive, stages=WITH_ROWS)
 
 
 def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, days: int = 0) -> int:

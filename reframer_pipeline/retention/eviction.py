@@ -26,11 +26,7 @@ def evict_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
         StoreMismatch: Store and database do not belong together; nothing was done.
         DatabaseUnavailable, StoreUnavailable: What was evicted until then stays so.
     """
-
-    def act(video_id: str, token: str) -> int:
-        return evict(db, store, video_id, token, days)
-
-    return while_old(db, store, days, _THERE, "evict", act)
+    return while_old(db, store, days, _THERE, "evict", evict)
 
 
 def evict(db: Database, store: ObjectStore, video_id: str, lease_token: str, days: int = 0) -> int:

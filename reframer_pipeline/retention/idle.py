@@ -16,6 +16,7 @@ from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
+ActOnOld = Callable[[Database, ObjectStore, str, str, int], int]
 _OLD: Final[LiteralString] = """FROM videos v JOIN results r ON r.video_id = v.id
     WHERE v.updated_at < now() - %(days)s * interval '1 day' AND"""
 
@@ -66,9 +67,7 @@ def while_idle(db: Database, video_ids: Iterable[str], owner: str, act: Callable
     return went
 
 
-def while_old(
-    db: Database, store: ObjectStore, days: int, which: LiteralString, owner: str, act: Callable[[str, str], int], **params: Any
-) -> WhileIdle:
+def while_old(db: Database, store: ObjectStore, days: int, which: LiteralString, owner: str, act: ActOnOld, **params: Any) -> WhileIdle:
     """`while_idle` for the videos that nobody computed or restored for so many days and that have such results, the oldest first.
 
     Args:
@@ -76,8 +75,8 @@ def while_old(
         store: Its store.
         days: How many.
         which: Condition on videos `v` and results `r`.
-        owner: As for `while_idle`, and so is `act`.
-        act: May find that there is nothing to do by now (`old_results`).
+        owner: As for `while_idle`.
+        act: Given database, store, video id, lease token and the days; may find that there is nothing to do by now (`old_results`).
         params: Of the condition.
 
     Raises:
@@ -86,7 +85,7 @@ def while_old(
     """
     bind(db, store)
     old = db.fetch(f"SELECT v.id::text AS video_id {_OLD} {which} GROUP BY v.id ORDER BY v.updated_at", {"days": days, **params})
-    return while_idle(db, (row["video_id"] for row in old), owner, act)
+    return while_idle(db, (row["video_id"] for row in old), owner, lambda video, token: act(db, store, video, token, days))
 
 
 def old_results(db: Database, days: int, which: LiteralString, video_id: str, **params: Any) -> list[Row]:

@@ -45,7 +45,9 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
     known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
     planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
-    overtaken = {run.tags[PARTITION_TAG]: run for run in runs if run.status == QUEUED and _is_mine(run)}
+    # requested by the backfill: somebody who runs it again in the UI has his reasons, and gets its tags with it
+    mine = [run for run in runs if BACKFILL_TAG in run.tags and run.parent_run_id is None]
+    overtaken = {run.tags[PARTITION_TAG]: run for run in mine if run.status == QUEUED}
     plans = _noting(planner.plans(), unshown, troubles, overtaken)
     requests = list(due(plans, known, queued, limit, settings.max_attempts))
     for _ in plans:  # the rest, for what is to be shown or said of them
@@ -73,11 +75,6 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
         )
         for one in requests
     ]
-
-
-def _is_mine(run: dg.DagsterRun) -> bool:
-    """Requested by the backfill. Somebody who runs it again in the UI has his reasons, and gets its tags with it."""
-    return BACKFILL_TAG in run.tags and run.parent_run_id is None
 
 
 def _noting(
