@@ -39,7 +39,7 @@ def fill(storage: Storage, count: int, settings: Settings) -> None:
                FROM generate_series(1, %s) n ON CONFLICT DO NOTHING""",
             (count,),
         )
-        for stage, recipe in planner.wanted({}).items():
+        for stage, recipe in planner.recipes({})[0].items():
             conn.execute(
                 "INSERT INTO recipes VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 (recipe.digest, stage, recipe.code_version, json.dumps(recipe.settings), recipe.weights, json.dumps(recipe.inputs)),
@@ -66,7 +66,7 @@ def fill(storage: Storage, count: int, settings: Settings) -> None:
             """INSERT INTO processing_jobs (video_id, run_id, status, failure_code, failure_message, failed_recipe, retryable, finished_at)
                SELECT id, 'bad', 'failed', 'stalled', 'It stalled.', %s, true, now() FROM videos WHERE right(id::text, 1) IN ('0', '1')
                ON CONFLICT DO NOTHING""",
-            (Planner.of(storage, settings, {"conf": 0.4}).wanted({})["detections"].digest,),
+            (Planner.of(storage, settings, {"conf": 0.4}).recipes({})[0]["detections"].digest,),
         )
     storage.db.execute("ANALYZE")
 

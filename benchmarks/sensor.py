@@ -36,8 +36,7 @@ from reframer_pipeline.orchestration.requests.sensors import EVERY_S
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.uploads.bucket import Bucket, Entry
-from reframer_pipeline.uploads.identity import upload_id
+from reframer_pipeline.uploads.bucket import Bucket, Entry, upload_id
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.orchestration.requests.daemon import Daemon

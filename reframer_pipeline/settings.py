@@ -72,8 +72,8 @@ class Settings(BaseSettings):
 
     # --- tracks
     track_thresh: Fraction01 = Field(0.5, description="A detection of this confidence starts a track, and is matched in the first pass.")
-    track_low_conf: Fraction01 | None = Field(
-        None, description="Weaker detections, down to this confidence, are kept for ByteTrack's second pass; unset: conf."
+    track_low_conf: float | None = Field(
+        None, ge=0.0, le=1.0, description="Weaker detections, down to this confidence, are kept for ByteTrack's second pass; unset: conf."
     )
     track_buffer: int = Field(
         30,

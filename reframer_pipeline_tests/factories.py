@@ -155,8 +155,8 @@ def add_video(storage: Storage, seed: int = 0) -> tuple[str, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(video_bytes(seed))
     result = ingest_file(path, storage.db, storage.store, storage.settings)
-    assert result.failure is None and result.video_id and result.sha256
-    return result.video_id, result.sha256
+    assert result.failure is None and result.video_id
+    return result.video_id, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: StageOutput | None = None, **more: Any) -> Prepared:
@@ -165,7 +165,7 @@ def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: S
     found = storage.results.open_all(list(ids.values()))
     there = {name: found[result_id] for name, result_id in ids.items() if result_id in found}
     output = output or maker.output(stage, storage.settings.scratch_dir)
-    return storage.results.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, **more)
+    return storage.results.prepare(orders.resolve(storage.db, storage.settings, video_id).video, maker.keys[stage], output, there, **more)
 
 
 def whole(maker: Maker) -> dict[str, str]:
@@ -195,7 +195,7 @@ def commit_all(storage: Storage, video_id: str, maker: Maker, stages: tuple[str,
 def plan_of(db: Database, video_id: str, settings: Settings, weights: dict[str, str] = WEIGHTS) -> VideoPlan:
     """How a video stands for these settings, whatever its overrides."""
     wanted = recipes(settings, weights)
-    (plan,) = survey(db, [video_id], lambda overrides: wanted)
+    (plan,) = survey(db, [video_id], lambda overrides: (wanted, None))
     return plan
 
 

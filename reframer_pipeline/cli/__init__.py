@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import signal
 import sys
 from typing import Final
@@ -14,19 +14,19 @@ from reframer_pipeline.failures import ReframerError
 
 # Command to the module that holds it and its name there: loaded only when asked for, so that `--help` and short commands start at once.
 COMMANDS: Final = {
-    "run": "run.run",
-    "demo": "demo.demo",
-    "list": "show.list_",
-    "show": "show.show",
-    "preview": "preview.preview",
-    "plan": "plan.plan",
-    "uploads": "uploads.uploads",
-    "restore": "restore.restore",
-    "models": "models.models",
-    "db": "db.db",
-    "dev": "dev.dev",
-    "doctor": "doctor.doctor",
-    "fake-gemini": "fake_gemini.fake_gemini",
+    "run": "run:run",
+    "demo": "demo:demo",
+    "list": "show:list_",
+    "show": "show:show",
+    "preview": "preview:preview",
+    "plan": "plan:plan",
+    "uploads": "uploads:uploads",
+    "restore": "restore:restore",
+    "models": "models:models",
+    "db": "db:db",
+    "dev": "dev:dev",
+    "doctor": "doctor:doctor",
+    "fake-gemini": "fake_gemini:fake_gemini",
 }
 
 
@@ -41,8 +41,7 @@ class LazyGroup(click.Group):
         """Import the module and take the command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(".")
-        command: click.Command = getattr(importlib.import_module(f"reframer_pipeline.cli.{module}"), name)
+        command: click.Command = pkgutil.resolve_name(f"reframer_pipeline.cli.{COMMANDS[cmd_name]}")
         return command
 
 

@@ -58,10 +58,10 @@ def _show(settings: Settings, as_json: bool) -> None:
         results = sheets.published(storage, outcome.video_id)
         (folder / "contact_sheet.jpg").write_bytes(sheets.sheet(results))
         sheets.write_video(results, folder / "annotated.mp4")
-        if not as_json:
-            outcomes_table([outcome])
-            print_video({**show_video(storage.db, outcome.video_id), "demo_models": False})  # that was said at the beginning
+        found = show_video(storage.db, outcome.video_id)
     if not as_json:
+        outcomes_table([outcome])
+        print_video({**found, "demo_models": False})  # that was said before
         line("")
         line(f"Annotated video   {folder / 'annotated.mp4'}")
         line(f"Contact sheet     {folder / 'contact_sheet.jpg'}")
@@ -74,7 +74,10 @@ def _show(settings: Settings, as_json: bool) -> None:
 def _score(settings: Settings, clips: int, as_json: bool) -> None:
     from reframer_pipeline.cli.score import measure
 
-    figures: dict[str, Any] = measure(_own_home(settings), clips, aside)
+    # a data folder for the drawn clips, with a database and a store of its own: they are no videos of the user's
+    unset: dict[str, Any] = dict.fromkeys(("database_url", "dagster_database_url", "store_url"))
+    own = settings.model_copy(update={"home": settings.home_dir / "demo" / "score", **unset})
+    figures = measure(own, clips, aside)
     if as_json:
         click.echo(json.dumps(figures))
         return
@@ -88,9 +91,3 @@ def _score(settings: Settings, clips: int, as_json: bool) -> None:
     }
     for key, name in names.items():
         line(f"{name:<18} {figures[key] if key == 'clips' else format(figures[key], '.3f')}")
-
-
-def _own_home(settings: Settings) -> Settings:
-    """A data folder for the drawn clips, with a database and a store of its own: they are no videos of the user's."""
-    places: dict[str, Any] = {"database_url": None, "dagster_database_url": None, "store_url": None}
-    return settings.model_copy(update={"home": settings.home_dir / "demo" / "score", **places})

@@ -139,10 +139,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from reframer_pipeline.database.size import database_size
 
     with Database.open(settings) as database:
-        row = database.fetch_one("SELECT current_setting('server_version') AS version")
+        (row,) = database.fetch("SELECT current_setting('server_version') AS version")
         applied = migrate(database)  # as every command does
         size = database_size(database, settings)
-    assert row is not None
     kind = "your server" if settings.database_url else "embedded"
     made = f", {len(applied)} migrations applied now" if applied else ""
     yield Finding("database", True, f"PostgreSQL {row['version']}, {kind}, {size}{made}")

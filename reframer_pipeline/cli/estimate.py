@@ -27,16 +27,19 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
         video_ids: Ingested videos.
         force: Everything is computed again, fresh or not.
     """
+    from reframer_pipeline.planning.survey import survey
     from reframer_pipeline.reading.estimates import seconds_a_frame
+    from reframer_pipeline.stages.order import recipes
     from reframer_pipeline.vision import weights
     from reframer_pipeline.vision.device import resolve_device
 
     if settings.models == "demo" or resolve_device(settings.device) != "cpu":
         return
-    frames = sum(_sampled_frames(settings, storage, video_id, force) for video_id in video_ids)
-    if not frames:
-        return
-    seconds = frames * (seconds_a_frame(storage.db, weights.digests(settings)) or _typical(settings))
+    present = weights.digests(settings)
+    wanted = recipes(settings, present)
+    plans = survey(storage.db, video_ids, lambda overrides: (wanted, None))
+    frames = sum(_sampled_frames(settings, storage, plan.video_id) for plan in plans if force or "masks" in plan.to_compute)
+    seconds = frames * (seconds_a_frame(storage.db, present) or _typical(settings))
     if seconds > SLOW_S:
         notice(
             f"No GPU: about {seconds / 60:.0f} minutes for {frames} frames. Faster: --models demo (a demonstration), "
@@ -44,19 +47,13 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
         )
 
 
-def _sampled_frames(settings: Settings, storage: Storage, video_id: str, force: bool) -> int:
-    """Frames still to be looked at; 0 when the masks are already there, unless forced. Nothing is downloaded to know it: of a video in
-    a remote store, 0 until its metadata has been computed.
-    """
+def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
+    """Frames to be looked at. Nothing is downloaded to know it: of a video in a remote store, 0 until its metadata has been computed."""
     from reframer_pipeline.media.probe import probe
-    from reframer_pipeline.planning import orders
-    from reframer_pipeline.running.run_videos import needed_stages
     from reframer_pipeline.store.layout import video_key
     from reframer_pipeline.work.videos import get_video
 
     try:
-        if "masks" not in needed_stages(storage.db, orders.of(orders.card(storage.db, video_id), settings), force):
-            return 0
         video = get_video(storage.db, video_id)
         path = storage.store.local_path(video_key(video["sha256"]))
         frames = video["frame_count"] or (probe(path, settings, sha256=video["sha256"]).frame_count if path else None)

@@ -82,9 +82,14 @@ def make_settings(overrides: dict[str, Any]) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        problems = [": ".join((*map(str, one["loc"]), one["msg"].removeprefix("Value error, "))) for one in found]
+        problems = [f"{place}: {what}" if place else what for place, what in faults(error).items()]
         raise SettingsInvalid(f"Settings do not fit: {'; '.join(problems).rstrip('.')}.") from error
+
+
+def faults(error: ValidationError) -> dict[str, str]:
+    """What is wrong by the setting's name or variable; under the empty name, what is wrong with several together."""
+    found = error.errors(include_input=False, include_url=False)
+    return {str(one["loc"][0]) if one["loc"] else "": one["msg"].removeprefix("Value error, ") for one in found}
 
 
 def _option(name: str, hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -94,10 +99,9 @@ def _option(name: str, hidden: bool) -> Callable[[Callable[..., Any]], Callable[
 
 
 def _click_type(annotation: Any) -> Any:
+    kinds = get_args(annotation) or (annotation,)
     if get_origin(annotation) is Literal:
-        return click.Choice(get_args(annotation))
-    kinds = {kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)}
-    for kind in (int, float, Path):
-        if kind in kinds:
-            return click.Path(path_type=Path) if kind is Path else kind
-    return float if any(getattr(kind, "__origin__", None) is float for kind in kinds) else str
+        return click.Choice(kinds)
+    if Path in kinds:
+        return click.Path(path_type=Path)
+    return next((kind for kind in (int, float) if kind in kinds), str)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import click
 from rich.markup import escape
 
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
-from reframer_pipeline.cli.tables import OUT, table
-from reframer_pipeline.cli.tables import line as say
+from reframer_pipeline.cli.tables import OUT, line, table
 from reframer_pipeline.planning import deployment
 from reframer_pipeline.planning.survey import StageState, VideoPlan
 from reframer_pipeline.reading.estimates import Rates, rates
@@ -87,25 +87,20 @@ def _lines(one: VideoPlan, known: Rates, held: str | None = None) -> list[Line]:
 
 def _print_json(told: Iterator[tuple[str, list[Line]]]) -> None:
     """Written video by video, so that a hundred thousand need no memory; what many stages have in common is encoded once."""
-    known: dict[int, str] = {}
     sys.stdout.write('{"videos":[')
     for index, (video_id, lines) in enumerate(told):
         stages = []
-        for line in lines:
-            figures = f', "estimated_seconds": {_json(line.seconds)}, "estimated_cost": {_json(line.cost)}}}'
-            stages.append(_head(line, known) + figures)
+        for one in lines:
+            figures = f', "estimated_seconds": {_json(one.seconds)}, "estimated_cost": {_json(one.cost)}}}'
+            stages.append(_head(one.state.stage, one.state.state, one.reason) + figures)
         sys.stdout.write(f'{"," if index else ""}\n{{"video_id": "{video_id}", "stages": [{", ".join(stages)}]}}')
     sys.stdout.write("]}\n")
 
 
-def _head(line: Line, known: dict[int, str]) -> str:
-    """What does not depend on the video's length, encoded; `known` has what was encoded before."""
-    if line.held is None and id(line.state) in known:
-        return known[id(line.state)]
-    encoded = json.dumps({"stage": line.state.stage, "state": line.state.state, "reason": line.reason})[:-1]
-    if line.held is None:
-        known[id(line.state)] = encoded
-    return encoded
+@lru_cache
+def _head(stage: str, state: str, reason: str | None) -> str:
+    """What does not depend on the video's length, encoded but for the closing brace."""
+    return json.dumps({"stage": stage, "state": state, "reason": reason})[:-1]
 
 
 def _json(value: float | None) -> str:
@@ -120,18 +115,18 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
     seconds = cost = 0.0
     unknown = False
     for video_id, lines in told:
-        todo = [line for line in lines if line.state.state != "fresh"]
-        to_show = [] if todo else [line for line in lines if line.reason]
-        gave_up = any(line.state.state == "failed" for line in todo)
+        todo = [one for one in lines if one.state.state != "fresh"]
+        to_show = [] if todo else [one for one in lines if one.reason]
+        gave_up = any(one.state.state == "failed" for one in todo)
         fresh, work, failed, unshown = fresh + (not todo), work + bool(todo and not gave_up), failed + gave_up, unshown + bool(to_show)
         listed += bool(todo or to_show)
-        for index, line in enumerate(todo or to_show):
+        for index, one in enumerate(todo or to_show):
             if not gave_up:
-                seconds, cost = seconds + (line.seconds or 0), cost + (line.cost or 0)
-                unknown = unknown or line.seconds is None
+                seconds, cost = seconds + (one.seconds or 0), cost + (one.cost or 0)
+                unknown = unknown or one.seconds is None
             if listed <= LONGEST_TABLE:
-                figures = (_figure(line.seconds, ".1f"), _figure(line.cost or None, ".4f"))
-                columns.add_row("" if index else video_id[:8], line.state.stage, line.state.state, escape(line.reason or ""), *figures)
+                figures = (_figure(one.seconds, ".1f"), _figure(one.cost or None, ".4f"))
+                columns.add_row("" if index else video_id[:8], one.state.stage, one.state.state, escape(one.reason or ""), *figures)
     if listed:
         OUT.print(columns)
     more = f" ({listed - LONGEST_TABLE} more than listed)" if listed > LONGEST_TABLE else ""
@@ -141,7 +136,7 @@ def _print_table(told: Iterator[tuple[str, list[Line]]]) -> None:
     guess = (
         measured + (f"{' and' if measured else ', with'} what was never measured" if unknown else "") + (f", ${cost:.4f}" if cost else "")
     )
-    say(f"{fresh} videos are fresh{waiting}{left_alone}, {work} have work{more}{guess if work else ''}.")
+    line(f"{fresh} videos are fresh{waiting}{left_alone}, {work} have work{more}{guess if work else ''}.")
 
 
 def _figure(value: float | None, form: str) -> str:

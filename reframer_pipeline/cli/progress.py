@@ -42,9 +42,7 @@ class StageBars:
     def ended(self, video_id: str) -> None:
         """The video is over: its last bar stops."""
         self._current = None
-        for (owner, _), bar in self._bars.items():
-            if owner == video_id:
-                self._finish(bar)
+        self._finish(video_id)
 
     def __enter__(self) -> StageBars:
         self._progress.start()
@@ -74,14 +72,14 @@ class StageBars:
     def _draw(self, video_id: str, stage: str, done: int, total: int) -> None:
         bar = self._bars.get((video_id, stage))
         if bar is None:
-            for (owner, _), earlier in self._bars.items():
-                if owner == video_id:
-                    self._finish(earlier)
+            self._finish(video_id)
             name = readable(self._names.get(video_id, video_id))[:28]
             bar = self._bars[video_id, stage] = self._progress.add_task(stage, video=f"{name:<28}", total=total or None)
         self._progress.update(bar, completed=done, total=total or None)
 
-    def _finish(self, bar: TaskID) -> None:
-        total = next(task.total for task in self._progress.tasks if task.id == bar)
-        self._progress.update(bar, total=total or 1, completed=total or 1)
-        self._progress.stop_task(bar)
+    def _finish(self, video_id: str) -> None:
+        bars = {bar for (owner, _), bar in self._bars.items() if owner == video_id}
+        for task in self._progress.tasks:
+            if task.id in bars:
+                self._progress.update(task.id, total=task.total or 1, completed=task.total or 1)
+                self._progress.stop_task(task.id)

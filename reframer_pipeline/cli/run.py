@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from reframer_pipeline.cli.estimate import warn_if_slow
+from reframer_pipeline.cli.models import fetch_with_bars
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.progress import StageBars
 from reframer_pipeline.cli.tables import DEMO_NOTICE, aside, notice, outcomes_table, own_settings
@@ -79,7 +78,8 @@ def process(
         wanted_settings = deployment.wanted(storage.db, settings)
         if wanted_settings.models == "demo":
             notice(DEMO_NOTICE)
-        _ready_weights(wanted_settings, trust)
+        else:  # fetched on first use; nothing slow starts before they are there and trusted
+            fetch_with_bars(wanted_settings, trust=trust)
     except ReframerError as failure:
         for index, path in enumerate(paths):
             done(index, VideoOutcome.failed(path.name, failure))
@@ -89,20 +89,23 @@ def process(
     for index, path in enumerate(paths):
         try:
             result = ingest_file(path, storage.db, storage.store, settings)
+            if result.failure is not None:
+                raise result.failure
         except ReframerError as failure:
             done(index, VideoOutcome.failed(path.name, failure))
-            continue
-        if result.failure is not None or result.video_id is None:
-            assert result.failure is not None
-            done(index, VideoOutcome.failed(path.name, result.failure, result.video_id))
         else:
-            wanted.setdefault(result.video_id, []).append(index)
+            wanted.setdefault(str(result.video_id), []).append(index)
 
     warn_if_slow(wanted_settings, storage, list(wanted), force)
     names = {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}
 
     def noted(change: deployment.Noted) -> None:
-        _say_noted(change.overrides, [names[video_id] for video_id in change.video_ids])
+        """One line, however many videos: which settings are theirs alone from now on, or that none are any more."""
+        whom = names[change.video_ids[0]] if len(change.video_ids) == 1 else f"{len(change.video_ids)} videos"
+        if change.overrides:
+            aside(f"Own settings kept with {whom}: {own_settings(change.overrides)}")
+        else:
+            aside(f"Own settings taken from {whom}: the deployment's count")
 
     def waits(video_id: str, busy: VideoBusy) -> None:
         aside(f"{names[video_id]}: {busy.message} Waiting: if that run is dead, its hold ends within a minute.")
@@ -112,22 +115,5 @@ def process(
         for video_id, outcome in zip(wanted, ran, strict=True):
             bars.ended(video_id)
             for index in wanted[video_id]:
-                done(index, VideoOutcome(**{**asdict(outcome), "filename": paths[index].name}))
+                done(index, replace(outcome, filename=paths[index].name))
     return [outcomes[index] for index in sorted(outcomes)]
-
-
-def _say_noted(overrides: Mapping[str, Any], names: Sequence[str]) -> None:
-    """One line, however many videos: which settings are theirs alone from now on, or that none are any more."""
-    whom = names[0] if len(names) == 1 else f"{len(names)} videos"
-    if overrides:
-        aside(f"Own settings kept with {whom}: {own_settings(overrides)}")
-    else:
-        aside(f"Own settings taken from {whom}: the deployment's count")
-
-
-def _ready_weights(settings: Settings, trust: bool) -> None:
-    """Official weights are fetched on first use; nothing slow starts before they are there and trusted."""
-    from reframer_pipeline.cli.models import fetch_with_bars
-
-    if settings.models == "official":
-        fetch_with_bars(settings, trust=trust)

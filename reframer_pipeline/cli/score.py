@@ -43,7 +43,9 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
         `clips, map50, mask_iou, hota, idf1, shot_f1`, see `demo.score`.
     """
     pairs: list[tuple[ClipTruth, ClipPrediction]] = []
-    with tempfile.TemporaryDirectory() as folder, _stopping(settings):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ending:
+        ending.callback(embedded.stop, settings)
+        ending.callback(Pipeline(settings).close)
         for number in range(clips):
             clip = make_clip(FIRST_SEED + number, n_frames=125)
             path = Path(folder) / f"drawn_{clip.seed}.mp4"
@@ -55,15 +57,6 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
             )
     figures: dict[str, Any] = score_clips(pairs)
     return {**figures, "clips": clips}
-
-
-@contextlib.contextmanager
-def _stopping(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        Pipeline(settings).close()
-        embedded.stop(settings)
 
 
 def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPrediction]:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError, model_validator
 from rich.markup import escape
 
+from reframer_pipeline.cli.options import faults
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import OUT
 from reframer_pipeline.settings import Settings
@@ -56,11 +57,7 @@ def problems(given: dict[str, Any]) -> dict[str, str]:
         Settings(**given)
     except ValidationError as error:
         names = {Settings.variable(name): name for name in Settings.model_fields}
-        found: dict[str, str] = {}
-        for one in error.errors(include_input=False, include_url=False):
-            place = str(one["loc"][0]) if one["loc"] else ""
-            found[names.get(place, place)] = one["msg"].removeprefix("Value error, ")
-        return found
+        return {names.get(place, place): what for place, what in faults(error).items()}
     return {}
 
 

@@ -64,9 +64,9 @@ def show(video_id: str, settings: Settings, as_json: bool) -> None:
 def print_video(found: dict[str, Any]) -> None:
     """Facts, tracks and scenes of one video, as `show_video` gives them."""
     _print_facts(found)
-    if found.get("demo_models"):
+    if found["demo_models"]:
         line(DEMO_NOTICE, style="yellow")
-    if found.get("archived"):
+    if found["archived"]:
         line(f"archived: `reframer restore {found['video']['id'][:8]}` loads the rows back")
     if found["video"].get("settings_overrides"):
         line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
@@ -91,7 +91,7 @@ def _print_facts(found: dict[str, Any]) -> None:
     for stage in found["stages"]:
         candidates = stage["stats"].get("candidates", 0)
         more = f" (and {candidates} candidates)" if candidates else ""
-        more += "   pictures evicted" if stage["result_id"] in found.get("evicted", ()) else ""
+        more += "   pictures evicted" if stage["result_id"] in found["evicted"] else ""
         line(f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}")
 
 

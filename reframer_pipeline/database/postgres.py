@@ -148,9 +148,9 @@ class Database:
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def fetch(self, query: LiteralString, params: Params | None = None) -> list[Row]:
-        """All rows of a query, in a transaction of its own."""
-        return self.run(lambda conn: conn.execute(query, params).fetchall())
+    def fetch(self, query: LiteralString, params: Params | None = None, within_s: float = math.inf) -> list[Row]:
+        """All rows of a query, in a transaction of its own; `within_s` as for `run`."""
+        return self.run(lambda conn: conn.execute(query, params).fetchall(), within_s=within_s)
 
     def fetch_one(self, query: LiteralString, params: Params | None = None) -> Row | None:
         """The first row of a query, or None."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from reframer_pipeline.database.postgres import Database
@@ -78,8 +79,7 @@ class Waits:
 
 def waits(db: Database) -> Waits:
     """What the database knows of busy and waiting videos."""
-    now = db.fetch_one("SELECT clock_timestamp() AS now")
-    assert now is not None
+    (clock,) = db.fetch("SELECT clock_timestamp() AS now")
     busy = db.fetch(
         """SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()
            UNION SELECT video_id::text FROM processing_jobs WHERE status = 'pending' AND NOT starts_with(run_id, %s)""",
@@ -113,7 +113,7 @@ def waits(db: Database) -> Waits:
         failed={row["id"]: Failed(row["times"], row["last"], row["code"], tuple(row["recipes"])) for row in failed},
         asked={(row["id"], row["model"], row["prompt_version"]): row["until"] for row in asked},
         new={row["id"]: row["uploaded"] for row in new},
-        now=now["now"],
+        now=clock["now"],
     )
 
 
@@ -127,16 +127,12 @@ def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit
         limit: Most requests.
         max_attempts: Failures that may be its own fault after which a video is left alone.
     """
-    if limit <= 0:
-        return
-    for plan in plans:
-        stages = plan.to_compute
-        if not stages or plan.failed or plan.video_id in queued or held_back(plan, known, max_attempts):
-            continue
-        yield DueVideo(plan.video_id, stages, f"{plan.video_id}:{plan.wanted[stages[-1]].digest}")
-        limit -= 1
-        if limit == 0:
-            return
+    ready = (
+        DueVideo(plan.video_id, plan.to_compute, f"{plan.video_id}:{plan.wanted[plan.to_compute[-1]].digest}")
+        for plan in plans
+        if plan.to_compute and not plan.failed and plan.video_id not in queued and not held_back(plan, known, max_attempts)
+    )
+    return islice(ready, max(limit, 0))
 
 
 def held_back(plan: VideoPlan, known: Waits, max_attempts: int) -> str | None:

@@ -55,8 +55,7 @@ def apply(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 def load(db: Database, settings: Settings) -> Settings:
     """The deployment's settings; those of the process where none were ever saved."""
-    row = db.fetch_one("SELECT settings FROM deployment")
-    return apply(settings, row["settings"] if row else {})
+    return apply(settings, _stored(db))
 
 
 def save(db: Database, settings: Settings) -> dict[str, tuple[Any, Any]]:
@@ -65,9 +64,7 @@ def save(db: Database, settings: Settings) -> dict[str, tuple[Any, Any]]:
     Returns:
         What changed: name to old and new value. Empty the first time.
     """
-    row = db.fetch_one("SELECT settings FROM deployment")
-    before: dict[str, Any] = row["settings"] if row else {}
-    now = chosen(settings)
+    before, now = _stored(db), chosen(settings)
     if now != before:
         db.execute("UPDATE deployment SET settings = %s", (json.dumps(now),))
     return {name: (before[name], now[name]) for name in NAMES if name in before and before[name] != now[name]}
@@ -129,6 +126,11 @@ _NOTE: Final[LiteralString] = (
 
 
 def _overrides(db: Database, settings: Settings) -> dict[str, Any]:
-    row = db.fetch_one("SELECT settings FROM deployment")
-    standard = {**chosen(Settings.model_construct()), **(row["settings"] if row else {})}
+    standard = {**chosen(Settings.model_construct()), **_stored(db)}
     return {name: value for name, value in given(settings).items() if value != standard.get(name)}
+
+
+def _stored(db: Database) -> dict[str, Any]:
+    """The deployment's settings as JSON values; empty where none were ever saved."""
+    row = db.fetch_one("SELECT settings FROM deployment")
+    return row["settings"] if row else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, LiteralString
+from typing import Any
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError, UnknownVideo
@@ -16,8 +16,6 @@ from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.planning import deployment
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.order import Order, VideoCard
-
-CARD: LiteralString = "v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at"
 
 
 def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None = None) -> Order:
@@ -33,7 +31,8 @@ def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None 
         UnknownVideo: There is no such video.
     """
     row = db.fetch_one(
-        f"""SELECT {CARD}, d.settings, v.settings_overrides, j.pinned
+        """SELECT v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at,
+                d.settings, v.settings_overrides, j.pinned
             FROM videos v JOIN users u ON u.id = v.user_id CROSS JOIN deployment d
                 LEFT JOIN processing_jobs j ON j.video_id = v.id AND j.run_id = %s
             WHERE v.id = %s""",
@@ -45,14 +44,6 @@ def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None 
     if pinned is not None:
         return follow(Order(VideoCard(**row), settings, {}), pinned)
     return of(VideoCard(**row), deployment.apply(deployment.apply(settings, chosen), overrides))
-
-
-def card(db: Database, video_id: str) -> VideoCard:
-    """What is known of a video before anything was computed. Raises `UnknownVideo`."""
-    row = db.fetch_one(f"SELECT {CARD} FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s", (video_id,))
-    if row is None:
-        raise UnknownVideo(f"There is no video {video_id}.")
-    return VideoCard(**row)
 
 
 def of(video: VideoCard, settings: Settings) -> Order:

@@ -41,19 +41,12 @@ class Planner:
         """For the deployment's settings as they are stored now."""
         return cls(storage, deployment.load(storage.db, settings), given or {})
 
-    def wanted(self, overrides: Mapping[str, Any]) -> Wanted:
-        """The recipes wanted for a video with these overrides."""
-        return self._look(overrides)[0]
-
-    def trouble(self, overrides: Mapping[str, Any]) -> str | None:
-        """Why the recipes for these overrides cannot be followed now, for people; None if they can."""
-        return self._look(overrides)[1]
-
     def plans(self, video_ids: Iterable[str] | None = None) -> Iterator[VideoPlan]:
         """How videos stand, the oldest first; all of them without ids."""
-        return survey(self.storage.db, video_ids, self.wanted, self.trouble)
+        return survey(self.storage.db, video_ids, self.recipes)
 
-    def _look(self, overrides: Mapping[str, Any]) -> tuple[Wanted, str | None]:
+    def recipes(self, overrides: Mapping[str, Any]) -> tuple[Wanted, str | None]:
+        """The recipes wanted for a video with these overrides, and why they cannot be followed now, for people; None if they can."""
         try:
             settings = deployment.apply(deployment.apply(self.settings, overrides), self.given)
             if settings not in self._known:

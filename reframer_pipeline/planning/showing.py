@@ -7,7 +7,8 @@ publishing what a run has just made (`results.publishing`). It takes a transacti
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.planning.planner import Planner
@@ -50,12 +51,5 @@ def show_computed(planner: Planner, video_ids: Iterable[str]) -> WhileIdle:
             db.run(act)
         return len(wanted)
 
-    return while_idle(db, _in_time(video_ids), "backfill", show)
-
-
-def _in_time(video_ids: Iterable[str]) -> Iterator[str]:
     until = time.monotonic() + LIMIT_S
-    for video_id in video_ids:
-        if time.monotonic() > until:
-            return
-        yield video_id
+    return while_idle(db, takewhile(lambda _: time.monotonic() <= until, video_ids), "backfill", show)

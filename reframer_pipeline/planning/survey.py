@@ -17,8 +17,8 @@ from reframer_pipeline.stages import NAMES, STAGES
 from reframer_pipeline.versions import Recipe
 
 Wanted = Mapping[str, Recipe]
-Choose = Callable[[Mapping[str, Any]], Wanted]  # from a video's overrides to the recipes wanted for it
-Doubt = Callable[[Mapping[str, Any]], str | None]  # from a video's overrides to why its recipes cannot be followed now, if they cannot
+# From a video's overrides to the recipes wanted for it, and why these cannot be followed now, if they cannot.
+Choose = Callable[[Mapping[str, Any]], tuple[Wanted, str | None]]
 NOT_SHOWN: Final = "computed before, not shown yet"
 
 
@@ -80,14 +80,13 @@ class VideoPlan:
         return any(state.state == "failed" for state in self.stages.values())
 
 
-def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose, doubt: Doubt = lambda overrides: None) -> Iterator[VideoPlan]:
+def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Iterator[VideoPlan]:
     """How videos stand, the oldest first.
 
     Args:
         db: The database.
         video_ids: Which; None for all. Unknown ids are left out.
-        choose: The recipes that are wanted, given a video's overrides; called once for each distinct set of these.
-        doubt: Why these cannot be followed now, given the same; called as often.
+        choose: The recipes that are wanted, given a video's overrides, and what is wrong with them; called once for each distinct set.
     """
     known = {row["digest"]: row for row in db.fetch("SELECT * FROM recipes")}
     wanted: dict[str, tuple[Wanted, str | None]] = {}
@@ -95,7 +94,7 @@ def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose, doubt:
     for row in db.fetch(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}):
         overrides = row["overrides"]
         if overrides not in wanted:
-            wanted[overrides] = choose(json.loads(overrides)), doubt(json.loads(overrides))
+            wanted[overrides] = choose(json.loads(overrides))
         # thousands of videos stand alike: each way of standing is worked out once
         alike = (overrides, row["made"], row["failure"] or "")
         if alike not in memo:

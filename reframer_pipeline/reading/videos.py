@@ -15,23 +15,22 @@ from reframer_pipeline.work.videos import plain
 if TYPE_CHECKING:
     import psycopg
 
-_DEMO: LiteralString = "starts_with(coalesce(r.components ->> 'weights', ''), 'demo:')"  # made by the demonstration models
-
 
 def list_videos(db: Database, limit: int = 100) -> list[Row]:
     """The newest videos, each with its facts, status, and the published counts by stage (absent before completion).
 
     Returns:
         Dicts with `video_id, filename, status, failure_code, failure_message, duration, resolution, fps, frame_count, size_bytes,
-        created_at, updated_at`, `counts`, a dict of stage to number, and of what is published `demo_models`, whether these made any of
-        it, and `archived`, whether its rows are away.
+        created_at, updated_at`, `counts`, a dict of stage to number, `demo_models`, whether the demonstration models made any of what is
+        published, and `archived`, whether its rows are away.
     """
     return db.fetch(
-        f"""SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
+        """SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
                   v.frame_count, v.size_bytes, v.created_at, v.updated_at,
                   coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
-                           FILTER (WHERE r.stage IS NOT NULL), '{{}}') AS counts,
-                  coalesce(bool_or({_DEMO}), false) AS demo_models, coalesce(bool_or(r.archived_at IS NOT NULL), false) AS archived
+                           FILTER (WHERE r.stage IS NOT NULL), '{}') AS counts,
+                  coalesce(bool_or(starts_with(r.components ->> 'weights', 'demo:')), false) AS demo_models,
+                  bool_or(r.archived_at IS NOT NULL) AS archived
            FROM videos v LEFT JOIN current_results r ON r.video_id = v.id
            GROUP BY v.id ORDER BY v.created_at DESC, v.id LIMIT %s""",
         (limit,),
@@ -43,8 +42,8 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
 
     Returns:
         A dict: `video` (facts and status), `stages` (published results: result id, rows, seconds, stats, checks), `counts`,
-        `classes` (detections by class), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`, `jobs` (newest first);
-        `demo_models` and `archived` as for `list_videos`, and `evicted`, ids of the results whose pictures are.
+        `classes` (detections by class), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`, `jobs` (newest first),
+        `demo_models` and `archived` as for `list_videos`, `evicted` (published results whose attached object is away).
 
     Raises:
         UnknownVideo: There is none.
@@ -61,16 +60,13 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
     shown["stages"].sort(key=lambda row: NAMES.index(row["stage"]))
     shown["classes"] = {row["class"]: row["count"] for row in shown["classes"]}
     shown["counts"] = {row["stage"]: row["row_count"] - int(row["stats"].get("candidates", 0)) for row in shown["stages"]}
-    shown["demo_models"] = any([row.pop("demo_models") for row in shown["stages"]])
-    shown["archived"] = any([row.pop("archived") for row in shown["stages"]])
-    shown["evicted"] = sorted(row["result_id"] for row in shown["stages"] if row.pop("evicted"))
-    return shown
+    (marks,) = shown.pop("marks")
+    return {**shown, **marks}
 
 
 _SHOWN: dict[str, LiteralString] = {
-    "stages": f"""SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id,
-                      created_at, recomputed_at, {_DEMO} AS demo_models, archived_at IS NOT NULL AS archived,
-                      evicted_at IS NOT NULL AS evicted FROM current_results AS r WHERE video_id = %s""",
+    "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
+                     recomputed_at FROM current_results WHERE video_id = %s""",
     "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
                   WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
     "tracks": """SELECT track_id, object_class AS class, trajectory_data ->> 'label' AS label, start_frame, end_frame,
@@ -87,4 +83,8 @@ _SHOWN: dict[str, LiteralString] = {
                   WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
     "jobs": """SELECT id, run_id, status, stage, progress, attempts, failure_code, failure_message, created_at, finished_at
                FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 20""",
+    "marks": """SELECT coalesce(bool_or(starts_with(components ->> 'weights', 'demo:')), false) AS demo_models,
+                    coalesce(bool_or(archived_at IS NOT NULL), false) AS archived,
+                    coalesce(array_agg(result_id::text ORDER BY result_id) FILTER (WHERE evicted_at IS NOT NULL), '{}') AS evicted
+                FROM current_results WHERE video_id = %s""",
 }

@@ -1,6 +1,6 @@
 """Archive: rows of old videos leave Postgres, and come back from Parquet.
 
-What belongs here: taking the rows away, loading them back, and saying whose are away. What does not: when (`retention_job`), the
+What belongs here: taking the rows away, and loading them back. What does not: when (`retention_job`), the
 frame store (`eviction`). Manifest, published set and Parquet stay, so an archived result is as fresh as any other; only the `current_*`
 views show nothing of it. All rows of a video go, and come, in one transaction: readers see the whole or none.
 """
@@ -15,9 +15,8 @@ from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet, rows
 from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.retention.idle import WhileIdle, while_idle
+from reframer_pipeline.retention.idle import WhileIdle, old_results, while_old
 from reframer_pipeline.stages import BY_NAME, NAMES, STAGES
-from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 WITH_ROWS = [stage.name for stage in STAGES if stage.rows]
 TABLES = [stage.rows.table for stage in STAGES if stage.rows]
 STATEMENT_S = 1800.0  # deleting the rows of the longest video
-_OLD: LiteralString = "v.status = 'completed' AND v.updated_at < now() - %(days)s * interval '1 day'"
-_WITH_ROWS: LiteralString = "r.archived_at IS NULL AND r.stage = ANY(%(stages)s)"
+_THERE: LiteralString = "v.status = 'completed' AND r.archived_at IS NULL AND r.stage = ANY(%(stages)s)"
 
 
 def archive_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
@@ -39,13 +37,7 @@ def archive_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
         StoreMismatch: Store and database do not belong together; nothing was done.
         DatabaseUnavailable, StoreUnavailable: What was archived until then stays so.
     """
-    bind(db, store)
-    old = db.fetch(
-        f"""SELECT v.id::text AS video_id FROM videos v
-            WHERE {_OLD} AND EXISTS (SELECT 1 FROM results r WHERE r.video_id = v.id AND {_WITH_ROWS}) ORDER BY v.updated_at""",
-        {"days": days, "stages": WITH_ROWS},
-    )
-    return while_idle(db, (row["video_id"] for row in old), "archive", lambda video, token: archive(db, store, video, token, days))
+    return while_old(db, store, days, _THERE, "archive", archive, stages=WITH_ROWS)
 
 
 def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, days: int = 0) -> int:
@@ -65,10 +57,7 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
         ObjectMissing: An object is lost or damaged; nothing was deleted.
         LeaseLost: A run took this video over.
     """
-    query: LiteralString = (
-        f"SELECT r.* FROM results r JOIN videos v ON v.id = r.video_id WHERE v.id = %(video)s AND {_OLD} AND {_WITH_ROWS}"
-    )
-    found = [ManifestRow.from_row(row) for row in db.fetch(query, {"video": video_id, "days": days, "stages": WITH_ROWS})]
+    found = [ManifestRow.from_row(row) for row in old_results(db, days, _THERE, video_id, stages=WITH_ROWS)]
     for row in found:
         _demand_readable(store, row)
     ids = [row.result_id for row in found]

@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.retention.idle import WhileIdle, while_idle
-from reframer_pipeline.store.mark import bind
+from reframer_pipeline.retention.idle import WhileIdle, old_results, while_old
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
 
-_OLD: LiteralString = """v.status IN ('completed', 'failed') AND v.updated_at < now() - %(days)s * interval '1 day'
-    AND r.attachment_key IS NOT NULL AND r.evicted_at IS NULL"""
+_THERE: LiteralString = "v.status IN ('completed', 'failed') AND r.attachment_key IS NOT NULL AND r.evicted_at IS NULL"
 
 
 def evict_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
@@ -28,11 +26,7 @@ def evict_older(db: Database, store: ObjectStore, days: int) -> WhileIdle:
         StoreMismatch: Store and database do not belong together; nothing was done.
         DatabaseUnavailable, StoreUnavailable: What was evicted until then stays so.
     """
-    bind(db, store)
-    query: LiteralString = f"""SELECT v.id::text AS video_id FROM videos v JOIN results r ON r.video_id = v.id WHERE {_OLD}
-        GROUP BY v.id ORDER BY v.updated_at"""
-    old = [row["video_id"] for row in db.fetch(query, {"days": days})]
-    return while_idle(db, old, "evict", lambda video, token: evict(db, store, video, token, days))
+    return while_old(db, store, days, _THERE, "evict", evict)
 
 
 def evict(db: Database, store: ObjectStore, video_id: str, lease_token: str, days: int = 0) -> int:
@@ -56,9 +50,7 @@ def evict(db: Database, store: ObjectStore, video_id: str, lease_token: str, day
         lease.demand(conn, video_id, lease_token)
         conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = ANY(%s)", ([row["result_id"] for row in found],))
 
-    query: LiteralString = f"""SELECT r.result_id, r.attachment_key, r.attachment_bytes FROM results r JOIN videos v ON v.id = r.video_id
-        WHERE v.id = %(video)s AND {_OLD}"""
-    found = db.fetch(query, {"video": video_id, "days": days})
+    found = old_results(db, days, _THERE, video_id)
     db.run(mark)
     for row in found:
         store.delete(row["attachment_key"])

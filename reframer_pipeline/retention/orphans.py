@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from re import Match
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
@@ -29,12 +30,14 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
     Raises:
         StoreUnavailable: It cannot be listed: an unreadable listing is no empty database.
     """
-    row = db.fetch_one(f"SELECT created_at AS born, now() - interval '{MIN_AGE_H} hours' AS young FROM deployment")
-    assert row is not None
-    for prefix in (layout.RESULTS, layout.VIDEOS):
+    (row,) = db.fetch(f"SELECT created_at AS born, now() - interval '{MIN_AGE_H} hours' AS young FROM deployment")
+    for prefix, name, known in ((layout.RESULTS, layout.RESULT, _of_results), (layout.VIDEOS, layout.VIDEO, _of_videos)):
         aged = (one for one in store.inventory(prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
-        while batch := list(islice(aged, BATCH)):
-            yield from _orphans(db, batch)
+        named_so = ((one, named) for one in aged if (named := name.fullmatch(one.key)))
+        ours = ((one, named) for one, named in named_so if name is layout.VIDEO or named["stage"] in NAMES)
+        while batch := list(islice(ours, BATCH)):
+            kept = known(db, [named for _, named in batch])
+            yield from (one for one, named in batch if named["part"] or one.key not in kept)
 
 
 def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
@@ -66,24 +69,17 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     return db.run(act)
 
 
-def _orphans(db: Database, batch: Iterable[StoredObject]) -> Iterator[StoredObject]:
-    results = [(one, named) for one in batch if (named := layout.RESULT.fullmatch(one.key)) and named["stage"] in NAMES]
-    videos = [(one, named) for one in batch if (named := layout.VIDEO.fullmatch(one.key))]
-    known: set[str] = set()
-    if results:
-        known |= _result_objects(db, {named["video"] for _, named in results})
-    if videos:
-        digests = [named["sha256"] for _, named in videos]
-        rows = db.fetch("SELECT sha256 FROM videos WHERE sha256 = ANY(%s)", (digests,))
-        known |= {layout.video_key(row["sha256"]) for row in rows}
-    yield from (one for one, named in (*results, *videos) if named["part"] or one.key not in known)
-
-
-def _result_objects(db: Database, video_ids: Iterable[str]) -> set[str]:
+def _of_results(db: Database, names: Iterable[Match[str]]) -> set[str]:
     """Objects that results of these videos name; an evicted one is named no more."""
     rows = db.fetch(
         """SELECT object_key, CASE WHEN evicted_at IS NULL THEN attachment_key END AS attachment_key
            FROM results WHERE video_id = ANY(%s::uuid[])""",
-        (list(video_ids),),
+        (list({named["video"] for named in names}),),
     )
     return {key for row in rows for key in row.values() if key}
+
+
+def _of_videos(db: Database, names: Iterable[Match[str]]) -> set[str]:
+    """Objects of those among these videos that have a row."""
+    rows = db.fetch("SELECT sha256 FROM videos WHERE sha256 = ANY(%s)", ([named["sha256"] for named in names],))
+    return {layout.video_key(row["sha256"]) for row in rows}

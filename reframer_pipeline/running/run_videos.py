@@ -134,7 +134,7 @@ def needed_stages(db: Database, order: Order, force: bool = False) -> tuple[str,
     if force:
         return NAMES
     wanted = {stage: order.key(stage).recipe for stage in NAMES}
-    for plan in survey(db, [order.video.video_id], lambda overrides: wanted):
+    for plan in survey(db, [order.video.video_id], lambda overrides: (wanted, None)):
         return plan.to_compute
     raise UnknownVideo(f"There is no video {order.video.video_id}.")
 

@@ -1,14 +1,16 @@
 """The watched bucket: a folder, or anything behind an fsspec URL, that other people write to.
 
-What belongs here: what one file in it is called and what tells its versions apart, and getting its bytes. What does not: listing
-all of it (`listing`), deciding what is to be taken in (`watching`), our own objects (`store.objects`). Nothing here writes to the
-bucket, and none of its files is trusted to stay as it is.
+What belongs here: what one file in it is called and what tells its versions apart, here and in `uploads`, and getting its bytes. What
+does not: listing all of it (`listing`), deciding what is to be taken in (`watching`), our own objects (`store.objects`). Nothing here
+writes to the bucket, and none of its files is trusted to stay as it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import stat
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +22,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.filesystem import modified, open_place
 
 _BLOCK: Final = 4 << 20
+_UPLOAD_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "reframer/upload")
 _TAGS: Final = ("ETag", "etag", "md5Hash", "generation")
 
 
@@ -38,6 +41,13 @@ class Entry:
     size: int
     mtime: float | None
     etag: str
+
+
+def upload_id(key: str, etag: str) -> str:
+    """`uploads.id` of the file under this key in the version with this tag, so that taking it in twice makes one row. Keys may hold bytes
+    that are no text.
+    """
+    return str(uuid.uuid5(_UPLOAD_NAMESPACE, json.dumps([key, etag])))
 
 
 class Bucket:
@@ -120,26 +130,22 @@ class Bucket:
 
     def _download(self, entry: Entry, target: Path) -> None:
         size = 0
-        with scratch.writing(target.parent), target.open("wb") as writing, contextlib.ExitStack() as stack:
-            with reading_bucket(), _permitted(entry):
-                reading = stack.enter_context(self.fs.open(f"{self.base}/{entry.key}", "rb"))
-            while True:
-                with reading_bucket(), _permitted(entry):
-                    block = reading.read(_BLOCK)
-                if not block:
-                    return
+        with scratch.writing(target.parent), target.open("wb") as writing:
+            for block in self._blocks(entry):
                 size += len(block)
                 if size > entry.size:
                     raise UploadChanged(f"{PurePosixPath(entry.key).name} grew while it was read.")
                 writing.write(block)
 
-
-@contextlib.contextmanager
-def _permitted(entry: Entry) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:  # fsspec's word for a 403 and for an object that lies in an archive
-        raise FileNotReadable(f"{PurePosixPath(entry.key).name} is in the bucket, but may not be read from it.") from error
+    def _blocks(self, entry: Entry) -> Iterator[bytes]:
+        """The bytes of a file. Trouble with reading gets its name here, where that with writing does not come by."""
+        with reading_bucket():
+            try:
+                with self.fs.open(f"{self.base}/{entry.key}", "rb") as reading:
+                    while block := reading.read(_BLOCK):
+                        yield block
+            except PermissionError as error:  # fsspec's word for a 403 and for an object that lies in an archive
+                raise FileNotReadable(f"{PurePosixPath(entry.key).name} is in the bucket, but may not be read from it.") from error
 
 
 @contextlib.contextmanager

@@ -22,8 +22,8 @@ from reframer_pipeline.failures import FileNotReadable, HomeNotWritable, Reframe
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.layout import video_key
 from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.uploads.bucket import upload_id
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
-from reframer_pipeline.uploads.identity import upload_id
 from reframer_pipeline.versions import video_id_of
 
 if TYPE_CHECKING:
@@ -39,16 +39,14 @@ class IngestResult:
     Attributes:
         upload_id: Its row in `uploads`.
         video_id: The video, or None if the file was refused.
-        sha256: Digest of the file, if it was read to the end.
         failure: Why it was refused, or None.
         already_known: Whether the same bytes had been uploaded before.
     """
 
     upload_id: str
-    video_id: str | None
-    sha256: str | None
-    failure: ReframerError | None
-    already_known: bool
+    video_id: str | None = None
+    failure: ReframerError | None = None
+    already_known: bool = False
 
 
 def ingest_file(
@@ -106,7 +104,7 @@ def ingest_file(
         is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
         if not store.exists(key):  # it was an orphan, and a sweep took it away before our row was there
             store.put(copy, key)
-        return IngestResult(event.upload_id, video_id_of(sha256), sha256, None, not is_new)
+        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
     finally:
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
@@ -157,8 +155,18 @@ def _event(filename: str, bucket_key: str | None, etag: str | None, email: str =
 
 
 def _refuse(db: Database, event: _Event, failure: ReframerError) -> IngestResult:
-    db.run(lambda conn: _write_refusal(conn, event, failure))
-    return IngestResult(event.upload_id, None, None, failure, False)
+    def act(conn: psycopg.Connection[Row]) -> None:
+        user, said = _user(conn, event.email), clean_text(str(failure))
+        conn.execute(
+            """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
+               VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s)
+               ON CONFLICT (id) DO UPDATE SET failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message
+                   WHERE uploads.status = 'failed'""",
+            (event.upload_id, user, event.bucket_key, event.etag, event.filename, failure.code, said),
+        )
+
+    db.run(act)
+    return IngestResult(event.upload_id, failure=failure)
 
 
 def _user(conn: psycopg.Connection[Row], email: str) -> str:
@@ -166,16 +174,6 @@ def _user(conn: psycopg.Connection[Row], email: str) -> str:
     row = conn.execute("SELECT id FROM users WHERE email = %s", (email,)).fetchone()
     assert row is not None
     return str(row["id"])
-
-
-def _write_refusal(conn: psycopg.Connection[Row], event: _Event, failure: ReframerError) -> None:
-    conn.execute(
-        """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
-           VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s)
-           ON CONFLICT (id) DO UPDATE SET failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message
-               WHERE uploads.status = 'failed'""",
-        (event.upload_id, _user(conn, event.email), event.bucket_key, event.etag, event.filename, failure.code, clean_text(str(failure))),
-    )
 
 
 def _write_video(conn: psycopg.Connection[Row], event: _Event, sha256: str, size: int) -> bool:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final, LiteralString, NamedTuple
 
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.uploads.bucket import Entry
-from reframer_pipeline.uploads.identity import upload_id
+from reframer_pipeline.uploads.bucket import Entry, upload_id
 
 WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, three times in a tick at most, and 3 more to say what is wrong
 
@@ -32,12 +31,10 @@ class WaitingVideo(NamedTuple):
 def known_uploads(db: Database, entries: Iterable[Entry]) -> set[tuple[str, str]]:
     """Keys and tags of those files that have a row in `uploads`, completed or refused."""
     named = {upload_id(one.key, one.etag): (one.key, one.etag) for one in entries}
-    (row,) = db.run(
-        lambda conn: conn.execute(
-            """SELECT coalesce(array_agg(asked.id::text), '{}') AS strangers FROM unnest(string_to_array(%s, ',')::uuid[]) AS asked (id)
-               WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = asked.id AND status <> 'pending')""",
-            (",".join(named),),  # one text and one row: a tenth of the time of a hundred thousand of each
-        ).fetchall(),
+    (row,) = db.fetch(
+        """SELECT coalesce(array_agg(asked.id::text), '{}') AS strangers FROM unnest(string_to_array(%s, ',')::uuid[]) AS asked (id)
+           WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = asked.id AND status <> 'pending')""",
+        (",".join(named),),  # one text and one row: a tenth of the time of a hundred thousand of each
         within_s=WITHIN_S,
     )
     for stranger in row["strangers"]:
@@ -54,13 +51,11 @@ def waiting_videos(db: Database, after: tuple[Any, str] | None = None, limit: in
         limit: Length of a page.
     """
     created_at, video_id = after or (None, None)
-    rows = db.run(
-        lambda conn: conn.execute(
-            f"""SELECT id::text, filename, created_at FROM videos
-               WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
-               ORDER BY videos.created_at, videos.id LIMIT %(limit)s""",
-            {"at": created_at, "id": video_id, "limit": limit},
-        ).fetchall(),
+    rows = db.fetch(
+        f"""SELECT id::text, filename, created_at FROM videos
+           WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
+           ORDER BY videos.created_at, videos.id LIMIT %(limit)s""",
+        {"at": created_at, "id": video_id, "limit": limit},
         within_s=WITHIN_S,
     )
     return [WaitingVideo(row["id"], row["filename"], (row["created_at"], row["id"])) for row in rows]

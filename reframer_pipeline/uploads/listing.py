@@ -7,12 +7,13 @@ that may not be listed or a path over the system's limit, is left out and named:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -105,32 +106,28 @@ def _local(bucket: Bucket, root: Path) -> tuple[list[Entry], list[str]]:
         folders = [""]
     while folders:
         folder = folders.pop()
-        try:
-            with os.scandir(root / folder) as entries:
-                for one in entries:
-                    if one.is_dir(follow_symlinks=False) and not is_temporary(one.name):
-                        folders.append(f"{folder}{one.name}/")
-                    elif one.is_file(follow_symlinks=False):
-                        try:
-                            stat = one.stat(follow_symlinks=False)
-                        except OSError as error:
-                            _leave_out(folder + one.name, error, unread)
-                            continue
+        with _leaving_out(folder, unread), os.scandir(root / folder) as entries:
+            for one in entries:
+                if one.is_dir(follow_symlinks=False) and not is_temporary(one.name):
+                    folders.append(f"{folder}{one.name}/")
+                elif one.is_file(follow_symlinks=False):
+                    with _leaving_out(folder + one.name, unread):
+                        stat = one.stat(follow_symlinks=False)
                         found.append(bucket.local_entry(folder + one.name, stat.st_size, stat.st_mtime_ns))
-        except OSError as error:
-            if not folder:
-                raise
-            _leave_out(folder, error, unread)
     return found, unread
 
 
-def _leave_out(key: str, error: OSError, unread: list[str]) -> None:
-    """Go on without this one, or raise: a disk or a share that fails may soon show the file again."""
-    if isinstance(error, FileNotFoundError):  # gone meanwhile
-        return
-    if error.errno not in LEFT_OUT:
-        raise error
-    unread.append(f"…{key[-60:]!r}: {error.strerror}")
+@contextlib.contextmanager
+def _leaving_out(key: str, unread: list[str]) -> Iterator[None]:
+    """Go on without this file or folder, or raise: a disk or a share that fails may soon show it again, and so may the bucket itself."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and key:  # gone meanwhile
+            return
+        if error.errno not in LEFT_OUT or not key:
+            raise
+        unread.append(f"…{key[-60:]!r}: {error.strerror}")
 
 
 def _remote(bucket: Bucket) -> list[Entry]:

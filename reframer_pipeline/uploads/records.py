@@ -11,8 +11,7 @@ from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import FileNotReadable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.uploads.bucket import Bucket
-from reframer_pipeline.uploads.identity import upload_id
+from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.ingest import IngestResult
 from reframer_pipeline.uploads.taking_in import take_in
 

@@ -11,8 +11,7 @@ from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import FileTooLarge
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.uploads.bucket import Bucket
-from reframer_pipeline.uploads.identity import upload_id
+from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload
 
 
@@ -26,9 +25,10 @@ def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStor
         UploadChanged: The file is no longer this version, or ceased to be while it was copied.
         BucketUnavailable, and what `ingest_file` raises: It may be tried again.
     """
-    done = _taken_in(db, upload_id(key, etag))
+    upload = upload_id(key, etag)
+    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status = 'completed' AND video_id IS NOT NULL", (upload,))
     if done is not None:
-        return done
+        return IngestResult(upload, done["video_id"], already_known=True)
     filename = PurePosixPath(key).name
     entry = bucket.expect(key, etag)
     if entry.size > settings.max_upload_mb * 1_000_000:  # not worth a download
@@ -38,12 +38,3 @@ def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStor
         return ingest_file(
             path, db, store, settings, filename=filename, bucket_key=key, etag=etag, confirm=lambda: bucket.expect(key, etag)
         )  # fmt: skip
-
-
-def _taken_in(db: Database, upload: str) -> IngestResult | None:
-    row = db.fetch_one(
-        """SELECT v.id::text, v.sha256 FROM uploads u JOIN videos v ON v.id = u.video_id
-           WHERE u.id = %s AND u.status = 'completed'""",
-        (upload,),
-    )
-    return IngestResult(upload, row["id"], row["sha256"], None, True) if row is not None else None

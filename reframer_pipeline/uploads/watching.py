@@ -17,8 +17,7 @@ from typing import Final
 
 from reframer_pipeline.failures import FileNotReadable, InternalError, UploadChanged
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.uploads.bucket import Entry
-from reframer_pipeline.uploads.identity import upload_id
+from reframer_pipeline.uploads.bucket import Entry, upload_id
 
 MAX_STRIKES: Final = 6
 # What a file may have done: a run that said nothing was killed, and what it worked on may be why. Whatever is not named here, such as

@@ -65,7 +65,7 @@ def test_a_remote_video_is_not_downloaded_for_an_estimate(pipeline: Pipeline, do
     monkeypatch.setattr(ObjectStore, "get", lambda *args: pytest.fail("downloaded"))
 
     def sampled() -> int:
-        return estimate._sampled_frames(pipeline.settings, pipeline.storage, done.video_id or "", force=True)
+        return estimate._sampled_frames(pipeline.settings, pipeline.storage, done.video_id or "")
 
     assert sampled() == done.frames // pipeline.settings.vid_stride + 1  # the metadata is there
     known = get_video(pipeline.storage.db, done.video_id)

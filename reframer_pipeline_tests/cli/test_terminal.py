@@ -83,6 +83,8 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
         "scenes": [{"scene_number": 1, "start_frame": 0, "end_frame": 9, "analysis_data": {**analysis, "replaceable_elements": [element]}}],
         "gemini": [],
         "demo_models": True,
+        "archived": False,
+        "evicted": [],
     }
     show.print_video(found)
     tables.notice("see [/red]x.mp4")
@@ -99,17 +101,13 @@ def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pip
 
 def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert readable(TRICK) == SEEN and readable("\udcff né 你好 \U0001f3ac") == "\ufffd né 你好 \U0001f3ac"
-    row = {
-        "video_id": "01234567-0000-5000-8000-000000000000",
-        "filename": TRICK,
-        "status": "pending",
-        "demo_models": False,
-        "archived": False,
-    }
+    marks = {"demo_models": False, "archived": False}
+    row = {"video_id": "01234567-0000-5000-8000-000000000000", "filename": TRICK, "status": "pending", **marks}
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
     home = ("--home", str(pipeline.settings.home_dir))
     invoke("list", *home)
-    show.print_video({"video": {**row, "id": "1"}, "jobs": [], "stages": [], "tracks": [], "scenes": [], "gemini": []})
+    lists: dict[str, Any] = {name: [] for name in ("jobs", "stages", "tracks", "scenes", "gemini", "evicted")}
+    show.print_video({"video": {**row, "id": "1"}, **marks, **lists})
     tables.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
     with progress.StageBars(pipeline.storage.db, {"a": TRICK}) as bars:
         bars._draw("a", "frames", 1, 2)

@@ -160,8 +160,8 @@ def test_the_planner_goes_by_overrides_and_by_what_if(storage: Storage) -> None:
     base = storage.settings.model_copy(update={"models": "demo"})
     deployment.save(storage.db, base)
     videos = [add_video(storage, seed) for seed in range(3)]
-    weights = Planner.of(storage, base).wanted({})["detections"].weights or ""
-    roles = {"detector": weights, "segmenter": Planner.of(storage, base).wanted({})["masks"].weights or ""}
+    weights = Planner.of(storage, base).recipes({})[0]["detections"].weights or ""
+    roles = {"detector": weights, "segmenter": Planner.of(storage, base).recipes({})[0]["masks"].weights or ""}
     for video_id, sha in videos:
         commit_all(storage, video_id, Maker(sha, base, weights=roles))
     assert all(one.to_compute == () for one in Planner.of(storage, base).plans())
@@ -229,12 +229,12 @@ def test_what_was_computed_before_is_shown_again_without_a_run(storage: Storage)
         went = showing.show_computed(planner, ids)
     assert (went.videos, went.busy, went.left) == (1, 1, [])
     shown = [manifest.published(storage.db, video_id)["scenes"].recipe for video_id in ids]
-    assert shown == [planner.wanted({"conf": conf})["scenes"].digest for conf in (0.4, 0.4, 0.5)]
+    assert shown == [planner.recipes({"conf": conf})[0]["scenes"].digest for conf in (0.4, 0.4, 0.5)]
     assert [one.video_id for one in planner.plans() if one.unshown] == [ids[0]]
 
 
 def _by_role(planner: Planner) -> dict[str, versions.Recipe]:
-    return {role: planner.wanted({})[stage] for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights)}
+    return {role: planner.recipes({})[0][stage] for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights)}
 
 
 def test_failures_for_good_and_for_now_are_told_apart(storage: Storage) -> None:
@@ -319,4 +319,4 @@ def test_states_say_what_is_stale_and_why(storage: Storage) -> None:
         **dict.fromkeys(("metadata", "frames", "detections", "trajectories"), "fresh"), "masks": "stale", "scenes": "stale",
     }  # fmt: skip
     assert states(base.model_copy(update={"batch": 1, "device": "cpu", "stall_s": 5.0})) == dict.fromkeys(NAMES, "fresh")
-    assert list(survey(storage.db, ["00000000-0000-5000-8000-000000000000"], lambda overrides: RECIPES)) == []
+    assert list(survey(storage.db, ["00000000-0000-5000-8000-000000000000"], lambda overrides: (RECIPES, None))) == []

@@ -1,11 +1,12 @@
-"""Making things old: videos, results and the deployment in the database, objects in a local store."""
+"""Making things old: videos, results and the deployment in the database, objects in a local store. And what has gone for its age."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.results.storage import Storage
 
 
@@ -34,13 +35,16 @@ def objects(storage: Storage) -> set[str]:
     return {str(path.relative_to(storage.store.root)) for path in found}
 
 
-def archived(storage: Storage) -> set[str]:
-    """Videos whose published rows are archived."""
-    return {
-        row["id"] for row in storage.db.fetch("SELECT DISTINCT video_id::text AS id FROM current_results WHERE archived_at IS NOT NULL")
-    }
+def archived_videos(db: Database, video_ids: Collection[str]) -> set[str]:
+    """Those of the videos whose published rows are archived."""
+    rows = db.fetch(
+        "SELECT DISTINCT video_id::text FROM current_results WHERE video_id = ANY(%s::uuid[]) AND archived_at IS NOT NULL",
+        (list(video_ids),),
+    )
+    return {row["video_id"] for row in rows}
 
 
-def evicted(storage: Storage) -> set[str]:
-    """Results whose attached object was evicted."""
-    return {row["id"] for row in storage.db.fetch("SELECT result_id::text AS id FROM results WHERE evicted_at IS NOT NULL")}
+def evicted_results(db: Database, result_ids: Collection[str]) -> set[str]:
+    """Those of the results whose attached object was evicted."""
+    rows = db.fetch("SELECT result_id::text FROM results WHERE result_id = ANY(%s::uuid[]) AND evicted_at IS NOT NULL", (list(result_ids),))
+    return {row["result_id"] for row in rows}

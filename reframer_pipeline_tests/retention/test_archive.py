@@ -17,8 +17,7 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.retention import archive
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, plan_of
-from reframer_pipeline_tests.retention import ages
-from reframer_pipeline_tests.retention.ages import age_database
+from reframer_pipeline_tests.retention.ages import age_database, archived_videos
 from reframer_pipeline_tests.support import REPOSITORY
 
 TABLES = ("detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
@@ -65,12 +64,12 @@ def test_rows_go_and_come_back_exactly(anywhere: Storage) -> None:
     assert (went.videos, went.amount, went.busy, went.left) == (1, sum(map(len, before.values())), 0, [])
     assert count(storage) == 0
     assert fresh(storage, video_id)
-    assert ages.archived(storage) == {video_id}
+    assert archived_videos(storage.db, [video_id]) == {video_id}
     assert len(manifest.published(storage.db, video_id)) == 6
     assert archive.archive_older(storage.db, storage.store, 1).videos == 0
     assert restore(storage, video_id) == went.amount
     assert rows(storage) == before
-    assert ages.archived(storage) == set()
+    assert archived_videos(storage.db, [video_id]) == set()
     assert restore(storage, video_id) == 0
     assert archive.archive_older(storage.db, storage.store, 1).videos == 0  # it was wanted just now
 
@@ -106,7 +105,7 @@ def test_rows_whose_object_is_lost_or_another_stay(storage: Storage) -> None:
     age_database(storage, 9)
     went = archive.archive_older(storage.db, storage.store, 1)
     assert went.videos == 1 and len(went.left) == 2
-    assert ages.archived(storage) == {good}
+    assert archived_videos(storage.db, [lost, mixed, good]) == {good}
     assert len(storage.db.fetch("SELECT DISTINCT video_id FROM segmentation_masks")) == 2
 
 
@@ -143,7 +142,7 @@ def test_killed_in_the_middle_of_archiving(storage: Storage) -> None:
         child.wait()
     _until(lambda: storage.db.fetch("SELECT 1 FROM leases WHERE expires_at < clock_timestamp()"))
     assert rows(storage) == before
-    assert ages.archived(storage) == set()
+    assert archived_videos(storage.db, [video_id]) == set()
 
 
 def _until(condition: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from reframer_pipeline.stages.keys import recipes
 
 from reframer_pipeline.failures import FramesEvicted
 from reframer_pipeline.planning.survey import StageState, to_compute
@@ -14,11 +15,9 @@ from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.retention.eviction import evict_older
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
-from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
-from reframer_pipeline_tests.retention import ages
-from reframer_pipeline_tests.retention.ages import age_database
+from reframer_pipeline_tests.retention.ages import age_database, evicted_results
 from reframer_pipeline_tests.servers import Server, fresh_database
 
 KEYFRAMES = {"gemini_api_key": SecretStr("k"), "describer": "gemini", "gemini_media": "keyframes"}
@@ -38,7 +37,7 @@ def test_the_frame_store_goes_and_the_frames_stay_fresh(storage: Storage) -> Non
     assert not storage.store.exists(frames.attachment_key)
     assert storage.store.exists(frames.object_key)
     assert plan_of(storage.db, video_id, storage.settings).to_compute == ()
-    assert ages.evicted(storage) == {frames.result_id}
+    assert evicted_results(storage.db, [frames.result_id]) == {frames.result_id}
     assert evict_older(storage.db, storage.store, 1).videos == 0
     stored = storage.results.open(frames.result_id)
     assert sum(batch.num_rows for batch in stored.batches()) == 50  # the times
@@ -48,7 +47,7 @@ def test_the_frame_store_goes_and_the_frames_stay_fresh(storage: Storage) -> Non
     assert commit_all(storage, video_id, maker, ("frames",))["frames"].outcome == "same"
     with storage.results.open(frames.result_id).open_attachment() as file:
         assert file.read() == b"pictures"
-    assert ages.evicted(storage) == set()
+    assert evicted_results(storage.db, [frames.result_id]) == set()
 
 
 @pytest.mark.parametrize(
@@ -76,4 +75,4 @@ def test_a_rebuilt_database_knows_what_is_evicted(storage: Storage, embedded_ser
     for url in fresh_database(embedded_server):
         with open_storage(storage.settings.model_copy(update={"database_url": SecretStr(url)})) as second:
             assert rebuild(second.db, second.store).results == 6
-            assert ages.evicted(second) == {frames.result_id}
+            assert evicted_results(second.db, [frames.result_id]) == {frames.result_id}

@@ -14,7 +14,7 @@ import dagster as dg
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.partitions import register
 from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
-from reframer_pipeline.orchestration.requests.sensors import asked_in_vain
+from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.planning import showing
@@ -24,13 +24,6 @@ from reframer_pipeline.planning.survey import VideoPlan
 from reframer_pipeline.work import jobs
 
 QUEUED = dg.DagsterRunStatus.QUEUED
-IN_FLIGHT = [
-    QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.schedule(
@@ -45,14 +38,16 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
     settings, instance = pipeline.settings, context.instance
     if settings.backfill_per_tick == 0:
         return dg.SkipReason("REFRAMER_BACKFILL_PER_TICK is 0.")
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     queued = {video_id for run in runs if (video_id := run.tags.get(PARTITION_TAG))}
     limit = settings.backfill_per_tick - sum(BACKFILL_TAG in run.tags for run in runs)
     known = waits(pipeline.storage.db)
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
     known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
     planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
-    overtaken = {run.tags[PARTITION_TAG]: run for run in runs if run.status == QUEUED and _is_mine(run)}
+    # requested by the backfill: somebody who runs it again in the UI has his reasons, and gets its tags with it
+    mine = [run for run in runs if BACKFILL_TAG in run.tags and run.parent_run_id is None]
+    overtaken = {run.tags[PARTITION_TAG]: run for run in mine if run.status == QUEUED}
     plans = _noting(planner.plans(), unshown, troubles, overtaken)
     requests = list(due(plans, known, queued, limit, settings.max_attempts))
     for _ in plans:  # the rest, for what is to be shown or said of them
@@ -80,11 +75,6 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
         )
         for one in requests
     ]
-
-
-def _is_mine(run: dg.DagsterRun) -> bool:
-    """Requested by the backfill. Somebody who runs it again in the UI has his reasons, and gets its tags with it."""
-    return BACKFILL_TAG in run.tags and run.parent_run_id is None
 
 
 def _noting(

@@ -4,8 +4,7 @@ What belongs here: calling the core by the settings, and showing what came of it
 `retention.eviction`, `retention.sweep`, `old_runs`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 import dagster as dg
@@ -20,60 +19,66 @@ from reframer_pipeline.retention.idle import WhileIdle
 SHOWN: Final = 20  # reasons in the metadata
 
 
-def _step(name: str, description: str) -> Any:
-    return dg.op(name=name, description=description, required_resource_keys={"pipeline"}, out=dg.Out(dg.Nothing), tags=CPU_TAGS)
+Act = Callable[[dg.OpExecutionContext, Pipeline], dict[str, Any]]
 
 
-@_step("archive_rows", "Rows of videos older than REFRAMER_ARCHIVE_AFTER_DAYS leave Postgres; `reframer restore` loads them back.")
-def archive_rows(context: dg.OpExecutionContext) -> None:
+def _step(description: str) -> Callable[[Act], dg.OpDefinition]:
+    """An op of the same name, which shows what the function returns, and its typed failure with code and remedy."""
+
+    def decorate(act: Act) -> dg.OpDefinition:
+        def step(context: dg.OpExecutionContext) -> None:
+            try:
+                context.add_output_metadata(act(context, context.resources.pipeline))
+            except ReframerError as failure:
+                raise dg.Failure(f"[{failure.code}] {failure}", metadata=as_metadata(failure)) from failure
+
+        op = dg.op(name=act.__name__, description=description, required_resource_keys={"pipeline"}, out=dg.Out(dg.Nothing), tags=CPU_TAGS)
+        return op(step)
+
+    return decorate
+
+
+@_step("Rows of videos older than REFRAMER_ARCHIVE_AFTER_DAYS leave Postgres; `reframer restore` loads them back.")
+def archive_rows(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
     """Archive, and measure the database afterwards."""
     from reframer_pipeline.database.size import database_size
     from reframer_pipeline.retention.archive import archive_older
 
-    pipeline: Pipeline = context.resources.pipeline
-    with _typed():
-        storage, days = pipeline.storage, pipeline.settings.archive_after_days
-        went = WhileIdle() if days is None else archive_older(storage.db, storage.store, days)
-        size = database_size(storage.db, pipeline.settings)
+    storage, days = pipeline.storage, pipeline.settings.archive_after_days
+    went = WhileIdle() if days is None else archive_older(storage.db, storage.store, days)
+    size = database_size(storage.db, pipeline.settings)
     if size.nearly_full:
         context.log.warning(f"The database is nearly full: {size}.")
-    context.add_output_metadata({**_went(went, "rows"), "database_bytes": size.bytes, "database": str(size)})
+    return {**_went(went, "rows"), "database_bytes": size.bytes, "database": str(size)}
 
 
-@_step("evict_frames", "Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted.")
-def evict_frames(context: dg.OpExecutionContext) -> None:
+@_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted.")
+def evict_frames(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
     """Evict."""
     from reframer_pipeline.retention.eviction import evict_older
 
-    pipeline: Pipeline = context.resources.pipeline
-    with _typed():
-        storage, days = pipeline.storage, pipeline.settings.evict_frames_after_days
-        went = WhileIdle() if days is None else evict_older(storage.db, storage.store, days)
-    context.add_output_metadata(_went(went, "bytes"))
+    storage, days = pipeline.storage, pipeline.settings.evict_frames_after_days
+    went = WhileIdle() if days is None else evict_older(storage.db, storage.store, days)
+    return _went(went, "bytes")
 
 
-@_step(
-    "sweep_storage",
-    "Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects, `.part` files and scratch files of killed runs are deleted.",
-)
-def sweep_storage(context: dg.OpExecutionContext) -> None:
+@_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects, `.part` files and scratch files of killed runs are deleted.")
+def sweep_storage(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
     """Sweep: the scratch folder first, for it needs neither store nor database, and a full disk may keep both from working."""
     from reframer_pipeline.retention.sweep import sweep
     from reframer_pipeline.scratch import sweep_scratch
 
-    pipeline: Pipeline = context.resources.pipeline
     scratch = sweep_scratch(pipeline.settings)
-    with _typed():
-        swept = sweep(pipeline.storage.db, pipeline.storage.store, pipeline.settings.keep_superseded_days)
+    swept = sweep(pipeline.storage.db, pipeline.storage.store, pipeline.settings.keep_superseded_days)
     figures = {"superseded_results": swept.results, "orphan_objects": swept.orphans, "bytes": swept.bytes, "busy_videos": swept.busy}
-    context.add_output_metadata({**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]})
+    return {**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]}
 
 
-@_step("delete_runs", "Finished Dagster runs older than REFRAMER_DAGSTER_RUNS_DAYS are deleted, with their logs.")
-def delete_runs(context: dg.OpExecutionContext) -> None:
+@_step("Finished Dagster runs older than REFRAMER_DAGSTER_RUNS_DAYS are deleted, with their logs.")
+def delete_runs(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
     """Delete old runs."""
-    days = context.resources.pipeline.settings.dagster_runs_days
-    context.add_output_metadata({"runs": delete_old_runs(context.instance, days) if days else 0})
+    days = pipeline.settings.dagster_runs_days
+    return {"runs": delete_old_runs(context.instance, days) if days else 0}
 
 
 @dg.job(
@@ -100,11 +105,3 @@ retention_schedule = dg.ScheduleDefinition(
 
 def _went(went: WhileIdle, unit: str) -> dict[str, Any]:
     return {"videos": went.videos, unit: went.amount, "busy_videos": went.busy, "left": went.left[:SHOWN]}
-
-
-@contextmanager
-def _typed() -> Iterator[None]:
-    try:
-        yield
-    except ReframerError as failure:
-        raise dg.Failure(f"[{failure.code}] {failure}", metadata=as_metadata(failure)) from failure

@@ -190,7 +190,7 @@ def test_settings_changed_back_are_shown_again_by_a_tick(pipeline: Pipeline, thr
 
 
 def test_plan_says_what_keeps_a_video(pipeline: Pipeline, conf: Settings, three: list[str]) -> None:
-    db, recipe = pipeline.storage.db, Planner.of(pipeline.storage, conf).wanted({})["detections"].digest
+    db, recipe = pipeline.storage.db, Planner.of(pipeline.storage, conf).recipes({})[0]["detections"].digest
 
     def fail(run: str, code: str) -> None:
         db.execute(

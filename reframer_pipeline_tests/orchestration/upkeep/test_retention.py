@@ -28,8 +28,7 @@ from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.computed import add
-from reframer_pipeline_tests.retention import ages
-from reframer_pipeline_tests.retention.ages import age_database
+from reframer_pipeline_tests.retention.ages import age_database, archived_videos, evicted_results
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> No
     assert shown["archive_rows"]["database"].endswith("%)") and shown["evict_frames"]["bytes"] > 1000
     assert shown["sweep_storage"]["superseded_results"] == shown["sweep_storage"]["orphan_objects"] == shown["delete_runs"]["runs"] == 0
     assert shown["sweep_storage"]["scratch_entries"] == 1 and not killed.parent.exists() and going_on.exists()
-    assert str(done.video_id) in ages.archived(pipeline.storage)
+    assert archived_videos(pipeline.storage.db, [str(done.video_id)])
     assert retention_schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     assert retention_schedule.evaluate_tick(dg.build_schedule_context()).run_requests
 
@@ -107,8 +106,10 @@ def test_force_brings_back_rows_and_pictures_even_of_a_lost_object(pipeline: Pip
     (forced,) = run_videos(pipeline.settings, [video_id], force=True)
     assert forced.status == "completed", forced.failure_message
     assert _rows(pipeline, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
-    frames = orders.resolve(pipeline.storage.db, pipeline.settings, video_id).key("frames").result_id
-    assert frames not in ages.evicted(pipeline.storage)
+    assert (
+        evicted_results(pipeline.storage.db, [orders.resolve(pipeline.storage.db, pipeline.settings, video_id).key("frames").result_id])
+        == set()
+    )
 
 
 def test_a_stage_that_misses_its_pictures_says_so(pipeline: Pipeline, done: VideoOutcome) -> None:
@@ -153,7 +154,7 @@ def test_sweep_on_the_command_line(pipeline: Pipeline, done: VideoOutcome) -> No
 def _archive(pipeline: Pipeline, video_id: str) -> None:
     age_database(pipeline.storage, 2)
     assert archive_older(pipeline.storage.db, pipeline.storage.store, 1).left == []
-    assert video_id in ages.archived(pipeline.storage)
+    assert archived_videos(pipeline.storage.db, [video_id])
 
 
 def _rows(pipeline: Pipeline, video_id: str) -> tuple[int, ...]:
