@@ -8,37 +8,23 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from reframer_pipeline.fake_gemini.behaviours import Script
 from reframer_pipeline.fake_gemini.files import FileStore
 from reframer_pipeline.fake_gemini.record import Request
 
 
+@dataclass
 class Desk:
-    """The stand-in's state. Arguments as for `FakeGemini`; `url` is its own."""
+    """The stand-in's state. Limits and `log` are as for `FakeGemini`."""
 
-    def __init__(
-        self,
-        url: str,
-        polls_until_active: int,
-        retired: tuple[str, ...],
-        max_body_bytes: int,
-        silence_s: float,
-        log: Callable[[Request], None] | None,
-    ) -> None:
-        self.url = url
-        self.files = FileStore(url, polls_until_active)
-        self.pending = Script()
-        self.retired = retired
-        self.max_body_bytes = max_body_bytes
-        self.silence_s = silence_s
-        self.stopping = threading.Event()
-        self.connections: set[socket.socket] = set()
-        self.requests: list[Request] = []
-        self._log = log
-
-    def note(self, request: Request) -> None:
-        """Add to the record."""
-        self.requests.append(request)
-        if self._log:
-            self._log(request)
+    files: FileStore
+    retired: tuple[str, ...]
+    max_body_bytes: int
+    silence_s: float
+    log: Callable[[Request], None]
+    pending: Script = field(default_factory=Script)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    connections: set[socket.socket] = field(default_factory=set)
+    requests: list[Request] = field(default_factory=list)

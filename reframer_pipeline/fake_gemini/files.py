@@ -79,7 +79,7 @@ class FileStore:
     """
 
     def __init__(self, url: str, polls_until_active: int) -> None:
-        self._url = url
+        self.url = url
         self._polls = polls_until_active
         self._lock = threading.Lock()
         self._uploads: dict[str, StoredFile] = {}
@@ -122,20 +122,20 @@ class FileStore:
             upload.received += len(piece)
         with self._lock:
             (self._files if finalize else self._uploads)[upload.file_id if finalize else upload_id] = upload
-        return upload.resource(self._url) if finalize else None
+        return upload.resource(self.url) if finalize else None
 
     def poll(self, file_id: str) -> dict[str, Any]:
         """The file as it is now; a poll brings it nearer to ACTIVE. Raises `ApiError` (403) for an unknown one."""
         with self._lock:
             file = self._known(file_id)
-            shown = file.resource(self._url)
+            shown = file.resource(self.url)
             file.polls_left = max(0, file.polls_left - 1)
             return shown
 
     def listed(self) -> list[dict[str, Any]]:
         """All files, newest first."""
         with self._lock:
-            return [file.resource(self._url) for file in reversed(self._files.values())]
+            return [file.resource(self.url) for file in reversed(self._files.values())]
 
     def delete(self, file_id: str) -> None:
         """Raises `ApiError` (403) for an unknown one."""

@@ -87,7 +87,9 @@ class Handler(BaseHTTPRequestHandler):
         model = values["name"] if endpoint is Endpoint.GENERATE else ""
         kind = self.behaviour.kind if self.behaviour else None
         asked = (self.command, path, endpoint, model, arrived, time.perf_counter() - started)
-        self.desk.note(Request(*asked, reply.status if reply else None, kind, without_media(self.body)))
+        request = Request(*asked, reply.status if reply else None, kind, without_media(self.body))
+        self.desk.requests.append(request)
+        self.desk.log(request)
         self._discard()
         if reply is None:
             self._hang_up()
@@ -135,9 +137,9 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("X-Goog-Upload-Header-Content-Length", "")
         mime_type = self.headers.get("X-Goog-Upload-Header-Content-Type") or answers.get(meta, "mime_type") or ""
         name, shown = meta.get("name"), answers.get(meta, "display_name") or ""
-        fate = self.desk.pending.next_fate()
-        upload_id = self.desk.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate)
-        url = f"{self.desk.url}/upload/{values['version']}/files?upload_id={upload_id}&upload_protocol=resumable"
+        fate = self.desk.pending.next(None)
+        upload_id = self.desk.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate.kind if fate else None)
+        url = f"{self.desk.files.url}/upload/{values['version']}/files?upload_id={upload_id}&upload_protocol=resumable"
         return Reply(200, b"", {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active", "X-Goog-Upload-Chunk-Granularity": "8388608"})
 
     def _upload_chunk(self, values: dict[str, str]) -> Reply:

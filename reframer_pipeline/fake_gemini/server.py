@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from reframer_pipeline.fake_gemini.behaviours import Behaviour, Endpoint
 from reframer_pipeline.fake_gemini.desk import Desk
+from reframer_pipeline.fake_gemini.files import FileStore
 from reframer_pipeline.fake_gemini.handler import Handler, close
 from reframer_pipeline.fake_gemini.record import Request
 
@@ -45,10 +46,10 @@ class FakeGemini(ThreadingHTTPServer):
         retired: tuple[str, ...] = RETIRED,
         max_body_bytes: int = MAX_BODY_BYTES,
         silence_s: float = SILENCE_S,
-        log: Callable[[Request], None] | None = None,
+        log: Callable[[Request], None] = lambda request: None,
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.desk = Desk(self.url, polls_until_active, retired, max_body_bytes, silence_s, log)
+        self.desk = Desk(FileStore(self.url, polls_until_active), retired, max_body_bytes, silence_s, log)
         self._thread: threading.Thread | None = None
 
     @property
