@@ -51,14 +51,12 @@ def fake_gemini(port: int, script: Path | None) -> None:
 
     The key "invalid" is refused. Models named gemini-1… and gemini-2.0… have been shut down. Stop it with Ctrl-C.
     """
-    from reframer_pipeline.fake_gemini import Behaviour, FakeGemini, read_script
+    from reframer_pipeline.fake_gemini import FakeGemini, read_script
 
-    behaviours: list[Behaviour] = []
-    if script:
-        try:
-            behaviours = read_script(script.read_bytes())
-        except ValidationError as error:
-            raise click.BadParameter(str(error), param_hint="--script") from error
+    try:
+        behaviours = read_script(script.read_bytes()) if script else []
+    except ValidationError as error:
+        raise click.BadParameter(str(error), param_hint="--script") from error
     try:
         server = FakeGemini(port, log=lambda request: click.echo(str(request)))
     except OSError as error:

@@ -51,10 +51,8 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
             path = Path(folder) / f"drawn_{clip.seed}.mp4"
             write_clip(clip, path)
             pairs.append(_run(settings, clip, path))
-            say(
-                f"clip {number + 1} of {clips}: "
-                + ", ".join(f"{key} {value:.3f}" for key, value in score_clips(pairs[-1:]).items() if key != "clips")
-            )
+            scored = ", ".join(f"{key} {value:.3f}" for key, value in score_clips(pairs[-1:]).items() if key != "clips")
+            say(f"clip {number + 1} of {clips}: {scored}")
     figures: dict[str, Any] = score_clips(pairs)
     return {**figures, "clips": clips}
 
