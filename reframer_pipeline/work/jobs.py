@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 def queue(db: Database, waiting: Mapping[str, str]) -> None:
-    """Runs wait for their turn: run id to video id."""
+    """Runs wait for their turn: run id to video id. A partition that somebody made by hand may be no video: it is left out."""
     db.execute(
         """INSERT INTO processing_jobs (video_id, run_id, status)
-           SELECT v.id, w.run_id, 'pending' FROM unnest(%s::text[], %s::uuid[]) AS w (run_id, video_id) JOIN videos v ON v.id = w.video_id
+           SELECT v.id, w.run_id, 'pending'
+           FROM unnest(%s::text[], %s::text[]) AS w (run_id, video_id) JOIN videos v ON v.id::text = w.video_id
            ON CONFLICT (video_id, run_id) DO NOTHING""",
         (list(waiting), list(waiting.values())),
     )

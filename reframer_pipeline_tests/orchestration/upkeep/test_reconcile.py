@@ -37,7 +37,7 @@ from reframer_pipeline.vision import weights
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.computed import add
-from reframer_pipeline_tests.factories import plan_of
+from reframer_pipeline_tests.factories import plan_of, start_job, start_job_under
 
 RUN = """
 import sys
@@ -144,7 +144,7 @@ def test_queued_and_cancelled_runs_are_told(pipeline: Pipeline, video: str) -> N
 
 def test_a_cancelled_run_that_never_began_changes_nothing(pipeline: Pipeline, video: str) -> None:
     db = pipeline.storage.db
-    jobs.start(db, video, "before")
+    start_job(db, video, "before")
     jobs.fail(db, video, "before", failures.TruncatedVideo("Half of it."))
     status.fail(db, video, failures.TruncatedVideo("Half of it."))
     with dagster_home.open_instance(pipeline.settings) as instance:
@@ -155,8 +155,7 @@ def test_a_cancelled_run_that_never_began_changes_nothing(pipeline: Pipeline, vi
         assert get_video(db, video)["failure_code"] == "truncated"
         again = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.STARTED)
         with lease.hold(db, video, again.run_id) as token:  # this one has begun
-            jobs.start(db, video, again.run_id)
-            status.processing(db, video, token)
+            start_job_under(db, video, again.run_id, token)
         instance.report_run_canceled(again)
         reconcile.reconcile(instance, pipeline)
     row = get_video(db, video)
@@ -180,8 +179,7 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         of_video = {"dagster/partition": video}
         ingest, unborn, beating, reloaded = going_on(**gone), going_on(**gone, **of_video), going_on(**gone, **of_video), going_on(**there)
         token = lease.acquire(db, video, beating, token=token_of(beating))
-        jobs.start(db, video, beating)
-        status.processing(db, video, token)
+        start_job_under(db, video, beating, token)
         monitor(instance)
         assert [is_over(one) for one in (ingest, unborn, beating, reloaded)] == [True, True, False, False]
 
@@ -198,12 +196,12 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
     assert get_video(db, video)["status"] == "pending"
     with pytest.raises(failures.LeaseLost):
         lease.heartbeat(db, video, token)
-    with pytest.raises(failures.LeaseLost, match="declared dead"), lease.hold(db, video, beating):
-        jobs.start(db, video, beating)
+    with lease.hold(db, video, beating) as token, pytest.raises(failures.LeaseLost, match="declared dead"):
+        start_job_under(db, video, beating, token)
 
 
 def test_many_queued_runs_are_noted_at_once(pipeline: Pipeline, video: str) -> None:
-    jobs.queue(pipeline.storage.db, {"one": video, "two": video, "three": str(uuid.uuid4())})
+    jobs.queue(pipeline.storage.db, {"one": video, "two": video, "three": str(uuid.uuid4()), "four": "made by hand"})
     jobs.queue(pipeline.storage.db, {"one": video})
     rows = [row for row in jobs.open_jobs(pipeline.storage.db) if row["video_id"] == video]
     assert sorted((row["run_id"], row["status"]) for row in rows) == [("one", "pending"), ("two", "pending")]
