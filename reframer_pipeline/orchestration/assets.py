@@ -32,7 +32,7 @@ def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
         op_tags=GPU_TAGS if stage.weights else CPU_TAGS,
         code_version=str(stage.code_version),
         output_required=True,
-        check_specs=[dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks],
+        check_specs=[dg.AssetCheckSpec(name, asset=stage.name) for name in stage.validator.names],
     )
     def compute(context: dg.AssetExecutionContext, **inputs: StageInput) -> StageEvents:
         yield from run_stage(context, context.resources.pipeline, stage, inputs)

@@ -7,6 +7,7 @@ set operations. What does not: any rule about a stage (its own module).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.handover import StageInput
+from reframer_pipeline.versions import StageKey
 
 Bools = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.uint64]
@@ -38,6 +41,10 @@ class CheckResult:
 class Validator(ABC):
     """Streaming judge of one stage's result: `feed` each batch, then ask for the `verdict`.
 
+    Args:
+        key: What the result is a function of: limits come from the settings it was made with, not from today's.
+        upstream: Every result that it depends on, directly or not.
+
     Attributes:
         figures: Counts for the manifest's `stats`.
     """
@@ -45,7 +52,8 @@ class Validator(ABC):
     # Names of all checks, so that a check that met no row is reported as passed rather than left out.
     names: tuple[str, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        self.key = key
         self.figures: dict[str, int] = {}
         self._bad: dict[str, int] = dict.fromkeys(self.names, 0)
         self._first: dict[str, str] = {}
@@ -115,26 +123,22 @@ class IdTable:
     """Known ids, each with a frame number and a flag, for lookups of whole batches."""
 
     def __init__(self, ids: list[Ids], frames: list[npt.NDArray[Any]], flags: list[Bools]) -> None:
-        keys = np.concatenate(ids) if ids else np.zeros(0, np.uint64)
+        # One id above all others, used already, belongs to no frame: what is looked up is never beyond the end.
+        keys = np.concatenate([*ids, np.array([np.iinfo(np.uint64).max])])
         order = np.argsort(keys)
         self.ids = keys[order]
-        self._frames = (np.concatenate(frames) if frames else np.zeros(0, np.int32))[order]
-        self._flags = (np.concatenate(flags) if flags else np.zeros(0, bool))[order]
-        self.used = np.zeros(self.ids.size, bool)
+        self._frames = np.concatenate([*frames, np.array([-1], np.int32)])[order]
+        self._flags = np.concatenate([*flags, np.array([False])])[order]
+        self.used = order == order.size - 1
 
     def find(self, wanted: Ids) -> tuple[Bools, npt.NDArray[Any], Bools]:
         """For each id: whether it is known, its frame, its flag (arbitrary where unknown)."""
-        if not self.ids.size:
-            unknown = np.zeros(wanted.size, bool)
-            return unknown, np.zeros(wanted.size, np.int32), unknown
-        at = self._places(wanted)
+        at = np.searchsorted(self.ids, wanted)
         return self.ids[at] == wanted, self._frames[at], self._flags[at]
 
     def use(self, wanted: Ids) -> Bools:
         """Mark known ids as used; whether each was so for the first time."""
-        if not self.ids.size:
-            return np.zeros(wanted.size, bool)
-        at = self._places(wanted)
+        at = np.searchsorted(self.ids, wanted)
         first = ~self.used[at]
         # Within the batch itself, only the first of equal ids is new.
         first[np.setdiff1d(np.arange(wanted.size), np.unique(wanted, return_index=True)[1])] = False
@@ -144,6 +148,3 @@ class IdTable:
     def unused(self, flag: bool) -> int:
         """How many ids with this flag were never used."""
         return int(np.count_nonzero(~self.used & (self._flags == flag)))
-
-    def _places(self, wanted: Ids) -> npt.NDArray[np.intp]:
-        return np.minimum(np.searchsorted(self.ids, wanted), self.ids.size - 1)

@@ -35,11 +35,12 @@ class DetectionsValidator(Validator):
 
     names = ("on_sampled_frames", "ordered", "boxes_inside_frame", "classes_known", "confidence_in_range", "ids_unique")
 
-    def __init__(self, size: tuple[int, int], frames: StageInput, conf: float, floor: float) -> None:
-        super().__init__()
-        self._width, self._height = size
-        self._conf, self._floor = conf, floor
-        self._frames, self._times = sampled_times(frames)
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        super().__init__(key, upstream)
+        chosen = key.components["settings"]
+        self._width, self._height = frame_size(upstream["metadata"])
+        self._conf, self._floor = chosen["conf"], chosen["detector_floor"]
+        self._frames, self._times = sampled_times(upstream["frames"])
         self._ids: list[Any] = []
         self._last = (-1, -1, 2.0)  # frame, ordinal, confidence
 
@@ -72,11 +73,6 @@ class DetectionsValidator(Validator):
         doubles = ids.size - np.unique(ids).size
         self.expect("ids_unique", doubles == 0, f"{doubles} ids occur again")
         self.figures.setdefault("candidates", 0)
-
-
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    chosen = key.components["settings"]
-    return DetectionsValidator(frame_size(upstream["metadata"]), upstream["frames"], chosen["conf"], chosen["detector_floor"])
 
 
 def known_detections(detections: StageInput) -> IdTable:
@@ -120,8 +116,7 @@ DETECTIONS: Final = Stage(
     settings=("effective_imgsz", "conf", "detector_floor", "iou", "min_size", "person_labels", "product_labels"),
     schema=schemas.DETECTIONS,
     compute=_compute,
-    validator=_validator,
-    checks=DetectionsValidator.names,
+    validator=DetectionsValidator,
     cells=_cells,
     kinds=frozenset({"yolo", "parquet", "postgres"}),
     weights="detector",

@@ -33,9 +33,9 @@ class FramesValidator(Validator):
 
     names = ("frame_numbers_contiguous", "timestamps_rise_from_zero", "pts_rise", "every_nth_sampled", "scores_in_range")
 
-    def __init__(self, vid_stride: int) -> None:
-        super().__init__()
-        self._stride = vid_stride
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        super().__init__(key, upstream)
+        self._stride = key.components["settings"]["vid_stride"]
         self._last_time = 0.0
         self._last_pts: int | None = None
 
@@ -56,10 +56,6 @@ class FramesValidator(Validator):
     def conclude(self) -> None:
         if self._rows == 0:
             self.expect("frame_numbers_contiguous", False, "there are no frames")
-
-
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    return FramesValidator(key.components["settings"]["vid_stride"])
 
 
 def _cells(result: StageInput) -> Cells:
@@ -83,8 +79,7 @@ FRAMES: Final = Stage(
     settings=("vid_stride",),
     schema=schemas.FRAMES,
     compute=_compute,
-    validator=_validator,
-    checks=FramesValidator.names,
+    validator=FramesValidator,
     cells=_cells,
     kinds=frozenset({"ffmpeg", "parquet"}),
 )

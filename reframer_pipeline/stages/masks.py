@@ -37,10 +37,10 @@ class MasksValidator(Validator):
 
     names = ("size_is_frames", "rle_covers_frame", "area_is_rles", "no_orphans", "one_each", "none_missing", "scores_finite")
 
-    def __init__(self, size: tuple[int, int], detections: StageInput) -> None:
-        super().__init__()
-        self._width, self._height = size
-        self._known = known_detections(detections)
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        super().__init__(key, upstream)
+        self._width, self._height = frame_size(upstream["metadata"])
+        self._known = known_detections(upstream["detections"])
 
     def judge(self, batch: pa.RecordBatch) -> None:
         ids = packed(batch.column("detection_id"))
@@ -69,10 +69,6 @@ def _pixels(rles: list[str]) -> tuple[Any, Any]:
         if counts.size and counts.min() >= 0:
             found[:, at] = counts.sum(), counts[1::2].sum()
     return found[0], found[1]
-
-
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    return MasksValidator(frame_size(upstream["metadata"]), upstream["detections"])
 
 
 def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
@@ -116,8 +112,7 @@ MASKS: Final = Stage(
     settings=(),
     schema=schemas.MASKS,
     compute=_compute,
-    validator=_validator,
-    checks=MasksValidator.names,
+    validator=MasksValidator,
     cells=_cells,
     kinds=frozenset({"sam2", "parquet", "postgres"}),
     weights="segmenter",

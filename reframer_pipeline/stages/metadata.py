@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ from reframer_pipeline.media.probe import probe
 from reframer_pipeline.stages.cells import facts, first_rows
 from reframer_pipeline.stages.checks import Validator
 from reframer_pipeline.stages.stage import Cells, Stage, Work
-from reframer_pipeline.versions import StageKey
 
 
 def _compute(work: Work) -> StageOutput:
@@ -26,10 +24,6 @@ class MetadataValidator(Validator):
 
     names = ("one_row", "size_positive", "facts_plausible", "same_file")
 
-    def __init__(self, sha256: str) -> None:
-        super().__init__()
-        self._sha256 = sha256
-
     def judge(self, batch: pa.RecordBatch) -> None:
         row: dict[str, Any] = batch.to_pylist()[0]
         self.expect("one_row", batch.num_rows == 1 and self._rows == 0)
@@ -40,15 +34,11 @@ class MetadataValidator(Validator):
         )  # fmt: skip
         named = ("rotation", "fps_num", "fps_den", "frame_count", "duration_seconds")
         self.expect("facts_plausible", plausible, str({name: row[name] for name in named}))
-        self.expect("same_file", row["sha256"] == self._sha256, "the SHA-256 differs")
+        self.expect("same_file", row["sha256"] == self.key.components["video"], "the SHA-256 differs")
 
     def conclude(self) -> None:
         if self._rows == 0:
             self.expect("one_row", False, "there is none")
-
-
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    return MetadataValidator(key.components["video"])
 
 
 def frame_size(metadata: StageInput) -> tuple[int, int]:
@@ -81,8 +71,7 @@ METADATA: Final = Stage(
     settings=(),
     schema=schemas.METADATA,
     compute=_compute,
-    validator=_validator,
-    checks=MetadataValidator.names,
+    validator=MetadataValidator,
     cells=_cells,
     kinds=frozenset({"ffmpeg", "parquet", "postgres"}),
 )

@@ -46,10 +46,10 @@ class ScenesValidator(Validator):
 
     names = ("cover_the_video", "numbered_from_one", "times_rise", "analysis_agrees", "words_known", "tracks_exist")
 
-    def __init__(self, frame_count: int, trajectories: StageInput) -> None:
-        super().__init__()
-        self._frame_count = frame_count
-        self._tracks = {name for batch in trajectories.batches(["track_id"]) for name in batch.column(0).to_pylist()}
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        super().__init__(key, upstream)
+        self._frame_count = upstream["frames"].row_count
+        self._tracks = {name for batch in upstream["trajectories"].batches(["track_id"]) for name in batch.column(0).to_pylist()}
         self._end = 0
 
     def judge(self, batch: pa.RecordBatch) -> None:
@@ -101,10 +101,6 @@ def _tracks_named(scene: dict[str, Any]) -> set[str]:
     return {str(entry.get("track_id")) if isinstance(entry, dict) else str(entry) for entry in entries}
 
 
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    return ScenesValidator(upstream["frames"].row_count, upstream["trajectories"])
-
-
 def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
     names = ("scene_number", "start_frame", "end_frame", "start_seconds", "end_seconds", "describer")
     named = {name: batch.column(name) for name in names}
@@ -129,8 +125,7 @@ SCENES: Final = Stage(
     settings=("shot_threshold", "min_shot_s", "resolved_describer"),
     schema=schemas.SCENES,
     compute=_compute,
-    validator=_validator,
-    checks=ScenesValidator.names,
+    validator=ScenesValidator,
     cells=_cells,
     kinds=frozenset({"scenedetect", "gemini", "parquet", "postgres"}),
     rows=Rows("scene_analysis", _columns),

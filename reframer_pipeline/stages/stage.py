@@ -53,9 +53,7 @@ class Stage:
         settings: Names of the settings that change its result. Batch, device, limits and timeouts do not.
         schema: Columns of its rows.
         compute: Makes the result; its inputs come by name.
-        validator: Judges the result; given its key (limits come from the settings it was made with, not from today's) and every result
-            that it depends on, directly or not.
-        checks: Names of what the validator checks.
+        validator: Judges the result.
         cells: A few rows that say what a result holds, for people.
         kinds: What Dagster's UI shows beside the name.
         weights: Whose weights it loads; it then wants a GPU.
@@ -73,8 +71,7 @@ class Stage:
     settings: tuple[str, ...]
     schema: pa.Schema
     compute: Callable[..., StageOutput]
-    validator: Callable[[StageKey, Mapping[str, StageInput]], Validator]
-    checks: tuple[str, ...]
+    validator: type[Validator]
     cells: Callable[[StageInput], Cells]
     kinds: frozenset[str]
     weights: Literal["detector", "segmenter"] | None = None

@@ -37,9 +37,9 @@ class TrajectoriesValidator(Validator):
 
     names = ("frames_rise", "span_is_frames", "detections_exist", "detections_used_once", "track_ids_unique", "classes_known")
 
-    def __init__(self, detections: StageInput) -> None:
-        super().__init__()
-        self._known = known_detections(detections)
+    def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
+        super().__init__(key, upstream)
+        self._known = known_detections(upstream["detections"])
         self._tracks: set[str] = set()
 
     def judge(self, batch: pa.RecordBatch) -> None:
@@ -64,10 +64,6 @@ class TrajectoriesValidator(Validator):
         self.expect("track_ids_unique", len(set(names) - self._tracks) == len(names), "a track id occurs again")
         self._tracks.update(names)
         self.expect("classes_known", np.isin(np.asarray(batch.column("object_class").to_pylist()), CLASSES))
-
-
-def _validator(key: StageKey, upstream: Mapping[str, StageInput]) -> Validator:
-    return TrajectoriesValidator(upstream["detections"])
 
 
 def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
@@ -109,8 +105,7 @@ TRAJECTORIES: Final = Stage(
     settings=("track_thresh", "track_buffer", "match_thresh", "shot_threshold", "min_shot_s"),
     schema=schemas.TRAJECTORIES,
     compute=_compute,
-    validator=_validator,
-    checks=TrajectoriesValidator.names,
+    validator=TrajectoriesValidator,
     cells=_cells,
     kinds=frozenset({"bytetrack", "parquet", "postgres"}),
     rows=Rows("tracking_trajectories", _columns),

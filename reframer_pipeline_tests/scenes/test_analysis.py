@@ -15,6 +15,7 @@ from reframer_pipeline.scenes.describer import MAX_DESCRIPTION, SceneDescription
 from reframer_pipeline.scenes.local import LocalDescriber
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.scenes import ScenesValidator
+from reframer_pipeline_tests.factories import Maker
 
 
 def analyse(video, describer=None, batch_rows=1000, **more):
@@ -45,7 +46,7 @@ def test_rows_and_the_references_json(video):
 def test_the_storage_layer_accepts_the_rows(video):
     """What storage validates before it writes is what this stage promises."""
     inputs = video.inputs()
-    validator = ScenesValidator(inputs["frames"].row_count, inputs["trajectories"])
+    validator = ScenesValidator(Maker("ab" * 32, Settings()).keys["scenes"], inputs)
     for batch in analyse_scenes(**inputs, describer=LocalDescriber(), settings=Settings()):
         validator.feed(batch)
     assert all(check.passed for check in validator.verdict())
