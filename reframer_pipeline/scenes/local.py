@@ -109,8 +109,7 @@ def _sentence(name: str, track: TrackFigures, scene: SceneFacts) -> str:
         parts.append("partly hidden" if track.occlusion < 0.4 else "hidden for much of it")
     if track.border_share >= 0.5:
         parts.append("cut by the border of the picture")
-    said = ", ".join(part for part in parts if part)
-    return f"{name} ({track.track_id}), {wording.size(track)} {wording.position(track)}, {said}."
+    return f"{name} ({track.track_id}), {wording.size(track)} {wording.position(track)}, {', '.join(parts)}."
 
 
 def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:

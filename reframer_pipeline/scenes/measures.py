@@ -26,7 +26,6 @@ scene's start, the last to its end, so that the spans add up to the scene), and 
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -204,10 +203,7 @@ def _at_border(xyxy: np.ndarray, video: VideoFacts) -> np.ndarray:
 
 
 def _mean_or_none(values: np.ndarray) -> float | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, which is what is asked next
-        mean = float(np.nanmean(values, dtype=np.float64))
-    return None if math.isnan(mean) else _share(mean)
+    return None if np.isnan(values).all() else _share(np.nanmean(values, dtype=np.float64))
 
 
 def _box(xyxy: np.ndarray) -> Box:

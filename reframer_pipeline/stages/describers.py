@@ -8,7 +8,7 @@ missing, and the next planning asks for it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +17,7 @@ from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import seconds_by_frame
 from reframer_pipeline.scenes.describer import Describer
+from reframer_pipeline.scenes.gemini.errors import foreseen
 from reframer_pipeline.scenes.local import LocalDescriber
 from reframer_pipeline.stages.stage import Work
 
@@ -37,7 +38,8 @@ def describer_for(work: Work, facts: Mapping[str, Any], frames: StageInput, mask
     if work.settings.resolved_describer == "local":
         return LocalDescriber()
     try:
-        return _typed(lambda: _ask_gemini(work, facts, frames, masks, trajectories))
+        with foreseen():  # what nobody foresaw must not fail a video that can be described locally
+            return _ask_gemini(work, facts, frames, masks, trajectories)
     except failures.GeminiFailure as failure:
         if work.settings.gemini_on_failure == "fail":
             raise
@@ -83,13 +85,3 @@ def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks:
     }
     labels = {"person": settings.person_labels, "product": settings.product_labels}
     return GeminiDescriber(checked, answer.model_version, settings.gemini_snap_s, labels)
-
-
-def _typed(ask: Callable[[], Describer]) -> Describer:
-    """What nobody foresaw on the way to Gemini's answer counts as no answer; it must not fail a video that can be described locally."""
-    try:
-        return ask()
-    except failures.ReframerError:
-        raise
-    except Exception as error:
-        raise failures.GeminiUnavailable(f"Asking Gemini ended with an unexpected {type(error).__name__}.") from error

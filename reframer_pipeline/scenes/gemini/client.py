@@ -22,6 +22,7 @@ from reframer_pipeline.scenes.gemini.claims import Answer, Spent
 from reframer_pipeline.scenes.gemini.connection import Connection
 from reframer_pipeline.scenes.gemini.errors import CallFailed
 from reframer_pipeline.scenes.gemini.prompt import SYSTEM
+from reframer_pipeline.scenes.gemini.rate_limit import nap
 from reframer_pipeline.scenes.gemini.remote_file import VideoFile
 from reframer_pipeline.scenes.gemini.response import read_response
 from reframer_pipeline.settings import Settings
@@ -123,7 +124,7 @@ class GeminiClient:
                 if isinstance(failed.failure, failures.GeminiFileNotReady) and self._remote is not None:
                     self._discard(self._remote.name or "")
                     self._remote = None
-                self._rest(pause)
+                nap(pause, self._hooks.alive)
         raise AssertionError("unreachable: the last try raises")
 
     def tidy_up(self) -> None:
@@ -141,15 +142,12 @@ class GeminiClient:
             connection.close()
 
     def _try(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Answer:
-        if isinstance(media, VideoFile) and not self._goes_inline(media):
+        if isinstance(media, VideoFile) and media.path.stat().st_size > self._settings.gemini_inline_mb * 1_000_000:
             if self._remote is None:
                 self._remote = remote_file.upload(self._connection, media)
                 self._hooks.uploaded(self._remote.name or "")
-            self._remote = remote_file.await_active(self._connection, self._remote, self._settings.gemini_attempts, self._rest)
+            self._remote = remote_file.await_active(self._connection, self._remote, self._settings.gemini_attempts, self._hooks.alive)
         return self._generate(text, media)
-
-    def _goes_inline(self, media: VideoFile) -> bool:
-        return media.path.stat().st_size <= self._settings.gemini_inline_mb * 1_000_000
 
     def _generate(self, text: str, media: VideoFile | Sequence[Keyframe]) -> Answer:
         from google.genai import types
@@ -179,12 +177,11 @@ class GeminiClient:
         from google.genai import types
 
         if not isinstance(media, VideoFile):
-            shown = ((f"{frame.seconds:.2f} s:", frame.jpeg) for frame in media)
-            return [
-                part
-                for at, jpeg in shown
-                for part in (types.Part.from_text(text=at), types.Part.from_bytes(data=jpeg, mime_type="image/jpeg"))
-            ]
+            parts: list[types.Part] = []
+            for frame in media:
+                parts.append(types.Part.from_text(text=f"{frame.seconds:.2f} s:"))
+                parts.append(types.Part.from_bytes(data=frame.jpeg, mime_type="image/jpeg"))
+            return parts
         if self._remote is not None:
             return [types.Part.from_uri(file_uri=self._remote.uri or "", mime_type=media.mime_type)]
         return [types.Part.from_bytes(data=media.path.read_bytes(), mime_type=media.mime_type)]
@@ -197,12 +194,6 @@ class GeminiClient:
             if isinstance(failed.failure, failures.GeminiRateLimited):
                 self._hooks.hold_off(pause)
         return pause * random.uniform(1.0, 1.0 + _JITTER)
-
-    def _rest(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._hooks.alive()
-            time.sleep(min(left, 1.0))
 
     def _discard(self, name: str) -> None:
         """Delete a file in passing; if that fails, again in the end."""

@@ -7,9 +7,10 @@ whatever json or pydantic raise pass for answers that break off; nothing of a ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, TypeVar
 
 from reframer_pipeline import failures
@@ -34,6 +35,17 @@ class CallFailed(Exception):
     def __init__(self, failure: failures.ReframerError, pause_s: float | None = None, spent: bool = False) -> None:
         self.failure, self.pause_s, self.spent = failure, pause_s, spent
         super().__init__(str(failure))
+
+
+@contextlib.contextmanager
+def foreseen(other: type[Exception] = failures.ReframerError) -> Iterator[None]:
+    """What nobody foresaw on the way to an answer counts as no answer; a `ReframerError`, or the `other`, comes out as it is."""
+    try:
+        yield
+    except (failures.ReframerError, other):
+        raise
+    except Exception as error:
+        raise failures.GeminiUnavailable(f"Asking Gemini ended with an unexpected {type(error).__name__}.") from error
 
 
 def calling(step: Step, model: str, call: Callable[[], T]) -> T:

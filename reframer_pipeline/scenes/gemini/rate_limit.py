@@ -41,7 +41,7 @@ def take_turn(db: Database, name: str, per_minute: float, *, until: float, alive
         )
         if row is None:
             return False
-        _nap(float(row["wait"]), alive)
+        nap(float(row["wait"]), alive)
         if held_off(db, name) <= 0:
             return True
         # Someone was told to wait while we did. All who waited come here now, so each takes a new turn: else they would go at once.
@@ -67,7 +67,8 @@ def held_off(db: Database, name: str) -> float:
     return float(row["wait"]) if row else 0.0
 
 
-def _nap(seconds: float, alive: Callable[[], None]) -> None:
+def nap(seconds: float, alive: Callable[[], None]) -> None:
+    """Wait, and give a sign of life once a second."""
     until = time.monotonic() + seconds
     alive()
     while (left := until - time.monotonic()) > 0:

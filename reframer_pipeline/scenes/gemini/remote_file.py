@@ -15,6 +15,7 @@ from reframer_pipeline import failures
 from reframer_pipeline.scenes.describer import one_line
 from reframer_pipeline.scenes.gemini.connection import Connection
 from reframer_pipeline.scenes.gemini.errors import CallFailed
+from reframer_pipeline.scenes.gemini.rate_limit import nap
 
 if TYPE_CHECKING:
     from google.genai import Client, types
@@ -56,14 +57,14 @@ def upload(connection: Connection, media: VideoFile) -> types.File:
     return remote
 
 
-def await_active(connection: Connection, remote: types.File, tries: int, rest: Callable[[float], None]) -> types.File:
+def await_active(connection: Connection, remote: types.File, tries: int, alive: Callable[[], None]) -> types.File:
     """Wait until Gemini has processed a file. A look that fails is taken again: the file is there.
 
     Args:
         connection: How Gemini is reached, and until when.
         remote: The uploaded file.
         tries: Looks in a row that may fail.
-        rest: Waits that many seconds.
+        alive: Called at least once a second while waiting; may raise to give up.
 
     Raises:
         GeminiFileRefused: It could not be processed.
@@ -87,7 +88,7 @@ def await_active(connection: Connection, remote: types.File, tries: int, rest: C
             raise failures.GeminiFileRefused(f"Gemini could not process the video{': ' + reason if reason else ''}.")
         if connection.left() <= pause:
             raise failures.GeminiFileNotReady("Gemini was still processing the video at the deadline.")
-        rest(pause)
+        nap(pause, alive)
         pause = min(pause * 1.5, longest)
         try:
             remote = connection.call("file", look, _SILENCE_S)
