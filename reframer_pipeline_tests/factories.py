@@ -17,6 +17,7 @@ from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.planning import orders
 from reframer_pipeline.planning.survey import VideoPlan, survey
+from reframer_pipeline.results import prepare as preparing
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
@@ -160,12 +161,13 @@ def add_video(storage: Storage, seed: int = 0) -> tuple[str, str]:
 
 
 def prepare(storage: Storage, video_id: str, maker: Maker, stage: str, output: StageOutput | None = None, **more: Any) -> Prepared:
-    """Step 1 of a commit; `more` as for `Results.prepare`."""
+    """Step 1 of a commit; `more` as for `results.prepare.prepare`."""
     ids = {name: maker.keys[name].result_id for name in upstream(stage)}
     found = storage.results.open_all(list(ids.values()))
     there = {name: found[result_id] for name, result_id in ids.items() if result_id in found}
     output = output or maker.output(stage, storage.settings.scratch_dir)
-    return storage.results.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, **more)
+    scratch = storage.settings.scratch_dir
+    return preparing.prepare(orders.card(storage.db, video_id), maker.keys[stage], output, there, scratch, **more)
 
 
 def whole(maker: Maker) -> dict[str, str]:

@@ -14,23 +14,18 @@ whole and at most an orphan object. Rows are only ever added beside older ones.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError
-from reframer_pipeline.handover import StageOutput
-from reframer_pipeline.results import manifest, parquet, publishing, rows
+from reframer_pipeline.results import manifest, publishing, rows
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.results.prepare import Prepared, prepare
+from reframer_pipeline.results.prepare import Prepared
 from reframer_pipeline.results.stored import StoredResult
-from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.stages.checks import CheckResult
-from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.store.patience import patiently
 from reframer_pipeline.versions import StageKey
@@ -38,7 +33,6 @@ from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
-    import pyarrow as pa
 
 __all__ = ["Committed", "Prepared", "Results", "StoredResult"]
 
@@ -69,10 +63,9 @@ class _ThereAlready(Exception):
 class Results:
     """All results of one database and its store."""
 
-    def __init__(self, db: Database, store: ObjectStore, settings: Settings) -> None:
+    def __init__(self, db: Database, store: ObjectStore) -> None:
         self._db = db
         self._store = store
-        self._scratch = settings.scratch_dir
 
     def find(self, result_ids: list[str]) -> dict[str, ManifestRow]:
         """The manifest rows of these results; those that do not exist are left out."""
@@ -110,35 +103,6 @@ class Results:
             publishing.move(conn, video_id, {stage: key.result_id for stage, key in keys.items()})
 
         self._db.run(act)
-
-    def prepare(
-        self,
-        video: VideoCard,
-        stage_key: StageKey,
-        output: StageOutput,
-        upstream: Mapping[str, StoredResult],
-        *,
-        run_id: str | None = None,
-        notes: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Prepared:
-        """Step 1: draw and check a stage's result. Nothing is visible to anyone yet.
-
-        Args:
-            video: The video.
-            stage_key: What the result is a function of.
-            output: The result; its batches are consumed, its attachment is taken over.
-            upstream: Every result that the key depends on, directly or not, by stage.
-            run_id: Shown in the manifest.
-            notes: More figures for the manifest.
-
-        Raises:
-            InvalidResult: A check failed; `checks` has them all.
-            ObjectMissing: One of its inputs was never committed.
-        """
-        missing = [f"{name} result {result_id}" for name, result_id in stage_key.components["inputs"].items() if name not in upstream]
-        if missing:
-            raise ObjectMissing(f"The {', '.join(missing)}, which {stage_key.stage} needs, was never committed.")
-        return prepare(video, stage_key, output, upstream, self._scratch, run_id, notes)
 
     def commit_prepared(
         self, prepared: Prepared, whole: Mapping[str, str], *, lease_token: str, alive: Callable[[], None] = lambda: None
@@ -220,14 +184,13 @@ class Results:
                 there = self._add(conn, made, alive)
             else:
                 there = manifest.remade(conn, there, row, relink=lost)
-        publishing.after(conn, there, made.local, whole)
+        publishing.after(conn, there, made.batches, whole)
         return Committed(there, made.checks, outcome)
 
     @staticmethod
     def _add(conn: psycopg.Connection[Row], made: Prepared, alive: Callable[[], None]) -> ManifestRow:
         manifest.insert(conn, made.row)
-        batches = parquet.read_batches(made.local, BY_NAME[made.key.stage].schema.names)
-        rows.copy_rows(conn, made.row.video_id, made.key, _noting(batches, alive))
+        rows.copy_rows(conn, made.row, made.batches, alive)
         return made.row
 
     def _drop_unless_committed(self, row: ManifestRow) -> None:
@@ -242,9 +205,3 @@ class Results:
             if key is not None:
                 with contextlib.suppress(ReframerError):
                     self._store.delete(key)
-
-
-def _noting(batches: Iterator[pa.RecordBatch], alive: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        alive()
-        yield batch

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.versions import Recipe, StageKey
@@ -108,14 +108,6 @@ class ManifestRow:
 
 
 _NAMES = tuple(f.name for f in fields(ManifestRow) if f.name != "recipe_inputs")
-_INSERT: LiteralString = """
-INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, attachment_key, attachment_bytes,
-    row_count, content_digest, seconds, stats, checks, run_id, created_at, recomputed_at)
-VALUES (%(result_id)s, %(video_id)s, %(stage)s, %(stage_key)s, %(recipe)s, %(components)s, %(object_key)s, %(object_bytes)s,
-    %(attachment_key)s,
-    %(attachment_bytes)s, %(row_count)s, %(content_digest)s, %(seconds)s, %(stats)s, %(checks)s, %(run_id)s, %(created_at)s,
-    %(recomputed_at)s)
-"""
 
 
 def find(db: Database, result_ids: Iterable[str]) -> dict[str, ManifestRow]:
@@ -166,6 +158,7 @@ def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow,
 
 def insert(conn: psycopg.Connection[Row], row: ManifestRow) -> None:
     """Add a row, and its recipe if it is the first of it."""
+    from psycopg import sql
     from psycopg.types.json import Jsonb
 
     made = row.components
@@ -174,5 +167,7 @@ def insert(conn: psycopg.Connection[Row], row: ManifestRow) -> None:
            ON CONFLICT (digest) DO NOTHING""",
         (row.recipe, row.stage, made["code_version"], Jsonb(made["settings"]), made["weights"], Jsonb(row.recipe_inputs or {})),
     )
-    values = {name: getattr(row, name) for name in _NAMES}
-    conn.execute(_INSERT, {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in values.items()})
+    values = [getattr(row, name) for name in _NAMES]
+    names = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+    statement = sql.SQL("INSERT INTO results ({}) VALUES ({})").format(names, sql.SQL(", ").join(sql.Placeholder() * len(_NAMES)))
+    conn.execute(statement, [Jsonb(value) if isinstance(value, dict | list) else value for value in values])

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
+
+from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results import parquet
 from reframer_pipeline.results.footer import Footer
@@ -34,12 +38,11 @@ class Prepared:
     key: StageKey
     local: Path
     attachment: Path | None
-    drained: Drained
+    checks: list[CheckResult]
 
-    @property
-    def checks(self) -> list[CheckResult]:
-        """All checks, all passed."""
-        return self.drained.checks
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows."""
+        return parquet.read_batches(self.local, BY_NAME[self.row.stage].schema.names)
 
     def clear(self) -> None:
         """Delete the local files."""
@@ -52,10 +55,11 @@ def prepare(
     output: StageOutput,
     upstream: Mapping[str, StoredResult],
     scratch: Path,
-    run_id: str | None,
-    notes: Mapping[str, Any],
+    *,
+    run_id: str | None = None,
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Prepared:
-    """Draw a stage's batches, which is when its work happens, into a checked local file.
+    """Draw a stage's batches, which is when its work happens, into a checked local file. Nothing is visible to anyone yet.
 
     Args:
         video: The video.
@@ -68,25 +72,39 @@ def prepare(
 
     Raises:
         InvalidResult: A check failed; `checks` has them all.
+        ObjectMissing: One of its inputs was never committed.
     """
+    missing = [f"{name} result {result_id}" for name, result_id in key.components["inputs"].items() if name not in upstream]
+    if missing:
+        raise ObjectMissing(f"The {', '.join(missing)}, which {key.stage} needs, was never committed.")
     scratch.mkdir(parents=True, exist_ok=True)
     name = f"{key.result_id}.{uuid.uuid4().hex[:12]}"
-    local = scratch / f"{name}.parquet"
+    local, base = scratch / f"{name}.parquet", result_key(video.video_id, key.stage, name)
     validator = BY_NAME[key.stage].validator(key, upstream)
     made_from = {upstream[name].result_id: upstream[name].manifest.content_digest for name in key.components["inputs"]}
-    draft = _draft(video.video_id, key, output, name, run_id)
-    started = time.monotonic()
+    created_at, started = datetime.now(UTC), time.monotonic()
     made: list[ManifestRow] = []
 
     def footer(drained: Drained) -> bytes:
-        row = replace(
-            draft,
+        row = ManifestRow(
+            result_id=key.result_id,
+            video_id=video.video_id,
+            stage=key.stage,
+            stage_key=key.digest,
+            components=key.components,
+            recipe=key.recipe.digest,
+            recipe_inputs=key.recipe.inputs,
+            object_key=f"{base}.parquet",
+            object_bytes=0,
+            attachment_key=f"{base}{output.attachment.suffix or '.bin'}" if output.attachment else None,
+            attachment_bytes=output.attachment.stat().st_size if output.attachment else None,
             row_count=drained.row_count,
             content_digest=drained.content_digest,
             seconds=round(time.monotonic() - started, 3),
-            attachment_bytes=output.attachment.stat().st_size if output.attachment else None,
             stats={**notes, **drained.figures},
             checks=[vars(check) for check in drained.checks],
+            run_id=run_id,
+            created_at=created_at,
         )
         made.append(row)
         return Footer(row, video, made_from).encode()
@@ -96,29 +114,7 @@ def prepare(
     except BaseException:
         _clear(local, output.attachment)
         raise
-    return Prepared(replace(made[0], object_bytes=local.stat().st_size), key, local, output.attachment, drained)
-
-
-def _draft(video_id: str, key: StageKey, output: StageOutput, name: str, run_id: str | None) -> ManifestRow:
-    base = result_key(video_id, key.stage, name)
-    return ManifestRow(
-        result_id=key.result_id,
-        video_id=video_id,
-        stage=key.stage,
-        stage_key=key.digest,
-        components=key.components,
-        recipe=key.recipe.digest,
-        recipe_inputs=key.recipe.inputs,
-        object_key=f"{base}.parquet",
-        object_bytes=0,
-        attachment_key=f"{base}{output.attachment.suffix or '.bin'}" if output.attachment else None,
-        attachment_bytes=None,
-        row_count=0,
-        content_digest="",
-        seconds=0.0,
-        run_id=run_id,
-        created_at=datetime.now(UTC),
-    )
+    return Prepared(replace(made[0], object_bytes=local.stat().st_size), key, local, output.attachment, drained.checks)
 
 
 def _clear(*paths: Path | None) -> None:

@@ -5,61 +5,53 @@ What belongs here: statements within a commit's transaction. What does not: the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from reframer_pipeline.failures import ObjectMissing
-from reframer_pipeline.results import parquet
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.work.status import Event, transition
 
 if TYPE_CHECKING:
     import psycopg
+    import pyarrow as pa
 
     from reframer_pipeline.database.postgres import Row
 
 
-def after(conn: psycopg.Connection[Row], row: ManifestRow, local: Path, whole: Mapping[str, str]) -> None:
+def after(
+    conn: psycopg.Connection[Row], row: ManifestRow, batches: Callable[[], Iterator[pa.RecordBatch]], whole: Mapping[str, str]
+) -> None:
     """The consequences of a committed result.
 
     Args:
         conn: In the commit's transaction, after the manifest row is in.
         row: The result.
-        local: Its Parquet file.
+        batches: Draws its rows.
         whole: Result ids by stage of the set that it belongs to; readers see that once its last stage is committed.
     """
-    if row.stage == "metadata":
-        facts: dict[str, Any] = next(parquet.read_batches(local)).to_pylist()[0]
-        set_facts(conn, row.video_id, facts)
-    elif row.stage == "frames":
-        set_frame_count(conn, row.video_id, row.row_count)
+    set_facts(conn, row, batches)
     if is_last(row.stage) and whole.keys() == set(NAMES):
         there = conn.execute("SELECT count(*) AS n FROM results WHERE result_id = ANY(%s::uuid[])", (list(whole.values()),)).fetchone()
         if there is not None and there["n"] == len(NAMES):
             move(conn, row.video_id, whole)
 
 
-def set_facts(conn: psycopg.Connection[Row], video_id: str, facts: Mapping[str, Any]) -> None:
-    """Write a metadata row (`schemas.METADATA`) into `videos`."""
-    conn.execute(
-        """UPDATE videos SET container = %(container)s, codec = %(codec)s, width = %(width)s, height = %(height)s,
-               resolution = %(resolution)s, rotation = %(rotation)s, fps = %(fps)s, fps_num = %(fps_num)s, fps_den = %(fps_den)s,
-               duration = %(duration_seconds)s, frame_count = %(frame_count)s, size_bytes = %(size_bytes)s, updated_at = now()
-           WHERE id = %(id)s""",
-        {
-            **facts,
-            "id": video_id,
-            "resolution": f"{facts['width']}x{facts['height']}",
-            "fps": facts["fps_num"] / facts["fps_den"],
-        },
-    )
-
-
-def set_frame_count(conn: psycopg.Connection[Row], video_id: str, count: int) -> None:
-    """Frames that were really decoded, which stands above what the container was counted to hold."""
-    conn.execute("UPDATE videos SET frame_count = %s, updated_at = now() WHERE id = %s", (count, video_id))
+def set_facts(conn: psycopg.Connection[Row], row: ManifestRow, batches: Callable[[], Iterator[pa.RecordBatch]]) -> None:
+    """Write what a result says of its video as a whole into `videos`; arguments as for `after`."""
+    if row.stage == "metadata":
+        (facts,) = next(batches()).to_pylist()
+        derived = {"id": row.video_id, "resolution": f"{facts['width']}x{facts['height']}", "fps": facts["fps_num"] / facts["fps_den"]}
+        conn.execute(
+            """UPDATE videos SET container = %(container)s, codec = %(codec)s, width = %(width)s, height = %(height)s,
+                   resolution = %(resolution)s, rotation = %(rotation)s, fps = %(fps)s, fps_num = %(fps_num)s, fps_den = %(fps_den)s,
+                   duration = %(duration_seconds)s, frame_count = %(frame_count)s, size_bytes = %(size_bytes)s, updated_at = now()
+               WHERE id = %(id)s""",
+            {**facts, **derived},
+        )
+    elif row.stage == "frames":  # those that were really decoded stand above what the container was counted to hold
+        conn.execute("UPDATE videos SET frame_count = %s, updated_at = now() WHERE id = %s", (row.row_count, row.video_id))
 
 
 def discard(conn: psycopg.Connection[Row], video_id: str, result_id: str) -> None:

@@ -16,7 +16,8 @@ from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
 from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
-from reframer_pipeline.stages import BY_NAME, NAMES, is_last
+from reframer_pipeline.results.stored import StoredResult
+from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.layout import RESULTS
 from reframer_pipeline.store.objects import ObjectStore
@@ -124,11 +125,9 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
     manifest.insert(conn, row)
     if row.attachment_key is not None and not store.exists(row.attachment_key):
         conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = %s", (row.result_id,))
-    rows.copy_rows(conn, row.video_id, row.key, parquet.read_batches(store.open_object(row.object_key), BY_NAME[row.stage].schema.names))
-    if row.stage == "metadata":
-        publishing.set_facts(conn, row.video_id, next(parquet.read_batches(store.open_object(row.object_key))).to_pylist()[0])
-    elif row.stage == "frames":
-        publishing.set_frame_count(conn, row.video_id, row.row_count)
+    stored = StoredResult(row, store)
+    rows.copy_rows(conn, row, stored.batches)
+    publishing.set_facts(conn, row, stored.batches)
     return new_video, True
 
 

@@ -6,15 +6,15 @@ Everything is done on whole columns: the text of each COPY field is built by Arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.stages.columns import text
-from reframer_pipeline.versions import StageKey
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,30 +24,36 @@ if TYPE_CHECKING:
 COPY_ROWS = 1024  # a write holds a few copies of its text; a mask is some 9 kB of it
 
 
-def copy_rows(conn: psycopg.Connection[Row], video_id: str, key: StageKey, batches: Iterable[pa.RecordBatch]) -> int:
+def copy_rows(
+    conn: psycopg.Connection[Row],
+    row: ManifestRow,
+    batches: Callable[[], Iterator[pa.RecordBatch]],
+    alive: Callable[[], None] = lambda: None,
+) -> int:
     """COPY a result's rows within the caller's transaction.
 
     Args:
         conn: In a transaction.
-        video_id: The video.
-        key: The result's key.
-        batches: Its rows, as they lie in Parquet.
+        row: The result.
+        batches: Draws its rows, as they lie in Parquet.
+        alive: Called with each batch.
 
     Returns:
         Rows copied; 0 for stages whose rows live in Parquet alone (`frames`) or in `videos` (`metadata`).
     """
     from psycopg import sql
 
-    kept = BY_NAME[key.stage].rows
+    kept, key = BY_NAME[row.stage].rows, row.key
     if kept is None:
         return 0
     count = 0
-    for batch in (whole.slice(start, COPY_ROWS) for whole in batches for start in range(0, whole.num_rows, COPY_ROWS)):
+    for batch in (whole.slice(start, COPY_ROWS) for whole in batches() for start in range(0, whole.num_rows, COPY_ROWS)):
+        alive()
         columns = kept.columns(batch, key)
         names = sql.SQL(", ").join(map(sql.Identifier, ("video_id", "result_id", *columns)))
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(kept.table), names)
         with conn.cursor().copy(statement) as copy:
-            copy.write(_copy_text([video_id, key.result_id, *columns.values()]))
+            copy.write(_copy_text([row.video_id, row.result_id, *columns.values()]))
         count += batch.num_rows
     return count
 

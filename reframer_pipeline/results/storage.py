@@ -45,4 +45,4 @@ def open_storage(settings: Settings) -> Iterator[Storage]:
         store = ObjectStore.open(settings)
         migrate(db)
         bind(db, store)
-        yield Storage(settings, db, store, Results(db, store, settings))
+        yield Storage(settings, db, store, Results(db, store))

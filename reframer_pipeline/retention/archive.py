@@ -15,15 +15,15 @@ from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet, rows
 from reframer_pipeline.results.footer import Footer
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention.idle import WhileIdle, while_idle
-from reframer_pipeline.stages import BY_NAME, NAMES, STAGES
+from reframer_pipeline.stages import NAMES, STAGES
 from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
-    import pyarrow as pa
 
 WITH_ROWS = [stage.name for stage in STAGES if stage.rows]
 TABLES = [stage.rows.table for stage in STAGES if stage.rows]
@@ -127,8 +127,7 @@ def restore(
         for row in found:
             state = conn.execute("UPDATE results SET archived_at = NULL WHERE result_id = %s AND archived_at IS NOT NULL", (row.result_id,))
             if state.rowcount:  # else our own COMMIT, whose answer was lost
-                batches = parquet.read_batches(store.open_object(row.object_key), BY_NAME[row.stage].schema.names)
-                loaded += rows.copy_rows(conn, video_id, row.key, _noting(batches, alive))
+                loaded += rows.copy_rows(conn, row, StoredResult(row, store).batches, alive)
         conn.execute("UPDATE videos SET updated_at = now() WHERE id = %s", (video_id,))
         return loaded
 
@@ -160,9 +159,3 @@ def _readable(store: ObjectStore, found: Iterable[ManifestRow]) -> Iterator[Mani
             yield row
         else:
             lost.add(row.result_id)
-
-
-def _noting(batches: Iterator[pa.RecordBatch], alive: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        alive()
-        yield batch

@@ -304,7 +304,7 @@ def test_remote_results_work_too(storage: Storage) -> None:
     from reframer_pipeline.uploads.ingest import local_copy
 
     remote = ObjectStore(f"memory://{storage.settings.home_dir.name}-{time.monotonic_ns()}")
-    there = Storage(storage.settings, storage.db, remote, Results(storage.db, remote, storage.settings))
+    there = Storage(storage.settings, storage.db, remote, Results(storage.db, remote))
     video_id, sha = add_video(there)
     commit_all(there, video_id, Maker(sha, storage.settings))
     assert remote.root is None and len(list(remote.list("results"))) == 7

@@ -24,7 +24,7 @@ from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.orchestration.stage.watchdog import Watchdog
-from reframer_pipeline.results.commit import Prepared
+from reframer_pipeline.results.prepare import Prepared, prepare
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.stage import Stage, Work
 from reframer_pipeline.uploads.ingest import local_copy
@@ -66,9 +66,8 @@ def run_stage(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: Stag
             try:
                 with watchdog:
                     upstream = run.upstream(stage.name)
-                    prepared = pipeline.storage.results.prepare(
-                        run.order.video, work.key, output, upstream, run_id=context.run_id, notes=work.notes
-                    )
+                    scratch_dir = pipeline.settings.scratch_dir
+                    prepared = prepare(run.order.video, work.key, output, upstream, scratch_dir, run_id=context.run_id, notes=work.notes)
             except InvalidResult as error:
                 yield from _check_results(stage, error.checks)
                 raise
