@@ -84,11 +84,6 @@ class Shot:
     blur: float  # sigma in pixels
     noise: float  # sigma in grey levels
 
-    @property
-    def n_objects(self) -> int:
-        """Number of people and products in the shot."""
-        return len(self.objects)
-
 
 def make_shot(rng: np.random.Generator, width: int, height: int, start: int, end: int, fps: float, first_id: int) -> Shot:
     """Plan a shot with 1 to 3 people and 1 to 4 products.
@@ -110,7 +105,7 @@ def make_shot(rng: np.random.Generator, width: int, height: int, start: int, end
     people = _people(rng, int(rng.integers(1, 4)), width, unit, (end - start) / fps, first_id)
     products, slabs = _products(rng, int(rng.integers(1, 5)), width, unit, people, first_id + len(people))
     carriers = {product.carrier.object_id for product in products if product.carrier}
-    people = [_carrying(person) if person.object_id in carriers else person for person in people]
+    people = [replace(person, carrying=True) if person.object_id in carriers else person for person in people]
     if rng.random() < 0.08:
         x, wide = rng.uniform(0.1, 0.9) * width, rng.uniform(16, 26) * unit
         slabs.append(Slab((x, -height, x + wide, 2 * height), _grey(rng), 3 * height))
@@ -155,10 +150,6 @@ def _people(rng: np.random.Generator, count: int, width: int, unit: float, secon
     return people
 
 
-def _carrying(person: Figure) -> Figure:
-    return replace(person, carrying=True)
-
-
 def _products(
     rng: np.random.Generator, count: int, width: int, unit: float, people: list[Figure], first_id: int
 ) -> tuple[list[Figure], list[Slab]]:
@@ -178,7 +169,7 @@ def _products(
         x = width * (slots[i] + rng.uniform(0.35, 0.65)) / count
         look, number = ProductLook.random(rng), first_id + i
         if free and rng.random() < 0.12:
-            carrier = _carrying(free.pop(int(rng.integers(len(free)))))
+            carrier = replace(free.pop(int(rng.integers(len(free)))), carrying=True)
             size = min(size, 0.42 * carrier.size)
             figure = Figure(number, label, look, size, 0, 0, 0, np.inf, carrier.depth + 0.5, carrier=carrier)
         elif counter is not None:

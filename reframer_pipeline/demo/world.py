@@ -70,7 +70,7 @@ class Clip:
         shots: list[Shot] = []
         for number, (start, end) in enumerate(zip((0, *self.cuts), (*self.cuts, self.n_frames), strict=True)):
             rng = np.random.default_rng([self.seed, number])
-            first_id = 1 + sum(shot.n_objects for shot in shots)
+            first_id = 1 + sum(len(shot.objects) for shot in shots)
             shots.append(make_shot(rng, self.width, self.height, start, end, float(self.fps), first_id))
         return tuple(shots)
 

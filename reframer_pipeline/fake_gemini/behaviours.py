@@ -7,7 +7,7 @@ not: how a behaviour is carried out (`handler` for the connection, `answers` for
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Final
@@ -98,24 +98,15 @@ class Script:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[Endpoint, deque[Behaviour]] = {endpoint: deque() for endpoint in Endpoint}
-        self._fates: deque[Kind] = deque()
+        self._queues: defaultdict[Endpoint | None, deque[Behaviour]] = defaultdict(deque)  # None: of the next files
 
     def add(self, behaviours: Iterable[Behaviour]) -> None:
         """Append to the queues."""
         with self._lock:
             for one in behaviours:
-                if one.kind in FILE_FATES:
-                    self._fates.extend([one.kind] * one.times)
-                else:
-                    self._queues[one.endpoint].extend([one] * one.times)
+                self._queues[None if one.kind in FILE_FATES else one.endpoint].extend([one] * one.times)
 
-    def next(self, endpoint: Endpoint) -> Behaviour | None:
-        """Take the next behaviour for a request; None: answer well."""
+    def next(self, endpoint: Endpoint | None) -> Behaviour | None:
+        """Take the next behaviour for a request; None: answer well. Without an endpoint, that of the next file."""
         with self._lock:
             return self._queues[endpoint].popleft() if self._queues[endpoint] else None
-
-    def next_fate(self) -> Kind | None:
-        """Take what is to become of the next file; None: it becomes ACTIVE."""
-        with self._lock:
-            return self._fates.popleft() if self._fates else None

@@ -136,8 +136,8 @@ class Handler(BaseHTTPRequestHandler):
         size = self.headers.get("X-Goog-Upload-Header-Content-Length", "")
         mime_type = self.headers.get("X-Goog-Upload-Header-Content-Type") or answers.get(meta, "mime_type") or ""
         name, shown = meta.get("name"), answers.get(meta, "display_name") or ""
-        fate = self.desk.pending.next_fate()
-        upload_id = self.desk.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate)
+        fate = self.desk.pending.next(None)
+        upload_id = self.desk.files.start(name, shown, mime_type, int(size) if size.isdigit() else 0, fate.kind if fate else None)
         url = f"{self.desk.url}/upload/{values['version']}/files?upload_id={upload_id}&upload_protocol=resumable"
         return Reply(200, b"", {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active", "X-Goog-Upload-Chunk-Granularity": "8388608"})
 

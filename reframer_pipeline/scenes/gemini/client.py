@@ -117,9 +117,8 @@ class GeminiClient:
                 charged += failed.spent
                 self._requests += failed.spent
                 pause = self._pause_after(attempt, failed)
-                if not failed.failure.retryable or charged >= _CHARGED_TRIES or attempt == self._settings.gemini_attempts:
-                    raise failed.failure from failed
-                if pause >= self._connection.left():
+                used_up = charged >= _CHARGED_TRIES or attempt == self._settings.gemini_attempts or pause >= self._connection.left()
+                if used_up or not failed.failure.retryable:
                     raise failed.failure from failed
                 if isinstance(failed.failure, failures.GeminiFileNotReady) and self._remote is not None:
                     self._discard(self._remote.name or "")
