@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reframer_pipeline import cli
+from reframer_pipeline.database import clients
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -36,6 +37,7 @@ def called(home: Path, *args: str, **variables: str) -> Ended:
             patch.delenv(name)
         for name, value in wanted.items():
             patch.setenv(name, value)
+        patch.setenv(clients.VARIABLE, "")  # it names itself to the database, and shall leave no name behind
         patch.setattr(sys, "argv", ["reframer", *args])
         with pytest.raises(SystemExit) as ended:
             cli.main()

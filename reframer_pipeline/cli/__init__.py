@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from reframer_pipeline.cli.readable import readable
+from reframer_pipeline.database import clients
 from reframer_pipeline.failures import ReframerError
 
 # Command to the module that holds it and its name there: loaded only when asked for, so that `--help` and short commands start at once.
@@ -47,7 +48,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(None, "-V", "--version", package_name="reframer_pipeline")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """Find every person and product in a video, mask it, follow it, and describe each scene.
 
     \b
@@ -63,6 +65,7 @@ def app() -> None:
 
     A setting is an option or an environment variable: --vid-stride is REFRAMER_VID_STRIDE. `reframer doctor --settings` lists them all.
     """
+    clients.introduce(str(ctx.invoked_subcommand))
 
 
 def main() -> None:

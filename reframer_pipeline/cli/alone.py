@@ -17,6 +17,7 @@ import click
 
 from reframer_pipeline import scratch
 from reframer_pipeline.cli.tables import aside
+from reframer_pipeline.database import clients
 from reframer_pipeline.settings import Settings
 
 LOCK: Final = "dev.lock"
@@ -27,7 +28,7 @@ PATIENCE_S: Final = 10.0
 def be_alone(settings: Settings) -> None:
     """Take the lock of the data folder, and end what an earlier holder left behind.
 
-    The lock goes with this process, which becomes `dagster dev`, however it ends. Its children may outlive it.
+    The lock goes with this process, however it ends. Its children may outlive it.
 
     Raises:
         click.ClickException: Another one is running.
@@ -38,7 +39,6 @@ def be_alone(settings: Settings) -> None:
     if not _locked(lock):
         os.close(lock)
         raise click.ClickException(f"`reframer dev` is running already over {settings.home_dir}.")
-    os.set_inheritable(lock, True)
     ended = _end_leftovers(settings.home_dir / "dagster")
     if ended:
         aside(f"Ended {ended} processes of an earlier `reframer dev` that was killed.")
@@ -80,22 +80,24 @@ def free_port(port: int) -> None:
 
 
 def _end_leftovers(dagster_home: Path) -> int:
-    """End daemon and webserver of this folder whose `dagster dev` is gone. Returns how many there were."""
+    """End what a killed `reframer dev` of this folder has left: `dagster dev`, daemon, webserver. Returns how many there were."""
     import psutil
 
-    left = []
+    left = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
             if PARTS.isdisjoint(process.cmdline()) or process.environ().get("DAGSTER_HOME") != str(dagster_home):
                 continue
             parent = process.parent()
             if parent is not None and "dev" in parent.cmdline():
-                raise click.ClickException(f"`dagster dev` is running already over {dagster_home}, as process {parent.pid}.")
-            left.append(process)
+                if not parent.environ().get(clients.VARIABLE, "").startswith("reframer dev "):
+                    raise click.ClickException(f"`dagster dev` is running already over {dagster_home}, as process {parent.pid}.")
+                left.add(parent)
+            left.add(process)
     for process in left:
         with suppress(psutil.Error):
             process.terminate()
-    for process in psutil.wait_procs(left, PATIENCE_S)[1]:
+    for process in psutil.wait_procs(list(left), PATIENCE_S)[1]:
         with suppress(psutil.Error):
             process.kill()
     return len(left)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
 
 from reframer_pipeline.cli.alone import is_running
 from reframer_pipeline.cli.options import PLACES, with_settings
+from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.cli.tables import line
+from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.settings import Settings
 
 
@@ -103,15 +106,32 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
 
 
 @db.command()
-@click.option("--force", is_flag=True, help="Also while `reframer dev` works with it.")
+@click.option("--force", is_flag=True, help="Also while it is in use. Who uses it loses the connection, and may start it again.")
 @with_settings(*PLACES)
 def stop(settings: Settings, force: bool) -> None:
     """Stop the embedded Postgres server.
 
-    The next command that needs it starts it again.
+    The next command that needs it starts it again. It goes on while somebody is connected: they are named, and the exit status is 1.
     """
     from reframer_pipeline.database import embedded
 
-    if not force and is_running(settings):
-        raise click.ClickException("`reframer dev` works with it: stop that first, or say --force.")
+    users, at_work = ([], []) if force else _in_use(settings)
+    if users:
+        at = f", at work on {'; '.join(at_work)}" if at_work else ""
+        raise click.ClickException(readable(f"In use by {', '.join(users)}{at}. Stop that first, or say --force."))
     line("Stopped." if embedded.stop(settings) else "It was not running.")
+
+
+def _in_use(settings: Settings) -> tuple[list[str], list[str]]:
+    """Who is connected to the embedded server, and what of each video is being computed there. Starts nothing."""
+    from reframer_pipeline.database import clients, embedded
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.work import jobs
+
+    users, at_work, server = list[str](), list[str](), embedded.running(settings)
+    if server is not None:
+        with Database(server.database_url) as database:
+            users = clients.connected(database)
+            with suppress(ReframerError):  # another version's tables, or none yet
+                at_work = [jobs.in_words(job) for job in jobs.open_jobs(database) if job["status"] == "processing" and job["leased"]]
+    return users or ["`reframer dev`"] * is_running(settings), at_work

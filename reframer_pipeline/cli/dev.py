@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from pydantic import SecretStr
@@ -16,6 +16,11 @@ from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
 from reframer_pipeline.planning.places import as_environment
 from reframer_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from reframer_pipeline.orchestration.stage.resources import Pipeline
 
 
 @click.command(epilog=LIKE_RUN)
@@ -35,9 +40,13 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     reframer dev
     reframer dev --uploads-url s3://my-bucket/drop
 
-    Stop it with Ctrl-C. Runs, logs and results stay in REFRAMER_HOME. The embedded Postgres goes on for other commands;
-    `reframer db stop` ends it.
+    Stop it with Ctrl-C. It says what still runs, and ends it within ten seconds. Finished stages are kept. Runs in the queue wait for
+    the next `reframer dev`. A second Ctrl-C ends all at once.
+
+    Runs, logs and results stay in REFRAMER_HOME. The embedded Postgres goes on for other commands; `reframer db stop` ends it.
     """
+    from reframer_pipeline.cli.ending import run_until_stopped
+    from reframer_pipeline.orchestration.stage.resources import Pipeline
     from reframer_pipeline.planning import deployment
     from reframer_pipeline.results.storage import open_storage
     from reframer_pipeline.running import dagster_home
@@ -58,31 +67,26 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
             if name != dagster_home.URL_VARIABLE or value != there:  # it may have a password, which need not be shown
                 click.echo(f"export {name}={shlex.quote(value)}")
         return
-    _put_right(settings)
     environment = {**os.environ, **{name: value for name, value in as_environment(settings).items() if value}, **instance_variables}
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
     aside(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}")
     if bucket.root is not None and not bucket.root.is_dir():
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
-    os.chdir(instance_variables["DAGSTER_HOME"])  # a dagster.yaml or workspace.yaml of the present folder must not interfere
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and Dagster's processes end by nothing else
     command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    os.execve(command[0], command, environment)
-
-
-def _put_right(settings: Settings) -> None:
-    """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
-    from reframer_pipeline.orchestration import partitions
-    from reframer_pipeline.orchestration.stage.resources import Pipeline
-    from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
-    from reframer_pipeline.running import dagster_home
-
     pipeline = Pipeline(settings)
     with dagster_home.open_instance(settings) as instance:
-        partitions.register(instance, pipeline.storage.db)
-        done = reconcile(instance, pipeline)
-    pipeline.close()
+        _put_right(instance, pipeline)
+        sys.exit(run_until_stopped(command, environment, instance, pipeline))
+
+
+def _put_right(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
+    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
+
+    partitions.register(instance, pipeline.storage.db)
+    done = reconcile(instance, pipeline)
     if done.died or done.ended:
         aside(f"Runs put right: {done}.")
 

@@ -181,7 +181,7 @@ class Database:
                 "row_factory": dict_row,
                 "prepare_threshold": None,
                 "connect_timeout": _CONNECT_TIMEOUT_S,
-                "application_name": "reframer",
+                "fallback_application_name": "reframer",  # unless `clients.introduce` says more
                 "client_encoding": "utf8",
                 "keepalives_idle": 30,
                 "keepalives_interval": 10,

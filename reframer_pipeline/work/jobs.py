@@ -199,15 +199,22 @@ def open_jobs(db: Database) -> list[Row]:
     """The jobs that go on or wait, and whether somebody alive works on their video; those that go on first.
 
     Returns:
-        Dicts with `video_id, run_id, status, stage, quiet` (seconds since the last sign of the job itself) and `leased`.
+        Dicts with `video_id, filename, run_id, status, stage, done, total, quiet` (seconds since the last sign of the job itself) and
+        `leased`.
     """
     return db.fetch(
-        """SELECT j.video_id::text AS video_id, j.run_id, j.status, j.stage,
+        """SELECT j.video_id::text AS video_id, v.filename, j.run_id, j.status, j.stage, j.done, j.total,
                extract(epoch FROM clock_timestamp() - j.updated_at)::float8 AS quiet,
                coalesce(l.expires_at > clock_timestamp(), false) AS leased
-           FROM processing_jobs j LEFT JOIN leases l ON l.video_id = j.video_id
+           FROM processing_jobs j JOIN videos v ON v.id = j.video_id LEFT JOIN leases l ON l.video_id = j.video_id
            WHERE j.status IN ('pending', 'processing') ORDER BY j.status DESC, j.created_at"""
     )
+
+
+def in_words(job: Row) -> str:
+    """Where an open job is, for people: the file and the stage."""
+    how_far = f", {job['done']} of {job['total']}" if job["total"] else ""
+    return f"{job['filename']} ({job['stage'] or 'before its first stage'}{how_far})"
 
 
 def deaths(db: Database, video_id: str) -> int:

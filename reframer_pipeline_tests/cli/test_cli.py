@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from reframer_pipeline.orchestration.stage.resources import Pipeline
@@ -195,18 +196,33 @@ def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) 
     with daemon_of(home / "dagster", "dev") as parent:
         ran = started(home, "dev", "--models", "demo", "--port", port)
         assert ran.returncode == 1 and f"`dagster dev` is running already over {home / 'dagster'}, as process {parent.pid}" in ran.stderr
+    with daemon_of(home / "dagster", "dev", PGAPPNAME="reframer dev 1"), socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = started(home, "dev", "--models", "demo", "--port", str(taken.getsockname()[1]))  # for a short run
+        assert "Ended 2 processes of an earlier" in ran.stderr
     with daemon_of(home / "dagster", "orphan"), socket.create_server(("127.0.0.1", 0)) as taken:
         ran = started(home, "dev", "--models", "demo", "--port", str(taken.getsockname()[1]))  # for a short run
         assert "Ended 1 processes of an earlier" in ran.stderr
     assert called(home, "dev", "--port", "99999").returncode == 2
 
 
+def test_the_database_is_not_stopped_under_somebody_who_uses_it(tmp_path: Path) -> None:
+    url = called(tmp_path, "db", "url").stdout.strip()
+    with psycopg.connect(url, application_name="psql"):
+        ran = called(tmp_path, "db", "stop")
+        assert ran.returncode == 1 and "In use by a client named psql. Stop that first, or say --force." in ran.stderr
+    assert called(tmp_path, "db", "stop").stdout == "Stopped.\n"
+    assert called(tmp_path, "db", "stop").stdout == "It was not running.\n"
+    url = called(tmp_path, "db", "url").stdout.strip()
+    with psycopg.connect(url):
+        assert called(tmp_path, "db", "stop", "--force").stdout == "Stopped.\n"
+
+
 @contextmanager
-def daemon_of(dagster_home: Path, word: str) -> Iterator[subprocess.Popen[str]]:
+def daemon_of(dagster_home: Path, word: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A process with this word, and below it one that looks like its Dagster daemon."""
     sleeper = "import time; print(1, flush=True); time.sleep(60)"
     child = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {sleeper!r}, 'dagster._daemon'])"
-    environment = os.environ | {"DAGSTER_HOME": str(dagster_home)}
+    environment = os.environ | {"DAGSTER_HOME": str(dagster_home), **variables}
     with subprocess.Popen([sys.executable, "-c", child, word], env=environment, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None and parent.stdout.readline() == "1\n"
         try:

@@ -41,7 +41,9 @@ class Deployment:
         db: The deployment's database, which outlives a kill.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **variables: str) -> None:
+        """Over the data folder `home`, with these environment variables beside the usual ones."""
+        self._variables = VARIABLES | variables
         self.settings = Settings(home=home, models="demo", device="cpu", upload_settle_s=1)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,10 +72,20 @@ class Deployment:
         """Start it, and wait until its web server answers."""
         command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port)]
         others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
-        environment = {**others, **VARIABLES, "REFRAMER_HOME": str(self.settings.home_dir)}
+        environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
         self.wait("the web server", self._answers)
+
+    def stop(self, how: signal.Signals) -> str:
+        """Send it a signal that ends it. Returns what it said since. It must keep its promise: within 10 s nothing of it is left."""
+        assert self._process is not None
+        before = self._log.stat().st_size
+        self._process.send_signal(how)
+        assert self._process.wait(10) == 0
+        assert not [pid for pid in self.processes() if is_running(pid)]
+        self._process = None
+        return self._log.read_bytes()[before:].decode()
 
     def kill(self) -> None:
         """Kill -9 of all its processes at once, the runs included. The database server is not one of them."""
@@ -85,7 +97,7 @@ class Deployment:
         self._process = None
 
     def kill_the_first(self) -> list[int]:
-        """Kill -9 of `dagster dev` alone. Returns its daemon and web server."""
+        """Kill -9 of `reframer dev` alone. Returns its daemon and web server."""
         assert self._process is not None
         left = self.processes("dagster._daemon") + self.processes("dagster_webserver")
         self._process.kill()

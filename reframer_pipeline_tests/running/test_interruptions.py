@@ -18,6 +18,7 @@ from reframer_pipeline.orchestration.stage.interrupting import Watchdog, interru
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.work import jobs
+from reframer_pipeline_tests.command import called
 from reframer_pipeline_tests.computed import add
 
 
@@ -72,6 +73,11 @@ def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipelin
         process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
     try:
         _wait_for_stage(pipeline, video_id, "masks", process)
+        process.send_signal(signal.SIGSTOP)  # at masks, for as long as this takes
+        stop = called(settings.home_dir, "db", "stop")
+        process.send_signal(signal.SIGCONT)
+        assert stop.returncode == 1
+        assert f"`reframer run` (process {process.pid})" in stop.stderr and f"{clip.name} (masks, " in stop.stderr
         process.send_signal(how)
         began = time.monotonic()
         process.wait(60)

@@ -23,6 +23,11 @@ GRACE_S = 30.0  # after the lease's end: a process whose database was away for a
 GOING_ON = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
+def of_command_line(run: dg.DagsterRun) -> bool:
+    """Whether `run_videos` started it. One that the UI starts again has the token of another run, and a parent."""
+    return LEASE_TAG in run.tags and run.parent_run_id is None
+
+
 def end_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str | None = None) -> list[str]:
     """Fail every run whose lease is gone and free its slots; never the asker's own, which lives. It cannot commit any more, should it only
     have been asleep. Returns their ids.
@@ -30,7 +35,7 @@ def end_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str | N
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=GOING_ON)):
         token, video_id = run.tags.get(LEASE_TAG), run.tags.get("dagster/partition")
-        if token is None or video_id is None or token == own_token or run.parent_run_id is not None:
+        if token is None or video_id is None or token == own_token or not of_command_line(run):
             continue
         if lease.held_by(db, video_id, token, GRACE_S) or not lease.revoke(db, video_id, token):
             continue

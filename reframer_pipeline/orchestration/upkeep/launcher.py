@@ -19,7 +19,8 @@ import dagster as dg
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.orchestration.dagster_internals import CheckRunHealthResult, Worker, WorkerStatus, worker_of
 from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import LEASE_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.tags import PARTITION_TAG
+from reframer_pipeline.orchestration.upkeep.dead_runs import of_command_line
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
 
@@ -52,7 +53,7 @@ class RunLauncher(dg.DefaultRunLauncher):
         return Database.open(Settings())
 
     def _lives(self, run: dg.DagsterRun) -> bool:
-        if LEASE_TAG in run.tags and run.parent_run_id is None:  # of the command line: `dead_runs`
+        if of_command_line(run):  # `dead_runs` sees to it
             return True
         worker, video_id = worker_of(run), run.tags.get(PARTITION_TAG)
         if worker is Worker.ALIVE or (video_id is not None and lease.held_by(self._db, video_id, token_of(run.run_id))):

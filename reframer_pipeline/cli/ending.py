@@ -1,0 +1,118 @@
+"""`dagster dev` as a child, and its end: after Ctrl-C nothing that it started is left within ten seconds.
+
+What belongs here: processes, signals and the clock. What does not: the runs' side of it (`orchestration.upkeep.stopping`), what an earlier
+one left behind (`alone`).
+
+The child has a process group of its own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it would
+start what waits in the queue. Runs are asked to end; they clear up and write their end down. What lives on after `GENTLE_S` is killed, and
+the end of killed runs is written for them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from reframer_pipeline.cli.alone import PARTS
+from reframer_pipeline.cli.tables import aside
+from reframer_pipeline.failures.typing import typed
+from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.upkeep import stopping
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import psutil
+
+TELL_S: Final = 2.0  # for saying what runs, and asking it to end: the database may be away
+GENTLE_S: Final = 4.0  # from the first signal on
+WRITE_S: Final = 2.5
+
+
+def run_until_stopped(command: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, pipeline: Pipeline) -> int:
+    """Run `dagster dev` until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that it started.
+
+    Returns:
+        Its exit status; 0 after a signal.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup means
+            signal.signal(number, signal.default_int_handler)
+    home = environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
+    dagster = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        return dagster.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(dagster, instance, pipeline)
+
+
+def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    import psutil
+
+    until = time.monotonic() + GENTLE_S
+    try:
+        dagster.send_signal(signal.SIGINT)  # it ends the code server as soon as that has no runs any more
+        for process in _members(dagster.pid):
+            with suppress(psutil.Error):
+                if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
+                    process.kill()
+        _within(TELL_S, partial(_ask_runs_to_end, instance, pipeline))
+        psutil.wait_procs(_members(dagster.pid), max(until - time.monotonic(), 0))
+    except KeyboardInterrupt:
+        aside("Ending at once.")
+    left = _members(dagster.pid, with_children=True)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    dagster.wait()
+    psutil.wait_procs(left, 1)
+    _within(WRITE_S, partial(stopping.write_ends, instance, pipeline))
+    aside("Stopped.")
+
+
+def _ask_runs_to_end(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    runs, waiting = stopping.going_on(instance), stopping.waiting(instance)
+    if runs:
+        aside("Still running, and ended now; finished stages are kept:")
+        for line in stopping.describe(runs, pipeline.storage.db):
+            aside(f"  {line}")
+        aside("Ctrl-C again does not wait for them.")
+    if waiting:
+        aside(f"{waiting} {'run waits' if waiting == 1 else 'runs wait'} in the queue for the next `reframer dev`.")
+    stopping.ask_to_end(instance, runs)
+
+
+def _within(seconds: float, act: Callable[[], None]) -> None:
+    """Do it, but wait no longer than that, nor beyond another Ctrl-C: a database that is away must not keep anything running."""
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            act()
+        except Exception as error:
+            aside(f"How runs end could not be written down: {typed(error).message.splitlines()[0]}")
+        finally:
+            over.set()
+
+    threading.Thread(target=run, name="ending", daemon=True).start()
+    over.wait(seconds)
+
+
+def _members(group: int, with_children: bool = False) -> list[psutil.Process]:
+    """The living processes of the group, and those of their children that have another one."""
+    import psutil
+
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it ended meanwhile
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found |= {process, *(process.children(recursive=True) if with_children else ())}
+    return list(found)
