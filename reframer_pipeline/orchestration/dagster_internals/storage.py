@@ -103,16 +103,16 @@ class _Pooled:
         return True
 
 
-class _Runs(_Pooled, PostgresRunStorage):
+class PooledRunStorage(_Pooled, PostgresRunStorage):
     def has_run_stats_index_cols(self) -> bool:
         return self._knows(super().has_run_stats_index_cols)
 
 
-class _Schedules(_Pooled, PostgresScheduleStorage):
+class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
     pass
 
 
-class _Events(_Pooled, PostgresEventLogStorage):
+class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     def has_table(self, table_name: str) -> bool:
         return self._knows(super().has_table, table_name)
 
@@ -178,9 +178,9 @@ class PooledStorage(DagsterPostgresStorage):
 
     def __init__(self, postgres_url: str, should_autocreate_tables: bool = True, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data)
-        self._run_storage = _Runs(postgres_url, should_autocreate_tables)
-        self._event_log_storage = _Events(postgres_url, should_autocreate_tables)
-        self._schedule_storage = _Schedules(postgres_url, should_autocreate_tables)
+        self._run_storage = PooledRunStorage(postgres_url, should_autocreate_tables)
+        self._event_log_storage = PooledEventLogStorage(postgres_url, should_autocreate_tables)
+        self._schedule_storage = PooledScheduleStorage(postgres_url, should_autocreate_tables)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> PooledStorage:

@@ -40,6 +40,14 @@ def instance(pipeline: Pipeline) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A data folder whose server nobody else needs."""
+    settings = Settings(home=tmp_path_factory.mktemp("apart"))
+    yield settings
+    embedded.stop(settings)
+
+
 def backend(instance: dg.DagsterInstance) -> int:
     """Which of the server's processes answers."""
     storage = instance.run_storage
@@ -74,20 +82,24 @@ def test_a_connection_is_kept_and_shared_by_all_openings_of_the_instance(pipelin
         assert backend(another) == backend(instance) == first
 
 
-def test_a_server_that_was_restarted_is_asked_again(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home")
-    try:
-        with dagster_home.open_instance(settings) as instance:
-            instance.add_dynamic_partitions(SET, ["one"])
-            embedded.stop(settings)
-            embedded.server(settings)
-            assert instance.get_dynamic_partitions(SET) == ["one"]
-            with psycopg.connect(embedded.server(settings).url("postgres"), autocommit=True) as conn:  # as a suspending server does it
-                conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dagster'")
-            instance.add_dynamic_partitions(SET, ["two"])
-            assert instance.get_dynamic_partitions(SET) == ["one", "two"]
-    finally:
-        embedded.stop(settings)
+def test_a_server_that_was_restarted_is_asked_again(apart: Settings) -> None:
+    with dagster_home.open_instance(apart) as instance:
+        instance.add_dynamic_partitions(SET, ["one"])
+        embedded.stop(apart)
+        embedded.server(apart)
+        assert instance.get_dynamic_partitions(SET) == ["one"]
+        with psycopg.connect(embedded.server(apart).url("postgres"), autocommit=True) as conn:  # as a suspending server does it
+            conn.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = 'dagster'")
+        instance.add_dynamic_partitions(SET, ["two"])
+        assert instance.get_dynamic_partitions(SET) == ["one", "two"]
+
+
+def test_statements_of_the_web_server_end(apart: Settings) -> None:
+    with dagster_home.open_instance(apart) as instance:
+        instance.get_runs_count()
+        instance.optimize_for_webserver(statement_timeout=12_345, pool_recycle=600, max_overflow=5)
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "12345ms"
 
 
 def test_a_fork_s_child_has_connections_of_its_own(instance: dg.DagsterInstance) -> None:
