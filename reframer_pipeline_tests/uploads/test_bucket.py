@@ -253,7 +253,10 @@ def test_which_stores_tell_that_the_same_bytes_came_again(s3_bucket: str, tmp_pa
 
 def test_more_objects_than_a_page(s3_bucket: str) -> None:
     fs = fsspec.filesystem("s3")
-    fs.pipe({f"{s3_bucket}/{number:04}.mp4": b"x" for number in range(1010)}, batch_size=10)  # else the server keeps some waiting for too long
+    # a few at a time, else the server keeps some waiting for too long
+    fs.pipe(
+        {f"{s3_bucket}/{number:04}.mp4": b"x" for number in range(1010)}, batch_size=10
+    )  # else the server keeps some waiting for too long
     assert len(list_bucket(Bucket(s3_bucket), 60)) == 1010
 
 
