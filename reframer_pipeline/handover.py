@@ -36,7 +36,7 @@ class StageOutput:
 
     Attributes:
         stage: Name of the stage.
-        batches: Record batches of `schemas.TABLES[stage]`; consumed once. Work happens while they are drawn.
+        batches: Record batches of the stage's schema; consumed once. Work happens while they are drawn.
         attachment: Local file that belongs to the result (the frame store); complete when `batches` is exhausted.
     """
 

@@ -69,7 +69,7 @@ class Maker:
         return StageOutput(stage, self._batches(stage, batch_rows), attachment)
 
     def rows(self, stage: str) -> list[dict[str, Any]]:
-        """The stage's rows, as dicts of `schemas.TABLES[stage]`."""
+        """The stage's rows, as dicts of its schema."""
         return list(getattr(self, f"_{stage}")())
 
     def _batches(self, stage: str, batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
 """The same clip gives the same results, until a code version says otherwise.
 
-A difference here means that a stage's code, or a library below it, changed what comes out. If that is meant, raise the stage's number
-in `CODE_VERSIONS`, so that stored results become stale, and write the file anew with REFRAMER_UPDATE_GOLDEN=1.
+A difference here means that a stage's code, or a library below it, changed what comes out. If that is meant, raise the stage's
+`code_version` in `stages`, so that stored results become stale, and write the file anew with REFRAMER_UPDATE_GOLDEN=1.
 Tolerances cover the last digits that differ between processors.
 """
 

@@ -27,11 +27,11 @@ class WeightsCorrupt(CallerError):
 
 
 class WeightsChanged(RetryableFailure):
-    """The weights file was replaced while a stage ran with it."""
+    """The weights file was replaced while a run went on."""
 
     code = "weights_changed"
     blames_video = False
-    default_remedy = "Nothing to do at first: the stage is run again with the new weights. Replace weights while nothing runs."
+    default_remedy = "Nothing to do at first: the next run uses the new weights. Replace weights while nothing runs."
 
 
 class DownloadFailed(RetryableFailure):
