@@ -128,10 +128,11 @@ def _in_use(settings: Settings) -> tuple[list[str], list[str]]:
     from reframer_pipeline.database.postgres import Database
     from reframer_pipeline.work import jobs
 
-    users, at_work, server = list[str](), list[str](), embedded.running(settings)
-    if server is not None:
-        with Database(server.database_url) as database:
-            users = clients.connected(database)
-            with suppress(ReframerError):  # another version's tables, or none yet
-                at_work = [jobs.in_words(job) for job in jobs.open_jobs(database) if job["status"] == "processing" and job["leased"]]
+    at_work, server = list[str](), embedded.running(settings)
+    if server is None:
+        return [], []
+    with Database(server.database_url) as database:
+        users = clients.connected(database)
+        with suppress(ReframerError):  # another version's tables, or none yet
+            at_work = [jobs.in_words(job) for job in jobs.open_jobs(database) if job["status"] == "processing" and job["leased"]]
     return users or ["`reframer dev`"] * is_running(settings), at_work

@@ -68,6 +68,8 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipelin
         psutil.wait_procs(_members(dagster.pid), max(until - time.monotonic(), 0))
     except KeyboardInterrupt:
         aside("Ending at once.")
+    for name in (signal.SIGINT, signal.SIGTERM):  # what follows is short, and leaves nothing running
+        signal.signal(name, signal.SIG_IGN)
     left = _members(dagster.pid, with_children=True)
     for process in left:
         with suppress(psutil.Error):

@@ -41,7 +41,7 @@ def run(videos: tuple[Path, ...], settings: Settings, as_json: bool, force: bool
     Settings are those that `reframer dev` saved last. What you give is stronger, and is kept with the video. You give it as an option
     or as an environment variable: --vid-stride is REFRAMER_VID_STRIDE.
 
-    Exit status: 0 all completed, 1 some failed, 2 wrong usage.
+    Exit status: 0 all completed, 1 some failed, 2 wrong usage, 130 interrupted.
     """
     outcomes = process(settings, list(videos), force=force, trust=trust, as_json=as_json)
     if not as_json:

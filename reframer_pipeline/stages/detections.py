@@ -1,4 +1,8 @@
-"""The detections stage: YOLOv8 on every sampled frame."""
+"""The detections stage: YOLOv8 on every sampled frame.
+
+What belongs here: all that is special about it. What does not: finding (`vision`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 

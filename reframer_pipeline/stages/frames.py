@@ -1,4 +1,8 @@
-"""The frames stage: the one decode of the upload."""
+"""The frames stage: the one decode of the upload.
+
+What belongs here: all that is special about it. What does not: decoding (`media`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 

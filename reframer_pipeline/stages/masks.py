@@ -1,4 +1,8 @@
-"""The masks stage: SAM2, prompted with the detector's boxes."""
+"""The masks stage: SAM2, prompted with the detector's boxes.
+
+What belongs here: all that is special about it. What does not: segmenting (`vision`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 

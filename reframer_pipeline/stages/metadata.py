@@ -1,4 +1,8 @@
-"""The metadata stage: what ffprobe measures of the upload."""
+"""The metadata stage: what ffprobe measures of the upload.
+
+What belongs here: all that is special about it. What does not: reading files (`media`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The scenes stage: shots, and what happens in each of them."""
+"""The scenes stage: shots, and what happens in each of them.
+
+What belongs here: all that is special about it. What does not: shots, figures and words (`scenes`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 

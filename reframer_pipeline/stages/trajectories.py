@@ -1,4 +1,8 @@
-"""The trajectories stage: ByteTrack over the detections."""
+"""The trajectories stage: ByteTrack over the detections.
+
+What belongs here: all that is special about it. What does not: tracking (`vision`), COPY (`results.rows`), running it
+(`orchestration.stage`).
+"""
 
 from __future__ import annotations
 
