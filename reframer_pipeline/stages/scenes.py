@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from reframer_pipeline import schemas
+from reframer_pipeline import schemas, versions
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.scenes.analysis import analyse_scenes
 from reframer_pipeline.schemas import DIFFICULTIES, SCENE_TYPES
@@ -22,7 +22,7 @@ from reframer_pipeline.stages.checks import Validator, numbers
 from reframer_pipeline.stages.columns import ids
 from reframer_pipeline.stages.describers import describer_for
 from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, first_rows
-from reframer_pipeline.versions import GEMINI_PROMPT_VERSION, StageKey
+from reframer_pipeline.versions import StageKey
 
 
 def _compute(
@@ -41,7 +41,7 @@ def _more_settings(settings: Settings) -> dict[str, Any]:
     names = ["gemini_model", "gemini_media", "gemini_snap_s"]
     if settings.gemini_media == "keyframes":
         names.append("gemini_keyframes")
-    return {**{name: getattr(settings, name) for name in names}, "gemini_prompt": GEMINI_PROMPT_VERSION}
+    return {**{name: getattr(settings, name) for name in names}, "gemini_prompt": versions.GEMINI_PROMPT_VERSION}
 
 
 class ScenesValidator(Validator):

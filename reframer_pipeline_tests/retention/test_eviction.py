@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from reframer_pipeline.stages.keys import recipes
 
 from reframer_pipeline.failures import FramesEvicted
 from reframer_pipeline.planning.survey import StageState, to_compute
@@ -15,6 +14,7 @@ from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.retention.eviction import evict_older
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 from reframer_pipeline_tests.retention.ages import age_database, evicted_results

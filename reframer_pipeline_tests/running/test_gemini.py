@@ -19,6 +19,7 @@ from reframer_pipeline import versions
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.reading import sheets
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
@@ -278,7 +279,7 @@ def test_forced_runs_and_other_askers_pay_once(clean: Pipeline, done: VideoOutco
     """A forced run here, one in another process, and askers beside them, all at once."""
     video_id, settings = done.video_id or "", asking(clean, gemini)
     gemini.script(Behaviour(Kind.ANSWER, wait_seconds=3.0, times=9))
-    facts = next(clean.open(video_id, "metadata").batches()).to_pylist()[0]
+    facts = next(sheets.published(clean.storage, video_id)["metadata"].batches()).to_pylist()[0]
     were_there: list[bool] = []
 
     def ask() -> None:

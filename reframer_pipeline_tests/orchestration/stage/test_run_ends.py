@@ -14,6 +14,7 @@ import pytest
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.failures import StoreUnavailable
 from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
+from reframer_pipeline.orchestration.stage import stage_run
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.running import dagster_home
@@ -174,14 +175,14 @@ def test_a_result_never_bears_the_digest_of_weights_that_did_not_make_it(
     pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert done.video_id is not None
-    before, prepare = scratch_files(pipeline), pipeline.storage.results.prepare
+    before, prepare = scratch_files(pipeline), stage_run.prepare
 
     def replaced(*args: Any, **more: Any) -> Prepared:  # while the rows are drawn
         prepared = prepare(*args, **more)
         monkeypatch.setattr(weights, "digest", lambda settings, role: "sha256:other")
         return prepared
 
-    monkeypatch.setattr(pipeline.storage.results, "prepare", replaced)
+    monkeypatch.setattr(stage_run, "prepare", replaced)
     result = materialize_as_the_ui(pipeline.settings, done.video_id, "masks")
     assert not result.success and last_job(pipeline, done.video_id)["failure_code"] == "weights_changed"
     assert last_job(pipeline, done.video_id)["attempts"] == 1  # the same run would only meet it again
