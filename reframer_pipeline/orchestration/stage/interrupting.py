@@ -51,7 +51,8 @@ def interruptible(work: Callable[[], Result]) -> Result:
     thread = threading.Thread(target=run, name="work", daemon=True)
     thread.start()
     try:
-        over.wait()
+        while not over.wait(0.2):  # the kernel may hand a signal to another thread; Python heeds it when this one next runs code
+            pass
     except KeyboardInterrupt:
         _asked.set()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
