@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import dagster as dg
     import psutil
 
-TELL_S: Final = 2.0  # for saying what runs, and asking it to end: the database may be away
+TELL_S: Final = 1.0  # for saying what runs, and again for asking it to end: the database may be away
 GENTLE_S: Final = 4.0  # from the first signal on
 WRITE_S: Final = 2.5
 
@@ -64,7 +64,8 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipelin
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
                     process.kill()
-        _within(TELL_S, partial(_ask_runs_to_end, instance, pipeline))
+        _within(TELL_S, partial(_tell, instance, pipeline), "What still runs cannot be told")
+        _within(TELL_S, partial(_ask_to_end, instance, pipeline), "Not all runs could be asked to end")
         psutil.wait_procs(_members(dagster.pid), max(until - time.monotonic(), 0))
     except KeyboardInterrupt:
         aside("Ending at once.")
@@ -76,12 +77,12 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipelin
             process.kill()
     dagster.wait()
     psutil.wait_procs(left, 1)
-    _within(WRITE_S, partial(stopping.write_ends, instance, pipeline))
+    _within(WRITE_S, partial(stopping.write_ends, instance, pipeline), "How runs end could not be written down")
     aside("Stopped.")
 
 
-def _ask_runs_to_end(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
-    runs, waiting = stopping.going_on(instance), stopping.waiting(instance)
+def _tell(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    runs, waiting = stopping.going_on(instance, pipeline.settings), stopping.waiting(instance)
     if runs:
         aside("Still running, and ended now; finished stages are kept:")
         for line in stopping.describe(runs, pipeline.storage.db):
@@ -89,18 +90,23 @@ def _ask_runs_to_end(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
         aside("Ctrl-C again does not wait for them.")
     if waiting:
         aside(f"{waiting} {'run waits' if waiting == 1 else 'runs wait'} in the queue for the next `reframer dev`.")
-    stopping.ask_to_end(instance, runs)
 
 
-def _within(seconds: float, act: Callable[[], None]) -> None:
-    """Do it, but wait no longer than that, nor beyond another Ctrl-C: a database that is away must not keep anything running."""
+def _ask_to_end(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    stopping.ask_to_end(instance, stopping.going_on(instance, pipeline.settings))
+
+
+def _within(seconds: float, act: Callable[[], None], trouble: str) -> None:
+    """Do it, or say what the trouble is. Neither longer than that nor beyond another Ctrl-C: a database that is away must not keep
+    anything running.
+    """
     over = threading.Event()
 
     def run() -> None:
         try:
             act()
         except Exception as error:
-            aside(f"How runs end could not be written down: {typed(error).message.splitlines()[0]}")
+            aside(f"{trouble}: {typed(error).message.splitlines()[0]}")
         finally:
             over.set()
 

@@ -113,10 +113,12 @@ class Database:
             # One round trip. The level is said, because the database's own default may be another.
             level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
             limit = max(int(_left(deadline, timeout_s) * 1000), 1)
-            conn.execute(f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {limit}".encode())
-            yield conn
-            conn.commit()
-            self._used[conn] = time.monotonic()
+            try:
+                conn.execute(f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {limit}".encode())
+                yield conn
+                conn.commit()
+            finally:
+                self._note_use(conn)
 
     def run(
         self,
@@ -194,6 +196,7 @@ class Database:
                 max_size=self._max_size,
                 timeout=self._patience_s,
                 reconnect_timeout=_CONNECT_TIMEOUT_S,
+                configure=self._note_use,
                 check=self._check,
                 name="reframer",
                 open=True,
@@ -204,8 +207,11 @@ class Database:
         """See that a connection still works which lay idle: the server may have been restarted, or suspended, since."""
         from psycopg_pool import ConnectionPool
 
-        if time.monotonic() - self._used.get(conn, time.monotonic()) > _IDLE_S:
+        if time.monotonic() - self._used[conn] > _IDLE_S:
             ConnectionPool.check_connection(conn)
+
+    def _note_use(self, conn: psycopg.Connection[Row]) -> None:
+        self._used[conn] = time.monotonic()
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -61,7 +61,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 @contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """These variables in this process, and afterwards those that were there before."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -6,6 +6,7 @@ video's lease and status (`run_videos`). Dagster is imported when it is needed: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
@@ -13,7 +14,6 @@ from reframer_pipeline.failures.typing import from_metadata
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.planning.places import as_environment
-from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.order import Order
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
     from reframer_pipeline.orchestration import partitions
     from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
     from reframer_pipeline.orchestration.stage.interrupting import interruptible
-    from reframer_pipeline.orchestration.stage.runs import expecting
+    from reframer_pipeline.orchestration.stage.runs import expecting, for_children
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
     from reframer_pipeline.running import dagster_home
 
@@ -55,7 +55,8 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if pipeline.settings.executor != "in_process":
-            return interruptible(lambda: _execute_in_children(pipeline.settings, instance, video_id, tags, selection))
+            environment = {**as_environment(pipeline.settings), **for_children(token, order)}
+            return interruptible(lambda: _execute_in_children(environment, instance, video_id, tags, selection))
         job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
         result = interruptible(
             lambda: job.execute_in_process(
@@ -66,9 +67,9 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
 
 
 def _execute_in_children(
-    settings: Settings, instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
+    environment: Mapping[str, str], instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
 ) -> tuple[str, failures.ReframerError | None]:
-    """The same run with a process per stage. Children load the definitions anew, so the settings travel as environment."""
+    """The same run with a process per stage. Children load the definitions anew, so settings and order travel as environment."""
     import dagster as dg
 
     from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
@@ -77,7 +78,7 @@ def _execute_in_children(
 
     job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}
     with (
-        dagster_home.environment(as_environment(settings)),
+        dagster_home.environment(environment),
         dg.execute_job(job, instance, run_config=QUIET, tags=tags, asset_selection=selection, raise_on_error=False) as result,
     ):
         return result.run_id, _failure_of(result.all_events, result.success)

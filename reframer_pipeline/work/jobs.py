@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
@@ -78,7 +78,7 @@ def start(
         The job; None if the lease is another one's by now.
 
     Raises:
-        LeaseLost: The run was declared dead while it was only asleep.
+        LeaseLost: The run was declared dead while it was only asleep; nothing was written.
     """
 
     def act(conn: psycopg.Connection[Row]) -> Row | None:
@@ -98,23 +98,21 @@ def start(
                 "pinned": json.dumps(pinned),
             },
         ).fetchone()  # fmt: skip
+        if row is not None and row["failure_code"] in (RunDied.code, Quarantined.code):
+            told = "This run showed no sign of life for so long that it was declared dead."
+            raise LeaseLost(told, "Nothing to do: another run takes over.")
         transition(conn, video_id, Event.BEGUN)
         return row
 
     row = db.run(act)
-    if row is None:
-        return None
-    if row["failure_code"] in (RunDied.code, Quarantined.code):
-        raise LeaseLost("This run showed no sign of life for so long that it was declared dead.", "Nothing to do: another run takes over.")
-    return Started(str(row["id"]), row["pinned"])
+    return None if row is None else Started(str(row["id"]), row["pinned"])
 
 
-def progress(db: Database, job_id: str, done: int, total: int) -> None:
-    """How far the job's stage is: `done` of `total` in its own unit, total 0 for unknown."""
+def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
+    """How far a stage of the job is: `done` of `total` in its own unit, total 0 for unknown. Two stages may go on side by side."""
     share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
-    db.execute(
-        "UPDATE processing_jobs SET done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s", (done, total, share, job_id)
-    )
+    query: LiteralString = "UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s"
+    db.execute(query, (stage, done, total, share, job_id))
 
 
 def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) -> bool:

@@ -60,6 +60,20 @@ def test_an_interrupt_reaches_the_work() -> None:
     assert reached == [True]
 
 
+def test_a_signal_that_reaches_another_thread_ends_the_work_too() -> None:
+    """As it may when a stopped process goes on: Python heeds it only once the main thread runs code."""
+
+    def work() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        for _ in range(200):
+            time.sleep(0.05)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(work)
+    assert time.monotonic() - began < 9
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipeline: Pipeline, tmp_path: Path) -> None:
     clip = tmp_path / f"{how.name}.mp4"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reframer_pipeline.failures import (
-    NotAVideo,
-)
+import pytest
+
+from reframer_pipeline.failures import LeaseLost, NotAVideo, RunDied
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
@@ -20,7 +20,7 @@ def states(storage: Storage) -> dict[str, tuple[str, str | None]]:
 def test_jobs_and_failures(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     job = start_job(storage.db, video_id, "run-1", stage="frames")
-    jobs.progress(storage.db, job, 5, 20)
+    jobs.progress(storage.db, job, "frames", 5, 20)
     assert storage.db.fetch_one("SELECT stage, progress, status, attempts FROM processing_jobs") == {
         "stage": "frames", "progress": 0.25, "status": "processing", "attempts": 1,
     }  # fmt: skip
@@ -70,6 +70,28 @@ def test_a_video_is_well_again_by_a_run_unless_another_failed_meanwhile(storage:
         status.fail(storage.db, video_id, NotAVideo("No."), token)
         assert jobs.finish(storage.db, video_id, "long", (), token)
         assert get_video(storage.db, video_id)["status"] == "failed"
+
+
+def test_progress_names_the_stage_it_is_of(storage: Storage) -> None:
+    """Masks and trajectories go on side by side."""
+    video_id, _ = add_video(storage)
+    job = start_job(storage.db, video_id, "run-1", stage="masks")
+    start_job(storage.db, video_id, "run-1", stage="trajectories")
+    jobs.progress(storage.db, job, "masks", 37, 900)
+    latest = jobs.latest(storage.db, video_id)
+    assert latest is not None and (latest["stage"], latest["done"], latest["total"]) == ("masks", 37, 900)
+
+
+def test_a_run_that_was_declared_dead_writes_nothing(storage: Storage) -> None:
+    """It was only asleep, and takes its lease once more."""
+    video_id, _ = add_video(storage)
+    start_job(storage.db, video_id, "asleep")
+    jobs.fail(storage.db, video_id, "asleep", RunDied("Gone."))
+    status.fail(storage.db, video_id, RunDied("Gone."))
+    with lease.hold(storage.db, video_id, "asleep") as token, pytest.raises(LeaseLost, match="declared dead"):
+        start_job_under(storage.db, video_id, "asleep", token)
+    assert states(storage) == {"asleep": ("failed", "run_died")}
+    assert (get_video(storage.db, video_id)["status"], get_video(storage.db, video_id)["failure_code"]) == ("failed", "run_died")
 
 
 def test_a_run_pins_what_it_was_asked_for_with_its_first_stage(storage: Storage) -> None:

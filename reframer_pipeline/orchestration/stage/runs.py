@@ -8,12 +8,14 @@ stages that have processes of their own share it. A process that ends without gi
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -31,6 +33,7 @@ _RUNS: Final = uuid.UUID("6a1c7f0e-58a4-4d0e-9a53-0c7a1f5d2b94")
 _kept: dict[str, Run] = {}  # by run id
 _expected: dict[str, Order] = {}  # by lease token: of runs that this process is about to start
 _lock = threading.Lock()
+_HANDED: Final = "REFRAMER_RUN_ORDER"  # lease token and pinned order, for the processes of a run's stages
 
 
 def token_of(run_id: str) -> str:
@@ -56,6 +59,7 @@ class Run:
     token: str = ""
     results: dict[str, StoredResult] = field(default_factory=dict)
     _held: lease.Held | None = None
+    _restored: bool = False
 
     def upstream(self, stage: str) -> dict[str, StoredResult]:
         """The committed results that a stage depends on, directly or not, by stage.
@@ -89,8 +93,6 @@ class Run:
                 own = token_of(self.run.run_id)
                 self._held = lease.take_patiently(db, video_id, owner=self.run.run_id, token=own, patience_s=patience_s)
                 self.token = own
-            # What readers are to see beside the new rows: a video that is computed again is archived no more.
-            archive.restore(db, self.pipeline.storage.store, video_id, self.token, skip_lost=True)
         return self.token
 
     def start(self, stage: str, attempt: int) -> str:
@@ -99,7 +101,11 @@ class Run:
         Raises:
             VideoBusy: Another one holds the video's lease, and lives.
             LeaseLost: It was taken over just now, or the run was declared dead while it was only asleep.
+            ReframerError: The stage needs weights that cannot be had; or archived rows cannot be read at the moment.
         """
+        if self.order.trouble is not None:
+            self.order = orders.of(self.order.video, self.order.settings)  # the weights may have come meanwhile
+        key = self.order.keys.get(stage)
         for _ in range(2):
             started = jobs.start(
                 self.pipeline.storage.db,
@@ -108,25 +114,34 @@ class Run:
                 lease_token=self.take_lease(),
                 pinned=orders.pinned(self.order),
                 stage=stage,
-                recipe=self.order.key(stage).recipe.digest,
+                recipe=key.recipe.digest if key is not None else None,
                 attempt=attempt,
             )
             if started is not None:
                 self.order = orders.follow(self.order, started.pinned)
+                self.order.key(stage)
+                self._restore()
                 return started.job_id
             self.drop_lease()  # it ran out, and another one has had it meanwhile
         raise LeaseLost(f"Another run took over video {self.order.video.video_id}.")
+
+    def _restore(self) -> None:
+        """What readers are to see beside the new rows: a video that is computed again is archived no more."""
+        if not self._restored:
+            storage = self.pipeline.storage
+            archive.restore(storage.db, storage.store, self.order.video.video_id, self.token, skip_lost=True)
+            self._restored = True
 
     def drop_lease(self, release: bool = False) -> None:
         """Hold the lease no longer."""
         if self._held is not None:
             self._held.release() if release else self._held.stop()
-        self._held, self.token = None, ""
+        self._held, self.token, self._restored = None, "", False
 
 
 @contextmanager
 def expecting(token: str, order: Order) -> Iterator[None]:
-    """While the block lasts, a run in this process that carries this lease token follows this order."""
+    """While the block lasts, a run in this process that carries this lease token follows this order; afterwards nothing is kept of it."""
     with _lock:
         _expected[token] = order
     try:
@@ -134,6 +149,14 @@ def expecting(token: str, order: Order) -> Iterator[None]:
     finally:
         with _lock:
             del _expected[token]
+            left = [run_id for run_id, kept in _kept.items() if kept.run.tags.get(LEASE_TAG) == token]
+        for run_id in left:
+            give_back(run_id)
+
+
+def for_children(token: str, order: Order) -> dict[str, str]:
+    """The environment in which the processes of a run that carries this lease token follow this order."""
+    return {_HANDED: json.dumps({"token": token, "pinned": orders.pinned(order)})}
 
 
 def run_of(run: dg.DagsterRun, pipeline: Pipeline, video_id: str) -> Run:
@@ -142,10 +165,15 @@ def run_of(run: dg.DagsterRun, pipeline: Pipeline, video_id: str) -> Run:
     Raises:
         UnknownVideo: There is no such video.
     """
+    token = run.tags.get(LEASE_TAG, "")
     with _lock:
-        kept, order = _kept.get(run.run_id), _expected.get(run.tags.get(LEASE_TAG, ""))
+        kept, order = _kept.get(run.run_id), _expected.get(token)
     if kept is None:
-        order = order or orders.resolve(pipeline.storage.db, pipeline.settings, video_id, run.run_id)
+        if order is None:
+            order = orders.resolve(pipeline.storage.db, pipeline.settings, video_id, run.run_id)
+            handed: dict[str, Any] = json.loads(os.environ.get(_HANDED, "{}"))
+            if token and handed.get("token") == token:
+                order = orders.follow(order, handed["pinned"])
         with _lock:
             kept = _kept.setdefault(run.run_id, Run(run, pipeline, order))
     return kept

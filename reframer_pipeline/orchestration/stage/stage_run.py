@@ -95,7 +95,7 @@ def _work(run: Run, stage: Stage, scratch: Path, watchdog: Watchdog, job_id: str
         if now - reported >= PROGRESS_EVERY_S or (total and done >= total):  # people need it no more often
             reported = now
             with suppress(ReframerError):  # hours of work must not end because a note could not be taken
-                jobs.progress(storage.db, job_id, done, total)
+                jobs.progress(storage.db, job_id, stage.name, done, total)
 
     told: Progress = progress
     return Work(run.order, stage.name, storage.db, scratch, lambda: local_copy(sha256, storage.store, scratch), told, alive)

@@ -11,15 +11,17 @@ tell, when it gave no sign of life for `DEAD_AFTER_S`, or, if it is no run of a 
 from __future__ import annotations
 
 import functools
+import socket
 import time
+import uuid
 from typing import Final
 
 import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.orchestration.dagster_internals import CheckRunHealthResult, Worker, WorkerStatus, worker_of
+from reframer_pipeline.orchestration.dagster_internals import CheckRunHealthResult, LaunchRunContext, Worker, WorkerStatus, worker_of
 from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import PARTITION_TAG
+from reframer_pipeline.orchestration.tags import HOME_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import of_command_line
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
@@ -28,8 +30,18 @@ DEAD_AFTER_S: Final = lease.TTL_S + 30.0
 NO_SIGN_S: Final = 3600.0
 
 
+def home_id(settings: Settings) -> str:
+    """Which deployment this is, among those that share a Dagster database: the same for the same data folder of the same machine."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{socket.gethostname()}:{settings.home_dir}"))
+
+
 class RunLauncher(dg.DefaultRunLauncher):
-    """Dagster's default launcher, which also knows whether a run's worker lives."""
+    """Dagster's default launcher, which also says whose a run is, and knows whether its worker lives."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Tag the run as this deployment's, and start it."""
+        self._instance.add_run_tags(context.dagster_run.run_id, {HOME_TAG: home_id(Settings())})
+        super().launch_run(context)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

@@ -8,23 +8,27 @@ line is not ended; it lives in a process of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import FILENAME_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.tags import FILENAME_TAG, HOME_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import GOING_ON, of_command_line
+from reframer_pipeline.orchestration.upkeep.launcher import home_id
 from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
+from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
 from reframer_pipeline.work.videos import get_video
 
 
-def going_on(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
-    """The runs that a daemon or the UI has started, and that have not ended."""
-    return [run for run in instance.get_runs(dg.RunsFilter(statuses=GOING_ON)) if not of_command_line(run)]
+def going_on(instance: dg.DagsterInstance, settings: Settings) -> Sequence[dg.DagsterRun]:
+    """The runs that this deployment's daemon or UI has started, and that have not ended. Others may share Dagster's database."""
+    ours = dg.RunsFilter(statuses=GOING_ON, tags={HOME_TAG: home_id(settings)})
+    return [run for run in instance.get_runs(ours) if not of_command_line(run)]
 
 
 def describe(runs: Sequence[dg.DagsterRun], db: Database) -> list[str]:
@@ -47,16 +51,24 @@ def ask_to_end(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> N
 
 def write_ends(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
     """After their processes are gone: runs that did not write their own end are cancelled, and hold nothing any more."""
-    for run in going_on(instance):
-        instance.report_run_canceled(run, message="`reframer dev` was stopped.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        if PARTITION_TAG in run.tags:
-            lease.release(pipeline.storage.db, run.tags[PARTITION_TAG], token_of(run.run_id))
-    reconcile(instance, pipeline)
+    with ExitStack() as ends:  # each is tried, whatever becomes of the others
+        ends.callback(reconcile, instance, pipeline)
+        for run in going_on(instance, pipeline.settings):
+            ends.callback(_write_end, instance, pipeline, run)
+
+
+def _write_end(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun) -> None:
+    instance.report_run_canceled(run, message="`reframer dev` was stopped.")
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    if PARTITION_TAG in run.tags:
+        lease.release(pipeline.storage.db, run.tags[PARTITION_TAG], token_of(run.run_id))
 
 
 def _without_job(run: dg.DagsterRun, db: Database) -> str:
     """One that has not come to its first stage, or that is not a video's."""
     if FILENAME_TAG in run.tags:
         return f"{run.tags[FILENAME_TAG]} ({run.job_name})"
-    return f"{get_video(db, run.tags[PARTITION_TAG])['filename']} ({run.job_name})" if PARTITION_TAG in run.tags else run.job_name
+    if PARTITION_TAG in run.tags:
+        with suppress(ReframerError):  # a partition that somebody made by hand
+            return f"{get_video(db, run.tags[PARTITION_TAG])['filename']} ({run.job_name})"
+    return run.job_name
