@@ -18,7 +18,7 @@ from pathlib import Path
 import dagster as dg
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline_tests.computed import add
@@ -65,10 +65,10 @@ def times(instance: dg.DagsterInstance, job: str) -> dict[E, list[float]]:
     return found
 
 
-def in_process(pipeline: Pipeline, path: Path) -> float:
+def in_process(storage: Storage, path: Path) -> float:
     """Seconds of the six stages where everything is imported."""
-    video_id, began = add(pipeline, path), time.perf_counter()
-    (outcome,) = run_videos(pipeline.settings, [video_id])
+    video_id, began = add(storage, path), time.perf_counter()
+    (outcome,) = run_videos(storage.settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
     return time.perf_counter() - began
 
@@ -83,9 +83,9 @@ def main() -> None:
         with Deployment(folder / "daemon") as deployment:
             launched = [daemon_launched(deployment, clip(folder, number), number + 1) for number in range(runs)]
         with Deployment(folder / "process") as deployment:  # its database, and the same neighbours on the machine
-            pipeline = Pipeline(deployment.settings)
-            first, *warm = [in_process(pipeline, clip(folder, number)) for number in range(runs, 2 * runs + 2)]
-            pipeline.close()
+            storage = storage_of(deployment.settings)
+            first, *warm = [in_process(storage, clip(folder, number)) for number in range(runs, 2 * runs + 2)]
+            storage.close()
     parts = {part: statistics.median(one[part] for one in launched) for part in launched[0]}
     parts |= {"in a process: the first clip, models loaded": first, "in a process: every further clip": statistics.median(warm)}
     for part, seconds in parts.items():

@@ -38,17 +38,22 @@ try:
 except ImportError:
     from reframer_pipeline.run_videos import run_videos
 try:
-    from reframer_pipeline.orchestration.stage.resources import Pipeline
+    from reframer_pipeline.results.storage import storage_of
 except ImportError:
     from reframer_pipeline.resources import Pipeline
+    storage_of = lambda settings: Pipeline(settings).storage
 import reframer_pipeline.definitions  # what runs while it is imported is no video's way
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.listing import list_bucket
-from reframer_pipeline.uploads.taking_in import take_in
+try:
+    from reframer_pipeline.uploads.ingest import take_in
+except ImportError:
+    from reframer_pipeline.uploads.taking_in import take_in
 
 settings = Settings()
-storage = Pipeline(settings).storage
+storage = storage_of(settings)
+storage.db
 threading.setprofile(note)
 sys.setprofile(note)
 bucket = Bucket.open(settings)

@@ -31,9 +31,9 @@ import pytest
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.failures import BucketUnavailable
-from reframer_pipeline.orchestration import partitions
+from reframer_pipeline.orchestration import assets
 from reframer_pipeline.orchestration.requests.sensors import EVERY_S
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.bucket import Bucket, Entry, upload_id
@@ -72,26 +72,26 @@ def measure(size: int, kind: str) -> tuple[float, float, float, float]:
     """Seconds of the listing alone, and of the three ticks."""
     with tempfile.TemporaryDirectory(prefix="reframer-bench-") as name, BUCKETS[kind](Path(name) / "bucket", size) as url:
         settings = Settings(home=Path(name) / "home", uploads_url=url, dagster_database_url=None)  # the one before left its own
-        pipeline = Pipeline(settings)
+        storage = storage_of(settings)
         try:
             with dagster_home.open_instance(settings) as instance:
-                pipeline.storage.db.execute("SELECT 1")
+                storage.db.execute("SELECT 1")
                 daemon = Daemon(settings, instance)
                 daemon.evaluate()  # imports, the pool
                 listing, listed = timed(lambda: listed_at_last(settings))
                 tick(daemon)
                 time.sleep(settings.upload_settle_s)
                 none_known, _ = tick(daemon)
-                know(pipeline, listed, "completed")
+                know(storage, listed, "completed")
                 daemon.cursor = None
                 all_known, requests = tick(daemon)
                 assert requests == [], "everything is known"
-                pipeline.storage.db.execute("UPDATE videos SET status = 'pending'")
-                partitions.register(instance, pipeline.storage.db)
+                storage.db.execute("UPDATE videos SET status = 'pending'")
+                assets.register(instance, storage.db)
                 waiting, requests = tick(daemon)
                 assert len(requests) == min(size, settings.upload_requests)
         finally:
-            pipeline.close()
+            storage.close()
             embedded.stop(settings)
     print(f"{size:8}  {listing:8.3f}  {none_known:10.3f}  {all_known:9.3f}  {waiting:11.3f}", flush=True)
     return listing, none_known, all_known, waiting
@@ -184,9 +184,9 @@ def fill(folder: Path, size: int) -> None:
         os.utime(path, (hour_ago, hour_ago))
 
 
-def know(pipeline: Pipeline, entries: list[Entry], status: str) -> None:
+def know(storage: Storage, entries: list[Entry], status: str) -> None:
     """An upload and a video for each file, as if all had been taken in."""
-    url, videos = embedded.database_url(pipeline.settings), []
+    url, videos = embedded.database_url(storage.settings), []
     with psycopg.connect(url) as conn, conn.cursor() as cursor:
         cursor.execute("INSERT INTO users (email) VALUES ('benchmark') RETURNING id")
         (user,) = cursor.fetchone() or (None,)

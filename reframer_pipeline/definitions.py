@@ -7,16 +7,15 @@ import warnings
 
 import dagster as dg
 
-from reframer_pipeline.orchestration.assets import all_assets
+from reframer_pipeline.orchestration.assets import all_assets, process_video
 from reframer_pipeline.orchestration.executors import executor_for, waits_for_gpu
-from reframer_pipeline.orchestration.process_video import process_video
 from reframer_pipeline.orchestration.requests.ingest_job import ingest
 from reframer_pipeline.orchestration.requests.schedules import backfill
 from reframer_pipeline.orchestration.requests.sensors import upload_sensor
 from reframer_pipeline.orchestration.stage.io_manager import ResultsIOManager
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep.reconcile import status_sensor
 from reframer_pipeline.orchestration.upkeep.retention_job import retention, retention_schedule
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 
 # Dagster itself passes this argument when it binds a sensor, and then warns of it.
@@ -26,14 +25,14 @@ warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefi
 @functools.cache  # one deployment runs many videos, one after the other
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for these settings. Opens no file, no connection, and loads no model."""
-    pipeline = Pipeline(settings)
+    storage = storage_of(settings)
     return dg.Definitions(
         assets=all_assets(gpu_pool=waits_for_gpu(settings)),
         jobs=[process_video(), ingest, retention],
         schedules=[backfill, retention_schedule],
         sensors=[upload_sensor, status_sensor],
         executor=executor_for(settings),
-        resources={"pipeline": pipeline, "io_manager": ResultsIOManager(pipeline)},
+        resources={"storage": storage, "io_manager": ResultsIOManager(storage)},
     )
 
 

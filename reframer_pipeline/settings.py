@@ -1,7 +1,7 @@
 """All settings, in one frozen value that is read once and passed down.
 
 What belongs here: names, defaults, ranges. What does not: which stages a setting changes (`stages`), which of them are the deployment's
-(`planning.deployment`), reading the environment anywhere else (no `os.environ` in the core), secrets in clear (`SecretStr` only).
+(`planning.result_settings`), reading the environment anywhere else (no `os.environ` in the core), secrets in clear (`SecretStr` only).
 Defaults are the reference's; each field's description is what `--help` and docs/settings.md print.
 """
 

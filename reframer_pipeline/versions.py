@@ -11,6 +11,7 @@ import json
 import uuid
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 # Bumped by hand when what Gemini is asked changes, the answer's schema included; a test guards it.
@@ -18,6 +19,12 @@ GEMINI_PROMPT_VERSION: Final = 1
 
 _VIDEO_NAMESPACE: Final = uuid.UUID("6f3c2f6e-52c7-5a0e-9b57-1f6a55d2c0de")
 _RESULT_NAMESPACE: Final = uuid.UUID("0b8a4c1e-7d2f-5f64-8c93-9e1d7a3b5c42")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def video_id_of(sha256: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.ingest import ingest_file
@@ -39,21 +39,21 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pipeline(settings: Settings) -> Pipeline:
-    return Pipeline(settings)
+def shared(settings: Settings) -> Storage:
+    return storage_of(settings)
 
 
-def add(pipeline: Pipeline, path: Path) -> str:
+def add(shared: Storage, path: Path) -> str:
     """Ingest a file and return its video id."""
-    result = ingest_file(path, pipeline.storage.db, pipeline.storage.store, pipeline.settings)
+    result = ingest_file(path, shared.db, shared.store, shared.settings)
     assert result.failure is None, result.failure
     assert result.video_id is not None
     return result.video_id
 
 
 @pytest.fixture(scope="session")
-def done(pipeline: Pipeline, clip: Path) -> VideoOutcome:
+def done(shared: Storage, clip: Path) -> VideoOutcome:
     """The clip, taken through all six assets once."""
-    (outcome,) = run_videos(pipeline.settings, [add(pipeline, clip)])
+    (outcome,) = run_videos(shared.settings, [add(shared, clip)])
     assert outcome.status == "completed", outcome.failure_message
     return outcome

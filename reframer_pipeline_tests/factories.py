@@ -26,7 +26,7 @@ from reframer_pipeline.stages.order import recipes, stage_keys
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.versions import StageKey, row_id
 from reframer_pipeline.vision.rle import encode
-from reframer_pipeline.work import jobs, lease
+from reframer_pipeline.work import jobs, lease, status
 
 WEIGHTS = {"detector": "d" * 64, "segmenter": "s" * 64}
 FPS = 30
@@ -213,3 +213,8 @@ def start_job_under(db: Database, video_id: str, run_id: str, token: str, **more
     started = jobs.start(db, video_id, run_id, lease_token=token, pinned={"settings": {}, "weights": {}}, **more)
     assert started is not None
     return started.job_id
+
+
+def begin(db: Database, video_id: str) -> None:
+    """Let the video be `processing`, as a run's first stage does."""
+    db.run(lambda conn: status.transition(conn, video_id, status.Event.BEGUN))

@@ -13,7 +13,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 DEPLOYMENT = Path(__file__).with_name("deployment")
-MODELS = {"pipeline", "yolo", "sam2"}  # fixtures
+MODELS = {"shared", "yolo", "sam2"}  # fixtures
 MOST_WORKERS = 8
 
 

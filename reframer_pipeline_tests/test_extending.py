@@ -22,7 +22,7 @@ BLOCK = re.compile(r"`((?:reframer_pipeline|sql)/[\w/]+\.\w+)`[^`]*?\n+((?:```(?
 CODE = re.compile(r"```(python|sql|diff)\n(.*?)```", re.DOTALL)
 STAGE = """
 from pathlib import Path
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
@@ -31,7 +31,7 @@ from reframer_pipeline.demo.world import make_clip, write_clip
 
 write_clip(make_clip(2_000_301, width=320, height=180, n_frames=12, shots=1), Path("clip.mp4"))
 settings = Settings()
-storage = Pipeline(settings).storage
+storage = storage_of(settings)
 video_id = ingest_file(Path("clip.mp4"), storage.db, storage.store, settings).video_id
 (outcome,) = run_videos(settings, [video_id])
 assert outcome.status == "completed", outcome.failure_message

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from reframer_pipeline.demo.world import bundled_clip_path
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.stages import CODE_VERSIONS, NAMES
 from reframer_pipeline.vision import weights
@@ -29,13 +29,13 @@ UPDATE = bool(os.environ.get("REFRAMER_UPDATE_GOLDEN"))  # read now: the setting
 
 
 @pytest.fixture(scope="module")
-def made(pipeline: Pipeline) -> dict[str, Any]:
-    video_id = add(pipeline, bundled_clip_path())
-    (outcome,) = run_videos(pipeline.settings, [video_id])
+def made(shared: Storage) -> dict[str, Any]:
+    video_id = add(shared, bundled_clip_path())
+    (outcome,) = run_videos(shared.settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
-    results = sheets.published(pipeline.storage, video_id)
+    results = sheets.published(shared, video_id)
     rows = {stage: [row for batch in results[stage].batches() for row in batch.to_pylist()] for stage in NAMES}
-    return {"code_versions": CODE_VERSIONS, "weights": weights.digests(pipeline.settings), **_figures(rows)}
+    return {"code_versions": CODE_VERSIONS, "weights": weights.digests(shared.settings), **_figures(rows)}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.planning.places import as_environment
+from reframer_pipeline.running.dagster_home import as_environment
 from reframer_pipeline.settings import DEMO_IMGSZ, Settings
 from reframer_pipeline.stages.order import stage_keys
 

@@ -63,7 +63,7 @@ def rebuild(settings: Settings) -> None:
 
     It reads the Parquet files, and also restores Dagster's list of videos. Rows that exist stay as they are.
     """
-    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration import assets
     from reframer_pipeline.results.rebuild import rebuild as restore
     from reframer_pipeline.results.storage import open_storage
     from reframer_pipeline.running import dagster_home
@@ -71,7 +71,7 @@ def rebuild(settings: Settings) -> None:
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
         with dagster_home.open_instance(settings) as instance:
-            partitions.register(instance, storage.db)
+            assets.register(instance, storage.db)
     line(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.")
     for reason in done.skipped:
         line(f"  left out: {reason}")

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from reframer_pipeline.cli.alone import be_alone, free_port
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
-from reframer_pipeline.planning.places import as_environment
+from reframer_pipeline.running.dagster_home import as_environment
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from reframer_pipeline.orchestration.stage.resources import Pipeline
+    from reframer_pipeline.results.storage import Storage
 
 
 @click.command(epilog=LIKE_RUN)
@@ -46,9 +46,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     Runs, logs and results stay in REFRAMER_HOME. The embedded Postgres goes on for other commands; `reframer db stop` ends it.
     """
     from reframer_pipeline.cli.ending import run_until_stopped
-    from reframer_pipeline.orchestration.stage.resources import Pipeline
-    from reframer_pipeline.planning import deployment
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.planning import result_settings
+    from reframer_pipeline.results.storage import open_storage, storage_of
     from reframer_pipeline.running import dagster_home
     from reframer_pipeline.uploads.bucket import Bucket
 
@@ -57,7 +56,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         free_port(port)
     with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
         bucket = Bucket.open(settings)
-        changed = {} if print_env else deployment.save(storage.db, settings)
+        changed = {} if print_env else result_settings.save(storage.db, settings)
     for name, (old, new) in changed.items():
         aside(f"The deployment's {name}: {old} → {new}")
     instance_variables = dagster_home.prepare(settings)
@@ -74,19 +73,19 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    pipeline = Pipeline(settings)
+    storage = storage_of(settings)
     with dagster_home.open_instance(settings) as instance:
-        _put_right(instance, pipeline)
-        sys.exit(run_until_stopped(command, environment, instance, pipeline))
+        _put_right(instance, storage)
+        sys.exit(run_until_stopped(command, environment, instance, storage))
 
 
-def _put_right(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+def _put_right(instance: dg.DagsterInstance, storage: Storage) -> None:
     """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
-    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration import assets
     from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
 
-    partitions.register(instance, pipeline.storage.db)
-    done = reconcile(instance, pipeline)
+    assets.register(instance, storage.db)
+    done = reconcile(instance, storage)
     if done.died or done.ended:
         aside(f"Runs put right: {done}.")
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 from reframer_pipeline.cli.alone import PARTS
 from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures.typing import typed
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep import stopping
+from reframer_pipeline.results.storage import Storage
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -35,7 +35,7 @@ GENTLE_S: Final = 4.0  # from the first signal on
 WRITE_S: Final = 2.5
 
 
-def run_until_stopped(command: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, pipeline: Pipeline) -> int:
+def run_until_stopped(command: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage) -> int:
     """Run `dagster dev` until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that it started.
 
     Returns:
@@ -51,10 +51,10 @@ def run_until_stopped(command: Sequence[str], environment: Mapping[str, str], in
     except KeyboardInterrupt:
         return 0
     finally:
-        _end(dagster, instance, pipeline)
+        _end(dagster, instance, storage)
 
 
-def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, storage: Storage) -> None:
     import psutil
 
     until = time.monotonic() + GENTLE_S
@@ -64,8 +64,8 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipelin
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
                     process.kill()
-        _within(TELL_S, partial(_tell, instance, pipeline), "What still runs cannot be told")
-        _within(TELL_S, partial(_ask_to_end, instance, pipeline), "Not all runs could be asked to end")
+        _within(TELL_S, partial(_tell, instance, storage), "What still runs cannot be told")
+        _within(TELL_S, partial(_ask_to_end, instance, storage), "Not all runs could be asked to end")
         psutil.wait_procs(_members(dagster.pid), max(until - time.monotonic(), 0))
     except KeyboardInterrupt:
         aside("Ending at once.")
@@ -77,23 +77,23 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, pipelin
             process.kill()
     dagster.wait()
     psutil.wait_procs(left, 1)
-    _within(WRITE_S, partial(stopping.write_ends, instance, pipeline), "How runs end could not be written down")
+    _within(WRITE_S, partial(stopping.write_ends, instance, storage), "How runs end could not be written down")
     aside("Stopped.")
 
 
-def _tell(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
-    runs, waiting = stopping.going_on(instance, pipeline.settings), stopping.waiting(instance)
+def _tell(instance: dg.DagsterInstance, storage: Storage) -> None:
+    runs, waiting = stopping.going_on(instance, storage.settings), stopping.waiting(instance)
     if runs:
         aside("Still running, and ended now; finished stages are kept:")
-        for line in stopping.describe(runs, pipeline.storage.db):
+        for line in stopping.describe(runs, storage.db):
             aside(f"  {line}")
         aside("Ctrl-C again does not wait for them.")
     if waiting:
         aside(f"{waiting} {'run waits' if waiting == 1 else 'runs wait'} in the queue for the next `reframer dev`.")
 
 
-def _ask_to_end(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
-    stopping.ask_to_end(instance, stopping.going_on(instance, pipeline.settings))
+def _ask_to_end(instance: dg.DagsterInstance, storage: Storage) -> None:
+    stopping.ask_to_end(instance, stopping.going_on(instance, storage.settings))
 
 
 def _within(seconds: float, act: Callable[[], None], trouble: str) -> None:

@@ -50,7 +50,7 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
 def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
     """Frames to be looked at. Nothing is downloaded to know it: of a video in a remote store, 0 until its metadata has been computed."""
     from reframer_pipeline.media.probe import probe
-    from reframer_pipeline.store.layout import video_key
+    from reframer_pipeline.store.objects import video_key
     from reframer_pipeline.work.videos import get_video
 
     try:

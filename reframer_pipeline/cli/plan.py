@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT, line, table
-from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.survey import StageState, VideoPlan
 from reframer_pipeline.reading.estimates import Rates, rates
 from reframer_pipeline.results.storage import open_storage
@@ -41,7 +41,7 @@ def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> N
     from reframer_pipeline.planning.planner import Planner
 
     settings = make_settings(chosen)
-    what_if = deployment.given(settings, [name for name, value in chosen.items() if value is not None])
+    what_if = result_settings.given(settings, [name for name, value in chosen.items() if value is not None])
     with open_storage(settings) as storage:
         ids = [find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, what_if)

@@ -59,8 +59,8 @@ def process(
     Raises:
         SettingsInvalid: This machine does not have the device that the settings name.
     """
-    from reframer_pipeline.orchestration.stage.resources import Pipeline
-    from reframer_pipeline.planning import deployment
+    from reframer_pipeline.planning import result_settings
+    from reframer_pipeline.results.storage import storage_of
     from reframer_pipeline.uploads.ingest import ingest_file
     from reframer_pipeline.vision.device import resolve_device
 
@@ -74,8 +74,8 @@ def process(
             click.echo(json.dumps(asdict(outcome)))
 
     try:
-        storage = Pipeline(settings).storage
-        wanted_settings = deployment.wanted(storage.db, settings)
+        storage = storage_of(settings)
+        wanted_settings = result_settings.wanted(storage.db, settings)
         if wanted_settings.models == "demo":
             notice(DEMO_NOTICE)
         else:  # fetched on first use; nothing slow starts before they are there and trusted
@@ -99,7 +99,7 @@ def process(
     warn_if_slow(wanted_settings, storage, list(wanted), force)
     names = {video_id: paths[indices[0]].name for video_id, indices in wanted.items()}
 
-    def noted(change: deployment.Noted) -> None:
+    def noted(change: result_settings.Noted) -> None:
         """One line, however many videos: which settings are theirs alone from now on, or that none are any more."""
         whom = names[change.video_ids[0]] if len(change.video_ids) == 1 else f"{len(change.video_ids)} videos"
         if change.overrides:

@@ -18,8 +18,8 @@ from reframer_pipeline.demo.world import Clip, make_clip, write_clip
 from reframer_pipeline.failures import InternalError
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.sampled import sampled_times, timed_groups
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.ingest import ingest_file
@@ -45,7 +45,7 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
     pairs: list[tuple[ClipTruth, ClipPrediction]] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ending:
         ending.callback(embedded.stop, settings)
-        ending.callback(Pipeline(settings).close)
+        ending.callback(storage_of(settings).close)
         for number in range(clips):
             clip = make_clip(FIRST_SEED + number, n_frames=125)
             path = Path(folder) / f"drawn_{clip.seed}.mp4"
@@ -58,7 +58,7 @@ def measure(settings: Settings, clips: int, say: Callable[[str], None]) -> dict[
 
 
 def _run(settings: Settings, clip: Clip, path: Path) -> tuple[ClipTruth, ClipPrediction]:
-    storage = Pipeline(settings).storage
+    storage = storage_of(settings)
     ingested = ingest_file(path, storage.db, storage.store, settings)
     if ingested.video_id is None:
         raise InternalError(f"The drawn clip {clip.seed} was refused: {ingested.failure}")

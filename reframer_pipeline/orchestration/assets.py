@@ -1,18 +1,26 @@
-"""The stages as Dagster assets, in the order of the pipeline.
+"""The stages as Dagster assets, in the order of the pipeline; their one partition set, a dynamic partition per video; the job of all six.
 
-No logic: what a stage is stands in `stages`, how it runs in `stage.stage_run`.
+No logic: what a stage is stands in `stages`, how it runs in `stage.stage_run`. The partition set follows the table `videos`: a video may
+have come by ingest, by `reframer db rebuild`, or by another machine, and is to be found in the UI whether or not a stage was ever missing.
 
 This file does not postpone annotations (`from __future__`): Dagster reads the context's as a type, not as text.
 """
 
+import functools
+from typing import Final
+
 import dagster as dg
 
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.handover import StageInput
-from reframer_pipeline.orchestration.partitions import VIDEOS
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, run_stage
 from reframer_pipeline.orchestration.tags import CPU_TAGS, GPU_POOL, GPU_TAGS
 from reframer_pipeline.stages import STAGES
 from reframer_pipeline.stages.stage import Stage
+from reframer_pipeline.work.videos import video_ids
+
+VIDEOS: Final = dg.DynamicPartitionsDefinition(name="videos")  # the key is the video id
+PROCESS_VIDEO: Final = "process_video"
 
 
 def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
@@ -25,7 +33,7 @@ def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
         partitions_def=VIDEOS,
         ins={name: dg.AssetIn(name, dagster_type=dg.Any) for name in stage.inputs},
         io_manager_key="io_manager",
-        required_resource_keys={"pipeline"},
+        required_resource_keys={"storage"},
         kinds=set(stage.kinds),
         owners=["team:video"],
         pool=GPU_POOL if stage.weights and gpu_pool else None,
@@ -35,7 +43,7 @@ def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec(name, asset=stage.name) for name in stage.validator.names],
     )
     def compute(context: dg.AssetExecutionContext, **inputs: StageInput) -> StageEvents:
-        yield from run_stage(context, context.resources.pipeline, stage, inputs)
+        yield from run_stage(context, context.resources.storage, stage, inputs)
 
     return compute
 
@@ -43,3 +51,23 @@ def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
 def all_assets(gpu_pool: bool) -> list[dg.AssetsDefinition]:
     """One asset a stage, in order."""
     return [asset_of(stage, gpu_pool) for stage in STAGES]
+
+
+@functools.cache  # Dagster demands that all who name the job mean the same object
+def process_video() -> "dg.UnresolvedAssetJobDefinition":
+    """All six stages of one video; callers may select fewer assets."""
+    return dg.define_asset_job(
+        PROCESS_VIDEO,
+        selection=dg.AssetSelection.groups("video"),
+        partitions_def=VIDEOS,
+        description="metadata → frames → detections → masks → trajectories → scenes, for one video.",
+    )
+
+
+def register(instance: dg.DagsterInstance, db: Database) -> list[str]:
+    """Add a partition for every video that has none yet. Returns those added."""
+    known = set(instance.get_dynamic_partitions(VIDEOS.name or ""))
+    missing = [video_id for video_id in video_ids(db) if video_id not in known]
+    if missing:
+        instance.add_dynamic_partitions(VIDEOS.name or "", missing)
+    return missing

@@ -1,7 +1,7 @@
 """Orders: what a video is to be computed with, resolved from what is stored and what is at hand.
 
 What belongs here: making an `Order`, and writing it down for the other stages of its run. What does not: the value (`stages.order`), whose
-settings count (`deployment`).
+settings count (`result_settings`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError, UnknownVideo
 from reframer_pipeline.failures.typing import typed
-from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning import result_settings
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.order import Order, VideoCard
 
@@ -43,7 +43,7 @@ def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None 
     chosen, overrides, pinned = (row.pop(name) for name in ("settings", "settings_overrides", "pinned"))
     if pinned is not None:
         return follow(Order(VideoCard(**row), settings, {}), pinned)
-    return of(VideoCard(**row), deployment.apply(deployment.apply(settings, chosen), overrides))
+    return of(VideoCard(**row), result_settings.apply(result_settings.apply(settings, chosen), overrides))
 
 
 def of(video: VideoCard, settings: Settings) -> Order:
@@ -53,12 +53,12 @@ def of(video: VideoCard, settings: Settings) -> Order:
 
 def pinned(order: Order) -> dict[str, Any]:
     """An order as JSON values: what the other stages of its run have to know of it."""
-    return {"settings": deployment.chosen(order.settings), "weights": dict(order.weights)}
+    return {"settings": result_settings.chosen(order.settings), "weights": dict(order.weights)}
 
 
 def follow(order: Order, pinned: Mapping[str, Any]) -> Order:
     """An order as it was pinned. Weights that could not be had at that time are looked for again."""
-    settings = deployment.apply(order.settings, pinned["settings"])
+    settings = result_settings.apply(order.settings, pinned["settings"])
     if not pinned["weights"]:
         return of(order.video, settings)
     return replace(order, settings=settings, weights=pinned["weights"], trouble=None)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from reframer_pipeline.planning import deployment
+from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.orders import known_weights
 from reframer_pipeline.planning.survey import VideoPlan, Wanted, survey
 from reframer_pipeline.results.storage import Storage
@@ -39,7 +39,7 @@ class Planner:
     @classmethod
     def of(cls, storage: Storage, settings: Settings, given: Mapping[str, Any] | None = None) -> Planner:
         """For the deployment's settings as they are stored now."""
-        return cls(storage, deployment.load(storage.db, settings), given or {})
+        return cls(storage, result_settings.load(storage.db, settings), given or {})
 
     def plans(self, video_ids: Iterable[str] | None = None) -> Iterator[VideoPlan]:
         """How videos stand, the oldest first; all of them without ids."""
@@ -48,7 +48,7 @@ class Planner:
     def recipes(self, overrides: Mapping[str, Any]) -> tuple[Wanted, str | None]:
         """The recipes wanted for a video with these overrides, and why they cannot be followed now, for people; None if they can."""
         try:
-            settings = deployment.apply(deployment.apply(self.settings, overrides), self.given)
+            settings = result_settings.apply(result_settings.apply(self.settings, overrides), self.given)
             if settings not in self._known:
                 self._known[settings] = _recipes(settings)
             return self._known[settings]

@@ -1,8 +1,8 @@
 """Planning: what of a video is fresh, stale, missing or failed, why, and what it would take.
 
 What belongs here: comparing the recipes that are wanted with what the manifest has. What does not: computing anything, deciding who runs
-it, where settings come from (`deployment`). CLI, schedule and runner all ask this one module. It is one query over the manifest, and since
-recipes do not depend on the video, one string comparison per stage: 100,000 videos take seconds.
+it, where settings come from (`result_settings`). CLI, schedule and runner all ask this one module. It is one query over the manifest, and
+since recipes do not depend on the video, one string comparison per stage: 100,000 videos take seconds.
 """
 
 from __future__ import annotations

@@ -14,20 +14,20 @@ whole and at most an orphan object. Rows are only ever added beside older ones.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError
+from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.results import manifest, publishing, rows
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.prepare import Prepared
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.store.patience import patiently
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.work import lease
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import psycopg
 
 __all__ = ["Committed", "Prepared", "Results", "StoredResult"]
+T = TypeVar("T")
+PAUSES_S: Final = (2.0, 5.0, 13.0)  # between tries: a finished result outlasts a restart of the database, but not an outage
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ class Results:
                 return self._db.run(partial(transaction, lost=not self.is_whole(there.row)))
 
         try:
-            patiently(put, alive)
-            committed = patiently(commit, alive)
+            _patiently(put, alive)
+            committed = _patiently(commit, alive)
         except DatabaseUnavailable:
             raise  # perhaps it was committed: the objects must stay
         except ReframerError:
@@ -205,3 +207,15 @@ class Results:
             if key is not None:
                 with contextlib.suppress(ReframerError):
                     self._store.delete(key)
+
+
+def _patiently(act: Callable[[], T], alive: Callable[[], None]) -> T:
+    """Do it, again after each pause while store or database is away."""
+    for pause in PAUSES_S:
+        alive()
+        try:
+            return act()
+        except (DatabaseUnavailable, StoreUnavailable):
+            time.sleep(pause)
+    alive()
+    return act()

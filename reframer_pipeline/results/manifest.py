@@ -1,6 +1,7 @@
 """The manifest: one row for each committed result, in the table `results` and in each Parquet footer.
 
-What belongs here: the row as a value, and asking for it. What does not: making results (`commit`), judging freshness (`planning`).
+What belongs here: the row as a value, its form in a footer, and asking for it. What does not: making results (`commit`),
+judging freshness (`planning`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.versions import Recipe, StageKey
 
 if TYPE_CHECKING:
     import psycopg
+
+FOOTER_FORM: Final = 1
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,41 @@ class ManifestRow:
         """From a row of `results`."""
         values: dict[str, Any] = {name: row[name] for name in _NAMES}
         return cls(**{**values, "result_id": str(row["result_id"]), "video_id": str(row["video_id"])})
+
+
+@dataclass(frozen=True)
+class Footer:
+    """A manifest row (but for `object_bytes`, which the file cannot know) and its video.
+
+    Attributes:
+        manifest: The row.
+        video: Its video.
+        made_from: Result id to content digest of its direct inputs: which rows it was made from, should a store hold several objects
+            of one result. Empty in older files.
+    """
+
+    manifest: ManifestRow
+    video: VideoCard
+    made_from: dict[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """As JSON in UTF-8."""
+        video = {**asdict(self.video), "created_at": self.video.created_at.isoformat()}
+        value = {"form": FOOTER_FORM, "manifest": self.manifest.to_json(), "video": video, "made_from": self.made_from}
+        return json.dumps(value, ensure_ascii=True).encode()
+
+    @classmethod
+    def decode(cls, entry: bytes) -> Footer:
+        """Undo `encode`.
+
+        Raises:
+            ValueError: Another form, or no entry of ours.
+        """
+        value: dict[str, Any] = json.loads(entry)
+        if value.get("form") != FOOTER_FORM:
+            raise ValueError(f"footer of form {value.get('form')}")
+        video = {**value["video"], "created_at": datetime.fromisoformat(value["video"]["created_at"])}
+        return cls(ManifestRow.from_json(value["manifest"]), VideoCard(**video), dict(value.get("made_from", {})))
 
 
 _NAMES = tuple(f.name for f in fields(ManifestRow) if f.name != "recipe_inputs")

@@ -19,14 +19,13 @@ import pyarrow as pa
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results import parquet
-from reframer_pipeline.results.footer import Footer
-from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.manifest import Footer, ManifestRow
 from reframer_pipeline.results.parquet import Drained
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.order import VideoCard
-from reframer_pipeline.store.layout import result_key
+from reframer_pipeline.store.objects import result_key
 from reframer_pipeline.versions import StageKey
 
 

@@ -14,13 +14,11 @@ from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
-from reframer_pipeline.results.footer import Footer
-from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.manifest import Footer, ManifestRow
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
-from reframer_pipeline.store.layout import RESULTS
-from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.store.objects import RESULTS, ObjectStore
 
 if TYPE_CHECKING:
     import psycopg

@@ -1,13 +1,16 @@
-"""Storage: objects, Parquet and Postgres, and the protocol that keeps the three together.
+"""Storage: the database and the object store that a process's settings name.
 
-What belongs here: everything that outlives a run. What does not: computing, Dagster. `open_storage` is the usual way in.
+What belongs here: opening the two, migrated and bound to each other, and closing them. What does not: what is kept there. `open_storage` is
+for one command; `storage_of` is what a process keeps: Dagster's assets, sensors and schedules are given that.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,32 +20,73 @@ if TYPE_CHECKING:
     from reframer_pipeline.store.objects import ObjectStore
 
 
-@dataclass(frozen=True)
 class Storage:
-    """An open, migrated database with the store that belongs to it."""
+    """Settings, and what they name. Cheap to make: opens nothing until asked.
 
-    settings: Settings
-    db: Database
-    store: ObjectStore
-    results: Results
+    `db`, `store` and `results` raise:
+        DatabaseUnavailable, StoreUnavailable: One cannot be reached.
+        SchemaMismatch, StoreMismatch: They cannot be used as they are; nothing was changed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._open = contextlib.ExitStack()
+        self._parts: tuple[Database, ObjectStore, Results] | None = None
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self._opened()[0]
+
+    @property
+    def store(self) -> ObjectStore:
+        """The object store that belongs to it."""
+        return self._opened()[1]
+
+    @property
+    def results(self) -> Results:
+        """The committed results in both."""
+        return self._opened()[2]
+
+    def close(self) -> None:
+        """Give the connections back; the next use opens them again."""
+        with self._lock:
+            self._parts = None
+            self._open.close()
+
+    def _opened(self) -> tuple[Database, ObjectStore, Results]:
+        """Start the embedded server if it is the one, migrate, and see that the two belong together."""
+        from reframer_pipeline.database.migrations import migrate
+        from reframer_pipeline.database.postgres import Database
+        from reframer_pipeline.results.commit import Results
+        from reframer_pipeline.store.mark import bind
+        from reframer_pipeline.store.objects import ObjectStore
+
+        with self._lock:
+            if self._parts is None:
+                with contextlib.ExitStack() as stack:
+                    db = stack.enter_context(Database.open(self.settings))
+                    store = ObjectStore.open(self.settings)
+                    migrate(db)
+                    bind(db, store)
+                    self._open = stack.pop_all()
+                self._parts = db, store, Results(db, store)
+            return self._parts
 
 
 @contextlib.contextmanager
 def open_storage(settings: Settings) -> Iterator[Storage]:
-    """Open database and store: start the embedded server if it is the one, migrate, and see that the two belong together.
+    """Storage that is open, and closed at the end. Raises what it would raise when first used."""
+    storage = Storage(settings)
+    with contextlib.closing(storage):
+        storage.db  # noqa: B018
+        yield storage
 
-    Raises:
-        DatabaseUnavailable, StoreUnavailable: One cannot be reached.
-        SchemaMismatch, StoreMismatch: They cannot be used as they are; nothing was changed.
-    """
-    from reframer_pipeline.database.migrations import migrate
-    from reframer_pipeline.database.postgres import Database
-    from reframer_pipeline.results.commit import Results
-    from reframer_pipeline.store.mark import bind
-    from reframer_pipeline.store.objects import ObjectStore
 
-    with Database.open(settings) as db:
-        store = ObjectStore.open(settings)
-        migrate(db)
-        bind(db, store)
-        yield Storage(settings, db, store, Results(db, store))
+@functools.cache
+def storage_of(settings: Settings) -> Storage:
+    """The one storage with these settings in this process, closed when that ends."""
+    storage = Storage(settings)
+    atexit.register(storage.close)
+    return storage

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.results import parquet, rows
-from reframer_pipeline.results.footer import Footer
-from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.manifest import Footer, ManifestRow
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention.idle import WhileIdle, old_results, while_old
 from reframer_pipeline.stages import NAMES, STAGES

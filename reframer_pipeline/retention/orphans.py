@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.stages import NAMES
-from reframer_pipeline.store import layout
+from reframer_pipeline.store import objects
 from reframer_pipeline.store.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
         StoreUnavailable: It cannot be listed: an unreadable listing is no empty database.
     """
     (row,) = db.fetch(f"SELECT created_at AS born, now() - interval '{MIN_AGE_H} hours' AS young FROM deployment")
-    for prefix, name, known in ((layout.RESULTS, layout.RESULT, _of_results), (layout.VIDEOS, layout.VIDEO, _of_videos)):
+    for prefix, name, known in ((objects.RESULTS, objects.RESULT_KEY, _of_results), (objects.VIDEOS, objects.VIDEO_KEY, _of_videos)):
         aged = (one for one in store.inventory(prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
         named_so = ((one, named) for one in aged if (named := name.fullmatch(one.key)))
-        ours = ((one, named) for one, named in named_so if name is layout.VIDEO or named["stage"] in NAMES)
+        ours = ((one, named) for one, named in named_so if name is objects.VIDEO_KEY or named["stage"] in NAMES)
         while batch := list(islice(ours, BATCH)):
             kept = known(db, [named for _, named in batch])
             yield from (one for one, named in batch if named["part"] or one.key not in kept)
@@ -48,7 +48,7 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     """
     from psycopg.errors import LockNotAvailable
 
-    video = layout.VIDEO.fullmatch(orphan.key)
+    video = objects.VIDEO_KEY.fullmatch(orphan.key)
     if video is None or video["part"]:
         store.delete(orphan.key)
         return True
@@ -82,4 +82,4 @@ def _of_results(db: Database, names: Iterable[Match[str]]) -> set[str]:
 def _of_videos(db: Database, names: Iterable[Match[str]]) -> set[str]:
     """Objects of those among these videos that have a row."""
     rows = db.fetch("SELECT sha256 FROM videos WHERE sha256 = ANY(%s)", ([named["sha256"] for named in names],))
-    return {layout.video_key(row["sha256"]) for row in rows}
+    return {objects.video_key(row["sha256"]) for row in rows}

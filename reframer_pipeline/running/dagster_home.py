@@ -1,7 +1,7 @@
 """Dagster's lasting instance: its folder in the data folder, its configuration, its database.
 
-What belongs here: making DAGSTER_HOME and opening the instance. What does not: what runs on it. The configuration is the
-project's `dagster.yaml` with the limits that the settings give.
+What belongs here: making DAGSTER_HOME, opening the instance, and the environment of its processes. What does not: what runs on it.
+The configuration is the project's `dagster.yaml` with the limits that the settings give.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 import yaml
+from pydantic import SecretStr
 
 from reframer_pipeline.database import embedded
+from reframer_pipeline.planning.result_settings import absolute_places
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.shipped import shipped
 
@@ -58,6 +60,19 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The lasting instance, in this process. As long as it is open, its environment is this process's: runs and their children read it."""
     with environment(prepare(settings)), dg.DagsterInstance.get() as instance:
         yield instance
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The same settings as environment variables, for a child process in whatever folder. Holds secrets in clear."""
+    variables: dict[str, str] = {}
+    places = absolute_places(settings)
+    for name in Settings.model_fields:
+        value = places.get(name, getattr(settings, name))
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        text = "" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
+        variables[Settings.variable(name)] = text
+    return variables
 
 
 @contextmanager

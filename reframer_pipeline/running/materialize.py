@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
 from reframer_pipeline.failures.typing import from_metadata
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
-from reframer_pipeline.planning.places import as_environment
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.running.dagster_home import as_environment
 from reframer_pipeline.stages.order import Order
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token: str) -> tuple[str, failures.ReframerError | None]:
+def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: str) -> tuple[str, failures.ReframerError | None]:
     """One Dagster run over the given assets of one partition.
 
     Args:
-        pipeline: Of this deployment.
+        storage: Of this deployment.
         order: What is asked for, of which video.
         stages: The assets to compute.
         token: Of the video's lease, held by the caller.
@@ -38,8 +38,8 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
     import dagster as dg
 
     from reframer_pipeline.definitions import build_definitions
-    from reframer_pipeline.orchestration import partitions
-    from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
+    from reframer_pipeline.orchestration import assets
+    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
     from reframer_pipeline.orchestration.stage.interrupting import interruptible
     from reframer_pipeline.orchestration.stage.runs import expecting, for_children
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
@@ -47,17 +47,17 @@ def materialize(pipeline: Pipeline, order: Order, stages: tuple[str, ...], token
 
     video_id = order.video.video_id
     with (
-        dagster_home.open_instance(pipeline.settings) as instance,
-        ending_dead_runs(instance, pipeline.storage.db, token),
+        dagster_home.open_instance(storage.settings) as instance,
+        ending_dead_runs(instance, storage.db, token),
         expecting(token, order),
     ):
-        instance.add_dynamic_partitions(partitions.VIDEOS.name or "", [video_id])
+        instance.add_dynamic_partitions(assets.VIDEOS.name or "", [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
-        if pipeline.settings.executor != "in_process":
-            environment = {**as_environment(pipeline.settings), **for_children(token, order)}
+        if storage.settings.executor != "in_process":
+            environment = {**as_environment(storage.settings), **for_children(token, order)}
             return interruptible(lambda: _execute_in_children(environment, instance, video_id, tags, selection))
-        job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+        job = build_definitions(storage.settings).resolve_job_def(PROCESS_VIDEO)
         result = interruptible(
             lambda: job.execute_in_process(
                 QUIET, instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
@@ -72,8 +72,8 @@ def _execute_in_children(
     """The same run with a process per stage. Children load the definitions anew, so settings and order travel as environment."""
     import dagster as dg
 
+    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
     from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
-    from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
     from reframer_pipeline.running import dagster_home
 
     job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}

@@ -17,11 +17,11 @@ from functools import partial
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError, UnknownVideo, VideoBusy, WeightsChanged
 from reframer_pipeline.failures.typing import typed
-from reframer_pipeline.orchestration.stage.resources import Pipeline
-from reframer_pipeline.planning import deployment, orders
-from reframer_pipeline.planning.deployment import Noted
+from reframer_pipeline.planning import orders, result_settings
+from reframer_pipeline.planning.result_settings import Noted
 from reframer_pipeline.planning.survey import survey
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running.materialize import materialize
 from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.settings import Settings
@@ -90,37 +90,37 @@ def run_videos(
     Yields:
         One outcome per video, in order, as each one ends. Nothing is raised for a video that fails.
     """
-    pipeline = Pipeline(settings)
+    storage = storage_of(settings)
     with ExitStack() as line:
         try:
-            db = pipeline.storage.db
+            db = storage.db
             turn_has_come = line.enter_context(turns.waiting(db, video_ids))
-            change = deployment.note_ahead(db, settings, video_ids)
+            change = result_settings.note_ahead(db, settings, video_ids)
         except Exception as error:  # then it is the same for each of them
             yield from (VideoOutcome.failed(video_id, typed(error), video_id) for video_id in video_ids)
             return
         if change.video_ids:
             noted(change)
-        _register_partitions(pipeline)
+        _register_partitions(storage)
         for video_id in video_ids:
             filename = video_id
             try:
                 filename = str(get_video(db, video_id)["filename"])
-                yield _run_one(pipeline, video_id, force, announce, partial(waits, video_id), turn_has_come)
+                yield _run_one(storage, video_id, force, announce, partial(waits, video_id), turn_has_come)
             except Exception as error:  # such as Dagster's own storage going away: the other videos go on
                 yield VideoOutcome.failed(filename, typed(error), video_id)
             finally:
                 turn_has_come(video_id)
 
 
-def _register_partitions(pipeline: Pipeline) -> None:
+def _register_partitions(storage: Storage) -> None:
     """Have every video among Dagster's partitions, also those of which nothing is missing. Without Dagster these go on all the same."""
-    from reframer_pipeline.orchestration import partitions
+    from reframer_pipeline.orchestration import assets
     from reframer_pipeline.running import dagster_home
 
     try:
-        with dagster_home.open_instance(pipeline.settings) as instance:
-            partitions.register(instance, pipeline.storage.db)
+        with dagster_home.open_instance(storage.settings) as instance:
+            assets.register(instance, storage.db)
     except Exception as error:  # trouble of whichever database it is shows again where it is needed
         _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
@@ -140,26 +140,26 @@ def needed_stages(db: Database, order: Order, force: bool = False) -> tuple[str,
 
 
 def _run_one(
-    pipeline: Pipeline,
+    storage: Storage,
     video_id: str,
     force: bool,
     announce: Announce,
     waits: Callable[[VideoBusy], None],
     turn_has_come: Callable[[str], None],
 ) -> VideoOutcome:
-    db = pipeline.storage.db
+    db = storage.db
     with lease.hold_patiently(db, video_id, f"run_videos:{os.getpid()}", waits) as token:
         turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
-        deployment.note_overrides(db, pipeline.settings, video_id)
-        order = orders.resolve(db, pipeline.settings, video_id)
+        result_settings.note_overrides(db, storage.settings, video_id)
+        order = orders.resolve(db, storage.settings, video_id)
         stages = needed_stages(db, order, force)
         announce(video_id, stages)
         if not stages:
-            pipeline.storage.results.publish(video_id, order.keys, token)
-            return _completed(pipeline, order, run_id=None)
-        sweep_scratch(pipeline.settings)
+            storage.results.publish(video_id, order.keys, token)
+            return _completed(storage, order, run_id=None)
+        sweep_scratch(storage.settings)
         try:
-            run_id, failure = materialize(pipeline, order, stages, token)
+            run_id, failure = materialize(storage, order, stages, token)
         except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
             with suppress(ReframerError):
                 jobs.interrupt(db, video_id)
@@ -169,12 +169,12 @@ def _run_one(
             jobs.fail(db, video_id, run_id, failure)  # the stage has said so itself, unless its process died
             status.fail(db, video_id, failure, lease_token=token)
             return VideoOutcome.failed(order.video.filename, failure, video_id)
-        return _completed(pipeline, order, run_id)
+        return _completed(storage, order, run_id)
 
 
-def _completed(pipeline: Pipeline, order: Order, run_id: str | None) -> VideoOutcome:
+def _completed(storage: Storage, order: Order, run_id: str | None) -> VideoOutcome:
     local = order.with_settings(describer="local").key("scenes")  # what stands in where Gemini could not answer
-    rows = pipeline.storage.results.find([key.result_id for key in (*order.keys.values(), local)])
+    rows = storage.results.find([key.result_id for key in (*order.keys.values(), local)])
     found = {stage: rows[key.result_id] for stage, key in order.keys.items() if key.result_id in rows}
     note = None
     if "scenes" not in found and local.result_id in rows:

@@ -1,8 +1,11 @@
 """The object store: files under keys, in a folder or behind any fsspec URL.
 
-What belongs here: whole-object put, open, list and delete. What does not: which object belongs to what (`commit`, `uploads.ingest`), and
-what it is called (`layout`). Keys are relative POSIX paths. An object is never changed once it is there: a put is atomic (a rename in a
-folder, one upload elsewhere) and results always go under new names.
+What belongs here: whole-object put, open, list and delete, and under which key each object lies. What does not: which object belongs to
+what (`commit`, `uploads.ingest`). Keys are relative POSIX paths. An object is never changed once it is there: a put is atomic (a rename in
+a folder, one upload elsewhere) and results always go under new names.
+
+    videos/AB/SHA256                          an upload, by its content; AB are the first two digits
+    results/VIDEO/STAGE/RESULT.UNIQUE.SUFFIX  a Parquet file, or what is attached to one; each try has a name of its own
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -22,6 +26,22 @@ from reframer_pipeline.store.filesystem import find_all, modified, open_place
 
 PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
 _BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all our objects lie below such a name
+VIDEOS: Final = "videos"
+RESULTS: Final = "results"
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
+VIDEO_KEY: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
+RESULT_KEY: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
+
+
+def video_key(sha256: str) -> str:
+    """Where a video file lies."""
+    return f"{VIDEOS}/{sha256[:2]}/{sha256}"
+
+
+def result_key(video_id: str, stage: str, name: str) -> str:
+    """Where an object of a result lies; its name begins with the result's id and was never used before."""
+    return f"{RESULTS}/{video_id}/{stage}/{name}"
 
 
 class StoredObject(NamedTuple):

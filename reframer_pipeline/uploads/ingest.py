@@ -1,7 +1,7 @@
 """Ingest: from a file to a video that can be computed.
 
-What belongs here: the copy by content into the store, and the rows of `uploads` and `videos`. What does not: looking into the file
-(`content`, `media`), watching a bucket, computing.
+What belongs here: the copy by content into the store, of a local file or of exactly the version in the bucket that was asked for, and the
+rows of `uploads` and `videos`. What does not: looking into the file (`content`, `media`), watching a bucket, computing.
 An upload that can be read leaves a row, and a refused one leaves nothing else. What is no fault of the file is an exception, and leaves a
 row too unless it came from the bucket, where it is tried again.
 """
@@ -12,17 +12,16 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from reframer_pipeline import scratch
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
-from reframer_pipeline.failures import FileNotReadable, HomeNotWritable, ReframerError
+from reframer_pipeline.failures import FileNotReadable, FileTooLarge, HomeNotWritable, ReframerError
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store.layout import video_key
-from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.uploads.bucket import upload_id
+from reframer_pipeline.store.objects import ObjectStore, video_key
+from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
 from reframer_pipeline.versions import video_id_of
 
@@ -47,6 +46,31 @@ class IngestResult:
     video_id: str | None = None
     failure: ReframerError | None = None
     already_known: bool = False
+
+
+def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStore, settings: Settings) -> IngestResult:
+    """Ingest one version of one file. Once it is taken in, saying so again changes nothing; a refused one is looked at anew.
+
+    Returns:
+        The outcome; a refused file is no exception.
+
+    Raises:
+        UploadChanged: The file is no longer this version, or ceased to be while it was copied.
+        BucketUnavailable, and what `ingest_file` raises: It may be tried again.
+    """
+    upload = upload_id(key, etag)
+    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status = 'completed' AND video_id IS NOT NULL", (upload,))
+    if done is not None:
+        return IngestResult(upload, done["video_id"], already_known=True)
+    filename = PurePosixPath(key).name
+    entry = bucket.expect(key, etag)
+    if entry.size > settings.max_upload_mb * 1_000_000:  # not worth a download
+        failure = FileTooLarge(f"{filename} has {entry.size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
+        return refuse_upload(db, failure, filename=filename, bucket_key=key, etag=etag)
+    with bucket.local_file(entry, settings.scratch_dir) as path:
+        return ingest_file(
+            path, db, store, settings, filename=filename, bucket_key=key, etag=etag, confirm=lambda: bucket.expect(key, etag)
+        )  # fmt: skip
 
 
 def ingest_file(

@@ -1,8 +1,8 @@
 """The rows of `uploads` for people: what came of which file, and looking at a refused one again.
 
 What belongs here: listing and finding rows, and taking in what was refused. What does not: the sensor's questions (`known`), how a file
-is taken in (`taking_in`). The sensor never asks again for a file that it knows, so this is how a limit that was raised, or a cause that
-was mended, comes to bear on it.
+is taken in (`ingest.take_in`). The sensor never asks again for a file that it knows, so this is how a limit that was raised, or a cause
+that was mended, comes to bear on it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from reframer_pipeline.failures import FileNotReadable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
-from reframer_pipeline.uploads.ingest import IngestResult
-from reframer_pipeline.uploads.taking_in import take_in
+from reframer_pipeline.uploads.ingest import IngestResult, take_in
 
 
 def list_uploads(db: Database, *, failed: bool = False, limit: int = 100) -> list[Row]:

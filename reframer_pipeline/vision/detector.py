@@ -18,9 +18,8 @@ from reframer_pipeline.media.sampled import TimedFrame
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
-from reframer_pipeline.vision.batching import ShrinkingBatch
 from reframer_pipeline.vision.boxes import Boxes, Rgb
-from reframer_pipeline.vision.device import keeping_threads
+from reframer_pipeline.vision.device import ShrinkingBatch, keeping_threads
 from reframer_pipeline.vision.labels import mapped
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Which device the models run on, and how much of it they may take.
 
-What belongs here: resolving `settings.device`, describing it for people, telling out-of-memory from other errors. What does
-not: building models (`models`), the Dagster pool that keeps two stages off one GPU (the shell).
+What belongs here: resolving `settings.device`, describing it for people, telling out-of-memory from other errors, batches that
+shrink by it. What does not: building models (`models`), the Dagster pool that keeps two stages off one GPU (the shell).
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
-from reframer_pipeline.failures import SettingsInvalid
+from reframer_pipeline.failures import OutOfMemory, SettingsInvalid
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _GPU_NODES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
@@ -114,3 +116,42 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+class ShrinkingBatch:
+    """Works through items a batch at a time; halves the batch each time memory runs out, and remembers it."""
+
+    def __init__(self, size: int, what: str) -> None:
+        """Start with batches of `size`; `what` names the items in the failure's message, such as `frames`."""
+        self.size = size
+        self.what = what
+
+    def run(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
+        """Apply `work` to all items.
+
+        Args:
+            items: Anything that can be sliced.
+            work: Takes a slice and returns one result per item.
+
+        Returns:
+            One result per item, in order.
+
+        Raises:
+            OutOfMemory: One item alone does not fit.
+        """
+        results: list[Result] = []
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self.size]
+            try:
+                results.extend(work(batch))
+                continue
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                failed = len(batch)
+            # outside the handler: there the traceback still holds the tensors that have to go
+            release_memory()
+            if failed == 1:
+                raise OutOfMemory(f"The device has too little memory even for a batch of one ({self.what}).")
+            self.size = failed // 2
+        return results

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import http.client
 import os
 import shutil
@@ -21,18 +20,13 @@ from typing import BinaryIO
 
 from reframer_pipeline.failures import DownloadFailed, WeightsCorrupt, WeightsMissing
 from reframer_pipeline.handover import Progress, no_progress
+from reframer_pipeline.versions import sha256_of
 
 TIMEOUT_S = 30.0  # of one connect or read, not of the whole
 FRUITLESS_TRIES = 3  # in a row, without a new byte
 MAX_TRIES = 50
 CHUNK = 1 << 20
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def download(url: str, target: Path, sha256: str | None = None, progress: Progress = no_progress, pause_s: float = 0.5) -> str:

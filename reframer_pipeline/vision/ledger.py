@@ -15,7 +15,7 @@ from typing import Any
 
 from reframer_pipeline import scratch
 from reframer_pipeline.failures import WeightsCorrupt
-from reframer_pipeline.vision.download import sha256_of
+from reframer_pipeline.versions import sha256_of
 
 
 class WeightsLedger:

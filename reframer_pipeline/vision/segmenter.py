@@ -24,8 +24,8 @@ from reframer_pipeline.handover import Progress, no_progress, record_batches
 from reframer_pipeline.schemas import MASKS
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
-from reframer_pipeline.vision.batching import ShrinkingBatch
 from reframer_pipeline.vision.boxes import Floats, FrameDetections, Rgb
+from reframer_pipeline.vision.device import ShrinkingBatch
 
 MAX_BOXES = 64  # boxes a decoder call; SAM2's decoder takes some 20 MB each at 1024 px
 

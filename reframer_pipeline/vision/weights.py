@@ -17,7 +17,8 @@ from typing import Final, Literal
 from reframer_pipeline.failures import SettingsInvalid, WeightsMissing, WeightsUntrusted
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.vision.download import download, sha256_of
+from reframer_pipeline.versions import sha256_of
+from reframer_pipeline.vision.download import download
 from reframer_pipeline.vision.ledger import WeightsLedger
 from reframer_pipeline.vision.releases import RELEASES, Release
 

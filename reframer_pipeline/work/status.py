@@ -92,11 +92,6 @@ def transition(conn: psycopg.Connection[Row], video_id: str, event: Event, reaso
     conn.execute(query, (*now, video_id))
 
 
-def processing(db: Database, video_id: str, lease_token: str | None = None) -> None:
-    """A run has begun. With a token, nothing is written if the lease is another one's."""
-    _write(db, video_id, lease_token, lambda conn: transition(conn, video_id, Event.BEGUN))
-
-
 def fail(db: Database, video_id: str, failure: ReframerError, lease_token: str | None = None) -> None:
     """The last run has failed. With a token, nothing is written if the lease is another one's."""
     event = Event.EXCUSED if isinstance(failure, CallerError) else Event.FAILED

@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.work import lease
@@ -28,8 +28,8 @@ KEYS = {
 
 
 @pytest.fixture(scope="session")
-def home(pipeline: Pipeline) -> Path:
-    return pipeline.settings.home_dir
+def home(shared: Storage) -> Path:
+    return shared.settings.home_dir
 
 
 def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoOutcome, clip: Path, tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_json_is_a_line_per_file_and_good_ones_complete(home: Path, done: VideoO
     assert "demonstration" in ran.stderr.lower()
 
 
-def test_who_waits_for_another_run_says_so(home: Path, pipeline: Pipeline, done: VideoOutcome, clip: Path) -> None:
-    db, video_id = pipeline.storage.db, str(done.video_id)
+def test_who_waits_for_another_run_says_so(home: Path, shared: Storage, done: VideoOutcome, clip: Path) -> None:
+    db, video_id = shared.db, str(done.video_id)
     command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip), "--models", "demo", "--json"]
     with lease.hold(db, video_id, "somebody else"):
         ran = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -99,13 +99,13 @@ def test_wrong_usage_is_exit_2_with_a_reason(home: Path, args: tuple[str, ...], 
     assert "Traceback" not in ran.stderr
 
 
-def test_a_device_that_is_not_there_is_refused_before_anything_begins(home: Path, clip: Path, pipeline: Pipeline) -> None:
+def test_a_device_that_is_not_there_is_refused_before_anything_begins(home: Path, clip: Path, shared: Storage) -> None:
     uploads = "SELECT count(*) AS n FROM uploads"
-    before = pipeline.storage.db.fetch_one(uploads)
+    before = shared.db.fetch_one(uploads)
     ran = called(home, "run", str(clip), "--models", "demo", "--device", "cuda:99")
     assert ran.returncode == 2
     assert "[settings_invalid]" in ran.stderr and "cuda:99" in ran.stderr
-    assert pipeline.storage.db.fetch_one(uploads) == before
+    assert shared.db.fetch_one(uploads) == before
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "list", "show", "preview", "models", "db", "dev", "doctor"])
@@ -150,8 +150,8 @@ def test_database_url_and_dagster_url(home: Path) -> None:
     assert called(home, "db", "migrate").stdout.strip() == "Up to date."
 
 
-def test_rebuild_restores_dagster_s_list_of_videos(home: Path, pipeline: Pipeline, done: VideoOutcome) -> None:
-    with dagster_home.open_instance(pipeline.settings) as instance:
+def test_rebuild_restores_dagster_s_list_of_videos(home: Path, shared: Storage, done: VideoOutcome) -> None:
+    with dagster_home.open_instance(shared.settings) as instance:
         instance.delete_dynamic_partition("videos", done.video_id or "")
         ran = called(home, "db", "rebuild")
         assert ran.returncode == 0, ran.stderr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reframer_pipeline.cli import estimate
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading.estimates import seconds_a_frame
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.stages import STAGES
@@ -16,21 +16,21 @@ from reframer_pipeline.work import videos
 from reframer_pipeline.work.videos import get_video
 
 
-def test_only_results_of_the_same_weights_are_measured(pipeline: Pipeline, done: VideoOutcome) -> None:
-    present = weights.digests(pipeline.settings)
-    rows = {str(row["result_id"]): row for row in pipeline.storage.db.fetch("SELECT * FROM results ORDER BY created_at")}
+def test_only_results_of_the_same_weights_are_measured(shared: Storage, done: VideoOutcome) -> None:
+    present = weights.digests(shared.settings)
+    rows = {str(row["result_id"]): row for row in shared.db.fetch("SELECT * FROM results ORDER BY created_at")}
     expected = 0.0
     for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights):
         own = [row for row in rows.values() if row["stage"] == stage and row["components"]["weights"] == present[role]][-10:]
         frames = [rows[row["components"]["inputs"]["frames"]]["stats"]["sampled"] for row in own]
         expected += sum(row["seconds"] for row in own) / sum(frames)
-    assert seconds_a_frame(pipeline.storage.db, present) == pytest.approx(expected)
+    assert seconds_a_frame(shared.db, present) == pytest.approx(expected)
     for role in weights.ROLES:
-        assert seconds_a_frame(pipeline.storage.db, {**present, role: "sha256:of other weights"}) is None
+        assert seconds_a_frame(shared.db, {**present, role: "sha256:of other weights"}) is None
 
 
-def test_a_frame_is_counted_once_whatever_other_strides_were_tried(pipeline: Pipeline, done: VideoOutcome) -> None:
-    db, present = pipeline.storage.db, weights.digests(pipeline.settings)
+def test_a_frame_is_counted_once_whatever_other_strides_were_tried(shared: Storage, done: VideoOutcome) -> None:
+    db, present = shared.db, weights.digests(shared.settings)
     before = seconds_a_frame(db, present)
     with db.transaction() as conn:  # another frames result of the same video, that no detections come from
         conn.execute(
@@ -45,29 +45,29 @@ def test_a_frame_is_counted_once_whatever_other_strides_were_tried(pipeline: Pip
             conn.execute("DELETE FROM results WHERE stage_key = 'another'")
 
 
-def test_forced_work_is_announced_though_all_is_fresh(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forced_work_is_announced_though_all_is_fresh(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(estimate, "notice", said.append)
     monkeypatch.setattr(estimate, "SLOW_S", 0.0)
-    official = pipeline.settings.model_copy(update={"models": "official", "device": "cpu", "imgsz": DEMO_IMGSZ})
-    present = weights.digests(pipeline.settings)  # the demo models under another name: these are fresh
+    official = shared.settings.model_copy(update={"models": "official", "device": "cpu", "imgsz": DEMO_IMGSZ})
+    present = weights.digests(shared.settings)  # the demo models under another name: these are fresh
     monkeypatch.setattr(weights, "digests", lambda settings: present)
     assert done.video_id is not None
-    estimate.warn_if_slow(official, pipeline.storage, [done.video_id])
+    estimate.warn_if_slow(official, shared, [done.video_id])
     assert said == []
-    estimate.warn_if_slow(official, pipeline.storage, [done.video_id], force=True)
+    estimate.warn_if_slow(official, shared, [done.video_id], force=True)
     assert len(said) == 1 and f"for {done.frames // official.vid_stride + 1} frames" in said[0]
 
 
-def test_a_remote_video_is_not_downloaded_for_an_estimate(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remote_video_is_not_downloaded_for_an_estimate(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
     monkeypatch.setattr(ObjectStore, "local_path", lambda store, key: None)
     monkeypatch.setattr(ObjectStore, "get", lambda *args: pytest.fail("downloaded"))
 
     def sampled() -> int:
-        return estimate._sampled_frames(pipeline.settings, pipeline.storage, done.video_id or "")
+        return estimate._sampled_frames(shared.settings, shared, done.video_id or "")
 
-    assert sampled() == done.frames // pipeline.settings.vid_stride + 1  # the metadata is there
-    known = get_video(pipeline.storage.db, done.video_id)
+    assert sampled() == done.frames // shared.settings.vid_stride + 1  # the metadata is there
+    known = get_video(shared.db, done.video_id)
     monkeypatch.setattr(videos, "get_video", lambda db, video_id: {**known, "frame_count": None})
     assert sampled() == 0

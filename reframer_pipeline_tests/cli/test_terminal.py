@@ -15,8 +15,8 @@ from rich.console import Console
 from reframer_pipeline.cli import app, db, doctor, progress, settings_report, show, tables
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.failures import OutputNotWritable
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
 
@@ -24,8 +24,8 @@ TRICK = "a\x1b[31mred\x9b2J\u202egnp.exe\r\n[/red].mp4"
 SEEN = "a\ufffd[31mred\ufffd2J\ufffdgnp.exe\ufffd [/red].mp4"
 
 
-def test_list_and_show_say_that_they_are_of_the_demo_models(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome) -> None:
-    home, video_id = ("--home", str(pipeline.settings.home_dir)), done.video_id or ""
+def test_list_and_show_say_that_they_are_of_the_demo_models(terminal: io.StringIO, shared: Storage, done: VideoOutcome) -> None:
+    home, video_id = ("--home", str(shared.settings.home_dir)), done.video_id or ""
     listed = [json.loads(line) for line in invoke("list", "--json", *home).splitlines()]
     assert {row["video_id"]: row["demo_models"] for row in listed}[video_id] is True
     assert json.loads(invoke("show", video_id, "--json", *home))["demo_models"] is True
@@ -51,8 +51,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return shown
 
 
-def test_progress_shows_a_name_with_brackets_as_it_is(terminal: io.StringIO, pipeline: Pipeline) -> None:
-    with progress.StageBars(pipeline.storage.db, {"a": "[/red]x.mp4", "b": "[bold]y.mp4"}) as bars:
+def test_progress_shows_a_name_with_brackets_as_it_is(terminal: io.StringIO, shared: Storage) -> None:
+    with progress.StageBars(shared.db, {"a": "[/red]x.mp4", "b": "[bold]y.mp4"}) as bars:
         bars._draw("a", "frames", 1, 2)
         bars._draw("b", "frames", 1, 2)
     assert "[/red]x.mp4" in terminal.getvalue() and "[bold]y.mp4" in terminal.getvalue()
@@ -93,30 +93,30 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
     assert "now at masks, 50%" in terminal.getvalue() and terminal.getvalue().count("a run waits for its turn") == 1
 
 
-def test_preview_names_a_file_with_brackets(terminal: io.StringIO, pipeline: Pipeline, done: VideoOutcome, tmp_path: Path) -> None:
+def test_preview_names_a_file_with_brackets(terminal: io.StringIO, shared: Storage, done: VideoOutcome, tmp_path: Path) -> None:
     output = tmp_path / "[" / "red]x.jpg"
-    invoke("preview", done.video_id or "", "-o", str(output), "--home", str(pipeline.settings.home_dir))
+    invoke("preview", done.video_id or "", "-o", str(output), "--home", str(shared.settings.home_dir))
     assert output.is_file() and f"Wrote {output}" in terminal.getvalue()
 
 
-def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, shared: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert readable(TRICK) == SEEN and readable("\udcff né 你好 \U0001f3ac") == "\ufffd né 你好 \U0001f3ac"
     marks = {"demo_models": False, "archived": False}
     row = {"video_id": "01234567-0000-5000-8000-000000000000", "filename": TRICK, "status": "pending", **marks}
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
-    home = ("--home", str(pipeline.settings.home_dir))
+    home = ("--home", str(shared.settings.home_dir))
     invoke("list", *home)
     lists: dict[str, Any] = {name: [] for name in ("jobs", "stages", "tracks", "scenes", "gemini", "evicted")}
     show.print_video({"video": {**row, "id": "1"}, **marks, **lists})
     tables.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
-    with progress.StageBars(pipeline.storage.db, {"a": TRICK}) as bars:
+    with progress.StageBars(shared.db, {"a": TRICK}) as bars:
         bars._draw("a", "frames", 1, 2)
     said = terminal.getvalue()
     assert said.count("�[31mred�2J") >= 6 and "\x1b[31m" not in said and "\x9b" not in said and "\u202e" not in said
     assert json.loads(invoke("list", "--json", *home))["filename"] == TRICK
 
 
-def test_a_list_can_be_read_on_a_narrow_terminal(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_can_be_read_on_a_narrow_terminal(shared: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {
         "video_id": "01234567-89ab-5000-8000-000000000000",
         "filename": "holiday.mp4",
@@ -130,7 +130,7 @@ def test_a_list_can_be_read_on_a_narrow_terminal(pipeline: Pipeline, monkeypatch
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
     shown = io.StringIO()
     monkeypatch.setattr(tables, "OUT", Console(file=shown, width=80))
-    invoke("list", "--home", str(pipeline.settings.home_dir))
+    invoke("list", "--home", str(shared.settings.home_dir))
     words = shown.getvalue().split()
     assert {"01234567", "holiday.mp4", "(demo", "models)", "processing", "1920x1080", "14399.5", "dimensions_out_of_range"} <= set(words)
 
@@ -167,7 +167,7 @@ def test_settings_that_are_well_are_no_failure(terminal: io.StringIO, monkeypatc
 
 
 def test_a_preview_that_cannot_be_written_is_refused_before_it_is_drawn(
-    pipeline: Pipeline, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dir.mp4").mkdir()
     (tmp_path / "file").touch()
@@ -175,13 +175,13 @@ def test_a_preview_that_cannot_be_written_is_refused_before_it_is_drawn(
     monkeypatch.setattr(sheets, "write_video", lambda *args: drawn.append(args))
     monkeypatch.setattr(sheets, "sheet", lambda *args: drawn.append(args))
     for target in (Path("/proc/x/p.jpg"), tmp_path / "dir.mp4", tmp_path / "file" / "a.mp4"):
-        ran = CliRunner().invoke(app, ["preview", done.video_id or "", "-o", str(target), "--home", str(pipeline.settings.home_dir)])
+        ran = CliRunner().invoke(app, ["preview", done.video_id or "", "-o", str(target), "--home", str(shared.settings.home_dir)])
         assert isinstance(ran.exception, OutputNotWritable) and str(target) in ran.exception.message
     assert drawn == [] and {path.name for path in tmp_path.iterdir()} == {"dir.mp4", "file"}
 
 
 def test_a_preview_that_breaks_off_leaves_the_old_file(
-    pipeline: Pipeline, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "p.jpg"
     target.write_bytes(b"old")
@@ -190,5 +190,5 @@ def test_a_preview_that_breaks_off_leaves_the_old_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sheets, "sheet", broken)
-    CliRunner().invoke(app, ["preview", done.video_id or "", "-o", str(target), "--home", str(pipeline.settings.home_dir)])
+    CliRunner().invoke(app, ["preview", done.video_id or "", "-o", str(target), "--home", str(shared.settings.home_dir)])
     assert target.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["p.jpg"]

@@ -15,7 +15,7 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.score import map50, score_clips, shot_f1
 from reframer_pipeline.demo.truth import ClipPrediction, ClipTruth, Frame, truth_of
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 
 PERSON, PRODUCT = (10.0, 10.0, 60.0, 110.0), (200.0, 20.0, 280.0, 90.0)
@@ -131,7 +131,7 @@ def test_the_drawn_clips_stay_out_of_the_users_videos(tmp_path: Path, monkeypatc
 
     def run(settings: Settings, *_: object) -> tuple[ClipTruth, ClipPrediction]:
         used.append(settings)
-        assert Pipeline(settings).storage.db.fetch("SELECT * FROM videos") == []
+        assert storage_of(settings).db.fetch("SELECT * FROM videos") == []
         tracks = [frame([PERSON, PRODUCT], ["person", "product"], [7, 9]) for _ in range(4)]
         return clip_of(TRUTH), found(tracks)
 

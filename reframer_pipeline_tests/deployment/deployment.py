@@ -19,7 +19,7 @@ import pytest
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Row
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
@@ -50,7 +50,7 @@ class Deployment:
             self._port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self.uploads = Path(self.settings.bucket_url)
-        self.db = Pipeline(self.settings).storage.db
+        self.db = storage_of(self.settings).db
         self._log = home / "dev.log"
         self._process: subprocess.Popen[bytes] | None = None
 

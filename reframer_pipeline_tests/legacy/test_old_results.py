@@ -19,10 +19,9 @@ from PIL import Image
 from psycopg.rows import dict_row
 
 from reframer_pipeline.cli import app
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.results import parquet
 from reframer_pipeline.results.digest import ContentDigest
-from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.results.storage import open_storage, storage_of
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.servers import Server, fresh_database
@@ -87,7 +86,7 @@ def empty(server: Server, home: Path) -> Iterator[Deployment]:
         for dagster in fresh_database(server):
             made = Deployment(home, results, dagster)
             yield made
-            Pipeline(made.settings).close()
+            storage_of(made.settings).close()
 
 
 def test_every_stage_is_fresh(old: Deployment) -> None:

@@ -21,8 +21,8 @@ import pytest
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.assets import all_assets
 from reframer_pipeline.orchestration.executors import waits_for_gpu
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import GPU_POOL
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
@@ -48,14 +48,14 @@ def test_without_a_gpu_only_processes_of_their_own_wait(gpu_in_sight: None) -> N
 
 
 @EXECUTORS
-def test_two_runs_share_one_gpu(executor: str, pipeline: Pipeline, tmp_path: Path, gpu_in_sight: None) -> None:
+def test_two_runs_share_one_gpu(executor: str, shared: Storage, tmp_path: Path, gpu_in_sight: None) -> None:
     clips = [_clip(tmp_path, {"in_process": 3_000_001, "multiprocess": 3_000_011}[executor] + number, 25) for number in range(2)]
-    videos = [add(pipeline, clip) for clip in clips]
-    started = [_started(pipeline, clip, executor) for clip in clips]
+    videos = [add(shared, clip) for clip in clips]
+    started = [_started(shared, clip, executor) for clip in clips]
     for process in started:
         _ended_well(process)
 
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    with dagster_home.open_instance(shared.settings) as instance:
         assert instance.event_log_storage.get_pool_config().default_pool_limit == 1
         runs = [_spans(instance, video) for video in videos]
     first, second = runs
@@ -66,12 +66,10 @@ def test_two_runs_share_one_gpu(executor: str, pipeline: Pipeline, tmp_path: Pat
 
 
 @EXECUTORS
-def test_who_waits_for_the_gpu_leaves_the_processor_to_others(
-    executor: str, pipeline: Pipeline, tmp_path: Path, gpu_in_sight: None
-) -> None:
+def test_who_waits_for_the_gpu_leaves_the_processor_to_others(executor: str, shared: Storage, tmp_path: Path, gpu_in_sight: None) -> None:
     clip = _clip(tmp_path, {"in_process": 3_000_021, "multiprocess": 3_000_031}[executor], 10)
-    with dagster_home.open_instance(pipeline.settings) as instance, _taken(instance):
-        process = _started(pipeline, clip, executor)
+    with dagster_home.open_instance(shared.settings) as instance, _taken(instance):
+        process = _started(shared, clip, executor)
         while not instance.event_log_storage.get_concurrency_info(GPU_POOL).pending_step_count:
             assert process.poll() is None, process.communicate()[1].decode()[-2000:]
             time.sleep(0.1)
@@ -84,10 +82,10 @@ def test_who_waits_for_the_gpu_leaves_the_processor_to_others(
     assert share < 0.03  # of a core: 0.006 here, and as much as it gets when Dagster waits by itself
 
 
-def test_without_a_gpu_a_run_does_not_wait_for_another(pipeline: Pipeline, tmp_path: Path) -> None:
-    video_id = add(pipeline, _clip(tmp_path, 3_000_041, 10))
-    with dagster_home.open_instance(pipeline.settings) as instance, _taken(instance):
-        (outcome,) = run_videos(pipeline.settings, [video_id])
+def test_without_a_gpu_a_run_does_not_wait_for_another(shared: Storage, tmp_path: Path) -> None:
+    video_id = add(shared, _clip(tmp_path, 3_000_041, 10))
+    with dagster_home.open_instance(shared.settings) as instance, _taken(instance):
+        (outcome,) = run_videos(shared.settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
 
 
@@ -118,8 +116,8 @@ def _clip(folder: Path, seed: int, frames: int) -> Path:
     return path
 
 
-def _started(pipeline: Pipeline, clip: Path, executor: str) -> subprocess.Popen[bytes]:
-    variables = {**os.environ, "REFRAMER_HOME": str(pipeline.settings.home_dir), "REFRAMER_MODELS": "demo", "REFRAMER_VID_STRIDE": "2"}
+def _started(shared: Storage, clip: Path, executor: str) -> subprocess.Popen[bytes]:
+    variables = {**os.environ, "REFRAMER_HOME": str(shared.settings.home_dir), "REFRAMER_MODELS": "demo", "REFRAMER_VID_STRIDE": "2"}
     command = [sys.executable, "-m", "reframer_pipeline", "run", "--executor", executor, str(clip)]
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

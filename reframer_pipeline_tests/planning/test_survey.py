@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reframer_pipeline import versions
-from reframer_pipeline.planning import deployment, orders, showing
+from reframer_pipeline.planning import orders, result_settings, showing
 from reframer_pipeline.planning.backlog import LONGEST_PAUSE_S, Failed, Waits, due, held_back, waits
 from reframer_pipeline.planning.planner import UNAVAILABLE, Planner
 from reframer_pipeline.planning.survey import NOT_SHOWN, StageState, VideoPlan, survey
@@ -37,31 +37,31 @@ def test_deployment_names_are_exactly_the_settings_that_change_results(name: str
     value = getattr(base, name)
     changed = other.get(name, value + 1 if isinstance(value, int) else value * 0.9 if isinstance(value, float) else "changed")
     if name in ("models", "yolo_model", "sam2_model"):
-        assert name in deployment.NAMES  # these change the weights' digests
+        assert name in result_settings.NAMES  # these change the weights' digests
     elif name == "describer":
-        assert name in deployment.NAMES
+        assert name in result_settings.NAMES
     else:
         differs = recipes(base.model_copy(update={name: changed}), WEIGHTS) != recipes(base, WEIGHTS)
-        assert differs == (name in deployment.NAMES), name
+        assert differs == (name in result_settings.NAMES), name
 
 
 def test_settings_of_deployment_and_video_stand_above_the_process(storage: Storage) -> None:
     video_id, _ = add_video(storage)
     mine = Settings(conf=0.3, batch=7)
-    assert deployment.load(storage.db, mine) == mine  # nothing was saved: the process decides
-    assert deployment.save(storage.db, Settings(conf=0.4, vid_stride=2)) == {}
-    assert deployment.save(storage.db, Settings(conf=0.6, vid_stride=2)) == {"conf": (0.4, 0.6)}
-    loaded = deployment.load(storage.db, mine)
+    assert result_settings.load(storage.db, mine) == mine  # nothing was saved: the process decides
+    assert result_settings.save(storage.db, Settings(conf=0.4, vid_stride=2)) == {}
+    assert result_settings.save(storage.db, Settings(conf=0.6, vid_stride=2)) == {"conf": (0.4, 0.6)}
+    loaded = result_settings.load(storage.db, mine)
     assert (loaded.conf, loaded.vid_stride, loaded.batch) == (0.6, 2, 7)
-    assert deployment.note_overrides(storage.db, Settings(conf=0.9, vid_stride=2), video_id) == {"conf": 0.9}
+    assert result_settings.note_overrides(storage.db, Settings(conf=0.9, vid_stride=2), video_id) == {"conf": 0.9}
     assert orders.resolve(storage.db, mine, video_id).settings.conf == 0.9
-    assert deployment.note_overrides(storage.db, Settings(conf=0.6, vid_stride=2), video_id) == {}
+    assert result_settings.note_overrides(storage.db, Settings(conf=0.6, vid_stride=2), video_id) == {}
     assert orders.resolve(storage.db, mine, video_id).settings.conf == 0.6
 
 
 def test_a_process_without_a_key_sees_the_describer_that_was_meant(storage: Storage) -> None:
-    deployment.save(storage.db, Settings(gemini_api_key="k"))
-    assert deployment.load(storage.db, Settings()).resolved_describer == "gemini"
+    result_settings.save(storage.db, Settings(gemini_api_key="k"))
+    assert result_settings.load(storage.db, Settings()).resolved_describer == "gemini"
 
 
 ASKING = recipes(Settings(gemini_api_key="k"), WEIGHTS)
@@ -158,7 +158,7 @@ def test_what_people_are_told_of_one_that_waits() -> None:
 
 def test_the_planner_goes_by_overrides_and_by_what_if(storage: Storage) -> None:
     base = storage.settings.model_copy(update={"models": "demo"})
-    deployment.save(storage.db, base)
+    result_settings.save(storage.db, base)
     videos = [add_video(storage, seed) for seed in range(3)]
     weights = Planner.of(storage, base).recipes({})[0]["detections"].weights or ""
     roles = {"detector": weights, "segmenter": Planner.of(storage, base).recipes({})[0]["masks"].weights or ""}
@@ -168,7 +168,7 @@ def test_the_planner_goes_by_overrides_and_by_what_if(storage: Storage) -> None:
     changed = list(Planner.of(storage, base, {"conf": 0.4}).plans())
     assert [one.to_compute for one in changed] == [("detections", "masks", "trajectories", "scenes")] * 3
     assert changed[0].stages["detections"].reasons[0] == "conf: 0.5 → 0.4"
-    deployment.note_overrides(storage.db, base.model_copy(update={"shot_threshold": 9.0}), videos[1][0])
+    result_settings.note_overrides(storage.db, base.model_copy(update={"shot_threshold": 9.0}), videos[1][0])
     stale = {one.video_id: one.to_compute for one in Planner.of(storage, base).plans() if one.to_compute}
     assert stale == {videos[1][0]: ("trajectories", "scenes")}
     found = rates(storage.db)
@@ -225,7 +225,7 @@ def test_what_was_computed_before_is_shown_again_without_a_run(storage: Storage)
     assert plans[0].stages["detections"] == StageState("detections", "fresh", (NOT_SHOWN,))
     assert plans[0].stages["frames"] == StageState("frames", "fresh", published=True)
     with lease.hold(storage.db, ids[0], "a run"):
-        deployment.note_overrides(storage.db, other, ids[1])  # somebody wanted what is shown after all
+        result_settings.note_overrides(storage.db, other, ids[1])  # somebody wanted what is shown after all
         went = showing.show_computed(planner, ids)
     assert (went.videos, went.busy, went.left) == (1, 1, [])
     shown = [manifest.published(storage.db, video_id)["scenes"].recipe for video_id in ids]

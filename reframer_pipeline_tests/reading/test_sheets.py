@@ -16,8 +16,8 @@ import pytest
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import NotPublished, TruncatedVideo
 from reframer_pipeline.handover import StageInput
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
@@ -86,9 +86,9 @@ def test_a_table_counts_all_and_shows_the_first() -> None:
 
 
 @pytest.fixture(scope="module")
-def results(pipeline: Pipeline, done: VideoOutcome) -> dict[str, StageInput]:
+def results(shared: Storage, done: VideoOutcome) -> dict[str, StageInput]:
     """The drawn clip's results, made by the demo models."""
-    return sheets.published(pipeline.storage, done.video_id or "")
+    return sheets.published(shared, done.video_id or "")
 
 
 def official(results: dict[str, StageInput]) -> dict[str, StageInput]:
@@ -119,14 +119,14 @@ def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[st
     assert rows.size > 0 and rows.min() > pictures[0].shape[0] / 2  # in the caption, at the bottom
 
 
-def test_a_video_without_results_says_why(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_video_without_results_says_why(shared: Storage, tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     write_clip(make_clip(3_700_001, n_frames=10, shots=1), path)
-    video = add(pipeline, path)
+    video = add(shared, path)
     with pytest.raises(NotPublished) as new:
-        sheets.published(pipeline.storage, video)
+        sheets.published(shared, video)
     assert "reframer run" in new.value.remedy
-    status.fail(pipeline.storage.db, video, TruncatedVideo("Half of it is missing."))
+    status.fail(shared.db, video, TruncatedVideo("Half of it is missing."))
     with pytest.raises(NotPublished) as failed:
-        sheets.published(pipeline.storage, video)
+        sheets.published(shared, video)
     assert "[truncated]: Half of it is missing." in failed.value.remedy

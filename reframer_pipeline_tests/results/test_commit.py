@@ -23,10 +23,8 @@ from reframer_pipeline.failures import (
 )
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.commit import Committed, Prepared
-from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.stages import BY_NAME, NAMES
-from reframer_pipeline.store import patience
-from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, prepare
@@ -220,7 +218,7 @@ def test_a_failure_after_the_rows_rolls_everything_back(storage: Storage) -> Non
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between tries."""
-    monkeypatch.setattr(patience, "PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("reframer_pipeline.results.commit.PAUSES_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr(postgres, "_ATTEMPTS", 1)
 
 
@@ -300,16 +298,15 @@ def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monk
 
 def test_remote_results_work_too(storage: Storage) -> None:
     """The same commit with a store that is no folder (fsspec's own memory file system)."""
-    from reframer_pipeline.results.commit import Results
     from reframer_pipeline.uploads.ingest import local_copy
 
-    remote = ObjectStore(f"memory://{storage.settings.home_dir.name}-{time.monotonic_ns()}")
-    there = Storage(storage.settings, storage.db, remote, Results(storage.db, remote))
-    video_id, sha = add_video(there)
-    commit_all(there, video_id, Maker(sha, storage.settings))
-    assert remote.root is None and len(list(remote.list("results"))) == 7
-    with local_copy(sha, remote, storage.settings.scratch_dir) as path:
-        content = path.read_bytes()
-    assert not path.exists() and content.startswith(b"\x00\x00\x00\x18ftyp")
-    assert list(storage.settings.scratch_dir.iterdir()) == []
+    settings = storage.settings.model_copy(update={"store_url": f"memory://{storage.settings.home_dir.name}-{time.monotonic_ns()}"})
+    with open_storage(settings) as there:
+        video_id, sha = add_video(there)
+        commit_all(there, video_id, Maker(sha, settings))
+        assert there.store.root is None and len(list(there.store.list("results"))) == 7
+        with local_copy(sha, there.store, settings.scratch_dir) as path:
+            content = path.read_bytes()
+        assert not path.exists() and content.startswith(b"\x00\x00\x00\x18ftyp")
+        assert list(settings.scratch_dir.iterdir()) == []
     fsspec.filesystem("memory").store.clear()

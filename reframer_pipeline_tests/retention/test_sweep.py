@@ -21,7 +21,7 @@ from reframer_pipeline.retention.superseded import Candidate
 from reframer_pipeline.retention.sweep import Swept, sweep
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store import mark
-from reframer_pipeline.store.layout import video_key
+from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import ingest
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, video_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reframer_pipeline import failures
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline_tests.media.odd_files import ODD
@@ -20,12 +20,12 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def outcomes(pipeline: Pipeline) -> dict[str, VideoOutcome]:
-    settings = pipeline.settings.model_copy(update={"vid_stride": 60})
+def outcomes(shared: Storage) -> dict[str, VideoOutcome]:
+    settings = shared.settings.model_copy(update={"vid_stride": 60})
     ended: dict[str, VideoOutcome] = {}
     videos: dict[str, str] = {}
     for name in NAMES:
-        result = ingest_file(media_dir() / "odd" / name, pipeline.storage.db, pipeline.storage.store, settings)
+        result = ingest_file(media_dir() / "odd" / name, shared.db, shared.store, settings)
         if result.failure is not None:
             ended[name] = VideoOutcome.failed(name, result.failure)
         else:
@@ -36,7 +36,7 @@ def outcomes(pipeline: Pipeline) -> dict[str, VideoOutcome]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_ends_as_it_should(name: str, outcomes: dict[str, VideoOutcome], pipeline: Pipeline) -> None:
+def test_each_ends_as_it_should(name: str, outcomes: dict[str, VideoOutcome], shared: Storage) -> None:
     outcome = outcomes[name]
     assert (outcome.failure_code or outcome.status) == ODD[name]
     if outcome.status == "completed":
@@ -44,7 +44,7 @@ def test_each_ends_as_it_should(name: str, outcomes: dict[str, VideoOutcome], pi
     else:
         (cls,) = [cls for cls in failures.all_failures() if cls.code == outcome.failure_code]
         assert cls.default_remedy in (outcome.failure_message or "")
-        row = pipeline.storage.db.fetch_one(
+        row = shared.db.fetch_one(
             """SELECT u.failure_code AS upload, v.failure_code AS video
                FROM uploads u LEFT JOIN videos v ON v.id = u.video_id WHERE u.filename = %s""",
             (name,),

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from reframer_pipeline import versions
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.reading.videos import show_video
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.scenes.gemini import claims
@@ -49,33 +49,29 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clean(pipeline: Pipeline, done: VideoOutcome) -> Iterator[Pipeline]:
+def clean(shared: Storage, done: VideoOutcome) -> Iterator[Storage]:
     """Nothing asked yet; afterwards the local description is what readers see again."""
-    pipeline.storage.db.execute("DELETE FROM gemini_questions")
-    yield pipeline
-    pipeline.storage.db.execute("DELETE FROM gemini_questions")
-    forget_gemini(pipeline)
-    list(run_videos(pipeline.settings, [done.video_id or ""]))
+    shared.db.execute("DELETE FROM gemini_questions")
+    yield shared
+    shared.db.execute("DELETE FROM gemini_questions")
+    forget_gemini(shared)
+    list(run_videos(shared.settings, [done.video_id or ""]))
 
 
-def forget_gemini(pipeline: Pipeline) -> None:
+def forget_gemini(shared: Storage) -> None:
     """Delete the results that Gemini described."""
-    for row in pipeline.storage.db.fetch(
-        "SELECT result_id FROM results WHERE components -> 'settings' ->> 'resolved_describer' = 'gemini'"
-    ):
-        pipeline.storage.db.execute("DELETE FROM published WHERE result_id = %s", (row["result_id"],))
-        pipeline.storage.db.execute("DELETE FROM results WHERE result_id = %s", (row["result_id"],))
+    for row in shared.db.fetch("SELECT result_id FROM results WHERE components -> 'settings' ->> 'resolved_describer' = 'gemini'"):
+        shared.db.execute("DELETE FROM published WHERE result_id = %s", (row["result_id"],))
+        shared.db.execute("DELETE FROM results WHERE result_id = %s", (row["result_id"],))
 
 
-def asking(pipeline: Pipeline, server: FakeGemini, **more: Any) -> Settings:
+def asking(shared: Storage, server: FakeGemini, **more: Any) -> Settings:
     given = {"gemini_api_key": "key", "gemini_url": server.url, "gemini_attempts": 2, "gemini_requests_per_minute": 6000, **more}
-    return pipeline.settings.model_copy(update=Settings(**given).model_dump(include=set(given)))
+    return shared.settings.model_copy(update=Settings(**given).model_dump(include=set(given)))
 
 
-def scenes(pipeline: Pipeline, video_id: str) -> list[dict[str, Any]]:
-    rows = pipeline.storage.db.fetch(
-        "SELECT analysis_data FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number", (video_id,)
-    )
+def scenes(shared: Storage, video_id: str) -> list[dict[str, Any]]:
+    rows = shared.db.fetch("SELECT analysis_data FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number", (video_id,))
     return [row["analysis_data"] for row in rows]
 
 
@@ -104,7 +100,7 @@ def answer_for(local: list[dict[str, Any]]) -> tuple[dict[str, Any], list[list[s
     return {"scenes": told}, meant
 
 
-def test_elements_find_their_tracks_and_invented_times_are_refused(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini) -> None:
+def test_elements_find_their_tracks_and_invented_times_are_refused(clean: Storage, done: VideoOutcome, gemini: FakeGemini) -> None:
     video_id = done.video_id or ""
     answer, meant = answer_for(scenes(clean, video_id))
     gemini.script(Behaviour(Kind.ANSWER, answer=answer))
@@ -140,13 +136,13 @@ def figures_of_scenes(settings: Settings) -> dict[str, Any]:
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
-def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> None:
-    (asked,) = show_video(pipeline.storage.db, video_id)["gemini"]
+def _cost_is_shown(shared: Storage, settings: Settings, video_id: str) -> None:
+    (asked,) = show_video(shared.db, video_id)["gemini"]
     prices = (settings.gemini_input_price, settings.gemini_output_price)
     assert asked["cost_usd"] == round((asked["input_tokens"] * prices[0] + asked["output_tokens"] * prices[1]) / 1e6, 6) > 0
-    text = called(pipeline.settings.home_dir, "show", video_id).stdout
+    text = called(shared.settings.home_dir, "show", video_id).stdout
     assert f"{asked['input_tokens']} + {asked['output_tokens']} tokens" in text and "in Gemini's opinion" in text
-    shown = json.loads(called(pipeline.settings.home_dir, "show", video_id, "--json").stdout)
+    shown = json.loads(called(shared.settings.home_dir, "show", video_id, "--json").stdout)
     assert shown["gemini"][0]["model_version"] == "gemini-3.8-flash"
     figures = figures_of_scenes(settings)
     assert figures["gemini_answer"] == "paid for earlier" and figures["gemini_cost_in_all_usd"] == asked["cost_usd"]
@@ -154,7 +150,7 @@ def _cost_is_shown(pipeline: Pipeline, settings: Settings, video_id: str) -> Non
 
 
 def test_another_prompt_makes_scenes_stale_and_nothing_else(
-    clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
+    clean: Storage, done: VideoOutcome, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video_id, settings = done.video_id or "", asking(clean, gemini)
     list(run_videos(settings, [video_id]))
@@ -170,7 +166,7 @@ def test_another_prompt_makes_scenes_stale_and_nothing_else(
 
 @pytest.mark.parametrize(("kind", "code"), [(Kind.UNAVAILABLE, "gemini_unavailable"), (Kind.SAFETY, "gemini_blocked")])
 def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
-    clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, kind: Kind, code: str
+    clean: Storage, done: VideoOutcome, gemini: FakeGemini, kind: Kind, code: str
 ) -> None:
     video_id, settings = done.video_id or "", asking(clean, gemini)
     before = scenes(clean, video_id)
@@ -186,7 +182,7 @@ def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
     assert f"did not answer: [{code}]" in called(clean.settings.home_dir, "show", video_id).stdout
 
 
-def test_or_the_video_fails_if_it_is_told_to(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini) -> None:
+def test_or_the_video_fails_if_it_is_told_to(clean: Storage, done: VideoOutcome, gemini: FakeGemini) -> None:
     video_id, settings = done.video_id or "", asking(clean, gemini, gemini_on_failure="fail")
     before = scenes(clean, video_id)
     (outcome,) = run_videos(settings.model_copy(update={"gemini_model": "gemini-2.0-flash"}), [video_id])
@@ -195,7 +191,7 @@ def test_or_the_video_fails_if_it_is_told_to(clean: Pipeline, done: VideoOutcome
     assert scenes(clean, video_id) == before  # readers keep what they had
 
 
-def test_keyframes_are_sent_in_place_of_the_video(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini) -> None:
+def test_keyframes_are_sent_in_place_of_the_video(clean: Storage, done: VideoOutcome, gemini: FakeGemini) -> None:
     video_id = done.video_id or ""
     settings = asking(clean, gemini, gemini_media="keyframes", gemini_keyframes=3)
     (outcome,) = run_videos(settings, [video_id])
@@ -207,7 +203,7 @@ def test_keyframes_are_sent_in_place_of_the_video(clean: Pipeline, done: VideoOu
     assert sum("inlineData" in part for part in parts) == len(times)
 
 
-def test_the_command_line_says_what_happened(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
+def test_the_command_line_says_what_happened(clean: Storage, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
     gemini.script(Behaviour(Kind.BLOCKED, times=9))
     variables = {"GEMINI_API_KEY": "very-secret", "GOOGLE_GEMINI_BASE_URL": gemini.url}
     ran = called(clean.settings.home_dir, "run", str(clip), "--models", "demo", **variables)
@@ -246,7 +242,7 @@ OUTCOMES: list[tuple[Kind, int, str | None, int, int]] = [
 ]
 
 
-def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOutcome) -> None:
+def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutcome) -> None:
     video_id = done.video_id or ""
     for kind, times, code, asked, charged in OUTCOMES:
         what = f"{kind} x {times}"
@@ -275,7 +271,7 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Pipeline, done: VideoOut
             assert ("described_locally" in shown) == (code is not None), what
 
 
-def test_forced_runs_and_other_askers_pay_once(clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
+def test_forced_runs_and_other_askers_pay_once(clean: Storage, done: VideoOutcome, gemini: FakeGemini, clip: Path) -> None:
     """A forced run here, one in another process, and askers beside them, all at once."""
     video_id, settings = done.video_id or "", asking(clean, gemini)
     gemini.script(Behaviour(Kind.ANSWER, wait_seconds=3.0, times=9))
@@ -304,7 +300,7 @@ def test_forced_runs_and_other_askers_pay_once(clean: Pipeline, done: VideoOutco
 
 
 def test_what_nobody_foresaw_and_a_missing_key_do_not_cost_the_local_description(
-    clean: Pipeline, done: VideoOutcome, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
+    clean: Storage, done: VideoOutcome, gemini: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video_id, settings = done.video_id or "", asking(clean, gemini)
     keyless = settings.model_copy(update={"describer": "gemini", "gemini_api_key": None})  # as overrides that are stored can make it
@@ -318,7 +314,7 @@ def test_what_nobody_foresaw_and_a_missing_key_do_not_cost_the_local_description
     )
 
 
-def test_show_says_that_a_question_is_being_asked_or_was_left(clean: Pipeline, done: VideoOutcome) -> None:
+def test_show_says_that_a_question_is_being_asked_or_was_left(clean: Storage, done: VideoOutcome) -> None:
     video_id = done.video_id or ""
     _, claim = claims.take(clean.storage.db, claims.Question("d", video_id, "gemini-x", 1), datetime.now(UTC), 0)
     assert "gemini-x is being asked" in called(clean.settings.home_dir, "show", video_id).stdout

@@ -15,7 +15,7 @@ import pytest
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import StageStalled
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog, interruptible
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.work import jobs
 from reframer_pipeline_tests.command import called
@@ -75,18 +75,18 @@ def test_a_signal_that_reaches_another_thread_ends_the_work_too() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, shared: Storage, tmp_path: Path) -> None:
     clip = tmp_path / f"{how.name}.mp4"
     write_clip(make_clip(3_100_000 + how, n_frames=60, shots=1), clip)
-    settings = pipeline.settings.model_copy(update={"vid_stride": 1})
-    video_id = add(pipeline, clip)
+    settings = shared.settings.model_copy(update={"vid_stride": 1})
+    video_id = add(shared, clip)
     variables = {**os.environ, "REFRAMER_HOME": str(settings.home_dir), "REFRAMER_MODELS": "demo", "REFRAMER_VID_STRIDE": "1"}
     command = [sys.executable, "-m", "reframer_pipeline", "run", str(clip)]
     before, said = set(settings.scratch_dir.iterdir()), tmp_path / "said"
     with said.open("w") as output:  # a pipe that nobody reads would hold it up
         process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
     try:
-        _wait_for_stage(pipeline, video_id, "masks", process)
+        _wait_for_stage(shared, video_id, "masks", process)
         process.send_signal(signal.SIGSTOP)  # at masks, for as long as this takes
         stop = called(settings.home_dir, "db", "stop")
         process.send_signal(signal.SIGCONT)
@@ -103,27 +103,27 @@ def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, pipelin
         assert process.returncode == 130, errors
         assert time.monotonic() - began < 30
         assert "Traceback" not in errors
-        row = pipeline.storage.db.fetch_one("SELECT status FROM videos WHERE id = %s", (video_id,))
+        row = shared.db.fetch_one("SELECT status FROM videos WHERE id = %s", (video_id,))
         assert row == {"status": "pending"}
-        assert _jobs(pipeline, video_id) == [("failed", "interrupted")]
+        assert _jobs(shared, video_id) == [("failed", "interrupted")]
         assert set(settings.scratch_dir.iterdir()) <= before
 
     # The pool's slot and the lease of the dead run must not hold the next one up for longer than the lease lives.
     (outcome,) = run_videos(settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
     assert set(outcome.seconds) == {"masks", "trajectories", "scenes"}
-    assert _jobs(pipeline, video_id) == [("failed", "interrupted"), ("completed", None)]
+    assert _jobs(shared, video_id) == [("failed", "interrupted"), ("completed", None)]
 
 
-def _jobs(pipeline: Pipeline, video_id: str) -> list[tuple[str, str | None]]:
-    rows = pipeline.storage.db.fetch("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at", (video_id,))
+def _jobs(shared: Storage, video_id: str) -> list[tuple[str, str | None]]:
+    rows = shared.db.fetch("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at", (video_id,))
     return [(row["status"], row["failure_code"]) for row in rows]
 
 
-def _wait_for_stage(pipeline: Pipeline, video_id: str, stage: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_stage(shared: Storage, video_id: str, stage: str, process: subprocess.Popen[bytes]) -> None:
     until, job = time.monotonic() + 300, None
     while time.monotonic() < until and process.poll() is None:
-        job = jobs.latest(pipeline.storage.db, video_id)
+        job = jobs.latest(shared.db, video_id)
         if job is not None and job["stage"] == stage and job["done"] > 0:
             return
         time.sleep(0.2)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
-from reframer_pipeline.planning import deployment
-from reframer_pipeline.planning.deployment import Noted
+from reframer_pipeline.planning import result_settings
+from reframer_pipeline.planning.result_settings import Noted
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
@@ -24,43 +24,43 @@ from reframer_pipeline_tests.computed import add
 
 
 @pytest.fixture
-def loose(pipeline: Pipeline, done: VideoOutcome) -> Iterator[Settings]:
+def loose(shared: Storage, done: VideoOutcome) -> Iterator[Settings]:
     """The deployment, by an option of `reframer dev`, at another confidence than the default."""
-    saved = pipeline.settings.model_copy(update={"conf": 0.43})
-    deployment.save(pipeline.storage.db, saved)
-    pipeline.storage.db.execute("UPDATE videos SET settings_overrides = '{}'")
+    saved = shared.settings.model_copy(update={"conf": 0.43})
+    result_settings.save(shared.db, saved)
+    shared.db.execute("UPDATE videos SET settings_overrides = '{}'")
     yield saved
-    pipeline.storage.db.execute("UPDATE deployment SET settings = '{}'")
-    pipeline.storage.db.execute("UPDATE videos SET settings_overrides = '{}'")
+    shared.db.execute("UPDATE deployment SET settings = '{}'")
+    shared.db.execute("UPDATE videos SET settings_overrides = '{}'")
 
 
 @pytest.fixture
-def other(pipeline: Pipeline, tmp_path: Path) -> Iterator[str]:
+def other(shared: Storage, tmp_path: Path) -> Iterator[str]:
     """A second video, not computed; gone afterwards, since others look for work."""
     path = tmp_path / "other.mp4"
     write_clip(make_clip(3_600_001, n_frames=10, shots=1), path)
-    video_id = add(pipeline, path)
+    video_id = add(shared, path)
     yield video_id
-    pipeline.storage.db.execute("DELETE FROM uploads WHERE video_id = %s", (video_id,))
-    pipeline.storage.db.execute("DELETE FROM videos WHERE id = %s", (video_id,))
+    shared.db.execute("DELETE FROM uploads WHERE video_id = %s", (video_id,))
+    shared.db.execute("DELETE FROM videos WHERE id = %s", (video_id,))
 
 
-def overrides(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
-    row = pipeline.storage.db.fetch_one("SELECT settings_overrides FROM videos WHERE id = %s", (video_id,))
+def overrides(shared: Storage, video_id: str) -> dict[str, Any]:
+    row = shared.db.fetch_one("SELECT settings_overrides FROM videos WHERE id = %s", (video_id,))
     assert row is not None
     return dict(row["settings_overrides"])
 
 
 def test_a_run_takes_the_deployments_settings_and_keeps_what_was_asked_for(
-    pipeline: Pipeline, loose: Settings, done: VideoOutcome, clip: Path
+    shared: Storage, loose: Settings, done: VideoOutcome, clip: Path
 ) -> None:
-    home, video_id = pipeline.settings.home_dir, done.video_id or ""
+    home, video_id = shared.settings.home_dir, done.video_id or ""
     plain = called(home, "run", str(clip), "--json")
     assert plain.returncode == 0, plain.stderr
     assert "Own settings" not in plain.stderr and "Demonstration models" in plain.stderr  # the deployment's models, too
-    assert overrides(pipeline, video_id) == {}
+    assert overrides(shared, video_id) == {}
     detections = "SELECT components -> 'settings' ->> 'conf' AS conf FROM current_results WHERE video_id = %s AND stage = 'detections'"
-    assert pipeline.storage.db.fetch_one(detections, (video_id,)) == {"conf": "0.43"}
+    assert shared.db.fetch_one(detections, (video_id,)) == {"conf": "0.43"}
 
     asked = called(home, "run", str(clip), "--conf", "0.5")
     assert asked.stderr.count(f"Own settings kept with {clip.name}: conf 0.5") == 1
@@ -71,54 +71,54 @@ def test_a_run_takes_the_deployments_settings_and_keeps_what_was_asked_for(
     again = called(home, "run", str(clip))
     assert again.stderr.count(f"Own settings taken from {clip.name}") == 1
     assert "settings of its own" not in called(home, "show", video_id).stdout
-    assert list(run_videos(pipeline.settings.model_copy(update={"conf": 0.5}), [video_id]))[0].seconds == {}
+    assert list(run_videos(shared.settings.model_copy(update={"conf": 0.5}), [video_id]))[0].seconds == {}
 
 
-def test_an_option_of_plan_counts_where_it_is_the_default(pipeline: Pipeline, loose: Settings, done: VideoOutcome) -> None:
+def test_an_option_of_plan_counts_where_it_is_the_default(shared: Storage, loose: Settings, done: VideoOutcome) -> None:
     def conf_of_plan(*options: str) -> str:
-        told = json.loads(called(pipeline.settings.home_dir, "plan", done.video_id or "", "--json", *options).stdout)
+        told = json.loads(called(shared.settings.home_dir, "plan", done.video_id or "", "--json", *options).stdout)
         (detections,) = [stage for stage in told["videos"][0]["stages"] if stage["stage"] == "detections"]
         return f"{detections['state']} {detections['reason'] or ''}"
 
-    deployment.save(pipeline.storage.db, loose.model_copy(update={"conf": 0.46}))
+    result_settings.save(shared.db, loose.model_copy(update={"conf": 0.46}))
     assert conf_of_plan().startswith("stale conf: 0.5 → 0.46")
     assert conf_of_plan("--conf", "0.5") == "fresh "
 
 
-def test_those_that_wait_for_their_turn_are_spoken_for_with_their_settings(pipeline: Pipeline, done: VideoOutcome, other: str) -> None:
+def test_those_that_wait_for_their_turn_are_spoken_for_with_their_settings(shared: Storage, done: VideoOutcome, other: str) -> None:
     seen: list[tuple[frozenset[str], dict[str, Any]]] = []
     said: list[Noted] = []
-    asked = pipeline.settings.model_copy(update={"conf": 0.8})
+    asked = shared.settings.model_copy(update={"conf": 0.8})
     ids = [done.video_id or "", other]
     running = run_videos(
         asked,
         ids,
-        announce=lambda video_id, stages: seen.append((turns.spoken_for(pipeline.storage.db), overrides(pipeline, other))),
+        announce=lambda video_id, stages: seen.append((turns.spoken_for(shared.db), overrides(shared, other))),
         noted=said.append,
     )
     next(running)
-    assert turns.spoken_for(pipeline.storage.db) == {other}
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        reconcile(instance, pipeline)  # knows no such run, and leaves it alone
-    assert turns.spoken_for(pipeline.storage.db) == {other}
+    assert turns.spoken_for(shared.db) == {other}
+    with dagster_home.open_instance(shared.settings) as instance:
+        reconcile(instance, shared)  # knows no such run, and leaves it alone
+    assert turns.spoken_for(shared.db) == {other}
     running.close()  # type: ignore[attr-defined]
     assert seen == [(frozenset({other}), {"conf": 0.8, "models": "demo"})]
     assert [set(one.video_ids) for one in said] == [set(ids)]
-    assert turns.spoken_for(pipeline.storage.db) == frozenset() and jobs.latest(pipeline.storage.db, other) is None
-    (back,) = run_videos(pipeline.settings, [done.video_id or ""])
+    assert turns.spoken_for(shared.db) == frozenset() and jobs.latest(shared.db, other) is None
+    (back,) = run_videos(shared.settings, [done.video_id or ""])
     assert back.seconds == {}
 
 
-def test_a_killed_command_ends_as_interrupted_and_its_settings_stay(pipeline: Pipeline, done: VideoOutcome, other: str) -> None:
-    running = run_videos(pipeline.settings.model_copy(update={"conf": 0.8}), [done.video_id or "", other])
+def test_a_killed_command_ends_as_interrupted_and_its_settings_stay(shared: Storage, done: VideoOutcome, other: str) -> None:
+    running = run_videos(shared.settings.model_copy(update={"conf": 0.8}), [done.video_id or "", other])
     next(running)
-    db = pipeline.storage.db
+    db = shared.db
     db.execute("UPDATE processing_jobs SET updated_at = now() - %s * interval '1 second' WHERE status = 'pending'", (DEAD_AFTER_S + 1,))
     assert turns.spoken_for(db) == frozenset()
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        reconcile(instance, pipeline)
+    with dagster_home.open_instance(shared.settings) as instance:
+        reconcile(instance, shared)
     job = jobs.latest(db, other)
     assert job is not None and (job["status"], job["failure_code"]) == ("failed", "interrupted")
     running.close()  # type: ignore[attr-defined]
-    assert overrides(pipeline, other)["conf"] == 0.8
-    list(run_videos(pipeline.settings, [done.video_id or ""]))
+    assert overrides(shared, other)["conf"] == 0.8
+    list(run_videos(shared.settings, [done.video_id or ""]))

@@ -13,30 +13,30 @@ from click.testing import CliRunner
 
 from reframer_pipeline.cli.show import show
 from reframer_pipeline.demo.world import make_clip
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.reading.videos import list_videos, show_video
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.computed import CLIP_SEED, add
 
 
-def test_a_file_becomes_rows(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_a_file_becomes_rows(shared: Storage, done: VideoOutcome) -> None:
     assert (done.frames, done.sampled_frames) == (50, 10)
     assert done.detections == done.masks > 10
     assert done.tracks > 1
     assert set(done.seconds) == set(NAMES)
     cuts = make_clip(CLIP_SEED, n_frames=50, shots=2).cuts
-    scenes = pipeline.storage.db.fetch(
+    scenes = shared.db.fetch(
         "SELECT start_frame, end_frame FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number", (done.video_id,)
     )
     assert [(row["start_frame"], row["end_frame"]) for row in scenes] == list(zip([0, *cuts], [*cuts, 50], strict=True))
-    video = pipeline.storage.db.fetch_one("SELECT status, frame_count, width, height FROM videos WHERE id = %s", (done.video_id,))
+    video = shared.db.fetch_one("SELECT status, frame_count, width, height FROM videos WHERE id = %s", (done.video_id,))
     assert video == {"status": "completed", "frame_count": 50, "width": 640, "height": 360}
 
 
-def test_masks_and_detections_join_their_tracks(pipeline: Pipeline, done: VideoOutcome) -> None:
-    joined = pipeline.storage.db.fetch_one(
+def test_masks_and_detections_join_their_tracks(shared: Storage, done: VideoOutcome) -> None:
+    joined = shared.db.fetch_one(
         """SELECT count(*) AS n, count(DISTINCT t.track_id) AS tracks
            FROM current_tracking_trajectories t, jsonb_array_elements(t.trajectory_data -> 'frames') f
            JOIN current_detections d ON d.id = (f ->> 'detection_id')::uuid
@@ -49,9 +49,9 @@ def test_masks_and_detections_join_their_tracks(pipeline: Pipeline, done: VideoO
     assert joined["n"] == done.detections
 
 
-def test_each_materialization_reports_checks_and_shows_itself(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_each_materialization_reports_checks_and_shows_itself(shared: Storage, done: VideoOutcome) -> None:
     runs = set()  # other tests may have computed single stages of this video since
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    with dagster_home.open_instance(shared.settings) as instance:
         for stage in NAMES:
             records = instance.fetch_materializations(
                 dg.AssetRecordsFilter(dg.AssetKey(stage), asset_partitions=[done.video_id or ""]), limit=1
@@ -71,12 +71,12 @@ def test_each_materialization_reports_checks_and_shows_itself(pipeline: Pipeline
     assert all(check.passed for check in checks)  # type: ignore[union-attr]
 
 
-def test_running_again_computes_nothing(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_running_again_computes_nothing(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    with dagster_home.open_instance(shared.settings) as instance:
         before = instance.get_runs_count()
         began = time.monotonic()
-        (again,) = run_videos(pipeline.settings, [done.video_id])
+        (again,) = run_videos(shared.settings, [done.video_id])
         assert time.monotonic() - began < 3
         assert instance.get_runs_count() == before
     assert again.status == "completed"
@@ -84,72 +84,72 @@ def test_running_again_computes_nothing(pipeline: Pipeline, done: VideoOutcome) 
     assert again.detections == done.detections
 
 
-def test_another_conf_recomputes_what_follows_and_readers_see_old_or_new(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_another_conf_recomputes_what_follows_and_readers_see_old_or_new(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    other = pipeline.settings.model_copy(update={"conf": 0.79})  # that no other test computes
-    with _looping_reader(pipeline, done.video_id) as seen:
+    other = shared.settings.model_copy(update={"conf": 0.79})  # that no other test computes
+    with _looping_reader(shared, done.video_id) as seen:
         (changed,) = run_videos(other, [done.video_id])
     assert changed.status == "completed", changed.failure_message
     assert set(changed.seconds) == {"detections", "masks", "trajectories", "scenes"}
     assert changed.detections < done.detections
     # detections, masks and tracks of one read always belong together: the old whole, then the new whole
     assert set(seen) == {(done.detections, done.masks, done.tracks), (changed.detections, changed.masks, changed.tracks)}
-    (back,) = run_videos(pipeline.settings, [done.video_id])
+    (back,) = run_videos(shared.settings, [done.video_id])
     assert back.seconds == {}
-    assert _counts(pipeline, done.video_id) == (done.detections, done.masks, done.tracks)
+    assert _counts(shared, done.video_id) == (done.detections, done.masks, done.tracks)
 
 
-def test_force_computes_all_and_keeps_the_result(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_force_computes_all_and_keeps_the_result(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
     ids = "SELECT stage, result_id, content_digest FROM current_results WHERE video_id = %s ORDER BY stage"
-    before = pipeline.storage.db.fetch(ids, (done.video_id,))
-    (forced,) = run_videos(pipeline.settings, [done.video_id], force=True)
+    before = shared.db.fetch(ids, (done.video_id,))
+    (forced,) = run_videos(shared.settings, [done.video_id], force=True)
     assert forced.status == "completed", forced.failure_message
-    assert pipeline.storage.db.fetch(ids, (done.video_id,)) == before
-    remade = pipeline.storage.db.fetch_one("SELECT count(recomputed_at) AS n FROM current_results WHERE video_id = %s", (done.video_id,))
+    assert shared.db.fetch(ids, (done.video_id,)) == before
+    remade = shared.db.fetch_one("SELECT count(recomputed_at) AS n FROM current_results WHERE video_id = %s", (done.video_id,))
     assert remade == {"n": 6}
 
 
-def test_one_bad_video_stops_no_other(pipeline: Pipeline, done: VideoOutcome, clip: Path, tmp_path: Path) -> None:
+def test_one_bad_video_stops_no_other(shared: Storage, done: VideoOutcome, clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
-    bad = add(pipeline, cut)
-    first, second = run_videos(pipeline.settings, [bad, done.video_id or ""])
+    bad = add(shared, cut)
+    first, second = run_videos(shared.settings, [bad, done.video_id or ""])
     assert (first.status, second.status) == ("failed", "completed")
     assert first.failure_code in {"truncated", "damaged", "no_decodable_frames"}
-    row = pipeline.storage.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (bad,))
+    row = shared.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (bad,))
     assert row == {"status": "failed", "failure_code": first.failure_code}
 
 
-def test_every_video_is_a_partition_also_where_nothing_is_missing(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_every_video_is_a_partition_also_where_nothing_is_missing(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    with dagster_home.open_instance(shared.settings) as instance:
         instance.delete_dynamic_partition("videos", done.video_id)
-        (again,) = run_videos(pipeline.settings, [done.video_id])
+        (again,) = run_videos(shared.settings, [done.video_id])
         assert again.seconds == {}
         assert instance.has_dynamic_partition("videos", done.video_id)
 
 
-def test_candidates_are_counted_nowhere(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_candidates_are_counted_nowhere(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    loose = pipeline.settings.model_copy(update={"conf": 0.8, "track_thresh": 0.8, "track_low_conf": 0.1})
+    loose = shared.settings.model_copy(update={"conf": 0.8, "track_thresh": 0.8, "track_low_conf": 0.1})
     (outcome,) = run_videos(loose, [done.video_id])
-    rows = pipeline.storage.db.fetch("SELECT * FROM current_results WHERE video_id = %s", (done.video_id,))
+    rows = shared.db.fetch("SELECT * FROM current_results WHERE video_id = %s", (done.video_id,))
     (row,) = [row for row in rows if row["stage"] == "detections"]
     assert row["stats"]["candidates"] > 0
-    (listed,) = [one for one in list_videos(pipeline.storage.db) if one["video_id"] == done.video_id]
-    shown = show_video(pipeline.storage.db, done.video_id)
+    (listed,) = [one for one in list_videos(shared.db) if one["video_id"] == done.video_id]
+    shown = show_video(shared.db, done.video_id)
     assert outcome.detections == outcome.masks == row["row_count"] - row["stats"]["candidates"]
     assert outcome.detections == listed["counts"]["detections"] == shown["counts"]["detections"] == sum(shown["classes"].values())
-    printed = CliRunner().invoke(show, [done.video_id], env={"REFRAMER_HOME": str(pipeline.settings.home_dir)})
+    printed = CliRunner().invoke(show, [done.video_id], env={"REFRAMER_HOME": str(shared.settings.home_dir)})
     (line,) = [line for line in printed.output.splitlines() if line.split()[:1] == ["detections"]]
     assert line.split()[1:3] == [str(outcome.detections), "rows"]
-    (back,) = run_videos(pipeline.settings, [done.video_id])
+    (back,) = run_videos(shared.settings, [done.video_id])
     assert back.seconds == {}
 
 
-def _counts(pipeline: Pipeline, video_id: str) -> tuple[int, int, int]:
-    row = pipeline.storage.db.fetch_one(
+def _counts(shared: Storage, video_id: str) -> tuple[int, int, int]:
+    row = shared.db.fetch_one(
         """SELECT (SELECT count(*) FROM current_detections WHERE video_id = %(v)s) AS d,
                   (SELECT count(*) FROM current_segmentation_masks WHERE video_id = %(v)s) AS m,
                   (SELECT count(*) FROM current_tracking_trajectories WHERE video_id = %(v)s) AS t""",
@@ -160,16 +160,16 @@ def _counts(pipeline: Pipeline, video_id: str) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _looping_reader(pipeline: Pipeline, video_id: str) -> Iterator[list[tuple[int, int, int]]]:
+def _looping_reader(shared: Storage, video_id: str) -> Iterator[list[tuple[int, int, int]]]:
     """Reads the current views all the time; what it saw is complete when the block ends."""
     seen: list[tuple[int, int, int]] = []
     stop = threading.Event()
 
     def read() -> None:
         while not stop.is_set():
-            seen.append(_counts(pipeline, video_id))
+            seen.append(_counts(shared, video_id))
             time.sleep(0.005)
-        seen.append(_counts(pipeline, video_id))
+        seen.append(_counts(shared, video_id))
 
     thread = threading.Thread(target=read)
     thread.start()

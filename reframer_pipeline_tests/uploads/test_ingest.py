@@ -13,7 +13,7 @@ import pytest
 from reframer_pipeline.failures import DiskFull, FileNotReadable, HomeNotWritable
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.store.layout import video_key
+from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of

@@ -16,10 +16,9 @@ from reframer_pipeline.failures import IngestAbandoned
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.bucket import Bucket
-from reframer_pipeline.uploads.ingest import ingest_file, refuse_upload
+from reframer_pipeline.uploads.ingest import ingest_file, refuse_upload, take_in
 from reframer_pipeline.uploads.known import waiting_videos
 from reframer_pipeline.uploads.listing import list_bucket
-from reframer_pipeline.uploads.taking_in import take_in
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.s3 import s3_bucket, s3_server
 

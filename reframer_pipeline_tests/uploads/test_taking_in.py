@@ -15,15 +15,13 @@ import pytest
 
 from reframer_pipeline.failures import FileNotReadable, IngestAbandoned, StoreUnavailable, UploadChanged
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.store.layout import video_key
+from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.bucket import Bucket, Entry
-from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload
+from reframer_pipeline.uploads.ingest import IngestResult, ingest_file, refuse_upload, take_in
 from reframer_pipeline.uploads.known import known_uploads, waiting_videos
 from reframer_pipeline.uploads.listing import list_bucket
-from reframer_pipeline.uploads.taking_in import take_in
-from reframer_pipeline.work import status
-from reframer_pipeline_tests.factories import start_job, video_bytes
+from reframer_pipeline_tests.factories import begin, start_job, video_bytes
 from reframer_pipeline_tests.s3 import s3_bucket, s3_server
 
 __all__ = ["s3_bucket", "s3_server"]
@@ -169,7 +167,7 @@ def test_which_videos_wait(storage: Storage, folder: Path) -> None:
         (folder / f"{seed}.mp4").write_bytes(video_bytes(seed))
     videos = [str(take(storage, bucket, f"{seed}.mp4").video_id) for seed in range(5)]
     ingest_file(folder / "5.mp4", storage.db, storage.store, storage.settings)  # by the command line, which runs it itself
-    status.processing(storage.db, videos[0])
+    begin(storage.db, videos[0])
     start_job(storage.db, videos[1], "a run that has died since")
     first = waiting_videos(storage.db, limit=2)
     rest = waiting_videos(storage.db, after=first[-1].place)

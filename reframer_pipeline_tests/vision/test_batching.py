@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from reframer_pipeline.failures import OutOfMemory
-from reframer_pipeline.vision.batching import ShrinkingBatch
+from reframer_pipeline.vision.device import ShrinkingBatch
 
 
 def worker_with_room_for(limit: int, error: Exception, seen: list[int]):

@@ -9,7 +9,7 @@ from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline.work.videos import get_video
-from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, start_job, start_job_under
+from reframer_pipeline_tests.factories import Maker, add_video, begin, commit, commit_all, start_job, start_job_under
 
 
 def states(storage: Storage) -> dict[str, tuple[str, str | None]]:
@@ -33,7 +33,7 @@ def test_jobs_and_failures(storage: Storage) -> None:
     assert start_job(storage.db, video_id, "run-1", attempt=2) == job
     assert start_job(storage.db, video_id, "run-1") == job  # a stage beside the one that failed
     assert states(storage) == {"run-1": ("failed", "not_a_video")}
-    status.processing(storage.db, video_id)
+    begin(storage.db, video_id)
     commit_all(storage, video_id, Maker(sha, storage.settings))
     assert get_video(storage.db, video_id)["failure_code"] is None
 

@@ -15,7 +15,7 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import lease, status
 from reframer_pipeline.work.status import Event, Reason, Status, target, transition
 from reframer_pipeline.work.videos import get_video
-from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+from reframer_pipeline_tests.factories import Maker, add_video, begin, commit_all
 from reframer_pipeline_tests.support import REPOSITORY
 
 
@@ -69,7 +69,7 @@ def test_a_failure_of_the_caller_s_leaves_a_completed_video_completed(storage: S
     status.fail(storage.db, video_id, SettingsInvalid("This machine has no device 'cuda'."))
     assert now() == ("failed", "settings_invalid")  # nothing is published: somebody must do something
     commit_all(storage, video_id, Maker(sha, storage.settings))
-    for before in (lambda: None, lambda: status.processing(storage.db, video_id)):
+    for before in (lambda: None, lambda: begin(storage.db, video_id)):
         before()
         status.fail(storage.db, video_id, SettingsInvalid("This machine has no device 'cuda'."))
         assert now() == ("completed", None)
@@ -87,22 +87,18 @@ def test_only_the_lease_s_holder_tells_the_status(storage: Storage) -> None:
     def now() -> str:
         return str(get_video(storage.db, video_id)["status"])
 
-    status.processing(storage.db, video_id, loser)
-    assert now() == "pending"
-    status.processing(storage.db, video_id, winner)
-    assert now() == "processing"
     status.fail(storage.db, video_id, NotAVideo("No."), loser)
-    assert now() == "processing"
+    assert now() == "pending"
     status.fail(storage.db, video_id, NotAVideo("No."), winner)
     assert now() == "failed"
 
 
 def test_an_interrupted_run_leaves_the_status_it_found(storage: Storage) -> None:
     video_id, sha = add_video(storage)
-    status.processing(storage.db, video_id)
+    begin(storage.db, video_id)
     status.settle(storage.db, video_id)
     assert get_video(storage.db, video_id)["status"] == "pending"
     commit_all(storage, video_id, Maker(sha, storage.settings))
-    status.processing(storage.db, video_id)
+    begin(storage.db, video_id)
     status.settle(storage.db, video_id)
     assert get_video(storage.db, video_id)["status"] == "completed"

@@ -1,6 +1,6 @@
 """The ingest job: one upload of the bucket becomes a video and a partition, or a row that says why not.
 
-What belongs here: how Dagster runs `uploads.taking_in` and what it shows of the outcome. What does not: choosing uploads (`sensors`),
+What belongs here: how Dagster runs `uploads.ingest.take_in` and what it shows of the outcome. What does not: choosing uploads (`sensors`),
 computing. A refused upload is an ingest well done; only what may go better another time fails the run, and the sensor tries again.
 """
 
@@ -9,12 +9,11 @@ from typing import Final
 import dagster as dg
 
 from reframer_pipeline.failures.typing import as_metadata, typed
-from reframer_pipeline.orchestration import partitions
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration import assets
 from reframer_pipeline.orchestration.tags import CPU_TAGS, FAILURE_TAG
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.uploads.bucket import Bucket
-from reframer_pipeline.uploads.ingest import IngestResult
-from reframer_pipeline.uploads.taking_in import take_in
+from reframer_pipeline.uploads.ingest import IngestResult, take_in
 
 INGEST: Final = "ingest"
 OP: Final = "take_in_upload"
@@ -28,20 +27,19 @@ class UploadConfig(dg.Config):
     attempt: int = 1
 
 
-@dg.op(name=OP, out=dg.Out(dg.Nothing), required_resource_keys={"pipeline"}, tags=CPU_TAGS)
+@dg.op(name=OP, out=dg.Out(dg.Nothing), required_resource_keys={"storage"}, tags=CPU_TAGS)
 def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None:
     """Copy the file, hash it, apply the limits, and make its upload, its video and its partition known."""
-    pipeline: Pipeline = context.resources.pipeline
+    storage: Storage = context.resources.storage
     try:
-        storage = pipeline.storage
-        bucket = Bucket.open(pipeline.settings)
-        result = take_in(bucket, config.bucket_key, config.etag, storage.db, storage.store, pipeline.settings)
+        bucket = Bucket.open(storage.settings)
+        result = take_in(bucket, config.bucket_key, config.etag, storage.db, storage.store, storage.settings)
     except Exception as error:
         failure = typed(error)
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: failure.code})
         raise dg.Failure(description=f"[{failure.code}] {failure}", metadata=as_metadata(failure), allow_retries=False) from error
     if result.video_id is not None:
-        partitions.register(context.instance, pipeline.storage.db)
+        assets.register(context.instance, storage.db)
     if result.failure is not None:
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: result.failure.code})
         context.log.warning(f"Refused: [{result.failure.code}] {result.failure}")

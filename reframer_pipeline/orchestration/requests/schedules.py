@@ -12,15 +12,14 @@ from dataclasses import replace
 import dagster as dg
 
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.partitions import register
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, register
 from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.planning import showing
 from reframer_pipeline.planning.backlog import due, waits
 from reframer_pipeline.planning.planner import Planner
 from reframer_pipeline.planning.survey import VideoPlan
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs
 
 QUEUED = dg.DagsterRunStatus.QUEUED
@@ -33,18 +32,18 @@ QUEUED = dg.DagsterRunStatus.QUEUED
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Requests what `reframer plan` lists, the oldest videos first, REFRAMER_BACKFILL_PER_TICK at a time.",
 )
-def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason | list[dg.RunRequest]:
+def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[Storage]) -> dg.SkipReason | list[dg.RunRequest]:
     """One tick: only the stale assets of each video; nothing that waits, runs, pauses or failed for good with the same recipe."""
-    settings, instance = pipeline.settings, context.instance
+    settings, instance = storage.settings, context.instance
     if settings.backfill_per_tick == 0:
         return dg.SkipReason("REFRAMER_BACKFILL_PER_TICK is 0.")
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     queued = {video_id for run in runs if (video_id := run.tags.get(PARTITION_TAG))}
     limit = settings.backfill_per_tick - sum(BACKFILL_TAG in run.tags for run in runs)
-    known = waits(pipeline.storage.db)
+    known = waits(storage.db)
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])
     known = replace(known, new={video_id: uploaded for video_id, uploaded in known.new.items() if video_id not in dropped})
-    planner, unshown, troubles = Planner.of(pipeline.storage, settings), list[str](), dict[str, str]()
+    planner, unshown, troubles = Planner.of(storage, settings), list[str](), dict[str, str]()
     # requested by the backfill: somebody who runs it again in the UI has his reasons, and gets its tags with it
     mine = [run for run in runs if BACKFILL_TAG in run.tags and run.parent_run_id is None]
     overtaken = {run.tags[PARTITION_TAG]: run for run in mine if run.status == QUEUED}
@@ -58,14 +57,14 @@ def backfill(context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[P
             continue
         context.log.info(f"Taken out of the queue, because something else is wanted by now: run {run.run_id}")
         instance.run_coordinator.cancel_run(run.run_id)
-        jobs.forget_queued(pipeline.storage.db, run.run_id)  # it tried nothing that the next would have to wait for
+        jobs.forget_queued(storage.db, run.run_id)  # it tried nothing that the next would have to wait for
     for trouble, video_id in troubles.items():
         context.log.warning(f"Cannot be computed, video {video_id} and all with the same settings: {trouble}")
     shown = _show(context, planner, unshown)
     if not requests:
         why = "Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already."
         return dg.SkipReason(why + (f" {shown} videos had their results already, and show them again." if shown else ""))
-    register(instance, pipeline.storage.db)
+    register(instance, storage.db)
     return [
         dg.RunRequest(
             run_key=one.key,

@@ -16,12 +16,11 @@ import dagster as dg
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import IngestAbandoned, Interrupted, ReframerError
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS, process_video
 from reframer_pipeline.orchestration.dagster_internals import RUN_KEY_TAG
-from reframer_pipeline.orchestration.partitions import VIDEOS
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO, process_video
 from reframer_pipeline.orchestration.requests import ingest_job
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import known, watching
 from reframer_pipeline.uploads.bucket import Bucket
@@ -41,23 +40,23 @@ UNFINISHED: Final = [status for status in dg.DagsterRunStatus if status not in E
     jobs=[ingest_job.ingest, process_video()],
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    required_resource_keys={"pipeline"},
+    required_resource_keys={"storage"},
     description="Watches the bucket (REFRAMER_UPLOADS_URL): whole new files are taken in, and their videos computed.",
 )
 def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """One look at the bucket. What fails is said, and costs nothing but time: the cursor stays."""
-    pipeline: Pipeline = context.resources.pipeline
+    storage: Storage = context.resources.storage
     requests: list[dg.RunRequest] = []
     cursor, said, videos = None, "", list[known.WaitingVideo]()
     try:
-        plan, count = _plan(context, pipeline)
+        plan, count = _plan(context, storage)
         requests += [_ingest_request(one) for one in plan.requests]
         cursor, said = plan.cursor.text, f"Nothing new among {count} files; {len(plan.cursor.seen)} are being watched."
     except ReframerError as failure:
         said = f"[{failure.code}] {failure}"
         context.log.warning(said)
     try:
-        videos = _new_videos(context.instance, pipeline.storage.db, pipeline.settings)
+        videos = _new_videos(context.instance, storage.db, storage.settings)
         requests += [_video_request(one) for one in videos]
     except ReframerError as failure:
         said = f"[{failure.code}] {failure}"
@@ -70,9 +69,9 @@ def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     )
 
 
-def _plan(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> tuple[watching.Plan, int]:
+def _plan(context: dg.SensorEvaluationContext, storage: Storage) -> tuple[watching.Plan, int]:
     """What to do about the bucket, and how many files are in it. What was given up is written down already."""
-    cursor, settings, db = watching.Cursor.parse(context.cursor), pipeline.settings, pipeline.storage.db
+    cursor, settings, db = watching.Cursor.parse(context.cursor), storage.settings, storage.db
     runs = _runs(context.instance, [one.run_key for one in cursor.requests])
     listing = list_bucket(Bucket.open(settings), LISTING_S)
     if listing.unread:

@@ -13,12 +13,12 @@ import dagster as dg
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import typed_failures
 from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.commit import Committed
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
 from reframer_pipeline.versions import StageKey
@@ -27,8 +27,8 @@ from reframer_pipeline.versions import StageKey
 class ResultsIOManager(dg.IOManager):
     """Persists `FinishedStage` values as Parquet plus rows; loads them as `StageInput`."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def handle_output(self, context: dg.OutputContext, obj: FinishedStage) -> None:
         """Commit the result under the video's lease; readers see the old whole until the new whole is there."""
@@ -48,15 +48,15 @@ class ResultsIOManager(dg.IOManager):
         """The committed result of the upstream stage, for the same video and order."""
         video_id, name = context.partition_key, context.asset_key.path[-1]
         stage = context.step_context.step.key
-        with typed_failures(context, self._pipeline, video_id):
-            return run_of(context.step_context.dagster_run, self._pipeline, video_id).upstream(stage)[name]
+        with typed_failures(context, self._storage, video_id):
+            return run_of(context.step_context.dagster_run, self._storage, video_id).upstream(stage)[name]
 
     def _commit(self, context: dg.OutputContext, obj: FinishedStage) -> Committed:
-        storage, run, key = self._pipeline.storage, obj.run, obj.prepared.key
+        storage, run, key = self._storage, obj.run, obj.prepared.key
         video_id = run.order.video.video_id
         with (
-            typed_failures(context, self._pipeline, video_id),
-            Watchdog(self._pipeline.settings.stall_s, f"The commit of {key.stage}") as watchdog,
+            typed_failures(context, self._storage, video_id),
+            Watchdog(self._storage.settings.stall_s, f"The commit of {key.stage}") as watchdog,
         ):
             whole = {**{name: key.result_id for name, key in run.order.keys.items()}, key.stage: key.result_id}
             committed = storage.results.commit_prepared(obj.prepared, whole, lease_token=run.token, alive=watchdog.feed)

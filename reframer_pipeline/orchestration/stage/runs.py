@@ -20,9 +20,9 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline.failures import InputMissing, LeaseLost
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import LEASE_TAG
 from reframer_pipeline.planning import orders
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
 from reframer_pipeline.stages import BY_NAME, upstream
@@ -47,14 +47,14 @@ class Run:
 
     Attributes:
         run: Dagster's.
-        pipeline: Of this deployment.
+        storage: Of this deployment.
         order: What it is asked for.
         token: Of the video's lease; empty before `take_lease`.
         results: Those it has opened or made, by result id.
     """
 
     run: dg.DagsterRun
-    pipeline: Pipeline
+    storage: Storage
     order: Order
     token: str = ""
     results: dict[str, StoredResult] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Run:
         wanted = {name: self.order.key(name).result_id for name in upstream(stage)}
         unknown = [result_id for result_id in wanted.values() if result_id not in self.results]
         if unknown:
-            self.results |= self.pipeline.storage.results.open_all(unknown)
+            self.results |= self.storage.results.open_all(unknown)
         for name in BY_NAME[stage].inputs:
             if wanted[name] not in self.results:
                 raise InputMissing(f"The {name} of video {self.order.video.video_id} have not been computed with the settings of this run.")
@@ -86,8 +86,8 @@ class Run:
             VideoBusy: Another one holds the lease, and lives.
         """
         if not self.token:
-            db, video_id, tagged = self.pipeline.storage.db, self.order.video.video_id, self.run.tags.get(LEASE_TAG)
-            if tagged is not None and _is_ours(self.pipeline, video_id, tagged):  # whoever started the run holds it for all stages
+            db, video_id, tagged = self.storage.db, self.order.video.video_id, self.run.tags.get(LEASE_TAG)
+            if tagged is not None and _is_ours(self.storage, video_id, tagged):  # whoever started the run holds it for all stages
                 self.token = tagged
             else:
                 own = token_of(self.run.run_id)
@@ -108,7 +108,7 @@ class Run:
         key = self.order.keys.get(stage)
         for _ in range(2):
             started = jobs.start(
-                self.pipeline.storage.db,
+                self.storage.db,
                 self.order.video.video_id,
                 self.run.run_id,
                 lease_token=self.take_lease(),
@@ -128,7 +128,7 @@ class Run:
     def _restore(self) -> None:
         """What readers are to see beside the new rows: a video that is computed again is archived no more."""
         if not self._restored:
-            storage = self.pipeline.storage
+            storage = self.storage
             archive.restore(storage.db, storage.store, self.order.video.video_id, self.token, skip_lost=True)
             self._restored = True
 
@@ -159,7 +159,7 @@ def for_children(token: str, order: Order) -> dict[str, str]:
     return {_HANDED: json.dumps({"token": token, "pinned": orders.pinned(order)})}
 
 
-def run_of(run: dg.DagsterRun, pipeline: Pipeline, video_id: str) -> Run:
+def run_of(run: dg.DagsterRun, storage: Storage, video_id: str) -> Run:
     """What this process keeps of a run; its order is resolved if it is new here.
 
     Raises:
@@ -170,12 +170,12 @@ def run_of(run: dg.DagsterRun, pipeline: Pipeline, video_id: str) -> Run:
         kept, order = _kept.get(run.run_id), _expected.get(token)
     if kept is None:
         if order is None:
-            order = orders.resolve(pipeline.storage.db, pipeline.settings, video_id, run.run_id)
+            order = orders.resolve(storage.db, storage.settings, video_id, run.run_id)
             handed: dict[str, Any] = json.loads(os.environ.get(_HANDED, "{}"))
             if token and handed.get("token") == token:
                 order = orders.follow(order, handed["pinned"])
         with _lock:
-            kept = _kept.setdefault(run.run_id, Run(run, pipeline, order))
+            kept = _kept.setdefault(run.run_id, Run(run, storage, order))
     return kept
 
 
@@ -187,9 +187,9 @@ def give_back(run_id: str) -> None:
         kept.drop_lease(release=True)
 
 
-def _is_ours(pipeline: Pipeline, video_id: str, token: str) -> bool:
+def _is_ours(storage: Storage, video_id: str, token: str) -> bool:
     try:
-        lease.heartbeat(pipeline.storage.db, video_id, token)
+        lease.heartbeat(storage.db, video_id, token)
     except LeaseLost:
         return False
     return True

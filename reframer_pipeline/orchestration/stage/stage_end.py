@@ -15,8 +15,8 @@ from dagster import DagsterExecutionInterruptedError
 
 from reframer_pipeline.failures import Interrupted, LeaseLost, ReframerError, UnknownVideo, VideoBusy, WeightsChanged
 from reframer_pipeline.failures.typing import as_metadata, typed
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, give_back, run_of
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES, upstream
 from reframer_pipeline.stages.stage import Stage
 from reframer_pipeline.work import jobs, status
@@ -28,14 +28,14 @@ Context = dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
 
 
 @contextmanager
-def typed_failures(context: Context, pipeline: Pipeline, video_id: str) -> Iterator[None]:
+def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterator[None]:
     """Turn every exception into a `dg.Failure` with a code, which is written to the video and the job, or into a request to try again.
 
     Retryable failures are tried again; permanent ones and interruptions never.
 
     Args:
         context: Of whatever runs: the asset, or the I/O manager around it.
-        pipeline: Of this deployment.
+        storage: Of this deployment.
         video_id: The video.
     """
     run, tries = _run_and_tries(context)
@@ -44,13 +44,13 @@ def typed_failures(context: Context, pipeline: Pipeline, video_id: str) -> Itera
     except (dg.Failure, dg.RetryRequested, GeneratorExit):  # the last: the I/O manager has failed, and has written so
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
-        _record(pipeline, run, video_id, Interrupted("The run was interrupted."))
+        _record(storage, run, video_id, Interrupted("The run was interrupted."))
         raise type(interrupt) from None  # anew: where it happened to arrive is a long story that tells nothing
     except Exception as error:
         failure = typed(error)
         if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
             raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error
-        _record(pipeline, run, video_id, failure)
+        _record(storage, run, video_id, failure)
         raise dg.Failure(f"[{failure.code}] {failure}", as_metadata(failure)) from error
 
 
@@ -60,20 +60,20 @@ def end_run_if_last(run: Run, stage: Stage) -> None:
     if any(stage.name in upstream(other) for other in asked):  # that one comes later
         return
     with suppress(ReframerError):  # a note: what was committed stays committed
-        if jobs.finish(run.pipeline.storage.db, run.order.video.video_id, run.run.run_id, asked, run.token):
+        if jobs.finish(run.storage.db, run.order.video.video_id, run.run.run_id, asked, run.token):
             give_back(run.run.run_id)
 
 
-def _record(pipeline: Pipeline, run: dg.DagsterRun, video_id: str, failure: ReframerError) -> None:
+def _record(storage: Storage, run: dg.DagsterRun, video_id: str, failure: ReframerError) -> None:
     """Write a failure down, and give the video back. The failure itself is what the user must see: a database that cannot take the note
     must not hide it.
     """
-    db = pipeline.storage.db
+    db = storage.db
     with suppress(ReframerError):
         jobs.fail(db, video_id, run.run_id, failure)
     if not isinstance(failure, LeaseLost | VideoBusy | UnknownVideo):
         with suppress(ReframerError):
-            token = run_of(run, pipeline, video_id).take_lease(patience_s=0)
+            token = run_of(run, storage, video_id).take_lease(patience_s=0)
             if isinstance(failure, Interrupted):
                 status.settle(db, video_id, token)
             else:

@@ -20,10 +20,10 @@ from reframer_pipeline.failures import InvalidResult, ReframerError, WeightsChan
 from reframer_pipeline.handover import Progress, StageInput
 from reframer_pipeline.orchestration.dagster_internals import StageCheck
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.results.prepare import Prepared, prepare
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.stage import Stage, Work
 from reframer_pipeline.uploads.ingest import local_copy
@@ -49,23 +49,23 @@ class FinishedStage:
 StageEvents = Iterator[dg.AssetCheckResult | dg.Output[FinishedStage]]
 
 
-def run_stage(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: Stage, inputs: Mapping[str, StageInput]) -> StageEvents:
+def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage, inputs: Mapping[str, StageInput]) -> StageEvents:
     """Everything around one stage and its commit, which Dagster makes while the asset waits at its last `yield`.
 
     The stage's rows are drawn into Parquet and validated, the checks are reported, and the result goes to the I/O manager.
     """
     video_id = context.partition_key
-    with typed_failures(context, pipeline, video_id), _scratch(pipeline, stage) as scratch:
-        run = run_of(context.run, pipeline, video_id)
+    with typed_failures(context, storage, video_id), _scratch(storage, stage) as scratch:
+        run = run_of(context.run, storage, video_id)
         job_id = run.start(stage.name, context.retry_number + 1)
         _demand_weights(run, stage)
-        watchdog = Watchdog(pipeline.settings.stall_s, f"The stage {stage.name}")
+        watchdog = Watchdog(storage.settings.stall_s, f"The stage {stage.name}")
         with closing(_work(run, stage, scratch, watchdog, job_id)) as work:
             output = stage.compute(work, **inputs)
             try:
                 with watchdog:
                     upstream = run.upstream(stage.name)
-                    scratch_dir = pipeline.settings.scratch_dir
+                    scratch_dir = storage.settings.scratch_dir
                     prepared = prepare(run.order.video, work.key, output, upstream, scratch_dir, run_id=context.run_id, notes=work.notes)
             except InvalidResult as error:
                 yield from _check_results(stage, error.checks)
@@ -80,7 +80,7 @@ def run_stage(context: dg.AssetExecutionContext, pipeline: Pipeline, stage: Stag
 
 
 def _work(run: Run, stage: Stage, scratch: Path, watchdog: Watchdog, job_id: str) -> Work:
-    storage, sha256 = run.pipeline.storage, run.order.video.sha256
+    storage, sha256 = run.storage, run.order.video.sha256
 
     def alive() -> None:
         raise_if_interrupted()
@@ -110,9 +110,9 @@ def _demand_weights(run: Run, stage: Stage) -> None:
 
 
 @contextmanager
-def _scratch(pipeline: Pipeline, stage: Stage) -> Iterator[Path]:
-    pipeline.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=pipeline.settings.scratch_dir))
+def _scratch(storage: Storage, stage: Stage) -> Iterator[Path]:
+    storage.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=storage.settings.scratch_dir))
     try:
         yield folder
     finally:

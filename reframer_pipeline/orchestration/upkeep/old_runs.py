@@ -11,8 +11,8 @@ from typing import Final
 
 import dagster as dg
 
+from reframer_pipeline.orchestration.assets import VIDEOS
 from reframer_pipeline.orchestration.dagster_internals import remember_partitions
-from reframer_pipeline.orchestration.partitions import VIDEOS
 from reframer_pipeline.stages import NAMES
 
 FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

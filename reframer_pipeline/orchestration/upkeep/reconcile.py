@@ -13,9 +13,9 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline import failures
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
 from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
 
 RUNS_AT_ONCE: Final = 500
@@ -35,9 +35,9 @@ class Reconciled:
         return f"{self.queued} queued, {self.ended} ended, {self.died} died, {self.quarantined} quarantined"
 
 
-def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
+def reconcile(instance: dg.DagsterInstance, storage: Storage) -> Reconciled:
     """Bring the rows of runs up to date with the runs."""
-    db, done = pipeline.storage.db, Reconciled()
+    db, done = storage.db, Reconciled()
     end_dead_runs(instance, db)
     open_jobs = jobs.open_jobs(db)
     queued = {run.run_id: run.tags.get("dagster/partition") for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
@@ -52,16 +52,16 @@ def reconcile(instance: dg.DagsterInstance, pipeline: Pipeline) -> Reconciled:
             run = runs.get(job["run_id"])
             if (run is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S)) or (run is not None and not run.is_finished):
                 continue
-            _end(pipeline, job, run, done)
+            _end(storage, job, run, done)
     for video_id in status.unattended(db):  # Dagster knew of a death before the lease had run out
         if lease.revoke(db, video_id):
             status.settle(db, video_id)
     return done
 
 
-def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
+def _end(storage: Storage, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
     """Write how a run ended that did not say so itself."""
-    db, video_id, run_id = pipeline.storage.db, job["video_id"], job["run_id"]
+    db, video_id, run_id = storage.db, job["video_id"], job["run_id"]
     if run is not None and run.status == dg.DagsterRunStatus.SUCCESS:
         jobs.complete(db, video_id, run_id, ())
         done.ended += 1
@@ -72,30 +72,30 @@ def _end(pipeline: Pipeline, job: dict[str, Any], run: dg.DagsterRun | None, don
         jobs.fail(db, video_id, run_id, failures.Interrupted("The run ended before its first stage."))
         done.ended += 1
     else:
-        _died(pipeline, job, done)
+        _died(storage, job, done)
     if lease.revoke(db, video_id):  # else another run works on it, and says itself how it stands
         status.settle(db, video_id)
-    if _is_quarantined(pipeline, video_id):
-        status.fail(db, video_id, _quarantine(pipeline))
+    if _is_quarantined(storage, video_id):
+        status.fail(db, video_id, _quarantine(storage))
 
 
-def _died(pipeline: Pipeline, job: dict[str, Any], done: Reconciled) -> None:
-    db, video_id, run_id = pipeline.storage.db, job["video_id"], job["run_id"]
+def _died(storage: Storage, job: dict[str, Any], done: Reconciled) -> None:
+    db, video_id, run_id = storage.db, job["video_id"], job["run_id"]
     done.died += 1
-    if jobs.deaths(db, video_id) + 1 >= pipeline.settings.quarantine_after:
-        jobs.fail(db, video_id, run_id, _quarantine(pipeline))
+    if jobs.deaths(db, video_id) + 1 >= storage.settings.quarantine_after:
+        jobs.fail(db, video_id, run_id, _quarantine(storage))
         done.quarantined += 1
     else:
         stage = job["stage"] or "its first stage"
         jobs.fail(db, video_id, run_id, failures.RunDied(f"The process of the run ended without a word, at {stage}."))
 
 
-def _quarantine(pipeline: Pipeline) -> failures.Quarantined:
-    return failures.Quarantined(f"{pipeline.settings.quarantine_after} runs of this video died with their process, one after the other.")
+def _quarantine(storage: Storage) -> failures.Quarantined:
+    return failures.Quarantined(f"{storage.settings.quarantine_after} runs of this video died with their process, one after the other.")
 
 
-def _is_quarantined(pipeline: Pipeline, video_id: str) -> bool:
-    row = jobs.latest(pipeline.storage.db, video_id)
+def _is_quarantined(storage: Storage, video_id: str) -> bool:
+    row = jobs.latest(storage.db, video_id)
     return row is not None and row["failure_code"] == failures.Quarantined.code
 
 
@@ -105,6 +105,6 @@ def _is_quarantined(pipeline: Pipeline, video_id: str) -> bool:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps the status of videos and jobs true: queued, ended, cancelled and dead runs.",
 )
-def status_sensor(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+def status_sensor(context: dg.SensorEvaluationContext, storage: dg.ResourceParam[Storage]) -> dg.SkipReason:
     """One look; nothing is ever requested."""
-    return dg.SkipReason(str(reconcile(context.instance, pipeline)))
+    return dg.SkipReason(str(reconcile(context.instance, storage)))

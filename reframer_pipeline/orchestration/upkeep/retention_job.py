@@ -11,15 +11,15 @@ import dagster as dg
 
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.failures.typing import as_metadata
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import CPU_TAGS
 from reframer_pipeline.orchestration.upkeep.old_runs import delete_old_runs
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.retention.idle import WhileIdle
 
 SHOWN: Final = 20  # reasons in the metadata
 
 
-Act = Callable[[dg.OpExecutionContext, Pipeline], dict[str, Any]]
+Act = Callable[[dg.OpExecutionContext, Storage], dict[str, Any]]
 
 
 def _step(description: str) -> Callable[[Act], dg.OpDefinition]:
@@ -28,56 +28,56 @@ def _step(description: str) -> Callable[[Act], dg.OpDefinition]:
     def decorate(act: Act) -> dg.OpDefinition:
         def step(context: dg.OpExecutionContext) -> None:
             try:
-                context.add_output_metadata(act(context, context.resources.pipeline))
+                context.add_output_metadata(act(context, context.resources.storage))
             except ReframerError as failure:
                 raise dg.Failure(f"[{failure.code}] {failure}", metadata=as_metadata(failure)) from failure
 
-        op = dg.op(name=act.__name__, description=description, required_resource_keys={"pipeline"}, out=dg.Out(dg.Nothing), tags=CPU_TAGS)
+        op = dg.op(name=act.__name__, description=description, required_resource_keys={"storage"}, out=dg.Out(dg.Nothing), tags=CPU_TAGS)
         return op(step)
 
     return decorate
 
 
 @_step("Rows of videos older than REFRAMER_ARCHIVE_AFTER_DAYS leave Postgres; `reframer restore` loads them back.")
-def archive_rows(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+def archive_rows(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Archive, and measure the database afterwards."""
     from reframer_pipeline.database.size import database_size
     from reframer_pipeline.retention.archive import archive_older
 
-    storage, days = pipeline.storage, pipeline.settings.archive_after_days
+    days = storage.settings.archive_after_days
     went = WhileIdle() if days is None else archive_older(storage.db, storage.store, days)
-    size = database_size(storage.db, pipeline.settings)
+    size = database_size(storage.db, storage.settings)
     if size.nearly_full:
         context.log.warning(f"The database is nearly full: {size}.")
     return {**_went(went, "rows"), "database_bytes": size.bytes, "database": str(size)}
 
 
 @_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted.")
-def evict_frames(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+def evict_frames(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Evict."""
     from reframer_pipeline.retention.eviction import evict_older
 
-    storage, days = pipeline.storage, pipeline.settings.evict_frames_after_days
+    days = storage.settings.evict_frames_after_days
     went = WhileIdle() if days is None else evict_older(storage.db, storage.store, days)
     return _went(went, "bytes")
 
 
 @_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects, `.part` files and scratch files of killed runs are deleted.")
-def sweep_storage(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+def sweep_storage(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Sweep: the scratch folder first, for it needs neither store nor database, and a full disk may keep both from working."""
     from reframer_pipeline.retention.sweep import sweep
     from reframer_pipeline.scratch import sweep_scratch
 
-    scratch = sweep_scratch(pipeline.settings)
-    swept = sweep(pipeline.storage.db, pipeline.storage.store, pipeline.settings.keep_superseded_days)
+    scratch = sweep_scratch(storage.settings)
+    swept = sweep(storage.db, storage.store, storage.settings.keep_superseded_days)
     figures = {"superseded_results": swept.results, "orphan_objects": swept.orphans, "bytes": swept.bytes, "busy_videos": swept.busy}
     return {**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]}
 
 
 @_step("Finished Dagster runs older than REFRAMER_DAGSTER_RUNS_DAYS are deleted, with their logs.")
-def delete_runs(context: dg.OpExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+def delete_runs(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Delete old runs."""
-    days = pipeline.settings.dagster_runs_days
+    days = storage.settings.dagster_runs_days
     return {"runs": delete_old_runs(context.instance, days) if days else 0}
 
 

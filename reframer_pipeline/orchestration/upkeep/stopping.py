@@ -14,12 +14,12 @@ import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, HOME_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import GOING_ON, of_command_line
 from reframer_pipeline.orchestration.upkeep.launcher import home_id
 from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
 from reframer_pipeline.work.videos import get_video
@@ -49,19 +49,19 @@ def ask_to_end(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> N
             instance.run_launcher.terminate(run.run_id)
 
 
-def write_ends(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+def write_ends(instance: dg.DagsterInstance, storage: Storage) -> None:
     """After their processes are gone: runs that did not write their own end are cancelled, and hold nothing any more."""
     with ExitStack() as ends:  # each is tried, whatever becomes of the others
-        ends.callback(reconcile, instance, pipeline)
-        for run in going_on(instance, pipeline.settings):
-            ends.callback(_write_end, instance, pipeline, run)
+        ends.callback(reconcile, instance, storage)
+        for run in going_on(instance, storage.settings):
+            ends.callback(_write_end, instance, storage, run)
 
 
-def _write_end(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun) -> None:
+def _write_end(instance: dg.DagsterInstance, storage: Storage, run: dg.DagsterRun) -> None:
     instance.report_run_canceled(run, message="`reframer dev` was stopped.")
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     if PARTITION_TAG in run.tags:
-        lease.release(pipeline.storage.db, run.tags[PARTITION_TAG], token_of(run.run_id))
+        lease.release(storage.db, run.tags[PARTITION_TAG], token_of(run.run_id))
 
 
 def _without_job(run: dg.DagsterRun, db: Database) -> str:

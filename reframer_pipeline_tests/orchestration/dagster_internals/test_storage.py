@@ -13,11 +13,10 @@ import pytest
 from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS
 from reframer_pipeline.orchestration.dagster_internals.storage import PooledStorage
-from reframer_pipeline.orchestration.partitions import VIDEOS
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import PARTITION_TAG
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
@@ -35,8 +34,8 @@ telemetry:
 
 
 @pytest.fixture
-def instance(pipeline: Pipeline) -> Iterator[dg.DagsterInstance]:
-    with dagster_home.open_instance(pipeline.settings) as opened:
+def instance(shared: Storage) -> Iterator[dg.DagsterInstance]:
+    with dagster_home.open_instance(shared.settings) as opened:
         yield opened
 
 
@@ -55,30 +54,30 @@ def backend(instance: dg.DagsterInstance) -> int:
         return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar())
 
 
-def test_one_video_takes_few_connections(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_one_video_takes_few_connections(shared: Storage, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_clip(make_clip(3_910_001, n_frames=10, shots=1), clip)
-    video_id = add(pipeline, clip)
+    video_id = add(shared, clip)
 
     def sessions() -> int:
-        with psycopg.connect(embedded.server(pipeline.settings).url("postgres")) as conn:
+        with psycopg.connect(embedded.server(shared.settings).url("postgres")) as conn:
             (count,) = conn.execute(
                 "SELECT sum(sessions)::int FROM pg_stat_database WHERE datname IN ('reframer', 'dagster')"
             ).fetchone() or (0,)
         return int(count)
 
     before = sessions()
-    (outcome,) = run_videos(pipeline.settings, [video_id])
+    (outcome,) = run_videos(shared.settings, [video_id])
     assert outcome.status == "completed", outcome.failure_message
     assert sessions() - before <= 10
 
 
-def test_a_connection_is_kept_and_shared_by_all_openings_of_the_instance(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+def test_a_connection_is_kept_and_shared_by_all_openings_of_the_instance(shared: Storage, instance: dg.DagsterInstance) -> None:
     assert isinstance(instance.get_ref().storage, PooledStorage)
     first = backend(instance)
     instance.get_runs_count()
     instance.get_dynamic_partitions(SET)
-    with dagster_home.open_instance(pipeline.settings) as another:
+    with dagster_home.open_instance(shared.settings) as another:
         assert backend(another) == backend(instance) == first
 
 
@@ -120,9 +119,9 @@ def test_a_fork_s_child_has_connections_of_its_own(instance: dg.DagsterInstance)
 
 
 def test_what_a_run_intends_is_stored_at_once_and_as_dagster_stores_it(
-    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+    job = build_definitions(shared.settings).resolve_job_def(PROCESS_VIDEO)
     instance.add_dynamic_partitions(SET, ["planned"])
 
     def planned() -> tuple[list[tuple[str | None, str | None, str]], list[tuple[str, str]]]:
@@ -153,9 +152,9 @@ def test_a_partition_that_was_taken_away_is_gone(instance: dg.DagsterInstance) -
     assert not instance.has_dynamic_partition(SET, "short-lived")
 
 
-def test_a_pool_follows_a_changed_limit(pipeline: Pipeline) -> None:
+def test_a_pool_follows_a_changed_limit(shared: Storage) -> None:
     for limit in (1, 3, 2, 2):
-        settings = pipeline.settings.model_copy(update={"gpu_pool_limit": limit})
+        settings = shared.settings.model_copy(update={"gpu_pool_limit": limit})
         with dagster_home.open_instance(settings) as instance:
             instance.event_log_storage.initialize_concurrency_limit_to_default("changing")
             assert instance.event_log_storage.get_concurrency_info("changing").slot_count == limit

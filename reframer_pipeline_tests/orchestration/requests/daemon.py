@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 
 RUN_KEY = "dagster/run_key"
@@ -36,7 +36,7 @@ class Daemon:
             log_key=None,
             repository_name=None,
             repository_def=self.repository,
-            resources={"pipeline": dg.ResourceDefinition.hardcoded_resource(Pipeline(self.settings))},
+            resources={"storage": dg.ResourceDefinition.hardcoded_resource(storage_of(self.settings))},
         )
         with context:
             return self.repository.get_sensor_def("upload_sensor").evaluate_tick(context)

@@ -14,10 +14,10 @@ from dagster_shared.serdes import serialize_value
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import StoreUnavailable
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.requests.schedules import backfill
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, PARTITION_TAG, PRIORITY_TAG
+from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore
@@ -53,7 +53,7 @@ def mine(settings: Settings, embedded_server: Server, tmp_path: Path, folder: Pa
             }
         )  # fmt: skip
         yield made
-        Pipeline(made).close()
+        storage_of(made).close()
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def jobs(requests: list[dg.RunRequest]) -> list[str]:
 
 
 def uploads(daemon: Daemon) -> list[tuple[str, ...]]:
-    found = Pipeline(daemon.settings).storage.db.fetch("SELECT bucket_key, status, failure_code FROM uploads ORDER BY created_at")
+    found = storage_of(daemon.settings).db.fetch("SELECT bucket_key, status, failure_code FROM uploads ORDER BY created_at")
     return [tuple(row.values()) for row in found]
 
 
 @pytest.mark.models
 def test_a_folder_end_to_end(daemon: Daemon, folder: Path, clip: Path, tmp_path: Path) -> None:
-    db, content = Pipeline(daemon.settings).storage.db, clip.read_bytes()
+    db, content = storage_of(daemon.settings).db, clip.read_bytes()
     third = len(content) // 3
     for part in (content[:third], content[third : 2 * third], content[2 * third :]):  # slowly: each tick finds it longer
         with (folder / "clip.mp4").open("ab") as file:
@@ -175,7 +175,7 @@ def test_trouble_is_tried_again_and_given_up_only_if_it_may_be_the_file_s(
     assert [key.rsplit(":", 1)[1] for key in keys] == ["1", "2", "3", "4"]
     assert settled_ticks(daemon, 3) == []
     assert uploads(daemon) == [("a.mp4", "failed", "ingest_abandoned")]
-    (row,) = Pipeline(daemon.settings).storage.db.fetch("SELECT failure_message FROM uploads")
+    (row,) = storage_of(daemon.settings).db.fetch("SELECT failure_message FROM uploads")
     assert "4 times" in row["failure_message"] and "internal_error" in row["failure_message"]
 
 
@@ -205,18 +205,18 @@ def test_no_more_than_allowed_at_a_time(mine: Settings, instance: dg.DagsterInst
 
 def test_sensor_and_backfill_never_ask_for_the_same_video(mine: Settings, instance: dg.DagsterInstance, folder: Path) -> None:
     daemon = Daemon(mine.model_copy(update={"upload_requests": 2}), instance)
-    pipeline = Pipeline(daemon.settings)
+    shared = storage_of(daemon.settings)
     for seed in range(3):
         (folder / f"{seed}.mp4").write_bytes(video_bytes(seed))
     daemon.tick()
     for _ in range(2):
         daemon.run([one for one in settled_ticks(daemon, 1) if one.job_name == "ingest"])
-    db = pipeline.storage.db
+    db = shared.db
     db.execute("UPDATE videos SET created_at = created_at - interval '1 hour'")
     ids = [str(row["id"]) for row in db.fetch("SELECT id FROM videos ORDER BY created_at")]
 
     def backfilled() -> list[str]:
-        ticked = backfill(dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline}))
+        ticked = backfill(dg.build_schedule_context(instance=instance, resources={"storage": shared}))
         return [str(one.partition_key) for one in ticked] if isinstance(ticked, list) else []
 
     def sensed() -> list[str]:
@@ -261,7 +261,7 @@ def test_s3_end_to_end(mine: Settings, instance: dg.DagsterInstance, s3_bucket: 
     assert jobs(requests) == ["ingest", "ingest"] and all(result.success for result in daemon.run(requests))
     assert jobs(settled_ticks(daemon, 2)) == ["process_video"]
     assert sorted(uploads(daemon)) == [("film/a b.mp4", "completed", None), ("film/notes.mp4", "failed", "not_a_video")]
-    Pipeline(on_s3).close()
+    storage_of(on_s3).close()
 
 
 def test_a_failing_s3_server(mine: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,15 @@ import pytest
 
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.failures import StoreUnavailable
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_run
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.results import commit
 from reframer_pipeline.results.commit import Committed, Prepared
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
-from reframer_pipeline.store import patience
 from reframer_pipeline.vision import weights
 
 
@@ -34,148 +34,148 @@ def materialize_as_the_ui(settings: Settings, video_id: str, *stages: str) -> dg
 
 
 @contextmanager
-def masks_refused(pipeline: Pipeline) -> Iterator[None]:
+def masks_refused(shared: Storage) -> Iterator[None]:
     """The database refuses rows of masks, for good."""
-    pipeline.storage.db.execute("ALTER TABLE segmentation_masks ADD CONSTRAINT refuse CHECK (height < 0) NOT VALID")
+    shared.db.execute("ALTER TABLE segmentation_masks ADD CONSTRAINT refuse CHECK (height < 0) NOT VALID")
     try:
         yield
     finally:
-        pipeline.storage.db.execute("ALTER TABLE segmentation_masks DROP CONSTRAINT refuse")
+        shared.db.execute("ALTER TABLE segmentation_masks DROP CONSTRAINT refuse")
 
 
-def video_of(pipeline: Pipeline, video_id: str) -> tuple[str, str | None]:
-    row = pipeline.storage.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (video_id,))
+def video_of(shared: Storage, video_id: str) -> tuple[str, str | None]:
+    row = shared.db.fetch_one("SELECT status, failure_code FROM videos WHERE id = %s", (video_id,))
     assert row is not None
     return row["status"], row["failure_code"]
 
 
-def scratch_files(pipeline: Pipeline) -> set[Path]:
+def scratch_files(shared: Storage) -> set[Path]:
     """What is in the scratch folder: runs that other tests killed have left things there, until they are swept."""
-    return set(pipeline.settings.scratch_dir.iterdir())
+    return set(shared.settings.scratch_dir.iterdir())
 
 
-def last_job(pipeline: Pipeline, video_id: str) -> dict[str, Any]:
-    row = pipeline.storage.db.fetch_one("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
+def last_job(shared: Storage, video_id: str) -> dict[str, Any]:
+    row = shared.db.fetch_one("SELECT * FROM processing_jobs WHERE video_id = %s ORDER BY created_at DESC LIMIT 1", (video_id,))
     assert row is not None
     return row
 
 
-def test_a_commit_that_fails_for_good_fails_job_and_video_until_a_run_goes_well(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_a_commit_that_fails_for_good_fails_job_and_video_until_a_run_goes_well(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    other, before = pipeline.settings.model_copy(update={"conf": 0.61}), scratch_files(pipeline)
-    with masks_refused(pipeline):
+    other, before = shared.settings.model_copy(update={"conf": 0.61}), scratch_files(shared)
+    with masks_refused(shared):
         (outcome,) = run_videos(other, [done.video_id])
     assert outcome.failure_code == "internal_error"
-    job = last_job(pipeline, done.video_id)
+    job = last_job(shared, done.video_id)
     assert (job["status"], job["failure_code"]) == ("failed", "internal_error") and job["finished_at"] is not None
-    assert video_of(pipeline, done.video_id) == ("failed", "internal_error")
-    assert scratch_files(pipeline) == before
+    assert video_of(shared, done.video_id) == ("failed", "internal_error")
+    assert scratch_files(shared) == before
 
     assert materialize_as_the_ui(other, done.video_id, "masks").success
-    assert video_of(pipeline, done.video_id) == ("completed", None)  # readers see the old whole
-    assert last_job(pipeline, done.video_id)["status"] == "completed"
+    assert video_of(shared, done.video_id) == ("completed", None)  # readers see the old whole
+    assert last_job(shared, done.video_id)["status"] == "completed"
 
 
 def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
-    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert done.video_id is not None
-    monkeypatch.setattr(patience, "PAUSES_S", ())
-    put, seen, leases = pipeline.storage.store.put, list[tuple[str, str | None]](), list[Any]()
+    monkeypatch.setattr(commit, "PAUSES_S", ())
+    put, seen, leases = shared.store.put, list[tuple[str, str | None]](), list[Any]()
 
     def away_once(*args: Any) -> int:
-        leases.append(pipeline.storage.db.fetch_one("SELECT acquired_at FROM leases WHERE video_id = %s", (done.video_id,)))
-        seen.append((last_job(pipeline, done.video_id or "")["status"], video_of(pipeline, done.video_id or "")[1]))
+        leases.append(shared.db.fetch_one("SELECT acquired_at FROM leases WHERE video_id = %s", (done.video_id,)))
+        seen.append((last_job(shared, done.video_id or "")["status"], video_of(shared, done.video_id or "")[1]))
         if len(seen) == 1:
             raise StoreUnavailable("away")
         return put(*args)
 
-    monkeypatch.setattr(pipeline.storage.store, "put", away_once)
-    result = materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories")
+    monkeypatch.setattr(shared.store, "put", away_once)
+    result = materialize_as_the_ui(shared.settings, done.video_id, "trajectories")
     assert result.success
     assert seen == [("processing", None), ("processing", None)]
     assert leases[0] is not None and leases[0] == leases[1]  # kept over the pause: nobody came in between
-    assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["attempts"]) == ("completed", 2)
+    assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 2)
 
 
-def test_an_interrupted_stage_is_not_tried_again(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_stage_is_not_tried_again(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
-    put, asked = pipeline.storage.store.put, list[Any]()
+    put, asked = shared.store.put, list[Any]()
 
     def interrupted(*args: Any) -> int:
         asked.append(args)
         signal.raise_signal(signal.SIGINT)
         return put(*args)
 
-    monkeypatch.setattr(pipeline.storage.store, "put", interrupted)
-    assert not materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories").success
+    monkeypatch.setattr(shared.store, "put", interrupted)
+    assert not materialize_as_the_ui(shared.settings, done.video_id, "trajectories").success
     assert len(asked) == 1
-    assert (last_job(pipeline, done.video_id)["status"], last_job(pipeline, done.video_id)["failure_code"]) == ("failed", "interrupted")
-    assert video_of(pipeline, done.video_id) == ("completed", None)
-    assert pipeline.storage.db.fetch("SELECT * FROM leases WHERE video_id = %s", (done.video_id,)) == []
+    assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["failure_code"]) == ("failed", "interrupted")
+    assert video_of(shared, done.video_id) == ("completed", None)
+    assert shared.db.fetch("SELECT * FROM leases WHERE video_id = %s", (done.video_id,)) == []
 
 
-def test_a_job_goes_on_until_its_last_stage(pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_goes_on_until_its_last_stage(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
-    states, commit = list[str](), pipeline.storage.results.commit_prepared
+    states, commit = list[str](), shared.results.commit_prepared
 
     def noting(*args: Any, **more: Any) -> Committed:
         committed = commit(*args, **more)
-        states.append(last_job(pipeline, done.video_id or "")["status"])
+        states.append(last_job(shared, done.video_id or "")["status"])
         return committed
 
-    monkeypatch.setattr(pipeline.storage.results, "commit_prepared", noting)
-    (outcome,) = run_videos(pipeline.settings, [done.video_id], force=True)
+    monkeypatch.setattr(shared.results, "commit_prepared", noting)
+    (outcome,) = run_videos(shared.settings, [done.video_id], force=True)
     assert outcome.status == "completed", outcome.failure_message
     assert states == ["processing"] * 6
-    assert last_job(pipeline, done.video_id)["status"] == "completed"
+    assert last_job(shared, done.video_id)["status"] == "completed"
     assert set(outcome.seconds) == set(NAMES)
 
 
-def test_a_failure_of_the_caller_s_leaves_the_video_completed(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_a_failure_of_the_caller_s_leaves_the_video_completed(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
-    elsewhere = pipeline.settings.model_copy(update={"device": "cuda:99"})
+    elsewhere = shared.settings.model_copy(update={"device": "cuda:99"})
     (outcome,) = run_videos(elsewhere, [done.video_id], force=True)
     assert outcome.failure_code == "settings_invalid"
-    assert video_of(pipeline, done.video_id) == ("completed", None)
-    unseen = pipeline.settings.model_copy(update={"vid_stride": 11})
+    assert video_of(shared, done.video_id) == ("completed", None)
+    unseen = shared.settings.model_copy(update={"vid_stride": 11})
     assert not materialize_as_the_ui(unseen, done.video_id, "masks").success
-    assert video_of(pipeline, done.video_id) == ("completed", None)
+    assert video_of(shared, done.video_id) == ("completed", None)
 
 
-def test_who_lost_the_lease_does_not_tell_the_status(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_who_lost_the_lease_does_not_tell_the_status(shared: Storage, done: VideoOutcome) -> None:
     from reframer_pipeline.work import lease
 
     assert done.video_id is not None
-    with lease.hold(pipeline.storage.db, done.video_id, "another"):
-        broken = pipeline.settings.model_copy(update={"vid_stride": 13})
+    with lease.hold(shared.db, done.video_id, "another"):
+        broken = shared.settings.model_copy(update={"vid_stride": 13})
         assert not materialize_as_the_ui(broken, done.video_id, "trajectories").success
-        assert video_of(pipeline, done.video_id) == ("completed", None)
+        assert video_of(shared, done.video_id) == ("completed", None)
 
 
 def test_a_result_that_never_reaches_its_commit_leaves_no_file(
-    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert done.video_id is not None
-    before, seen = scratch_files(pipeline), list[int]()
+    before, seen = scratch_files(shared), list[int]()
 
     def interrupted(*args: Any, **more: Any) -> Committed:  # drawn and checked: there is a file
-        seen.append(len(scratch_files(pipeline) - before))
+        seen.append(len(scratch_files(shared) - before))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline.storage.results, "commit_prepared", interrupted)
-    assert not materialize_as_the_ui(pipeline.settings, done.video_id, "trajectories").success
+    monkeypatch.setattr(shared.results, "commit_prepared", interrupted)
+    assert not materialize_as_the_ui(shared.settings, done.video_id, "trajectories").success
     assert set(seen) == {2}  # the rows, and the stage's own folder
-    assert scratch_files(pipeline) == before
-    assert last_job(pipeline, done.video_id)["failure_code"] == "interrupted"
-    assert video_of(pipeline, done.video_id) == ("completed", None)
+    assert scratch_files(shared) == before
+    assert last_job(shared, done.video_id)["failure_code"] == "interrupted"
+    assert video_of(shared, done.video_id) == ("completed", None)
 
 
 def test_a_result_never_bears_the_digest_of_weights_that_did_not_make_it(
-    pipeline: Pipeline, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert done.video_id is not None
-    before, prepare = scratch_files(pipeline), stage_run.prepare
+    before, prepare = scratch_files(shared), stage_run.prepare
 
     def replaced(*args: Any, **more: Any) -> Prepared:  # while the rows are drawn
         prepared = prepare(*args, **more)
@@ -183,7 +183,7 @@ def test_a_result_never_bears_the_digest_of_weights_that_did_not_make_it(
         return prepared
 
     monkeypatch.setattr(stage_run, "prepare", replaced)
-    result = materialize_as_the_ui(pipeline.settings, done.video_id, "masks")
-    assert not result.success and last_job(pipeline, done.video_id)["failure_code"] == "weights_changed"
-    assert last_job(pipeline, done.video_id)["attempts"] == 1  # the same run would only meet it again
-    assert scratch_files(pipeline) == before
+    result = materialize_as_the_ui(shared.settings, done.video_id, "masks")
+    assert not result.success and last_job(shared, done.video_id)["failure_code"] == "weights_changed"
+    assert last_job(shared, done.video_id)["attempts"] == 1  # the same run would only meet it again
+    assert scratch_files(shared) == before

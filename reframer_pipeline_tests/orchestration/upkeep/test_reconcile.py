@@ -26,11 +26,11 @@ from dagster._grpc.client import DagsterGrpcClient
 
 from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.process_video import PROCESS_VIDEO
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.tags import LEASE_TAG
 from reframer_pipeline.orchestration.upkeep import launcher, reconcile
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.vision import weights
@@ -43,13 +43,13 @@ RUN = """
 import sys
 import dagster as dg
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.orchestration import partitions
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration import assets
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 settings = Settings()
 with dagster_home.open_instance(settings) as instance:
-    partitions.register(instance, Pipeline(settings).storage.db)
+    assets.register(instance, storage_of(settings).db)
     job = build_definitions(settings).resolve_job_def("process_video")
     job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
 """
@@ -66,42 +66,40 @@ def monitor(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.fixture
-def video(pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def video(shared: Storage, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A video of the test's own."""
     path = tmp_path / "one.mp4"
     write_clip(make_clip(3_400_000 + len(request.node.name), n_frames=40, shots=1), path)
-    return add(pipeline, path)
+    return add(shared, path)
 
 
-def _started_as_the_ui_does(pipeline: Pipeline, video_id: str) -> subprocess.Popen[bytes]:
+def _started_as_the_ui_does(shared: Storage, video_id: str) -> subprocess.Popen[bytes]:
     """A run of its own process that nobody holds a lease for, stopped at masks by a signal of the test's."""
-    home = str(pipeline.settings.home_dir)
+    home = str(shared.settings.home_dir)
     environment = {**os.environ, "REFRAMER_HOME": home, "REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_VID_STRIDE": "1"}
     return subprocess.Popen([sys.executable, "-c", RUN, video_id], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _until_masks(pipeline: Pipeline, video_id: str) -> None:
+def _until_masks(shared: Storage, video_id: str) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        job = jobs.latest(pipeline.storage.db, video_id)
+        job = jobs.latest(shared.db, video_id)
         if job is not None and job["status"] == "processing" and job["stage"] == "masks" and job["done"] > 0:
             return
         time.sleep(0.1)
     pytest.fail("masks never began")
 
 
-def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
-    pipeline: Pipeline, video: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(shared: Storage, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.5)
     monkeypatch.setattr(lease, "TTL_S", 3.0)
-    db = pipeline.storage.db
-    with dagster_home.open_instance(pipeline.settings) as instance:
+    db = shared.db
+    with dagster_home.open_instance(shared.settings) as instance:
         for death in (1, 2, 3):
-            process = _started_as_the_ui_does(pipeline, video)
-            _until_masks(pipeline, video)
+            process = _started_as_the_ui_does(shared, video)
+            _until_masks(shared, video)
             monitor(instance)
-            reconcile.reconcile(instance, pipeline)
+            reconcile.reconcile(instance, shared)
             assert jobs.latest(db, video)["status"] == "processing"  # type: ignore[index]  # alive: left alone
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -109,12 +107,12 @@ def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
                 (run,) = instance.get_runs(dg.RunsFilter(statuses=[STARTED], tags={"dagster/partition": video}))
                 instance.report_run_failed(run)
                 instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # as Dagster's run monitoring does
-                assert reconcile.reconcile(instance, pipeline).died == 1
+                assert reconcile.reconcile(instance, shared).died == 1
                 assert get_video(db, video)["status"] == "processing" and lease.revoke(db, video) is False
             db.execute("UPDATE leases SET expires_at = clock_timestamp() WHERE video_id = %s", (video,))
             time.sleep(1)
             monitor(instance)
-            done = reconcile.reconcile(instance, pipeline)
+            done = reconcile.reconcile(instance, shared)
             assert done.died == (0 if death == 1 else 1)
             row = get_video(db, video)
             if death < 3:
@@ -122,51 +120,51 @@ def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(
                 assert row["status"] == "pending"
         assert instance.get_runs(dg.RunsFilter(statuses=[STARTED], tags={"dagster/partition": video})) == []
         assert (row["status"], row["failure_code"]) == ("failed", "quarantined")
-    wanted = pipeline.settings.model_copy(update={"vid_stride": 1})
-    states = plan_of(db, video, wanted, weights.digests(pipeline.settings)).stages
+    wanted = shared.settings.model_copy(update={"vid_stride": 1})
+    states = plan_of(db, video, wanted, weights.digests(shared.settings)).stages
     assert states["masks"].state == "failed" and "quarantined" in states["masks"].reasons[0]
     (outcome,) = run_videos(wanted, [video])  # a person who asks for it gets it
     assert outcome.status == "completed"
 
 
-def test_queued_and_cancelled_runs_are_told(pipeline: Pipeline, video: str) -> None:
-    db = pipeline.storage.db
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        run = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
-        assert reconcile.reconcile(instance, pipeline).queued >= 1
+def test_queued_and_cancelled_runs_are_told(shared: Storage, video: str) -> None:
+    db = shared.db
+    with dagster_home.open_instance(shared.settings) as instance:
+        run = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+        assert reconcile.reconcile(instance, shared).queued >= 1
         assert jobs.latest(db, video)["status"] == "pending"  # type: ignore[index]
         instance.report_run_canceled(run)
-        reconcile.reconcile(instance, pipeline)
+        reconcile.reconcile(instance, shared)
     latest = jobs.latest(db, video)
     assert latest is not None and (latest["status"], latest["failure_code"]) == ("failed", "interrupted")
     assert get_video(db, video)["status"] == "pending"
 
 
-def test_a_cancelled_run_that_never_began_changes_nothing(pipeline: Pipeline, video: str) -> None:
-    db = pipeline.storage.db
+def test_a_cancelled_run_that_never_began_changes_nothing(shared: Storage, video: str) -> None:
+    db = shared.db
     start_job(db, video, "before")
     jobs.fail(db, video, "before", failures.TruncatedVideo("Half of it."))
     status.fail(db, video, failures.TruncatedVideo("Half of it."))
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        run = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
-        reconcile.reconcile(instance, pipeline)
+    with dagster_home.open_instance(shared.settings) as instance:
+        run = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+        reconcile.reconcile(instance, shared)
         instance.report_run_canceled(run)
-        reconcile.reconcile(instance, pipeline)
+        reconcile.reconcile(instance, shared)
         assert get_video(db, video)["failure_code"] == "truncated"
-        again = instance.create_run_for_job(_job(pipeline), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.STARTED)
+        again = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.STARTED)
         with lease.hold(db, video, again.run_id) as token:  # this one has begun
             start_job_under(db, video, again.run_id, token)
         instance.report_run_canceled(again)
-        reconcile.reconcile(instance, pipeline)
+        reconcile.reconcile(instance, shared)
     row = get_video(db, video)
     assert (row["status"], row["failure_code"]) == ("failed", "truncated")
 
 
 def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
-    pipeline: Pipeline, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Storage, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    db, gone = pipeline.storage.db, {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(tmp_path / "nobody")})}
-    with dagster_home.open_instance(pipeline.settings) as instance, dagster_server(tmp_path) as there:
+    db, gone = shared.db, {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(tmp_path / "nobody")})}
+    with dagster_home.open_instance(shared.settings) as instance, dagster_server(tmp_path) as there:
 
         def going_on(**tags: str) -> str:
             return instance.add_run(DagsterRun("ingest", run_id=str(uuid.uuid4()), status=STARTED, tags=tags)).run_id
@@ -185,7 +183,7 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
 
         db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
         monitor(instance)
-        assert reconcile.reconcile(instance, pipeline).died == 1
+        assert reconcile.reconcile(instance, shared).died == 1
         assert is_over(beating) and not is_over(reloaded)
         monkeypatch.setattr(launcher, "NO_SIGN_S", 0.0)
         monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.0)
@@ -200,13 +198,13 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         start_job_under(db, video, beating, token)
 
 
-def test_many_queued_runs_are_noted_at_once(pipeline: Pipeline, video: str) -> None:
-    jobs.queue(pipeline.storage.db, {"one": video, "two": video, "three": str(uuid.uuid4()), "four": "made by hand"})
-    jobs.queue(pipeline.storage.db, {"one": video})
-    rows = [row for row in jobs.open_jobs(pipeline.storage.db) if row["video_id"] == video]
+def test_many_queued_runs_are_noted_at_once(shared: Storage, video: str) -> None:
+    jobs.queue(shared.db, {"one": video, "two": video, "three": str(uuid.uuid4()), "four": "made by hand"})
+    jobs.queue(shared.db, {"one": video})
+    rows = [row for row in jobs.open_jobs(shared.db) if row["video_id"] == video]
     assert sorted((row["run_id"], row["status"]) for row in rows) == [("one", "pending"), ("two", "pending")]
     for run_id in ("one", "two"):
-        jobs.fail(pipeline.storage.db, video, run_id, failures.Interrupted("Over."))
+        jobs.fail(shared.db, video, run_id, failures.Interrupted("Over."))
 
 
 @contextmanager
@@ -232,7 +230,7 @@ def dagster_server(folder: Path) -> Iterator[dict[str, str]]:
         process.wait(20)
 
 
-def _job(pipeline: Pipeline) -> dg.JobDefinition:
+def _job(shared: Storage) -> dg.JobDefinition:
     from reframer_pipeline.definitions import build_definitions
 
-    return build_definitions(pipeline.settings).resolve_job_def(PROCESS_VIDEO)
+    return build_definitions(shared.settings).resolve_job_def(PROCESS_VIDEO)

@@ -17,11 +17,11 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from reframer_pipeline.cli import app
 from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.orchestration.partitions import VIDEOS
-from reframer_pipeline.orchestration.stage.resources import Pipeline
+from reframer_pipeline.orchestration.assets import VIDEOS
 from reframer_pipeline.orchestration.upkeep.old_runs import delete_old_runs
 from reframer_pipeline.orchestration.upkeep.retention_job import retention, retention_schedule
 from reframer_pipeline.planning import orders
+from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.retention.archive import archive_older
 from reframer_pipeline.retention.eviction import evict_older
 from reframer_pipeline.running import dagster_home
@@ -32,26 +32,26 @@ from reframer_pipeline_tests.retention.ages import age_database, archived_videos
 
 
 @pytest.fixture(scope="module")
-def pipeline(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def shared(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     """A deployment of its own: its days pass quickly here, and its runs are deleted."""
-    made = Pipeline(settings.model_copy(update={"home": tmp_path_factory.mktemp("old")}))
+    made = storage_of(settings.model_copy(update={"home": tmp_path_factory.mktemp("old")}))
     yield made
     made.close()
     embedded.stop(made.settings)
 
 
 @pytest.fixture(scope="module")
-def done(pipeline: Pipeline, clip: Path) -> VideoOutcome:
-    (outcome,) = run_videos(pipeline.settings, [add(pipeline, clip)])
+def done(shared: Storage, clip: Path) -> VideoOutcome:
+    (outcome,) = run_videos(shared.settings, [add(shared, clip)])
     assert outcome.status == "completed", outcome.failure_message
     return outcome
 
 
-def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> None:
-    settings = pipeline.settings.model_copy(
+def test_the_job_shows_what_it_did(shared: Storage, done: VideoOutcome) -> None:
+    settings = shared.settings.model_copy(
         update={"archive_after_days": 1, "evict_frames_after_days": 1, "database_limit_mb": 512, "dagster_runs_days": 30}
     )
-    age_database(pipeline.storage, 2)
+    age_database(shared, 2)
     killed, going_on = (settings.scratch_dir / name / "frames.zip" for name in ("frames-killed", "frames-going-on"))
     for path in (killed, going_on):
         path.parent.mkdir()
@@ -68,71 +68,68 @@ def test_the_job_shows_what_it_did(pipeline: Pipeline, done: VideoOutcome) -> No
     assert shown["archive_rows"]["database"].endswith("%)") and shown["evict_frames"]["bytes"] > 1000
     assert shown["sweep_storage"]["superseded_results"] == shown["sweep_storage"]["orphan_objects"] == shown["delete_runs"]["runs"] == 0
     assert shown["sweep_storage"]["scratch_entries"] == 1 and not killed.parent.exists() and going_on.exists()
-    assert archived_videos(pipeline.storage.db, [str(done.video_id)])
+    assert archived_videos(shared.db, [str(done.video_id)])
     assert retention_schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     assert retention_schedule.evaluate_tick(dg.build_schedule_context()).run_requests
 
 
-def test_archived_is_fresh_and_said_and_restored(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_archived_is_fresh_and_said_and_restored(shared: Storage, done: VideoOutcome) -> None:
     video_id = str(done.video_id)
-    _archive(pipeline, video_id)
-    (again,) = run_videos(pipeline.settings, [video_id])
+    _archive(shared, video_id)
+    (again,) = run_videos(shared.settings, [video_id])
     assert (again.status, again.seconds, again.detections) == ("completed", {}, done.detections)
-    home = ["--home", str(pipeline.settings.home_dir)]
+    home = ["--home", str(shared.settings.home_dir)]
     listed = json.loads(_cli("list", "--json", *home).splitlines()[0])
     assert listed["archived"] and "archive" in _cli("list", *home)  # narrow columns are folded
     assert f"reframer restore {video_id[:8]}" in _cli("show", video_id, *home)
     assert "rows loaded" in _cli("restore", video_id[:8], *home)
     assert "nothing is archived" in _cli("restore", video_id[:8], *home)
     assert not json.loads(_cli("list", "--json", *home).splitlines()[0])["archived"]
-    assert _rows(pipeline, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
+    assert _rows(shared, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
 
 
-def test_computing_an_archived_video_brings_its_rows_back(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_computing_an_archived_video_brings_its_rows_back(shared: Storage, done: VideoOutcome) -> None:
     video_id = str(done.video_id)
-    _archive(pipeline, video_id)
-    (changed,) = run_videos(pipeline.settings.model_copy(update={"track_buffer": 60}), [video_id])
+    _archive(shared, video_id)
+    (changed,) = run_videos(shared.settings.model_copy(update={"track_buffer": 60}), [video_id])
     assert set(changed.seconds) == {"trajectories", "scenes"}, changed.failure_message
-    assert _rows(pipeline, video_id) == (done.detections, done.masks, changed.tracks, changed.scenes)
-    run_videos(pipeline.settings, [video_id])
+    assert _rows(shared, video_id) == (done.detections, done.masks, changed.tracks, changed.scenes)
+    run_videos(shared.settings, [video_id])
 
 
-def test_force_brings_back_rows_and_pictures_even_of_a_lost_object(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_force_brings_back_rows_and_pictures_even_of_a_lost_object(shared: Storage, done: VideoOutcome) -> None:
     video_id = str(done.video_id)
-    _archive(pipeline, video_id)
-    evict_older(pipeline.storage.db, pipeline.storage.store, 1)
-    lost = pipeline.storage.db.fetch("SELECT object_key FROM current_results WHERE video_id = %s AND stage = 'scenes'", (video_id,))
-    pipeline.storage.store.delete(lost[0]["object_key"])
-    (forced,) = run_videos(pipeline.settings, [video_id], force=True)
+    _archive(shared, video_id)
+    evict_older(shared.db, shared.store, 1)
+    lost = shared.db.fetch("SELECT object_key FROM current_results WHERE video_id = %s AND stage = 'scenes'", (video_id,))
+    shared.store.delete(lost[0]["object_key"])
+    (forced,) = run_videos(shared.settings, [video_id], force=True)
     assert forced.status == "completed", forced.failure_message
-    assert _rows(pipeline, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
-    assert (
-        evicted_results(pipeline.storage.db, [orders.resolve(pipeline.storage.db, pipeline.settings, video_id).key("frames").result_id])
-        == set()
-    )
+    assert _rows(shared, video_id) == (done.detections, done.masks, done.tracks, done.scenes)
+    assert evicted_results(shared.db, [orders.resolve(shared.db, shared.settings, video_id).key("frames").result_id]) == set()
 
 
-def test_a_stage_that_misses_its_pictures_says_so(pipeline: Pipeline, done: VideoOutcome) -> None:
+def test_a_stage_that_misses_its_pictures_says_so(shared: Storage, done: VideoOutcome) -> None:
     video_id = str(done.video_id)
-    age_database(pipeline.storage, 2)
-    evict_older(pipeline.storage.db, pipeline.storage.store, 1)
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        job = build_definitions(pipeline.settings).resolve_job_def("process_video")
+    age_database(shared, 2)
+    evict_older(shared.db, shared.store, 1)
+    with dagster_home.open_instance(shared.settings) as instance:
+        job = build_definitions(shared.settings).resolve_job_def("process_video")
 
         def materialize(*stages: str) -> dg.ExecuteInProcessResult:
             selection = [dg.AssetKey(stage) for stage in stages]
             return job.execute_in_process(instance=instance, partition_key=video_id, asset_selection=selection, raise_on_error=False)
 
         assert not materialize("masks").success
-        row = pipeline.storage.db.fetch_one("SELECT failure_code FROM videos WHERE id = %s", (video_id,))
+        row = shared.db.fetch_one("SELECT failure_code FROM videos WHERE id = %s", (video_id,))
         assert row == {"failure_code": "frames_evicted"}
         assert materialize("frames", "masks").success
-    run_videos(pipeline.settings, [video_id])
+    run_videos(shared.settings, [video_id])
 
 
-def test_old_runs_go_and_partitions_stay_green(pipeline: Pipeline, done: VideoOutcome) -> None:
-    with dagster_home.open_instance(pipeline.settings) as instance:
-        began = instance.create_run_for_job(build_definitions(pipeline.settings).resolve_job_def("process_video"), asset_selection=None)
+def test_old_runs_go_and_partitions_stay_green(shared: Storage, done: VideoOutcome) -> None:
+    with dagster_home.open_instance(shared.settings) as instance:
+        began = instance.create_run_for_job(build_definitions(shared.settings).resolve_job_def("process_video"), asset_selection=None)
         assert instance.get_runs_count() > 1
         assert delete_old_runs(instance, days=1) == 0
         assert delete_old_runs(instance, days=0) > 0
@@ -144,21 +141,21 @@ def test_old_runs_go_and_partitions_stay_green(pipeline: Pipeline, done: VideoOu
             assert str(done.video_id) in status.deserialize_materialized_partition_subsets(VIDEOS)
 
 
-def test_sweep_on_the_command_line(pipeline: Pipeline, done: VideoOutcome) -> None:
-    swept = json.loads(_cli("db", "sweep", "--dry-run", "--json", "--home", str(pipeline.settings.home_dir)))
+def test_sweep_on_the_command_line(shared: Storage, done: VideoOutcome) -> None:
+    swept = json.loads(_cli("db", "sweep", "--dry-run", "--json", "--home", str(shared.settings.home_dir)))
     assert swept["dry_run"] is True
     assert set(swept) == {"dry_run", "results", "orphans", "bytes", "busy", "objects", "left"}
-    assert _cli("db", "sweep", "--home", str(pipeline.settings.home_dir)).startswith("Deleted")
+    assert _cli("db", "sweep", "--home", str(shared.settings.home_dir)).startswith("Deleted")
 
 
-def _archive(pipeline: Pipeline, video_id: str) -> None:
-    age_database(pipeline.storage, 2)
-    assert archive_older(pipeline.storage.db, pipeline.storage.store, 1).left == []
-    assert archived_videos(pipeline.storage.db, [video_id])
+def _archive(shared: Storage, video_id: str) -> None:
+    age_database(shared, 2)
+    assert archive_older(shared.db, shared.store, 1).left == []
+    assert archived_videos(shared.db, [video_id])
 
 
-def _rows(pipeline: Pipeline, video_id: str) -> tuple[int, ...]:
-    row = pipeline.storage.db.fetch_one(
+def _rows(shared: Storage, video_id: str) -> tuple[int, ...]:
+    row = shared.db.fetch_one(
         """SELECT (SELECT count(*) FROM current_detections WHERE video_id = %(v)s) AS d,
                   (SELECT count(*) FROM current_segmentation_masks WHERE video_id = %(v)s) AS m,
                   (SELECT count(*) FROM current_tracking_trajectories WHERE video_id = %(v)s) AS t,

@@ -11,11 +11,11 @@ from dagster._core.storage.dagster_run import DagsterRun
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import InternalError
-from reframer_pipeline.orchestration.stage.resources import Pipeline
 from reframer_pipeline.orchestration.stage.runs import token_of
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, HOME_TAG, LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep import stopping
 from reframer_pipeline.orchestration.upkeep.launcher import home_id
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.work import jobs, lease
 from reframer_pipeline.work.videos import get_video
@@ -23,17 +23,17 @@ from reframer_pipeline_tests.computed import add
 
 
 @pytest.fixture
-def video_ids(pipeline: Pipeline, tmp_path: Path) -> list[str]:
+def video_ids(shared: Storage, tmp_path: Path) -> list[str]:
     """Four videos of the test's own."""
     for number in range(4):
         write_clip(make_clip(3_540_000 + number, n_frames=5, shots=1), tmp_path / f"{number}.mp4")
-    return [add(pipeline, tmp_path / f"{number}.mp4") for number in range(4)]
+    return [add(shared, tmp_path / f"{number}.mp4") for number in range(4)]
 
 
-def test_killed_runs_are_ended_and_others_go_on(pipeline: Pipeline, video_ids: list[str]) -> None:
-    db, (killed, starting, elsewhere, neighbour) = pipeline.storage.db, video_ids
-    here, there = home_id(pipeline.settings), home_id(pipeline.settings.model_copy(update={"home": Path("/elsewhere")}))
-    with dagster_home.open_instance(pipeline.settings) as instance:
+def test_killed_runs_are_ended_and_others_go_on(shared: Storage, video_ids: list[str]) -> None:
+    db, (killed, starting, elsewhere, neighbour) = shared.db, video_ids
+    here, there = home_id(shared.settings), home_id(shared.settings.model_copy(update={"home": Path("/elsewhere")}))
+    with dagster_home.open_instance(shared.settings) as instance:
 
         def run(status: dg.DagsterRunStatus, job: str = "process_video", **tags: str) -> str:
             tags = {HOME_TAG: here} | tags
@@ -55,13 +55,13 @@ def test_killed_runs_are_ended_and_others_go_on(pipeline: Pipeline, video_ids: l
         work_on(neighbour, beside, token_of(beside))
         by_hand = run(began, **{PARTITION_TAG: "no video"})  # its end cannot be written whole
         try:
-            runs = stopping.going_on(instance, pipeline.settings)
+            runs = stopping.going_on(instance, shared.settings)
             assert {one.run_id for one in runs} == {asleep, *begun, by_hand}
             lines = {"0.mp4 (masks, 12 of 40)", "1.mp4 (process_video)", "new.mp4 (ingest)", "retention", "process_video"}
             assert set(stopping.describe(runs, db)) == lines
             with pytest.raises(InternalError):
-                stopping.write_ends(instance, pipeline)
-            assert stopping.going_on(instance, pipeline.settings) == []
+                stopping.write_ends(instance, shared)
+            assert stopping.going_on(instance, shared.settings) == []
             states = {one.run_id: one.status for one in instance.get_runs(dg.RunsFilter(run_ids=[asleep, *begun, living, beside]))}
             assert {states.pop(living), states.pop(beside)} == {dg.DagsterRunStatus.STARTED}
             assert set(states.values()) == {dg.DagsterRunStatus.CANCELED}

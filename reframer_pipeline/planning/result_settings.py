@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.planning.places import absolute_places
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.vision.releases import RELEASES
 
 # Every setting that changes a result, directly or by what is derived from it.
 NAMES: Final = (
@@ -30,6 +31,21 @@ def chosen(settings: Settings) -> dict[str, Any]:
     places = absolute_places(settings)
     values: dict[str, Any] = json.loads(settings.model_dump_json(include=set(NAMES)))
     return {**values, "describer": settings.resolved_describer, "yolo_model": places.get("yolo_model", settings.yolo_model)}
+
+
+def absolute_places(settings: Settings) -> dict[str, str]:
+    """The settings that name a file or folder here, as absolute paths. URLs and names of models are not among them."""
+    places = {"home": str(settings.home_dir)}
+    if settings.weights_dir is not None:
+        places["weights_dir"] = str(settings.weights_folder)
+    for name in ("store_url", "uploads_url"):
+        url = getattr(settings, name)
+        if url is not None and "://" not in url and "::" not in url:
+            places[name] = str(Path(url).expanduser().absolute())
+    own_model = Path(settings.yolo_model).expanduser()
+    if settings.yolo_model not in RELEASES and own_model.is_file():
+        places["yolo_model"] = str(own_model.absolute())
+    return places
 
 
 def given(settings: Settings, among: Collection[str] | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reframer_pipeline.planning import deployment, orders
+from reframer_pipeline.planning import orders, result_settings
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import lease
@@ -32,8 +32,8 @@ def test_given_are_arguments_updates_and_variables_that_are_set(monkeypatch: pyt
     monkeypatch.setenv("REFRAMER_IOU", "")
     monkeypatch.setenv("REFRAMER_EXECUTOR", "multiprocess")
     settings = Settings(vid_stride=7, batch=2, device="cpu").model_copy(update={"min_size": 3})
-    assert deployment.given(settings) == {"conf": 0.5, "vid_stride": 7, "min_size": 3}
-    assert deployment.given(settings, ["vid_stride", "batch", "iou"]) == {"vid_stride": 7, "iou": 0.45}
+    assert result_settings.given(settings) == {"conf": 0.5, "vid_stride": 7, "min_size": 3}
+    assert result_settings.given(settings, ["vid_stride", "batch", "iou"]) == {"vid_stride": 7, "iou": 0.45}
 
 
 @pytest.mark.parametrize(
@@ -47,33 +47,33 @@ def test_given_are_arguments_updates_and_variables_that_are_set(monkeypatch: pyt
     ],
 )
 def test_a_shell_decides_for_a_describer_only_where_it_was_asked(settings: dict[str, Any], describer: str | None) -> None:
-    assert deployment.given(Settings(**settings)).get("describer") == describer
+    assert result_settings.given(Settings(**settings)).get("describer") == describer
 
 
 def test_a_plain_run_pins_nothing(storage: Storage) -> None:
     video_id, _ = add_video(storage)
-    deployment.save(storage.db, Settings(conf=0.4, gemini_api_key="k"))
+    result_settings.save(storage.db, Settings(conf=0.4, gemini_api_key="k"))
     plain = Settings(batch=7)
-    assert deployment.note_overrides(storage.db, plain, video_id) == {}
-    meant = deployment.wanted(storage.db, plain)
+    assert result_settings.note_overrides(storage.db, plain, video_id) == {}
+    meant = result_settings.wanted(storage.db, plain)
     assert (meant.conf, meant.describer, meant.batch) == (0.4, "gemini", 7)
     assert orders.resolve(storage.db, plain, video_id).settings == meant
 
 
 def test_the_default_is_an_override_where_it_was_given(storage: Storage) -> None:
     video_id, _ = add_video(storage)
-    deployment.save(storage.db, Settings(conf=0.4))
+    result_settings.save(storage.db, Settings(conf=0.4))
     asked = Settings(conf=0.5, vid_stride=5)
-    assert deployment.note_overrides(storage.db, asked, video_id) == {"conf": 0.5}  # the stride is the deployment's anyway
-    assert deployment.wanted(storage.db, asked).conf == orders.resolve(storage.db, Settings(), video_id).settings.conf == 0.5
+    assert result_settings.note_overrides(storage.db, asked, video_id) == {"conf": 0.5}  # the stride is the deployment's anyway
+    assert result_settings.wanted(storage.db, asked).conf == orders.resolve(storage.db, Settings(), video_id).settings.conf == 0.5
 
 
 def test_overrides_are_noted_ahead_but_under_no_run(storage: Storage) -> None:
     (free, _), (busy, _) = add_video(storage, 1), add_video(storage, 2)
     with lease.hold(storage.db, busy, owner="another"):
-        noted = deployment.note_ahead(storage.db, Settings(conf=0.3), [free, busy])
+        noted = result_settings.note_ahead(storage.db, Settings(conf=0.3), [free, busy])
         assert noted.overrides == {"conf": 0.3} and set(noted.video_ids) == {free, busy}
         assert (overrides(storage, free), overrides(storage, busy)) == ({"conf": 0.3}, {})
-    assert deployment.note_ahead(storage.db, Settings(conf=0.3), [free]).video_ids == ()
-    taken = deployment.note_ahead(storage.db, Settings(), [free, busy])
-    assert taken == deployment.Noted({}, (free,)) and overrides(storage, free) == {}
+    assert result_settings.note_ahead(storage.db, Settings(conf=0.3), [free]).video_ids == ()
+    taken = result_settings.note_ahead(storage.db, Settings(), [free, busy])
+    assert taken == result_settings.Noted({}, (free,)) and overrides(storage, free) == {}
