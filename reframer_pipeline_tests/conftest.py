@@ -3,6 +3,7 @@
 import signal
 
 from reframer_pipeline_tests.computed import clip, done, settings, shared
+from reframer_pipeline_tests.gemini import gemini, one_authority
 from reframer_pipeline_tests.processes import own_folder, share_cores
 from reframer_pipeline_tests.servers import database_url, embedded_server, pgbouncer_tls, postgres15
 from reframer_pipeline_tests.spread import pytest_collection_modifyitems, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
@@ -10,7 +11,8 @@ from reframer_pipeline_tests.stored import anywhere, storage
 
 __all__ = [
     "pytest_collection_modifyitems", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler",
-    "anywhere", "clip", "done", "settings", "shared", "storage", "database_url", "embedded_server", "pgbouncer_tls", "postgres15",
+    "anywhere", "clip", "done", "gemini", "one_authority", "settings", "shared", "storage",
+    "database_url", "embedded_server", "pgbouncer_tls", "postgres15",
 ]  # fmt: skip
 
 own_folder()

@@ -40,6 +40,16 @@ def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.F
         yield f"s3://{name}"
 
 
+def fill(bucket: str, names: list[str]) -> None:
+    """Put objects of one byte into a bucket of the server, past its HTTP side: that takes a hundredth of a second for each."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    for name in names:
+        backend.put_object(bucket.removeprefix("s3://"), name, b"x")
+
+
 @contextmanager
 def pointing_at(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """s3fs talks to this server within the block; it keeps file systems, so before and after they are forgotten."""

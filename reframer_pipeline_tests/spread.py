@@ -18,8 +18,9 @@ MOST_WORKERS = 8
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: the tests of a running deployment mostly wait."""
-    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+    """One more than there are cores: the tests of a running deployment mostly wait. Without them and the models, many more wait."""
+    cores = os.cpu_count() or 1
+    return min(2 * cores + 1 if "not models" in config.option.markexpr else cores + 1, MOST_WORKERS)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

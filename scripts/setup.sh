@@ -25,14 +25,13 @@ apt_install() {
 # quietly COMMAND…: no output but the seconds that pass, and the end of its log if it fails. The command is a program, not a
 # function, so that its process is the one that is ended with the script: what a script starts with & does not hear Ctrl-C.
 quietly() {
-    log=$(mktemp)
+    log=$(mktemp) began=$(date +%s)
     "$@" >"$log" 2>&1 &
-    pid=$! seconds=0
+    pid=$!
     trap 'kill "$pid" 2>/dev/null; rm -f "$log"; exit 130' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
-        if [ -t 2 ]; then printf '\r    %s s ' "$seconds" >&2; fi
-        sleep 1
-        seconds=$((seconds + 1))
+        if [ -t 2 ]; then printf '\r    %s s ' "$(($(date +%s) - began))" >&2; fi
+        sleep 0.2
     done
     if [ -t 2 ]; then printf '\r' >&2; fi
     status=0

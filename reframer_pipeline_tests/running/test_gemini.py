@@ -37,12 +37,6 @@ from reframer_pipeline_tests.factories import plan_of
 CUT = make_clip(CLIP_SEED, n_frames=50, shots=2).cuts[0] / 25  # seconds
 
 
-@pytest.fixture
-def gemini() -> Iterator[FakeGemini]:
-    with FakeGemini() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_FIRST_PAUSE_S", 0.02)

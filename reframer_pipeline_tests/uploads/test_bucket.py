@@ -18,7 +18,7 @@ from reframer_pipeline.uploads import bucket as buckets
 from reframer_pipeline.uploads import listing
 from reframer_pipeline.uploads.bucket import Bucket, Entry
 from reframer_pipeline.uploads.listing import list_bucket
-from reframer_pipeline_tests.s3 import failing_s3, pointing_at, s3_bucket, s3_server
+from reframer_pipeline_tests.s3 import failing_s3, fill, pointing_at, s3_bucket, s3_server
 
 __all__ = ["s3_bucket", "s3_server"]
 
@@ -252,11 +252,7 @@ def test_which_stores_tell_that_the_same_bytes_came_again(s3_bucket: str, tmp_pa
 
 
 def test_more_objects_than_a_page(s3_bucket: str) -> None:
-    fs = fsspec.filesystem("s3")
-    # a few at a time, else the server keeps some waiting for too long
-    fs.pipe(
-        {f"{s3_bucket}/{number:04}.mp4": b"x" for number in range(1010)}, batch_size=10
-    )  # else the server keeps some waiting for too long
+    fill(s3_bucket, [f"{number:04}.mp4" for number in range(1010)])
     assert len(list_bucket(Bucket(s3_bucket), 60)) == 1010
 
 
