@@ -87,7 +87,7 @@ def measure(size: int, kind: str) -> tuple[float, float, float, float]:
                 all_known, requests = tick(daemon)
                 assert requests == [], "everything is known"
                 storage.db.execute("UPDATE videos SET status = 'pending'")
-                assets.register(instance, storage.db)
+                assets.register_partitions(instance, storage.db)
                 waiting, requests = tick(daemon)
                 assert len(requests) == min(size, settings.upload_requests)
         finally:

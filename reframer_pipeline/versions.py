@@ -1,7 +1,7 @@
 """Identity: which result belongs to which input, settings, weights and code.
 
-What belongs here: the digests that name videos, recipes, results and rows. What does not: what a stage is a function of (`stages`), asking
-the database whether a result exists (`results.manifest`).
+What belongs here: the digests that name videos, weights, recipes, results and rows. What does not: what a stage is a function of
+(`stages`), asking the database whether a result exists (`results.manifest`).
 """
 
 from __future__ import annotations

@@ -26,6 +26,11 @@ def test_definitions_load_nothing_heavy() -> None:
     assert not set(HEAVY) & loaded_by("reframer_pipeline.definitions")
 
 
+@pytest.mark.parametrize("command", ["db", "dev", "plan", "run", "show"])
+def test_a_command_loads_dagster_when_it_needs_it(command: str) -> None:
+    assert not {"dagster", *HEAVY} & loaded_by(f"reframer_pipeline.cli.{command}")
+
+
 def test_the_core_imports_no_dagster() -> None:
     paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
     core = [path for path in paths if path.parts[0].removesuffix(".py") not in SHELL]

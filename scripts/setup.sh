@@ -25,7 +25,8 @@ apt_install() {
 # quietly COMMAND…: no output but the seconds that pass, and the end of its log if it fails. The command is a program, not a
 # function, so that its process is the one that is ended with the script: what a script starts with & does not hear Ctrl-C.
 quietly() {
-    log=$(mktemp) began=$(date +%s)
+    log=$(mktemp)
+    began=$(date +%s)
     "$@" >"$log" 2>&1 &
     pid=$!
     trap 'kill "$pid" 2>/dev/null; rm -f "$log"; exit 130' INT TERM

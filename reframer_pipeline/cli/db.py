@@ -71,7 +71,7 @@ def rebuild(settings: Settings) -> None:
     with open_storage(settings) as storage:
         done = restore(storage.db, storage.store)
         with dagster_home.open_instance(settings) as instance:
-            assets.register(instance, storage.db)
+            assets.register_partitions(instance, storage.db)
     line(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.")
     for reason in done.skipped:
         line(f"  left out: {reason}")

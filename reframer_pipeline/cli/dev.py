@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from reframer_pipeline.cli.alone import be_alone, free_port
 from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
-from reframer_pipeline.running.dagster_home import as_environment
+from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     from reframer_pipeline.cli.ending import run_until_stopped
     from reframer_pipeline.planning import result_settings
     from reframer_pipeline.results.storage import open_storage, storage_of
-    from reframer_pipeline.running import dagster_home
     from reframer_pipeline.uploads.bucket import Bucket
 
     if not print_env:
@@ -66,17 +65,20 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
             if name != dagster_home.URL_VARIABLE or value != there:  # it may have a password, which need not be shown
                 click.echo(f"export {name}={shlex.quote(value)}")
         return
-    environment = {**os.environ, **{name: value for name, value in as_environment(settings).items() if value}, **instance_variables}
+    environment = {
+        **os.environ,
+        **{name: value for name, value in dagster_home.as_environment(settings).items() if value},
+        **instance_variables,
+    }
     ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
     aside(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}")
     if bucket.root is not None and not bucket.root.is_dir():
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    storage = storage_of(settings)
     with dagster_home.open_instance(settings) as instance:
-        _put_right(instance, storage)
-        sys.exit(run_until_stopped(command, environment, instance, storage))
+        _put_right(instance, storage_of(settings))
+        sys.exit(run_until_stopped(command, environment, instance, storage_of(settings)))
 
 
 def _put_right(instance: dg.DagsterInstance, storage: Storage) -> None:
@@ -84,7 +86,7 @@ def _put_right(instance: dg.DagsterInstance, storage: Storage) -> None:
     from reframer_pipeline.orchestration import assets
     from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
 
-    assets.register(instance, storage.db)
+    assets.register_partitions(instance, storage.db)
     done = reconcile(instance, storage)
     if done.died or done.ended:
         aside(f"Runs put right: {done}.")
@@ -95,7 +97,7 @@ def _chosen(settings: Settings) -> dict[str, str]:
 
     Not the secrets: they are never options, so the environment has them already.
     """
-    variables = as_environment(settings)
+    variables = dagster_home.as_environment(settings)
     chosen = {}
     for name, field in Settings.model_fields.items():
         variable, value = Settings.variable(name), getattr(settings, name)

@@ -111,7 +111,8 @@ def _within(seconds: float, act: Callable[[], None], trouble: str) -> None:
             over.set()
 
     threading.Thread(target=run, name="ending", daemon=True).start()
-    over.wait(seconds)
+    if not over.wait(seconds):
+        aside(f"{trouble}: no answer in time.")
 
 
 def _members(group: int, with_children: bool = False) -> list[psutil.Process]:

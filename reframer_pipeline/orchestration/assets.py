@@ -1,7 +1,8 @@
 """The stages as Dagster assets, in the order of the pipeline; their one partition set, a dynamic partition per video; the job of all six.
 
-No logic: what a stage is stands in `stages`, how it runs in `stage.stage_run`. The partition set follows the table `videos`: a video may
-have come by ingest, by `reframer db rebuild`, or by another machine, and is to be found in the UI whether or not a stage was ever missing.
+What belongs here: the definitions, and keeping the partition set complete. What does not: what a stage is (`stages`), how it runs
+(`stage.stage_run`). The partition set follows the table `videos`: a video may have come by ingest, by `reframer db rebuild`, or by another
+machine, and is to be found in the UI whether or not a stage was ever missing.
 
 This file does not postpone annotations (`from __future__`): Dagster reads the context's as a type, not as text.
 """
@@ -64,7 +65,7 @@ def process_video() -> "dg.UnresolvedAssetJobDefinition":
     )
 
 
-def register(instance: dg.DagsterInstance, db: Database) -> list[str]:
+def register_partitions(instance: dg.DagsterInstance, db: Database) -> list[str]:
     """Add a partition for every video that has none yet. Returns those added."""
     known = set(instance.get_dynamic_partitions(VIDEOS.name or ""))
     missing = [video_id for video_id in video_ids(db) if video_id not in known]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Storage:
-    """Settings, and what they name. Cheap to make: opens nothing until asked.
+    """Settings, and what they name. Cheap to make: opens nothing until asked, and is closed with the process at the latest.
 
     `db`, `store` and `results` raise:
         DatabaseUnavailable, StoreUnavailable: One cannot be reached.
@@ -52,6 +51,7 @@ class Storage:
     def close(self) -> None:
         """Give the connections back; the next use opens them again."""
         with self._lock:
+            atexit.unregister(self.close)
             self._parts = None
             self._open.close()
 
@@ -70,23 +70,33 @@ class Storage:
                     store = ObjectStore.open(self.settings)
                     migrate(db)
                     bind(db, store)
-                    self._open = stack.pop_all()
-                self._parts = db, store, Results(db, store)
+                    parts = db, store, Results(db, store)
+                    self._open, self._parts = stack.pop_all(), parts
+                atexit.register(self.close)
             return self._parts
 
 
 @contextlib.contextmanager
 def open_storage(settings: Settings) -> Iterator[Storage]:
-    """Storage that is open, and closed at the end. Raises what it would raise when first used."""
+    """Storage that is open, and closed at the end.
+
+    Raises:
+        DatabaseUnavailable, StoreUnavailable: One cannot be reached.
+        SchemaMismatch, StoreMismatch: They cannot be used as they are; nothing was changed.
+    """
     storage = Storage(settings)
     with contextlib.closing(storage):
         storage.db  # noqa: B018
         yield storage
 
 
-@functools.cache
+_kept: dict[Settings, Storage] = {}
+_lock = threading.Lock()
+
+
 def storage_of(settings: Settings) -> Storage:
-    """The one storage with these settings in this process, closed when that ends."""
-    storage = Storage(settings)
-    atexit.register(storage.close)
-    return storage
+    """The one storage with these settings in this process, closed when that ends. Its `settings` have the same values; which of them
+    somebody gave (`model_fields_set`) is the caller's to know.
+    """
+    with _lock:
+        return _kept.setdefault(settings, Storage(settings))

@@ -31,10 +31,13 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
         StoreUnavailable: It cannot be listed: an unreadable listing is no empty database.
     """
     (row,) = db.fetch(f"SELECT created_at AS born, now() - interval '{MIN_AGE_H} hours' AS young FROM deployment")
-    for prefix, name, known in ((objects.RESULTS, objects.RESULT_KEY, _of_results), (objects.VIDEOS, objects.VIDEO_KEY, _of_videos)):
+    for prefix, name, known in (
+        (objects.RESULTS, objects.RESULT_PATTERN, _of_results),
+        (objects.VIDEOS, objects.VIDEO_PATTERN, _of_videos),
+    ):
         aged = (one for one in store.inventory(prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
         named_so = ((one, named) for one in aged if (named := name.fullmatch(one.key)))
-        ours = ((one, named) for one, named in named_so if name is objects.VIDEO_KEY or named["stage"] in NAMES)
+        ours = ((one, named) for one, named in named_so if name is objects.VIDEO_PATTERN or named["stage"] in NAMES)
         while batch := list(islice(ours, BATCH)):
             kept = known(db, [named for _, named in batch])
             yield from (one for one, named in batch if named["part"] or one.key not in kept)
@@ -48,7 +51,7 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     """
     from psycopg.errors import LockNotAvailable
 
-    video = objects.VIDEO_KEY.fullmatch(orphan.key)
+    video = objects.VIDEO_PATTERN.fullmatch(orphan.key)
     if video is None or video["part"]:
         store.delete(orphan.key)
         return True

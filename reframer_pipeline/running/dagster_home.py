@@ -10,8 +10,8 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import yaml
 from pydantic import SecretStr
 
@@ -19,6 +19,9 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.planning.result_settings import absolute_places
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.shipped import shipped
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 URL_VARIABLE = "REFRAMER_DAGSTER_DATABASE_URL"
 
@@ -58,6 +61,8 @@ def configuration(settings: Settings) -> str:
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The lasting instance, in this process. As long as it is open, its environment is this process's: runs and their children read it."""
+    import dagster as dg
+
     with environment(prepare(settings)), dg.DagsterInstance.get() as instance:
         yield instance
 

@@ -13,7 +13,7 @@ from reframer_pipeline import failures
 from reframer_pipeline.failures.typing import from_metadata
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.running.dagster_home import as_environment
+from reframer_pipeline.running.dagster_home import as_environment, environment, open_instance
 from reframer_pipeline.stages.order import Order
 
 if TYPE_CHECKING:
@@ -38,25 +38,23 @@ def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: 
     import dagster as dg
 
     from reframer_pipeline.definitions import build_definitions
-    from reframer_pipeline.orchestration import assets
-    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
+    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS
     from reframer_pipeline.orchestration.stage.interrupting import interruptible
     from reframer_pipeline.orchestration.stage.runs import expecting, for_children
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
-    from reframer_pipeline.running import dagster_home
 
     video_id = order.video.video_id
     with (
-        dagster_home.open_instance(storage.settings) as instance,
+        open_instance(storage.settings) as instance,
         ending_dead_runs(instance, storage.db, token),
         expecting(token, order),
     ):
-        instance.add_dynamic_partitions(assets.VIDEOS.name or "", [video_id])
+        instance.add_dynamic_partitions(VIDEOS.name or "", [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if storage.settings.executor != "in_process":
-            environment = {**as_environment(storage.settings), **for_children(token, order)}
-            return interruptible(lambda: _execute_in_children(environment, instance, video_id, tags, selection))
+            variables = {**as_environment(storage.settings), **for_children(token, order)}
+            return interruptible(lambda: _execute_in_children(variables, instance, video_id, tags, selection))
         job = build_definitions(storage.settings).resolve_job_def(PROCESS_VIDEO)
         result = interruptible(
             lambda: job.execute_in_process(
@@ -67,18 +65,17 @@ def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: 
 
 
 def _execute_in_children(
-    environment: Mapping[str, str], instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
+    variables: Mapping[str, str], instance: dg.DagsterInstance, video_id: str, tags: dict[str, str], selection: list[dg.AssetKey]
 ) -> tuple[str, failures.ReframerError | None]:
     """The same run with a process per stage. Children load the definitions anew, so settings and order travel as environment."""
     import dagster as dg
 
     from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
     from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
-    from reframer_pipeline.running import dagster_home
 
     job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}
     with (
-        dagster_home.environment(environment),
+        environment(variables),
         dg.execute_job(job, instance, run_config=QUIET, tags=tags, asset_selection=selection, raise_on_error=False) as result,
     ):
         return result.run_id, _failure_of(result.all_events, result.success)

@@ -106,7 +106,7 @@ def run_videos(
             filename = video_id
             try:
                 filename = str(get_video(db, video_id)["filename"])
-                yield _run_one(storage, video_id, force, announce, partial(waits, video_id), turn_has_come)
+                yield _run_one(storage, settings, video_id, force, announce, partial(waits, video_id), turn_has_come)
             except Exception as error:  # such as Dagster's own storage going away: the other videos go on
                 yield VideoOutcome.failed(filename, typed(error), video_id)
             finally:
@@ -120,7 +120,7 @@ def _register_partitions(storage: Storage) -> None:
 
     try:
         with dagster_home.open_instance(storage.settings) as instance:
-            assets.register(instance, storage.db)
+            assets.register_partitions(instance, storage.db)
     except Exception as error:  # trouble of whichever database it is shows again where it is needed
         _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
@@ -141,6 +141,7 @@ def needed_stages(db: Database, order: Order, force: bool = False) -> tuple[str,
 
 def _run_one(
     storage: Storage,
+    settings: Settings,
     video_id: str,
     force: bool,
     announce: Announce,
@@ -150,8 +151,8 @@ def _run_one(
     db = storage.db
     with lease.hold_patiently(db, video_id, f"run_videos:{os.getpid()}", waits) as token:
         turn_has_come(video_id)  # not before there is the lease: one or the other says that it is spoken for
-        result_settings.note_overrides(db, storage.settings, video_id)
-        order = orders.resolve(db, storage.settings, video_id)
+        result_settings.note_overrides(db, settings, video_id)
+        order = orders.resolve(db, settings, video_id)
         stages = needed_stages(db, order, force)
         announce(video_id, stages)
         if not stages:

@@ -30,8 +30,8 @@ VIDEOS: Final = "videos"
 RESULTS: Final = "results"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
-VIDEO_KEY: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
-RESULT_KEY: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
+VIDEO_PATTERN: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
+RESULT_PATTERN: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
 
 
 def video_key(sha256: str) -> str:

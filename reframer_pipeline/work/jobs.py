@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
@@ -111,8 +111,11 @@ def start(
 def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
     """How far a stage of the job is: `done` of `total` in its own unit, total 0 for unknown. Two stages may go on side by side."""
     share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
-    query: LiteralString = "UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now() WHERE id = %s"
-    db.execute(query, (stage, done, total, share, job_id))
+    db.execute(
+        """UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now()
+           WHERE id = %s AND status = 'processing'""",
+        (stage, done, total, share, job_id),
+    )
 
 
 def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) -> bool:
@@ -158,14 +161,16 @@ def _failed_since(conn: psycopg.Connection[Row], video_id: str, run_id: str) -> 
     return row is not None
 
 
-def fail(db: Database, video_id: str, run_id: str, failure: ReframerError) -> None:
-    """A job has failed, if it was still going on. For good, unless the failure passes or its cause is not the video."""
+def fail(db: Database, video_id: str, run_id: str, failure: ReframerError, stage: str | None = None, recipe: str | None = None) -> None:
+    """A job has failed, if it was still going on: at this stage and with this recipe, or else at what it began last. For good, unless the
+    failure passes or its cause is not the video.
+    """
     passing = failure.retryable or isinstance(failure, CallerError)
     db.execute(
         """UPDATE processing_jobs SET status = 'failed', failure_code = %s, failure_message = %s, finished_at = now(), updated_at = now(),
-               failed_recipe = recipe, retryable = %s
+               stage = coalesce(%s, stage), failed_recipe = coalesce(%s, recipe), retryable = %s
            WHERE video_id = %s AND run_id = %s AND status IN ('pending', 'processing')""",
-        (failure.code, clean_text(str(failure)), passing, video_id, run_id),
+        (failure.code, clean_text(str(failure)), stage, recipe, passing, video_id, run_id),
     )
 
 

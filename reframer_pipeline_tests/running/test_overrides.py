@@ -74,6 +74,15 @@ def test_a_run_takes_the_deployments_settings_and_keeps_what_was_asked_for(
     assert list(run_videos(shared.settings.model_copy(update={"conf": 0.5}), [video_id]))[0].seconds == {}
 
 
+def test_runs_of_one_process_ask_each_for_their_own(shared: Storage, loose: Settings, done: VideoOutcome) -> None:
+    """Settings with the same values differ in what somebody gave."""
+    video_id, asked = done.video_id or "", shared.settings.model_copy(update={"conf": 0.5})
+    assert asked == shared.settings
+    for settings, kept in ((shared.settings, {}), (asked, {"conf": 0.5})):
+        (outcome,) = run_videos(settings, [video_id])
+        assert outcome.status == "completed" and overrides(shared, video_id) == kept
+
+
 def test_an_option_of_plan_counts_where_it_is_the_default(shared: Storage, loose: Settings, done: VideoOutcome) -> None:
     def conf_of_plan(*options: str) -> str:
         told = json.loads(called(shared.settings.home_dir, "plan", done.video_id or "", "--json", *options).stdout)

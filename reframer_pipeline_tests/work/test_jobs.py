@@ -82,6 +82,16 @@ def test_progress_names_the_stage_it_is_of(storage: Storage) -> None:
     assert latest is not None and (latest["stage"], latest["done"], latest["total"]) == ("masks", 37, 900)
 
 
+def test_of_two_stages_side_by_side_the_one_that_failed_is_named(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    job = start_job(storage.db, video_id, "run-1", stage="masks", recipe="of masks")
+    start_job(storage.db, video_id, "run-1", stage="trajectories", recipe="of trajectories")
+    jobs.fail(storage.db, video_id, "run-1", NotAVideo("No."), "masks", "of masks")
+    jobs.progress(storage.db, job, "trajectories", 3, 4)  # it goes on for a while
+    row = storage.db.fetch_one("SELECT stage, failed_recipe, done FROM processing_jobs")
+    assert row == {"stage": "masks", "failed_recipe": "of masks", "done": 0}
+
+
 def test_a_run_that_was_declared_dead_writes_nothing(storage: Storage) -> None:
     """It was only asleep, and takes its lease once more."""
     video_id, _ = add_video(storage)

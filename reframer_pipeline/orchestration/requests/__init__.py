@@ -1,1 +1,4 @@
-"""Who asks for runs: the upload sensor with its ingest job, and the backfill."""
+"""Who asks for runs.
+
+What belongs here: the upload sensor with its ingest job, and the backfill. What does not: what may run now (`planning.backlog`).
+"""

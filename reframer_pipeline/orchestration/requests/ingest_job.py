@@ -39,7 +39,7 @@ def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: failure.code})
         raise dg.Failure(description=f"[{failure.code}] {failure}", metadata=as_metadata(failure), allow_retries=False) from error
     if result.video_id is not None:
-        assets.register(context.instance, storage.db)
+        assets.register_partitions(context.instance, storage.db)
     if result.failure is not None:
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: result.failure.code})
         context.log.warning(f"Refused: [{result.failure.code}] {result.failure}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import dagster as dg
 
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, register
+from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, register_partitions
 from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
 from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.planning import showing
@@ -64,7 +64,7 @@ def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[St
     if not requests:
         why = "Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already."
         return dg.SkipReason(why + (f" {shown} videos had their results already, and show them again." if shown else ""))
-    register(instance, storage.db)
+    register_partitions(instance, storage.db)
     return [
         dg.RunRequest(
             run_key=one.key,

@@ -1,1 +1,4 @@
-"""What the six assets share: the run of a stage, its end, its lease, the I/O manager, the resource."""
+"""What the six assets share.
+
+What belongs here: the run of a stage, its end, its order and lease, the I/O manager. What does not: who asked for the run (`requests`).
+"""

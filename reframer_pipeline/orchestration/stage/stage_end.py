@@ -38,19 +38,19 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
         storage: Of this deployment.
         video_id: The video.
     """
-    run, tries = _run_and_tries(context)
+    run, stage, tries = _step(context)
     try:
         yield
     except (dg.Failure, dg.RetryRequested, GeneratorExit):  # the last: the I/O manager has failed, and has written so
         raise
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
-        _record(storage, run, video_id, Interrupted("The run was interrupted."))
+        _record(storage, run, stage, video_id, Interrupted("The run was interrupted."))
         raise type(interrupt) from None  # anew: where it happened to arrive is a long story that tells nothing
     except Exception as error:
         failure = typed(error)
         if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
             raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error
-        _record(storage, run, video_id, failure)
+        _record(storage, run, stage, video_id, failure)
         raise dg.Failure(f"[{failure.code}] {failure}", as_metadata(failure)) from error
 
 
@@ -64,25 +64,26 @@ def end_run_if_last(run: Run, stage: Stage) -> None:
             give_back(run.run.run_id)
 
 
-def _record(storage: Storage, run: dg.DagsterRun, video_id: str, failure: ReframerError) -> None:
+def _record(storage: Storage, run: dg.DagsterRun, stage: str, video_id: str, failure: ReframerError) -> None:
     """Write a failure down, and give the video back. The failure itself is what the user must see: a database that cannot take the note
     must not hide it.
     """
-    db = storage.db
     with suppress(ReframerError):
-        jobs.fail(db, video_id, run.run_id, failure)
+        key = run_of(run, storage, video_id).order.keys.get(stage)
+        jobs.fail(storage.db, video_id, run.run_id, failure, stage, key.recipe.digest if key is not None else None)
     if not isinstance(failure, LeaseLost | VideoBusy | UnknownVideo):
         with suppress(ReframerError):
             token = run_of(run, storage, video_id).take_lease(patience_s=0)
             if isinstance(failure, Interrupted):
-                status.settle(db, video_id, token)
+                status.settle(storage.db, video_id, token)
             else:
-                status.fail(db, video_id, failure, token)
+                status.fail(storage.db, video_id, failure, token)
     give_back(run.run_id)
 
 
-def _run_and_tries(context: Context) -> tuple[dg.DagsterRun, int]:
-    """The run, and how often this step was tried before."""
+def _step(context: Context) -> tuple[dg.DagsterRun, str, int]:
+    """The run, the stage, and how often it was tried before."""
     if isinstance(context, dg.AssetExecutionContext):
-        return context.run, context.retry_number
-    return context.step_context.dagster_run, context.step_context.previous_attempt_count
+        return context.run, context.asset_key.path[-1], context.retry_number
+    step = context.step_context
+    return step.dagster_run, step.step.key, step.previous_attempt_count

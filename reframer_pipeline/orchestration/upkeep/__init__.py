@@ -1,1 +1,4 @@
-"""What keeps Dagster true and small: reconciling, dead runs, old runs, the nightly retention."""
+"""What keeps Dagster true and small.
+
+What belongs here: whether runs live, how they are ended, reconciling, old runs, the nightly retention. What does not: the stages (`stage`).
+"""

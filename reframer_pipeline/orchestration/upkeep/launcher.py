@@ -67,7 +67,8 @@ class RunLauncher(dg.DefaultRunLauncher):
     def _lives(self, run: dg.DagsterRun) -> bool:
         if of_command_line(run):  # `dead_runs` sees to it
             return True
-        worker, video_id = worker_of(run), run.tags.get(PARTITION_TAG)
+        ours, video_id = run.tags.get(HOME_TAG) in (None, home_id(Settings())), run.tags.get(PARTITION_TAG)
+        worker = worker_of(run) if ours else Worker.UNKNOWN  # the code servers of another machine cannot be asked
         if worker is Worker.ALIVE or (video_id is not None and lease.held_by(self._db, video_id, token_of(run.run_id))):
             return True
         return worker is Worker.UNKNOWN and self._quiet_s(run) <= (NO_SIGN_S if video_id is None else DEAD_AFTER_S)

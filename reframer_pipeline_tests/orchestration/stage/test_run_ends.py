@@ -11,8 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.failures import StoreUnavailable
+from reframer_pipeline.failures import SchemaMismatch, StoreUnavailable
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_run
 from reframer_pipeline.results import commit
@@ -96,6 +97,19 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
     assert seen == [("processing", None), ("processing", None)]
     assert leases[0] is not None and leases[0] == leases[1]  # kept over the pause: nobody came in between
     assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 2)
+
+
+def test_a_database_that_cannot_be_opened_does_not_hide_the_failure(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(storage: Storage) -> Database:
+        raise SchemaMismatch("Not for this version.")
+
+    monkeypatch.setattr(Storage, "db", property(closed))
+    result = materialize_as_the_ui(shared.settings, done.video_id or "", "trajectories")
+    (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    told = failed.user_failure_data
+    assert told is not None and told.description is not None and told.description.startswith("[schema_mismatch] Not for this version.")
 
 
 def test_an_interrupted_stage_is_not_tried_again(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from reframer_pipeline import failures
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import LEASE_TAG
+from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG
 from reframer_pipeline.orchestration.upkeep import launcher, reconcile
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
@@ -49,7 +49,7 @@ from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
 settings = Settings()
 with dagster_home.open_instance(settings) as instance:
-    assets.register(instance, storage_of(settings).db)
+    assets.register_partitions(instance, storage_of(settings).db)
     job = build_definitions(settings).resolve_job_def("process_video")
     job.execute_in_process(instance=instance, partition_key=sys.argv[1], raise_on_error=False)
 """
@@ -178,8 +178,9 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         ingest, unborn, beating, reloaded = going_on(**gone), going_on(**gone, **of_video), going_on(**gone, **of_video), going_on(**there)
         token = lease.acquire(db, video, beating, token=token_of(beating))
         start_job_under(db, video, beating, token)
+        elsewhere = going_on(**gone, **{HOME_TAG: "of another machine, whose servers nobody here can reach"})
         monitor(instance)
-        assert [is_over(one) for one in (ingest, unborn, beating, reloaded)] == [True, True, False, False]
+        assert [is_over(one) for one in (ingest, unborn, beating, reloaded, elsewhere)] == [True, True, False, False, False]
 
         db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
         monitor(instance)
@@ -189,7 +190,7 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.0)
         command = going_on(**of_video, **{LEASE_TAG: str(uuid.uuid4())})  # of a `reframer run`: `dead_runs` knows better
         monitor(instance)
-        assert is_over(reloaded) and not is_over(command)
+        assert is_over(reloaded) and is_over(elsewhere) and not is_over(command)
         instance.delete_run(command)
     assert get_video(db, video)["status"] == "pending"
     with pytest.raises(failures.LeaseLost):
