@@ -7,14 +7,14 @@ whole. What does not: the files themselves, which each belong to the block that 
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable
+from reframer_pipeline.failures import HomeNotWritable
+from reframer_pipeline.failures.typing import of_machine
 from reframer_pipeline.settings import Settings
 
 MAX_AGE_S = 24 * 3600.0
@@ -44,15 +44,15 @@ def writing(folder: Path) -> Iterator[None]:
     """Make the folder, and give its system's errors within the block a name.
 
     Raises:
-        DiskFull: No space left, or over a quota.
+        DiskFull, MachineTrouble: As `of_machine` says.
         HomeNotWritable: Anything else that keeps files from being written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else HomeNotWritable
-        raise kind(f"A file cannot be written to {folder}: {error.strerror or type(error).__name__}.") from error
+        what = f"A file cannot be written to {folder}"
+        raise of_machine(error, what) or HomeNotWritable(f"{what}: {error.strerror or type(error).__name__}.") from error
 
 
 def made(folder: Path) -> Path:

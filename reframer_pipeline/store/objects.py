@@ -16,13 +16,16 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from reframer_pipeline import scratch
-from reframer_pipeline.failures import InternalError, ObjectMissing, ReframerError, StoreUnavailable
+from reframer_pipeline.failures import DiskFull, InternalError, ObjectMissing, ReframerError, StoreUnavailable
+from reframer_pipeline.failures.typing import FULL
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.filesystem import find_all, modified, open_place
+from reframer_pipeline.store.reading import Reading
 
 PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
 _BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all our objects lie below such a name
@@ -96,6 +99,7 @@ class ObjectStore:
 
         Raises:
             StoreUnavailable: It cannot be written.
+            DiskFull: A store that is a folder has no room.
         """
         with self._mapped(key, writing=True):
             target = self.local_path(key)
@@ -123,15 +127,25 @@ class ObjectStore:
 
         Raises:
             ObjectMissing: There is none.
+            StoreUnavailable: It cannot be opened; later, from the file itself, it cannot be read on.
         """
         with self._mapped(key):
             target = self.local_path(key)
-            return open(target, "rb") if target is not None else cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+            mapped = partial(self._mapped, key)
+            return cast(BinaryIO, Reading(open(target, "rb") if target is not None else self._fs.open(self._path(key), "rb"), mapped))
 
     def get(self, key: str, target: Path) -> None:
-        """Copy an object into a local file."""
+        """Copy an object into a local file.
+
+        Raises:
+            ObjectMissing: There is none.
+            StoreUnavailable: It cannot be read, or broke off.
+            DiskFull: The file has no room.
+        """
         with self._mapped(key):
             self._fs.get_file(self._path(key), str(target))
+            if target.stat().st_size != self._fs.size(self._path(key)):
+                raise StoreUnavailable(f"The object store broke off in the middle of {key}.")
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under this key."""
@@ -186,6 +200,8 @@ class ObjectStore:
         except ReframerError:
             raise
         except Exception as error:  # each fsspec backend brings its own library's errors
+            if isinstance(error, OSError) and error.errno in FULL:  # no remote store says so: it is a disk of ours
+                raise DiskFull(f"There is no room for {key}: {error.strerror}.") from error
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise StoreUnavailable(f"The object store cannot be used for {key}: {reason}.") from error
 
