@@ -77,6 +77,26 @@ def rebuild(settings: Settings) -> None:
         line(f"  left out: {reason}")
 
 
+@db.command("adopt-store")
+@with_settings(*PLACES)
+def adopt_store(settings: Settings) -> None:
+    """Make a store without a mark the database's.
+
+    A database that knows videos refuses a store without a mark, because an empty mount point looks like one. Say this only after you
+    really moved to REFRAMER_STORE_URL. Copy the old store's files there first: videos and results that it lacks are missing until they
+    are uploaded and computed again with `reframer run --force`.
+    """
+    from reframer_pipeline.database.migrations import migrate as apply
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.store.mark import adopt
+    from reframer_pipeline.store.objects import ObjectStore
+
+    with Database.open(settings) as database:
+        apply(database)
+        adopt(database, ObjectStore.open(settings))
+        line(f"{settings.objects_url} belongs to {database.where} now.")
+
+
 @db.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with the key of each object.")

@@ -94,7 +94,7 @@ class FramesEvicted(PermanentFailure):
 
 
 class StoreMismatch(PermanentFailure):
-    """Store and database carry different ids: they do not belong together."""
+    """Store and database do not belong together: their ids differ, or the store has none though the database knows videos."""
 
     code = "store_mismatch"
     blames_video = False

@@ -20,8 +20,7 @@ from reframer_pipeline.retention import orphans, superseded
 from reframer_pipeline.retention.superseded import Candidate
 from reframer_pipeline.retention.sweep import Swept, sweep
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store import mark
-from reframer_pipeline.store.objects import video_key
+from reframer_pipeline.store.objects import MARK, video_key
 from reframer_pipeline.uploads import ingest
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, video_bytes
@@ -150,7 +149,7 @@ def test_a_store_of_another_database_is_never_touched(storage: Storage) -> None:
     orphan = f"videos/ab/ab{62 * '0'}"
     storage.store.put_bytes(b"x", orphan)
     ages.age_objects(storage, 5)
-    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', mark.MARK)
+    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', MARK)
     with pytest.raises(StoreMismatch):
         run(storage)
     assert storage.store.exists(orphan)
