@@ -39,16 +39,23 @@ def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
     return swept
 
 
+def make(folder: Path) -> None:
+    """Make a folder, and those above it that are not there: nobody else may enter them. Those that are there stay as they are."""
+    if not folder.is_dir():
+        make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make the folder, and give its system's errors within the block a name.
+    """Make the folder, for us alone, and give its system's errors within the block a name.
 
     Raises:
         DiskFull, MachineTrouble: As `of_machine` says.
         HomeNotWritable: Anything else that keeps files from being written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
         yield
     except OSError as error:
         what = f"A file cannot be written to {folder}"

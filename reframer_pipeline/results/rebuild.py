@@ -19,6 +19,7 @@ from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import RESULTS, ObjectStore
+from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
@@ -148,6 +149,7 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
 
 
 def _restore_video(conn: psycopg.Connection[Row], card: VideoCard) -> bool:
+    lock_file(conn, card.sha256)
     conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (card.email,))
     added = conn.execute(
         """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, created_at)

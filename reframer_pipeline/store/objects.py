@@ -15,6 +15,7 @@ import contextlib
 import inspect
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -196,6 +197,7 @@ class ObjectStore:
         """`local_path` to write to: its folders will be made, and those of a disk that is not mounted must not be."""
         if self.root is not None:
             self._demand_ours(key)
+            scratch.make(self.root)
         return self.local_path(key)
 
     def _demand_ours(self, key: str) -> None:
@@ -235,10 +237,15 @@ def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
         try:
             os.link(source, part)
         except OSError:  # another file system, or one without links
-            with open(source, "rb") as reader, open(part, "wb") as writer:
+            with open(source, "rb") as reader, open(part, "wb", opener=_as_open_as(source)) as writer:
                 while chunk := reader.read(PART_BYTES):
                     writer.write(chunk)
                     alive()
+
+
+def _as_open_as(source: Path) -> Callable[[str, int], int]:
+    """Makes a file that no others may read than the source."""
+    return lambda path, flags: os.open(path, flags, stat.S_IMODE(source.stat().st_mode))
 
 
 @contextlib.contextmanager
