@@ -7,14 +7,14 @@ whole. What does not: the files themselves, which each belong to the block that 
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable
+from reframer_pipeline.failures import HomeNotWritable
+from reframer_pipeline.failures.typing import of_machine
 from reframer_pipeline.settings import Settings
 
 MAX_AGE_S = 24 * 3600.0
@@ -39,20 +39,27 @@ def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
     return swept
 
 
+def make(folder: Path) -> None:
+    """Make a folder, and those above it that are not there: nobody else may enter them. Those that are there stay as they are."""
+    if not folder.is_dir():
+        make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make the folder, and give its system's errors within the block a name.
+    """Make the folder, for us alone, and give its system's errors within the block a name.
 
     Raises:
-        DiskFull: No space left, or over a quota.
+        DiskFull, MachineTrouble: As `of_machine` says.
         HomeNotWritable: Anything else that keeps files from being written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else HomeNotWritable
-        raise kind(f"A file cannot be written to {folder}: {error.strerror or type(error).__name__}.") from error
+        what = f"A file cannot be written to {folder}"
+        raise of_machine(error, what) or HomeNotWritable(f"{what}: {error.strerror or type(error).__name__}.") from error
 
 
 def made(folder: Path) -> Path:

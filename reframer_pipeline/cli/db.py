@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -61,7 +62,8 @@ def migrate(settings: Settings) -> None:
 def rebuild(settings: Settings) -> None:
     """Restore lost rows from the object store.
 
-    It reads the Parquet files, and also restores Dagster's list of videos. Rows that exist stay as they are.
+    It reads the Parquet files, and also restores Dagster's list of videos. Rows that exist stay as they are. If something was left out,
+    it is named, the exit status is 1, and no sweep deletes anything until a rebuild leaves nothing out.
     """
     from reframer_pipeline.orchestration import assets
     from reframer_pipeline.results.rebuild import rebuild as restore
@@ -75,6 +77,28 @@ def rebuild(settings: Settings) -> None:
     line(f"Restored {done.videos} videos and {done.results} results; {done.published} videos published.")
     for reason in done.skipped:
         line(f"  left out: {reason}")
+    if done.skipped:
+        sys.exit(1)
+
+
+@db.command("adopt-store")
+@with_settings(*PLACES)
+def adopt_store(settings: Settings) -> None:
+    """Make a store without a mark the database's.
+
+    A database that knows videos refuses a store without a mark, because an empty mount point looks like one. Say this only after you
+    really moved to REFRAMER_STORE_URL. Copy the old store's files there first: videos and results that it lacks are missing until they
+    are uploaded and computed again with `reframer run --force`.
+    """
+    from reframer_pipeline.database.migrations import migrate as apply
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.store.mark import adopt
+    from reframer_pipeline.store.objects import ObjectStore
+
+    with Database.open(settings) as database:
+        apply(database)
+        adopt(database, ObjectStore.open(settings))
+        line(f"{settings.objects_url} belongs to {database.where} now.")
 
 
 @db.command()

@@ -49,11 +49,19 @@ class DatabaseFull(RetryableFailure):
 
 
 class DiskFull(RetryableFailure):
-    """No space is left for the files in REFRAMER_HOME, or a quota is used up."""
+    """No space is left for the files in REFRAMER_HOME or in a store that is a folder, or a quota is used up."""
 
     code = "disk_full"
     blames_video = False
     default_remedy = "Free space, or point REFRAMER_HOME at a larger disk."
+
+
+class MachineTrouble(RetryableFailure):
+    """The machine fails, not the file: a disk or share that does not answer or is read-only, no handles or memory left for files."""
+
+    code = "machine_trouble"
+    blames_video = False
+    default_remedy = "Nothing to do at first: it is tried again. If it stays, look at the disk or share, `dmesg` and `ulimit -a`."
 
 
 class HomeNotWritable(CallerError):
@@ -86,7 +94,7 @@ class FramesEvicted(PermanentFailure):
 
 
 class StoreMismatch(PermanentFailure):
-    """Store and database carry different ids: they do not belong together."""
+    """Store and database do not belong together: their ids differ, or the store has none though the database knows videos."""
 
     code = "store_mismatch"
     blames_video = False

@@ -5,15 +5,45 @@ What belongs here: the turning. What does not: the failures themselves, and what
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from reframer_pipeline.failures import InternalError, ReframerError, all_failures
+from reframer_pipeline.failures import DiskFull, InternalError, MachineTrouble, ReframerError, all_failures
+
+FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+# Of disks, of shares and the network below them, of what a process or the system may have at once. errno(3); not every system has all.
+_TROUBLE: Final = {
+    getattr(errno, name)
+    for name in (
+        "EIO", "EROFS", "ESTALE", "EBUSY", "ENOLCK", "EUCLEAN", "EBADMSG", "EREMOTEIO", "ENOMEDIUM", "EMEDIUMTYPE",
+        "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ECONNRESET", "ECONNABORTED",
+        "ECONNREFUSED", "ESHUTDOWN", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOBUFS", "EFBIG",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
 
 
 def typed(error: BaseException) -> ReframerError:
-    """The failure that an exception is: itself, or a defect of the pipeline if nobody foresaw it."""
-    return error if isinstance(error, ReframerError) else InternalError(f"{type(error).__name__}: {error}")
+    """The failure that an exception is: itself, trouble of the machine, or a defect of the pipeline if nobody foresaw it."""
+    if isinstance(error, ReframerError):
+        return error
+    trouble = of_machine(error, "The work broke off") if isinstance(error, OSError) else None
+    return trouble or InternalError(f"{type(error).__name__}: {error}")
+
+
+def of_machine(error: OSError, what: str) -> DiskFull | MachineTrouble | None:
+    """The failure that an error of the operating system is, if it says something of the machine, whatever file was worked on.
+
+    Args:
+        error: From Python, or from a library that hands its number on, as pyarrow does.
+        what: Happened: the beginning of the message, such as "x cannot be read".
+
+    Returns:
+        None for an error that a path, a right or a defect may have caused.
+    """
+    kind = DiskFull if error.errno in FULL else MachineTrouble if error.errno in _TROUBLE else None
+    return kind and kind(f"{what}: {error.strerror or type(error).__name__}.")
 
 
 def as_metadata(failure: ReframerError) -> dict[str, str]:

@@ -24,7 +24,9 @@ bytes, for differences far below what the first compression of an upload left; 4
 from __future__ import annotations
 
 import contextlib
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 QUALITY: Final = 95
 SUFFIX: Final = ".jpg"
+# What zipfile raises on bytes that are no longer those that were written: unknown methods, encryption, impossible lengths and names.
+_DAMAGED: Final = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error, zlib.error)
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same frames give the same bytes
 
 
@@ -82,10 +86,13 @@ class FrameStore:
         self._file = file
         try:
             self._zip = zipfile.ZipFile(file)
-        except zipfile.BadZipFile:
+            self._names = {int(name.removesuffix(SUFFIX)): name for name in self._zip.namelist()}
+        except _DAMAGED:
             file.close()
             raise ObjectMissing("The frame store is not whole.") from None
-        self._names = {int(name.removesuffix(SUFFIX)): name for name in self._zip.namelist()}
+        except BaseException:
+            file.close()
+            raise
 
     def __enter__(self) -> FrameStore:
         return self
@@ -109,7 +116,7 @@ class FrameStore:
             return decode(self._zip.read(self._names[frame_number]))
         except KeyError:
             raise ObjectMissing(f"Frame {frame_number} is not in the frame store.") from None
-        except (zipfile.BadZipFile, EOFError):
+        except _DAMAGED:
             raise ObjectMissing(f"Frame {frame_number} of the frame store is damaged.") from None
 
     def groups(self, size: int) -> Iterator[list[tuple[int, NDArray[np.uint8]]]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Committed", "Prepared", "Results", "StoredResult"]
 T = TypeVar("T")
 PAUSES_S: Final = (2.0, 5.0, 13.0)  # between tries: a finished result outlasts a restart of the database, but not an outage
+OLD_PUT_S: Final = 3600.0  # far below the day after which another machine's sweep takes an object that no row names (`retention.orphans`)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Committed:
     manifest: ManifestRow
     checks: list[CheckResult]
     outcome: Literal["new", "same", "differs"]
+
+
+class _Swept(Exception):
+    """While this process was asleep, somebody took the objects that it had put for left over."""
 
 
 class _ThereAlready(Exception):
@@ -90,7 +95,10 @@ class Results:
 
     def is_whole(self, row: ManifestRow) -> bool:
         """Whether all objects of a result are in the store."""
-        return all(self._store.exists(key) for key in (row.object_key, row.attachment_key) if key)
+        return not self._missing(row)
+
+    def _missing(self, row: ManifestRow) -> set[str]:
+        return {key for key in row.objects if not self._store.exists(key)}
 
     def publish(self, video_id: str, keys: Mapping[str, StageKey], lease_token: str) -> None:
         """Show readers six results that all exist already, computing nothing.
@@ -114,8 +122,10 @@ class Results:
         Its local files are gone afterwards, whatever happens.
 
         If the key's result is there already (a forced recomputation), the committed rows stay, because the key determines the
-        result and later results point at these rows. Objects that got lost are replaced; if the new rows are others, then the old
-        result and all that was made from it make way, for half of it is gone anyway.
+        result and later results point at these rows. Objects that are missing are replaced. If the new rows are others, as where
+        another processor rounds a score otherwise, that holds for the attachment alone, which belongs to as many rows: evicted pictures
+        come back so. If the Parquet object is lost, or there are more or fewer rows now, then the old result and all that was made
+        from it make way.
 
         Args:
             prepared: The result.
@@ -133,31 +143,45 @@ class Results:
             prepared.clear()
 
     def _store_and_commit(self, made: Prepared, whole: Mapping[str, str], token: str, alive: Callable[[], None]) -> Committed:
-        row = made.row
+        row, put_at = made.row, 0.0
 
         def put() -> None:
+            nonlocal put_at
+            began = time.time()  # by the wall's clock: it goes on while a machine sleeps
             self._store.put(made.local, row.object_key, alive)
             alive()
             if made.attachment is not None and row.attachment_key is not None:
                 self._store.put(made.attachment, row.attachment_key, alive)
+            put_at = began
+
+        def transaction(conn: psycopg.Connection[Row], missing: Collection[str] | None = None) -> Committed:
+            committed = self._transaction(conn, made=made, whole=whole, token=token, alive=alive, missing=missing)
+            if time.time() - put_at > OLD_PUT_S and self._missing(row) & committed.manifest.objects:
+                raise _Swept
+            return committed
 
         def commit() -> Committed:
-            transaction = partial(self._transaction, made=made, whole=whole, token=token, alive=alive)
             try:
                 return self._db.run(transaction)
             except _ThereAlready as there:  # looked at outside the transaction: a store may take its time
-                return self._db.run(partial(transaction, lost=not self.is_whole(there.row)))
+                return self._db.run(partial(transaction, missing=self._missing(there.row)))
+
+        def commit_what_is_there() -> Committed:
+            try:
+                return commit()
+            except _Swept:
+                put()
+                return commit()
 
         try:
             _patiently(put, alive)
-            committed = _patiently(commit, alive)
+            committed = _patiently(commit_what_is_there, alive)
         except DatabaseUnavailable:
             raise  # perhaps it was committed: the objects must stay
         except ReframerError:
             self._drop_unless_committed(row)
             raise
-        if committed.manifest.object_key != row.object_key:
-            self._drop(row)
+        self._drop(row.objects - committed.manifest.objects)
         return committed
 
     def _transaction(
@@ -168,7 +192,7 @@ class Results:
         whole: Mapping[str, str],
         token: str,
         alive: Callable[[], None],
-        lost: bool | None = None,
+        missing: Collection[str] | None,
     ) -> Committed:
         row = made.row
         alive()
@@ -178,14 +202,16 @@ class Results:
         if there is None:
             there = self._add(conn, made, alive)
         elif there.object_key != row.object_key:  # else our own COMMIT, whose answer was lost
-            if lost is None:
+            if missing is None:
                 raise _ThereAlready(there)
             outcome = "same" if there.content_digest == row.content_digest else "differs"
-            if lost and outcome == "differs":
+            rows_stay = there.object_key not in missing and there.row_count == row.row_count
+            if missing and outcome == "differs" and not rows_stay:
                 publishing.discard(conn, row.video_id, row.result_id)
                 there = self._add(conn, made, alive)
             else:
-                there = manifest.remade(conn, there, row, relink=lost)
+                relink: manifest.Relink = "nothing" if not missing else "all" if outcome == "same" else "attachment"
+                there = manifest.remade(conn, there, row, relink)
         publishing.after(conn, there, made.batches, whole)
         return Committed(there, made.checks, outcome)
 
@@ -199,14 +225,12 @@ class Results:
         """An earlier try may have been committed without our hearing of it; unknown means keep: an orphan harms nobody."""
         with contextlib.suppress(ReframerError):
             there = self.find([row.result_id]).get(row.result_id)
-            if there is None or there.object_key != row.object_key:
-                self._drop(row)
+            self._drop(row.objects - (there.objects if there else set()))
 
-    def _drop(self, row: ManifestRow) -> None:
-        for key in (row.object_key, row.attachment_key):
-            if key is not None:
-                with contextlib.suppress(ReframerError):
-                    self._store.delete(key)
+    def _drop(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with contextlib.suppress(ReframerError):
+                self._store.delete(key)
 
 
 def _patiently(act: Callable[[], T], alive: Callable[[], None]) -> T:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.stages.order import VideoCard
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 FOOTER_FORM: Final = 1
+Relink = Literal["nothing", "attachment", "all"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class ManifestRow:
     created_at: datetime | None = None
     recomputed_at: datetime | None = None
     recipe_inputs: dict[str, str] | None = None
+
+    @property
+    def objects(self) -> frozenset[str]:
+        """Keys of its objects, also of one that was evicted."""
+        return frozenset(key for key in (self.object_key, self.attachment_key) if key)
 
     @property
     def key(self) -> StageKey:
@@ -168,22 +174,22 @@ def locked(conn: psycopg.Connection[Row], result_id: str) -> ManifestRow | None:
     return ManifestRow.from_row(row) if row else None
 
 
-def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow, relink: bool) -> ManifestRow:
+def remade(conn: psycopg.Connection[Row], there: ManifestRow, made: ManifestRow, relink: Relink) -> ManifestRow:
     """Note that a result was computed again: by which run, when, and how long it took.
 
     Args:
         conn: In the commit's transaction.
         there: The committed row.
         made: That of the recomputation. Its figures count only if its rows are the same; if not, they tell of rows nobody has.
-        relink: Point at its objects, because the committed ones are lost.
+        relink: Which of its objects to point at, because committed ones are missing.
     """
     from psycopg.types.json import Jsonb
 
     now = replace(there, recomputed_at=made.created_at, run_id=made.run_id, seconds=made.seconds)
     if made.content_digest == there.content_digest:
         now = replace(now, stats=made.stats)
-    if relink:
-        names = ("object_key", "object_bytes", "attachment_key", "attachment_bytes")
+    names = (("object_key", "object_bytes") if relink == "all" else ()) + ("attachment_key", "attachment_bytes")
+    if relink != "nothing":
         now = replace(now, evicted_at=None, **{name: getattr(made, name) for name in names})
     conn.execute(
         """UPDATE results SET recomputed_at = %(recomputed_at)s, run_id = %(run_id)s, seconds = %(seconds)s, stats = %(stats)s,

@@ -79,12 +79,16 @@ def drain(
 
 
 def read_footer(file: BinaryIO) -> bytes | None:
-    """The footer's entry, or None if the file is not one of ours."""
+    """The footer's entry, or None if the file is damaged or not one of ours."""
     import pyarrow.parquet as pq
 
     try:
         metadata = pq.ParquetFile(file).metadata.metadata or {}
     except pa.ArrowInvalid:
+        return None
+    except OSError as error:
+        if error.errno is not None:
+            raise
         return None
     return metadata.get(FOOTER_KEY)
 
@@ -94,6 +98,7 @@ def read_batches(file: BinaryIO | Path, columns: list[str] | None = None) -> Ite
 
     Raises:
         ObjectMissing: The object is there, but is no Parquet file any more.
+        OSError: A local file cannot be read. (An open one of the store raises its own failures.)
     """
     import pyarrow.parquet as pq
 
@@ -102,8 +107,10 @@ def read_batches(file: BinaryIO | Path, columns: list[str] | None = None) -> Ite
             parquet = pq.ParquetFile(source)
             for group in range(parquet.num_row_groups):
                 yield from parquet.read_row_group(group, columns=columns, use_threads=False).combine_chunks().to_batches()
-        except pa.ArrowInvalid as error:
-            raise ObjectMissing("A stored Parquet object is damaged.") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ObjectMissing("A stored Parquet object is damaged.") from error  # Arrow's own OSErrors have no number
 
 
 def _conforming(output: StageOutput) -> Iterator[pa.RecordBatch]:

@@ -22,6 +22,7 @@ from reframer_pipeline.results import parquet
 from reframer_pipeline.results.manifest import Footer, ManifestRow
 from reframer_pipeline.results.parquet import Drained
 from reframer_pipeline.results.stored import StoredResult
+from reframer_pipeline.scratch import made
 from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.order import VideoCard
@@ -72,17 +73,19 @@ def prepare(
     Raises:
         InvalidResult: A check failed; `checks` has them all.
         ObjectMissing: One of its inputs was never committed.
+        DiskFull, MachineTrouble, HomeNotWritable: There is no such folder to be had.
+        OSError: It cannot be written to; `failures.typing` knows what that is.
     """
     missing = [f"{name} result {result_id}" for name, result_id in key.components["inputs"].items() if name not in upstream]
     if missing:
         raise ObjectMissing(f"The {', '.join(missing)}, which {key.stage} needs, was never committed.")
-    scratch.mkdir(parents=True, exist_ok=True)
+    made(scratch)
     name = f"{key.result_id}.{uuid.uuid4().hex[:12]}"
     local, base = scratch / f"{name}.parquet", result_key(video.video_id, key.stage, name)
     validator = BY_NAME[key.stage].validator(key, upstream)
     made_from = {upstream[name].result_id: upstream[name].manifest.content_digest for name in key.components["inputs"]}
     created_at, started = datetime.now(UTC), time.monotonic()
-    made: list[ManifestRow] = []
+    row_of: list[ManifestRow] = []
 
     def footer(drained: Drained) -> bytes:
         row = ManifestRow(
@@ -105,7 +108,7 @@ def prepare(
             run_id=run_id,
             created_at=created_at,
         )
-        made.append(row)
+        row_of.append(row)
         return Footer(row, video, made_from).encode()
 
     try:
@@ -113,7 +116,7 @@ def prepare(
     except BaseException:
         _clear(local, output.attachment)
         raise
-    return Prepared(replace(made[0], object_bytes=local.stat().st_size), key, local, output.attachment, drained.checks)
+    return Prepared(replace(row_of[0], object_bytes=local.stat().st_size), key, local, output.attachment, drained.checks)
 
 
 def _clear(*paths: Path | None) -> None:

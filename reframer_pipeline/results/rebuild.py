@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError
+from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.results import manifest, parquet, publishing, rows
 from reframer_pipeline.results.manifest import Footer, ManifestRow
@@ -19,12 +19,15 @@ from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.stages.order import VideoCard
 from reframer_pipeline.store.objects import RESULTS, ObjectStore
+from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
 
-# What one bad object may raise, from its footer to its rows; the rest of the store is restored all the same.
+# What one bad object may raise, from its footer to its rows: the rest of the store is restored all the same.
 _UNUSABLE = (ReframerError, OSError, ValueError, KeyError, TypeError)
+# What says nothing of the object at hand: one that was left out for it would seem to be garbage.
+_AWAY = (DatabaseUnavailable, DatabaseFull, StoreUnavailable)
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,19 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
     from; where nothing was made from it, the oldest. A result made from other rows than its inputs now have is left out, and so
     is whatever cannot be read or restored. Of several sets of a video the one completed last is published.
 
+    Until a rebuild has gone through and left nothing out, a sweep deletes nothing (`is_incomplete`).
+
     Raises:
         DatabaseUnavailable, DatabaseFull, StoreUnavailable: Run it again; finished results are kept.
     """
+    _note(db, incomplete=True)
     skipped: list[str] = []
     found = _in_order(_footers(store, skipped))
     videos = results = 0
     for done, footer in enumerate(found):
         try:
             new_video, new_result = db.run(lambda conn, footer=footer: _restore(conn, store, footer))  # type: ignore[misc]
-        except (DatabaseUnavailable, DatabaseFull):
+        except _AWAY:
             raise
         except _UNUSABLE as error:
             skipped.append(f"{footer.manifest.object_key}: {_said(error)}")
@@ -69,7 +75,18 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
         videos, results = videos + new_video, results + new_result
         progress(done + 1, len(found))
     published = sum(db.run(lambda conn, video=video: _publish(conn, video)) for video in {f.manifest.video_id for f in found})  # type: ignore[misc]
+    _note(db, incomplete=bool(skipped))
     return Rebuilt(videos, results, published, skipped)
+
+
+def is_incomplete(db: Database) -> bool:
+    """Whether the last rebuild broke off or left something out: the store may hold results that the database should know."""
+    row = db.fetch_one("SELECT rebuild_incomplete FROM deployment")
+    return row is not None and bool(row["rebuild_incomplete"])
+
+
+def _note(db: Database, *, incomplete: bool) -> None:
+    db.execute("UPDATE deployment SET rebuild_incomplete = %s", (incomplete,))
 
 
 def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
@@ -85,6 +102,8 @@ def _footers(store: ObjectStore, skipped: list[str]) -> Iterable[Footer]:
             footer = Footer.decode(entry)
             if footer.manifest.stage not in NAMES or footer.manifest.created_at is None:
                 raise ValueError(f"no result of ours: {footer.manifest.stage}")
+        except _AWAY:
+            raise
         except _UNUSABLE as error:
             skipped.append(f"{key}: {_said(error)}")
             continue
@@ -130,6 +149,7 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
 
 
 def _restore_video(conn: psycopg.Connection[Row], card: VideoCard) -> bool:
+    lock_file(conn, card.sha256)
     conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (card.email,))
     added = conn.execute(
         """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, created_at)

@@ -16,6 +16,7 @@ from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store import objects
 from reframer_pipeline.store.objects import ObjectStore, StoredObject
+from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,11 +47,9 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
 def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     """Delete one, unless it has become somebody's meanwhile.
 
-    Results go under new names only. A video's name is its content, so the same file may just be coming in again: nobody may add a video
-    while this is looked up and done, and `uploads.ingest` looks whether the object is still there once its row is.
+    Results go under new names only. A video's name is its content, so the same file may just be coming in again: nobody may add that
+    video while this is looked up and done, and `uploads.ingest` looks whether the object is still there before its row is.
     """
-    from psycopg.errors import LockNotAvailable
-
     video = objects.VIDEO_PATTERN.fullmatch(orphan.key)
     if video is None or video["part"]:
         store.delete(orphan.key)
@@ -58,11 +57,7 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     sha256 = video["sha256"]
 
     def act(conn: psycopg.Connection[Row]) -> bool:
-        try:
-            with conn.transaction():
-                conn.execute("SET LOCAL lock_timeout = '2s'")  # others' writes queue behind a lock that waits
-                conn.execute("LOCK TABLE videos IN SHARE MODE")
-        except LockNotAvailable:  # somebody writes for long: the next sweep finds it again
+        if not lock_file(conn, sha256, wait=False):  # it is just coming in
             return False
         if conn.execute("SELECT 1 FROM videos WHERE sha256 = %s", (sha256,)).fetchone():
             return False

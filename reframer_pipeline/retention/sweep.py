@@ -6,12 +6,19 @@ What belongs here: doing it in order, and what came of it. What does not: what m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.results.rebuild import is_incomplete
 from reframer_pipeline.retention import orphans, superseded
 from reframer_pipeline.retention.idle import while_idle
 from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
+
+INCOMPLETE: Final = (
+    "everything: the last rebuild did not restore all of the store. Run `reframer db rebuild` until it leaves nothing out; "
+    "what it names and nobody needs, delete from the store."
+)
 
 
 @dataclass
@@ -25,7 +32,7 @@ class Swept:
         bytes: Size of all these objects.
         busy: Videos left alone because a run is at them.
         objects: Keys of the objects.
-        left: Videos left as they were, with the reason.
+        left: Videos left as they were, with the reason; or that everything was.
     """
 
     dry_run: bool
@@ -38,7 +45,7 @@ class Swept:
 
 
 def sweep(db: Database, store: ObjectStore, keep_days: int, *, dry_run: bool = False) -> Swept:
-    """Delete superseded results and orphans.
+    """Delete superseded results and orphans; nothing at all after a rebuild that left something out.
 
     Args:
         db: The database.
@@ -52,6 +59,9 @@ def sweep(db: Database, store: ObjectStore, keep_days: int, *, dry_run: bool = F
     """
     bind(db, store)
     swept, days = Swept(dry_run), max(keep_days, 1)
+    if is_incomplete(db):
+        swept.left.append(INCOMPLETE)
+        return swept
     videos = superseded.videos_with_superseded(db, days)
     if dry_run:
         for video_id in videos:

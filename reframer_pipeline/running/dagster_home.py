@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import SecretStr
 
+from reframer_pipeline import scratch
 from reframer_pipeline.database import embedded
 from reframer_pipeline.planning.result_settings import absolute_places
 from reframer_pipeline.settings import Settings
@@ -31,8 +32,7 @@ def prepare(settings: Settings) -> dict[str, str]:
 
     Starts the embedded Postgres unless a Dagster database is configured.
     """
-    home = settings.home_dir / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    home = scratch.made(settings.home_dir / "dagster")
     text, target = configuration(settings), home / "dagster.yaml"
     if not target.exists() or target.read_text() != text:
         part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")  # replaced as a whole: another process may be reading it

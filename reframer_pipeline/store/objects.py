@@ -6,6 +6,7 @@ a folder, one upload elsewhere) and results always go under new names.
 
     videos/AB/SHA256                          an upload, by its content; AB are the first two digits
     results/VIDEO/STAGE/RESULT.UNIQUE.SUFFIX  a Parquet file, or what is attached to one; each try has a name of its own
+    store.json                                which database the store belongs to (`mark`)
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ import contextlib
 import inspect
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from reframer_pipeline import scratch
-from reframer_pipeline.failures import InternalError, ObjectMissing, ReframerError, StoreUnavailable
+from reframer_pipeline.failures import DiskFull, InternalError, ObjectMissing, ReframerError, StoreUnavailable
+from reframer_pipeline.failures.typing import FULL
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.filesystem import find_all, modified, open_place
+from reframer_pipeline.store.reading import Reading
 
 PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
 _BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all our objects lie below such a name
 VIDEOS: Final = "videos"
 RESULTS: Final = "results"
+MARK: Final = "store.json"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
 VIDEO_PATTERN: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
@@ -63,9 +69,12 @@ class ObjectStore:
 
     Attributes:
         root: Local folder, or None if the store is remote.
+        demand_ours: Raises `StoreUnavailable` if it is no longer the store that was bound to the database (`mark.bind`). A disk that is
+            not mounted looks like an empty store: that an object is missing is believed, and a folder is written to, only after this.
     """
 
     def __init__(self, url: str) -> None:
+        self.demand_ours: Callable[[], None] = lambda: None
         self._fs, self._base, self.root = open_place(url, "object store", "REFRAMER_STORE_URL")
 
     @classmethod
@@ -96,9 +105,10 @@ class ObjectStore:
 
         Raises:
             StoreUnavailable: It cannot be written.
+            DiskFull: A store that is a folder has no room.
         """
         with self._mapped(key, writing=True):
-            target = self.local_path(key)
+            target = self._target(key)
             if target is None:
                 from fsspec.callbacks import Callback
 
@@ -111,7 +121,7 @@ class ObjectStore:
     def put_bytes(self, content: bytes, key: str) -> None:
         """Store a small object, as atomically as `put`."""
         with self._mapped(key, writing=True):
-            target = self.local_path(key)
+            target = self._target(key)
             if target is None:
                 self._fs.pipe_file(self._path(key), content)
             else:
@@ -123,15 +133,25 @@ class ObjectStore:
 
         Raises:
             ObjectMissing: There is none.
+            StoreUnavailable: It cannot be opened; later, from the file itself, it cannot be read on.
         """
         with self._mapped(key):
             target = self.local_path(key)
-            return open(target, "rb") if target is not None else cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+            mapped = partial(self._mapped, key)
+            return cast(BinaryIO, Reading(open(target, "rb") if target is not None else self._fs.open(self._path(key), "rb"), mapped))
 
     def get(self, key: str, target: Path) -> None:
-        """Copy an object into a local file."""
+        """Copy an object into a local file.
+
+        Raises:
+            ObjectMissing: There is none.
+            StoreUnavailable: It cannot be read, or broke off.
+            DiskFull: The file has no room.
+        """
         with self._mapped(key):
             self._fs.get_file(self._path(key), str(target))
+            if target.stat().st_size != self._fs.size(self._path(key)):
+                raise StoreUnavailable(f"The object store broke off in the middle of {key}.")
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under this key."""
@@ -140,6 +160,7 @@ class ObjectStore:
             try:  # not by `isfile`, which says no when nobody answers
                 return bool(self._fs.info(self._path(key))["type"] == "file")
             except (FileNotFoundError, NotADirectoryError):
+                self._demand_ours(key)
                 return False
 
     def delete(self, key: str) -> None:
@@ -161,7 +182,7 @@ class ObjectStore:
             yield from self._below(prefix, beginning)
 
     def _below(self, prefix: str, beginning: str = "") -> Iterator[StoredObject]:
-        with self._mapped(prefix), contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(ObjectMissing), self._mapped(prefix):
             for path, info in find_all(self._fs, self._path(prefix), beginning):
                 seconds = modified(info)
                 at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
@@ -171,6 +192,17 @@ class ObjectStore:
         """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
         taken = inspect.signature(getattr(self._fs, "_put_file", self._fs.put_file)).parameters
         return {"chunksize": PART_BYTES} if "chunksize" in taken else {}
+
+    def _target(self, key: str) -> Path | None:
+        """`local_path` to write to: its folders will be made, and those of a disk that is not mounted must not be."""
+        if self.root is not None:
+            self._demand_ours(key)
+            scratch.make(self.root)
+        return self.local_path(key)
+
+    def _demand_ours(self, key: str) -> None:
+        if key != MARK:
+            self.demand_ours()
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{_checked(key)}"
@@ -182,10 +214,13 @@ class ObjectStore:
         except FileNotFoundError as error:
             if writing:
                 raise StoreUnavailable(f"The object store refuses {key}: {error.strerror or 'no such bucket or folder'}.") from error
+            self._demand_ours(key)
             raise ObjectMissing(f"The object {key} is not in the store.") from error
         except ReframerError:
             raise
         except Exception as error:  # each fsspec backend brings its own library's errors
+            if isinstance(error, OSError) and error.errno in FULL:  # no remote store says so: it is a disk of ours
+                raise DiskFull(f"There is no room for {key}: {error.strerror}.") from error
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise StoreUnavailable(f"The object store cannot be used for {key}: {reason}.") from error
 
@@ -202,10 +237,15 @@ def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
         try:
             os.link(source, part)
         except OSError:  # another file system, or one without links
-            with open(source, "rb") as reader, open(part, "wb") as writer:
+            with open(source, "rb") as reader, open(part, "wb", opener=_as_open_as(source)) as writer:
                 while chunk := reader.read(PART_BYTES):
                     writer.write(chunk)
                     alive()
+
+
+def _as_open_as(source: Path) -> Callable[[str, int], int]:
+    """Makes a file that no others may read than the source."""
+    return lambda path, flags: os.open(path, flags, stat.S_IMODE(source.stat().st_mode))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import stat
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from reframer_pipeline import scratch
 from reframer_pipeline.failures import BucketUnavailable, FileNotReadable, ReframerError, UploadChanged
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.filesystem import modified, open_place
+from reframer_pipeline.uploads.beneath import folder_of
 
 _BLOCK: Final = 4 << 20
 _UPLOAD_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "reframer/upload")
@@ -91,13 +93,14 @@ class Bucket:
 
     @contextlib.contextmanager
     def local_file(self, entry: Entry, folder: Path) -> Iterator[Path]:
-        """The file as a local path; read it only. A local bucket's own file is given out, a remote one is downloaded for the block.
+        """The file as a local path; read it only. A local bucket's own file is given out, a remote one is downloaded for the block. In
+        a local one, a folder of the path may be swapped for a link at any time (`beneath`).
 
         Raises:
-            UploadChanged: It is longer than it was said to be.
+            UploadChanged: It is longer or shorter than it was said to be, as where the connection broke off in silence.
             FileNotReadable: The bucket has it but does not give it out, as from an archive.
             BucketUnavailable: The download broke off.
-            DiskFull, HomeNotWritable: The folder cannot be used.
+            DiskFull, MachineTrouble, HomeNotWritable: The folder cannot be used.
         """
         if self.root is not None:
             yield self.root / entry.key
@@ -119,9 +122,8 @@ class Bucket:
 
     def _look(self, key: str) -> Entry:
         if self.root is not None:
-            if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
-                raise FileNotFoundError(key)
-            found = (self.root / key).lstat()
+            with folder_of(self.root, key) as (folder, name):
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):  # as in the listing: links are not followed
                 raise FileNotFoundError(key)
             return self.local_entry(key, found.st_size, found.st_mtime_ns)
@@ -136,6 +138,8 @@ class Bucket:
                 if size > entry.size:
                     raise UploadChanged(f"{PurePosixPath(entry.key).name} grew while it was read.")
                 writing.write(block)
+        if size != entry.size:
+            raise UploadChanged(f"{PurePosixPath(entry.key).name} ended after {size} of {entry.size} bytes.")
 
     def _blocks(self, entry: Entry) -> Iterator[bytes]:
         """The bytes of a file. Trouble with reading gets its name here, where that with writing does not come by."""

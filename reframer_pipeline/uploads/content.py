@@ -17,31 +17,34 @@ from typing import BinaryIO, Final
 
 from reframer_pipeline import scratch
 from reframer_pipeline.failures import FileNotReadable, FileTooLarge, NotAVideo, UploadChanged
+from reframer_pipeline.failures.typing import of_machine
 from reframer_pipeline.media.containers import HEAD_BYTES, Container, recognise
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.uploads.beneath import folder_of
 
 _BLOCK: Final = 4 << 20
 _FICLONE: Final = 0x40049409  # linux/fs.h
 
 
-def ingest_file_checks(path: Path, settings: Settings, *, follow: bool = True) -> Container:
+def ingest_file_checks(path: Path, settings: Settings, *, beneath: Path | None = None) -> Container:
     """Refuses what cannot become a video, from its size and first bytes only.
 
     Args:
         path: A local file.
         settings: `max_upload_mb` is read.
-        follow: Whether it may be a symbolic link to a regular file. Not in a folder that others write to: it may lead to what they may
-            not read.
+        beneath: A folder above it that others write to: below that no symbolic link is followed, for it may lead to what they may not
+            read. Without one the file may be a link.
 
     Returns:
         The container that its content shows, whatever its name.
 
     Raises:
         FileNotReadable: No such file, no regular file (a folder, a pipe, a device), or no right to read it.
+        MachineTrouble: The disk or share does not answer, or there are too many open files.
         FileTooLarge: Over the limit.
         NotAVideo: Empty, or no accepted container.
     """
-    fd = _open_regular(path, follow)
+    fd = _open_regular(path, beneath)
     with os.fdopen(fd, "rb") as file:
         size = os.fstat(fd).st_size
         if size > settings.max_upload_mb * 1_000_000:
@@ -53,29 +56,30 @@ def ingest_file_checks(path: Path, settings: Settings, *, follow: bool = True) -
         return recognise(head, path.name)
 
 
-def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, follow: bool = True) -> tuple[str, int]:
+def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, beneath: Path | None = None) -> tuple[str, int]:
     """Copies a file by content and returns the digest of what was copied.
 
     Where the file system can share blocks (reflink) they are shared and the copy is hashed; else each block is hashed as it
-    is copied. Never a hard link: overwriting the upload in place would change the copy. The target appears whole or not.
+    is copied. Never a hard link: overwriting the upload in place would change the copy. The target appears whole or not, and only its
+    owner may read it.
 
     Args:
         source: A regular file.
         target: New file; its folder exists.
         max_bytes: Stop over this size.
-        follow: As for `ingest_file_checks`.
+        beneath: As for `ingest_file_checks`.
 
     Returns:
         SHA-256 as lower-case hex, and the size in bytes.
 
     Raises:
-        FileNotReadable: As for `ingest_file_checks`.
+        FileNotReadable, MachineTrouble: As for `ingest_file_checks`.
         FileTooLarge: It has, or grew to, more than `max_bytes`.
         UploadChanged: It was written to meanwhile; the copy may mix two states and is dropped.
     """
-    with os.fdopen(_open_regular(source, follow), "rb") as reading, scratch.appearing(target) as part:
+    with os.fdopen(_open_regular(source, beneath), "rb") as reading, scratch.appearing(target) as part:
         before = os.fstat(reading.fileno())
-        with part.open("w+b") as writing:
+        with open(part, "w+b", opener=_ours_alone) as writing:
             shared = _reflink(reading.fileno(), writing.fileno())
             digest, size = _drain(writing if shared else reading, None if shared else writing, max_bytes, source.name)
             writing.flush()
@@ -106,24 +110,33 @@ def _block(reading: BinaryIO, name: str) -> bytes:
 
 @contextlib.contextmanager
 def _reading(name: str) -> Iterator[None]:
-    """A read that fails, as on a bad disk or a broken network share, is the upload's trouble and not the data folder's."""
+    """A read that fails is named after the upload, not after the data folder."""
     try:
         yield
     except OSError as error:
-        raise FileNotReadable(f"{name} cannot be read: {error.strerror or type(error).__name__}.") from error
+        what = f"{name} cannot be read"
+        raise of_machine(error, what) or FileNotReadable(f"{what}: {error.strerror or type(error).__name__}.") from error
 
 
-def _open_regular(path: Path, follow: bool) -> int:
+def _open_regular(path: Path, beneath: Path | None) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without the last, opening a named pipe would wait for a writer for ever
     try:
-        # without O_NONBLOCK, opening a named pipe would wait for a writer for ever
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no valid path"
-        raise FileNotReadable(f"{path.name} cannot be read: {reason}.") from error
+        with _reading(path.name):
+            if beneath is None:
+                fd = os.open(path, flags)
+            else:
+                with folder_of(beneath, path.relative_to(beneath)) as (folder, name):
+                    fd = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except ValueError as error:
+        raise FileNotReadable(f"{path.name} cannot be read: no valid path.") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise FileNotReadable(f"{path.name} is not a regular file.")
     return fd
+
+
+def _ours_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _reflink(source: int, target: int) -> bool:

@@ -24,6 +24,7 @@ from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
 from reframer_pipeline.versions import video_id_of
+from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,7 +70,8 @@ def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStor
         return refuse_upload(db, failure, filename=filename, bucket_key=key, etag=etag)
     with bucket.local_file(entry, settings.scratch_dir) as path:
         return ingest_file(
-            path, db, store, settings, filename=filename, bucket_key=key, etag=etag, confirm=lambda: bucket.expect(key, etag)
+            path, db, store, settings, filename=filename, bucket_key=key, etag=etag, beneath=bucket.root,
+            confirm=lambda: bucket.expect(key, etag),
         )  # fmt: skip
 
 
@@ -83,6 +85,7 @@ def ingest_file(
     filename: str | None = None,
     bucket_key: str | None = None,
     etag: str | None = None,
+    beneath: Path | None = None,
     confirm: Callable[[], object] = lambda: None,
 ) -> IngestResult:
     """Take a local file in. A file of the bucket makes one row per key and tag, however often it is taken in.
@@ -96,6 +99,7 @@ def ingest_file(
         filename: Shown to people; default the path's name.
         bucket_key: Key in the watched bucket, if it came from there.
         etag: The bucket's tag, if it came from there; else the digest is kept.
+        beneath: A folder above it that others write to: below that no link is followed.
         confirm: Called when the copy is whole, before it counts: raises if it was not the right file that was copied.
 
     Returns:
@@ -103,7 +107,8 @@ def ingest_file(
 
     Raises:
         DatabaseUnavailable, DatabaseFull: The upload may be tried again; it has left no row.
-        StoreUnavailable, DiskFull, UploadChanged, HomeNotWritable: The same; its row says why, unless it came from the bucket.
+        StoreUnavailable, DiskFull, MachineTrouble, UploadChanged, HomeNotWritable: The same; its row says why, unless it came from the
+            bucket, or it was known already.
         FileNotReadable: The same, for a file of the bucket; any other is refused.
     """
     event = _event(filename or path.name, bucket_key, etag, user_email)
@@ -111,8 +116,8 @@ def ingest_file(
     try:
         try:
             with scratch.writing(settings.scratch_dir):
-                ingest_file_checks(path, settings, follow=bucket_key is None)
-                sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, follow=bucket_key is None)
+                ingest_file_checks(path, settings, beneath=beneath)
+                sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, beneath=beneath)
             confirm()
             key = video_key(sha256)
             if not store.exists(key):
@@ -125,9 +130,15 @@ def ingest_file(
                     _refuse(db, event, failure)
                 raise
             return _refuse(db, event, failure)
-        is_new = db.run(lambda conn: _write_video(conn, event, sha256, size))
-        if not store.exists(key):  # it was an orphan, and a sweep took it away before our row was there
-            store.put(copy, key)
+
+        def act(conn: psycopg.Connection[Row]) -> bool:
+            lock_file(conn, sha256)
+            is_new = _write_video(conn, event, sha256, size)
+            if not store.exists(key):  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
+                store.put(copy, key)
+            return is_new
+
+        is_new = db.run(act)
         return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
     finally:
         with contextlib.suppress(OSError):
@@ -150,7 +161,7 @@ def local_copy(sha256: str, store: ObjectStore, folder: Path) -> Iterator[Path]:
 
     Raises:
         ObjectMissing: It is not in the store.
-        DiskFull, HomeNotWritable: The folder cannot be used.
+        DiskFull, MachineTrouble, HomeNotWritable: The folder cannot be used.
     """
     key = video_key(sha256)
     local = store.local_path(key)

@@ -1,14 +1,19 @@
 """Which videos there are.
 
-What belongs here: finding a video's row. What does not: how far it is (`status`), what people are shown of it (`reading.videos`).
+What belongs here: finding a video's row, and who may decide over its file. What does not: how far it is (`status`), what people are shown
+of it (`reading.videos`).
 """
 
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import UnknownVideo
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def find_video(db: Database, prefix: str) -> str:
@@ -44,3 +49,20 @@ def get_video(db: Database, video_id: str) -> Row:
 def plain(row: Row) -> Row:
     """The row with its UUIDs as text."""
     return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in row.items()}
+
+
+def lock_file(conn: psycopg.Connection[Row], sha256: str, *, wait: bool = True) -> bool:
+    """Within a transaction: nobody else decides until its end whether the file with this content is a video's.
+
+    Whoever adds a video holds this until its row is in, and a sweep that takes the file for an orphan while it deletes it. No table is
+    locked: a store may take minutes for that.
+
+    Returns:
+        Whether it is held; without `wait` it is not if another one has it.
+    """
+    key = "hashtextextended('reframer file ' || %s, 0)"
+    if wait:
+        conn.execute(f"SELECT pg_advisory_xact_lock({key})", (sha256,))
+        return True
+    row = conn.execute(f"SELECT pg_try_advisory_xact_lock({key}) AS got", (sha256,)).fetchone()
+    return row is not None and bool(row["got"])

@@ -24,10 +24,13 @@ from reframer_pipeline.failures import (
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.retention.eviction import evict_older
+from reframer_pipeline.retention.sweep import sweep
 from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
 from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, prepare
+from reframer_pipeline_tests.retention.ages import age_database, age_objects
 
 
 def test_database_holds_what_parquet_holds(anywhere: Storage) -> None:
@@ -190,6 +193,71 @@ def test_lost_objects_are_replaced_by_recomputing(storage: Storage) -> None:
     assert {r["stage"] for r in storage.db.fetch("SELECT stage FROM results")} == {"metadata", "frames", "detections"}
     commit_all(storage, video_id, other, NAMES[3:])
     assert len(storage.db.fetch("SELECT * FROM current_results")) == 6
+
+
+@pytest.mark.parametrize("gone", ["evicted", "lost"])
+def test_pictures_that_come_back_beside_other_scores_keep_the_rows(storage: Storage, gone: str) -> None:
+    """Made on another processor: deleting the published set for that would be a loss, not a repair."""
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    first = commit_all(storage, video_id, maker)["frames"].manifest
+    if gone == "evicted":
+        age_database(storage, 3)
+        assert evict_older(storage.db, storage.store, 1).videos == 1
+    else:
+        assert first.attachment_key is not None
+        storage.store.delete(first.attachment_key)
+    shown = storage.db.fetch("SELECT * FROM current_results ORDER BY stage")
+    rows = [{**row, "content_score": row["content_score"] + 0.5} for row in maker.rows("frames")]
+    for _ in range(2):  # the second time nothing is missing
+        batches = iter([pa.RecordBatch.from_pylist(rows, schema=schemas.FRAMES)])
+        output = StageOutput("frames", batches, maker.output("frames", storage.settings.scratch_dir).attachment)
+        with lease.hold(storage.db, video_id, "test") as token:
+            again = commit(storage, video_id, maker, "frames", token, output)
+        assert again.outcome == "differs" and again.manifest.evicted_at is None
+        assert again.manifest.object_key == first.object_key and again.manifest.attachment_key != first.attachment_key
+    stored = storage.results.open(first.result_id)
+    scores = [row["content_score"] for batch in stored.batches() for row in batch.to_pylist()]
+    assert scores == pytest.approx([row["content_score"] for row in maker.rows("frames")])
+    with stored.open_attachment() as file:
+        assert file.read() == b"pictures"
+    now = storage.db.fetch("SELECT * FROM current_results ORDER BY stage")
+    assert len(now) == 6 and [row["result_id"] for row in now] == [row["result_id"] for row in shown]
+    assert len(list(storage.store.list("results"))) == len(NAMES) + 1  # of the two tries nothing is left over
+
+
+def test_pictures_of_other_frames_do_not_come_back_beside_the_rows(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    age_database(storage, 3)
+    evict_older(storage.db, storage.store, 1)
+    other = Maker(sha, storage.settings, frame_count=49)
+    assert commit_all(storage, video_id, other, ("frames",))["frames"].manifest.row_count == 49
+    assert storage.db.fetch("SELECT * FROM current_results") == []
+
+
+def test_what_was_swept_while_the_process_slept_is_put_again(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asleep for over a day between put and COMMIT: another machine's sweep took the objects for left over."""
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    commit_all(storage, video_id, maker, NAMES[:1])
+    prepared, store, clock = prepare(storage, video_id, maker, "frames"), storage.store, time.time
+    transaction, slept = storage.results._transaction, list[int]()
+
+    def asleep(*args: Any, **more: Any) -> Committed:
+        if not slept:
+            slept.append(1)
+            age_database(storage, 9)
+            age_objects(storage, 2)
+            assert sweep(storage.db, store, 7).orphans == 2
+            monkeypatch.setattr(time, "time", lambda: clock() + 2 * 86400)
+        return transaction(*args, **more)
+
+    monkeypatch.setattr(storage.results, "_transaction", asleep)
+    with lease.hold(storage.db, video_id, "test") as token:
+        done = storage.results.commit_prepared(prepared, {}, lease_token=token)
+    assert slept and storage.results.is_whole(done.manifest) and done.outcome == "new"
+    assert sum(batch.num_rows for batch in storage.results.open(done.manifest.result_id).batches()) == 50
 
 
 def test_a_lost_lease_cannot_commit(storage: Storage) -> None:

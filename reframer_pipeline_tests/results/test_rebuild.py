@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from reframer_pipeline.failures import StoreMismatch
+from reframer_pipeline.failures import StoreMismatch, StoreUnavailable
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.retention.sweep import INCOMPLETE, sweep
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline_tests.command import called
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, prepare
+from reframer_pipeline_tests.machine import FAILING_FILE
+from reframer_pipeline_tests.retention import ages
 from reframer_pipeline_tests.servers import Server, fresh_database
 
 TABLES = ("videos", "results", "published", "detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
@@ -71,6 +75,54 @@ def test_one_bad_result_does_not_stop_the_others(storage: Storage, second: Stora
     rebuilt = rebuild(second.db, second.store)
     assert (rebuilt.videos, rebuilt.results, rebuilt.published) == (2, 6 + 5, 1)
     assert [line.split(": ")[0] for line in rebuilt.skipped] == [done["scenes"].manifest.object_key]
+
+
+def test_a_store_that_goes_away_breaks_it_off_and_nothing_is_swept(storage: Storage, second: Storage) -> None:
+    """What was left out for a SlowDown would be garbage to the next sweep, in a database that is as old as its backup."""
+    video_id, sha = add_video(storage)
+    done = commit_all(storage, video_id, Maker(sha, storage.settings))
+    ages.age_objects(storage, 5)
+    ages.age_database(second, 30)
+    kept = ages.objects(storage)
+    masks = storage.store.local_path(done["masks"].manifest.object_key)
+    assert masks is not None
+    aside = masks.with_name("aside")
+    masks.rename(aside)
+    masks.symlink_to(FAILING_FILE)  # a disk that does not answer
+    with pytest.raises(StoreUnavailable):
+        rebuild(second.db, second.store)
+    assert run_sweep(second) == (0, 0, [INCOMPLETE])
+    masks.unlink()
+    aside.rename(masks)
+    assert rebuild(second.db, second.store).skipped == []
+    assert run_sweep(second) == (0, 0, [])
+    assert ages.objects(storage) == kept and len(second.db.fetch("SELECT * FROM current_results")) == 6
+
+
+def run_sweep(storage: Storage) -> tuple[int, int, list[str]]:
+    swept = sweep(storage.db, storage.store, 1)
+    return swept.results, swept.orphans, swept.left
+
+
+def test_what_is_left_out_is_not_swept_and_said_by_the_exit_status(storage: Storage, second: Storage) -> None:
+    video_id, sha = add_video(storage)
+    done = commit_all(storage, video_id, Maker(sha, storage.settings))
+    damaged = storage.store.local_path(done["detections"].manifest.object_key)
+    assert damaged is not None
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-100])
+    ages.age_objects(storage, 5)
+    ages.age_database(second, 30)
+    kept = ages.objects(storage)
+    url = second.settings.database_url
+    assert url is not None
+    place = {"REFRAMER_DATABASE_URL": url.get_secret_value()}
+    told = called(storage.settings.home_dir, "db", "rebuild", **place)
+    assert told.returncode == 1 and done["detections"].manifest.object_key in told.stdout
+    assert run_sweep(second) == (0, 0, [INCOMPLETE]) and ages.objects(storage) == kept
+    damaged.write_bytes(content)
+    assert called(storage.settings.home_dir, "db", "rebuild", **place).returncode == 0
+    assert run_sweep(second) == (0, 0, [])
 
 
 @pytest.mark.parametrize("orphan_first", [True, False])

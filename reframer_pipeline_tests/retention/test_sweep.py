@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +21,10 @@ from reframer_pipeline.retention import orphans, superseded
 from reframer_pipeline.retention.superseded import Candidate
 from reframer_pipeline.retention.sweep import Swept, sweep
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store import mark
-from reframer_pipeline.store.objects import video_key
+from reframer_pipeline.store.objects import MARK, video_key
 from reframer_pipeline.uploads import ingest
 from reframer_pipeline.work import lease
+from reframer_pipeline.work.videos import lock_file
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, video_bytes
 from reframer_pipeline_tests.retention import ages
 from reframer_pipeline_tests.retention.test_archive import rows
@@ -150,7 +151,7 @@ def test_a_store_of_another_database_is_never_touched(storage: Storage) -> None:
     orphan = f"videos/ab/ab{62 * '0'}"
     storage.store.put_bytes(b"x", orphan)
     ages.age_objects(storage, 5)
-    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', mark.MARK)
+    storage.store.put_bytes(b'{"store_id": "00000000-0000-0000-0000-000000000001"}', MARK)
     with pytest.raises(StoreMismatch):
         run(storage)
     assert storage.store.exists(orphan)
@@ -198,6 +199,47 @@ def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeyp
         assert file.read() == video_bytes()
     assert not orphans.delete(storage.db, storage.store, orphan)  # it has an owner again
     assert storage.store.exists(orphan.key)
+
+
+def test_a_slow_delete_keeps_nobody_else_from_writing(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may take minutes; all other uploads, commits and ends of runs wrote to the same table meanwhile."""
+    add_video(storage)
+    storage.db.execute("DELETE FROM uploads")
+    storage.db.execute("DELETE FROM videos")
+    ages.age_database(storage, 9)
+    ages.age_objects(storage, 5)
+    (orphan,) = orphans.find(storage.db, storage.store)
+    delete, others_went_on, again = storage.store.delete, list[bool](), list[Future[tuple[str, str]]]()
+
+    def others() -> None:
+        add_video(storage, 2)
+        storage.db.execute("UPDATE videos SET updated_at = now()")
+
+    def slow(key: str) -> None:
+        writing = pool.submit(others)
+        wait([writing], timeout=20)
+        others_went_on.append(writing.done())
+        again.append(pool.submit(add_video, storage))  # the same file comes in just now
+        delete(key)
+
+    monkeypatch.setattr(storage.store, "delete", slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert orphans.delete(storage.db, storage.store, orphan)
+        _, sha = again[0].result(timeout=60)
+    assert others_went_on == [True] and storage.store.exists(video_key(sha))
+
+
+def test_a_file_that_is_just_coming_in_is_left_alone(storage: Storage) -> None:
+    _, sha = add_video(storage)
+    storage.db.execute("DELETE FROM uploads")
+    storage.db.execute("DELETE FROM videos")
+    ages.age_database(storage, 9)
+    ages.age_objects(storage, 5)
+    (orphan,) = orphans.find(storage.db, storage.store)
+    with storage.db.transaction() as conn:
+        assert lock_file(conn, sha)
+        assert not orphans.delete(storage.db, storage.store, orphan)
+    assert orphans.delete(storage.db, storage.store, orphan) and not storage.store.exists(video_key(sha))
 
 
 def test_a_remote_store(tmp_path: Any, embedded_server: Server) -> None:

@@ -239,6 +239,24 @@ def test_s3(s3_bucket: str, prefix: str, tmp_path: Path, monkeypatch: pytest.Mon
         bucket.expect(one.key, one.etag)
 
 
+def test_a_reader_that_ends_early_is_no_upload(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket(s3_bucket)
+    bucket.fs.pipe_file(f"{s3_bucket}/a.mp4", bytes(2_000_064))
+    (entry,) = list_bucket(bucket, 20)
+    opened = type(bucket.fs)._open
+
+    def early(self: object, path: str, *arguments: object, **options: object) -> object:
+        file = opened(self, path, *arguments, **options)
+        read = file.read
+        file.read = lambda size: read(min(size, 1_000_000 - file.tell()))  # and then nothing, as at an end
+        return file
+
+    monkeypatch.setattr(type(bucket.fs), "_open", early)
+    with pytest.raises(UploadChanged, match="ended after 1000000 of 2000064 bytes"), bucket.local_file(entry, tmp_path / "scratch"):
+        pass
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def test_which_stores_tell_that_the_same_bytes_came_again(s3_bucket: str, tmp_path: Path) -> None:
     """What the remedy of `ingest_abandoned` says of them."""
     for url, told in ((s3_bucket, False), (str(tmp_path), True), ("memory://again", True)):

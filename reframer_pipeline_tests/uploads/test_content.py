@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.failures import FileNotReadable, FileTooLarge, NotAVideo, UploadChanged
+from reframer_pipeline.failures import FileNotReadable, FileTooLarge, MachineTrouble, NotAVideo, UploadChanged
 from reframer_pipeline.media.containers import recognise
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import content
+from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline_tests.factories import video_bytes
+from reframer_pipeline_tests.machine import FAILING_FILE
 
 MP4 = b"\0\0\0\x20ftypisom" + bytes(100)
 
@@ -137,7 +142,54 @@ def test_a_link_in_a_folder_of_others_leads_nowhere(tmp_path: Path) -> None:
     link.symlink_to("theirs.mp4")
     assert ingest_file_checks(link, Settings()) and sha256_copy(link, tmp_path / "copy")
     with pytest.raises(FileNotReadable):
-        ingest_file_checks(link, Settings(), follow=False)
+        ingest_file_checks(link, Settings(), beneath=tmp_path)
     with pytest.raises(FileNotReadable):
-        sha256_copy(link, tmp_path / "other", follow=False)
+        sha256_copy(link, tmp_path / "other", beneath=tmp_path)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("folder", ["inside", "inside/deep"])
+def test_a_folder_that_was_swapped_for_a_link_leads_nowhere(folder: str, tmp_path: Path) -> None:
+    """Anyone who may write to the bucket could else have a file of ours taken in that they may not read."""
+    (tmp_path / "bucket" / "inside" / "deep").mkdir(parents=True)
+    (tmp_path / "ours" / "deep").mkdir(parents=True)
+    (tmp_path / "ours" / "deep" / "secret.mp4").write_bytes(video_bytes())
+    (tmp_path / "ours" / "secret.mp4").write_bytes(video_bytes())
+    bucket = tmp_path / "bucket"
+    path = bucket / folder / "secret.mp4"
+    path.write_bytes(video_bytes(1))
+    assert ingest_file_checks(path, Settings(), beneath=bucket) and sha256_copy(path, tmp_path / "copy", beneath=bucket)
+    etag = Bucket(str(bucket))._look(f"{folder}/secret.mp4").etag
+    (bucket / folder).rename(bucket / "away")
+    (bucket / folder).symlink_to(tmp_path / "ours", target_is_directory=True)
+    assert path.is_file()
+    with pytest.raises(UploadChanged, match="no longer"):
+        Bucket(str(bucket)).expect(f"{folder}/secret.mp4", etag)
+    with pytest.raises(FileNotReadable):
+        ingest_file_checks(path, Settings(), beneath=bucket)
+    with pytest.raises(FileNotReadable):
+        sha256_copy(path, tmp_path / "other", beneath=bucket)
+    assert not (tmp_path / "other").exists()
+    (tmp_path / "entrance").symlink_to(bucket)  # where the bucket lies is its owner's choice
+    assert "away/secret.mp4" in [one.key for one in list_bucket(Bucket(str(tmp_path / "entrance")), 10)]
+    assert ingest_file_checks(tmp_path / "entrance" / "away" / "secret.mp4", Settings(), beneath=tmp_path / "entrance")
+
+
+def test_a_copy_is_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(video_bytes())
+    (tmp_path / "source").chmod(0o644)
+    sha256_copy(tmp_path / "source", tmp_path / "target")
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o600
+
+
+def test_trouble_of_the_machine_is_not_the_files(tmp_path: Path) -> None:
+    with pytest.raises(MachineTrouble, match="mem cannot be read: Input/output error"):
+        sha256_copy(FAILING_FILE, tmp_path / "target")
+    (tmp_path / "a.mp4").write_bytes(MP4)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(MachineTrouble, match="Too many open files"):
+            ingest_file_checks(tmp_path / "a.mp4", Settings())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
-from reframer_pipeline.failures import DiskFull, FileNotReadable, HomeNotWritable
+from reframer_pipeline.failures import DiskFull, HomeNotWritable, MachineTrouble, StoreUnavailable
 from reframer_pipeline.reading.videos import show_video
-from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.factories import video_bytes
+from reframer_pipeline_tests.servers import Server, fresh_database
 
 
 def test_equal_bytes_are_one_video_with_two_uploads(storage: Storage, tmp_path: Path) -> None:
@@ -112,7 +115,57 @@ def test_a_source_that_cannot_be_read_to_its_end_is_not_blamed_on_the_home(
 
     monkeypatch.setattr(content, "_reflink", lambda source, target: False)
     monkeypatch.setattr(content.os, "fdopen", lambda fd, *mode: Broken(opened(fd, *mode)))
-    result = ingest_file(upload, storage.db, storage.store, storage.settings)
-    assert isinstance(result.failure, FileNotReadable) and "bad sector.mp4 cannot be read: Input/output error" in str(result.failure)
-    assert storage.db.fetch("SELECT failure_code FROM uploads") == [{"failure_code": "file_not_readable"}]
+    with pytest.raises(MachineTrouble, match=r"bad sector.mp4 cannot be read: Input/output error"):
+        ingest_file(upload, storage.db, storage.store, storage.settings)
+    assert storage.db.fetch("SELECT failure_code FROM uploads") == [{"failure_code": "machine_trouble"}]
     assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+def test_nobody_else_gets_at_what_is_kept(tmp_path: Path, embedded_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, upload = tmp_path / "new" / "home", tmp_path / "a.mp4"
+    for url in fresh_database(embedded_server):
+        with open_storage(Settings(home=home, database_url=url)) as storage:
+            for seed in range(2):
+                upload.write_bytes(video_bytes(seed))
+                upload.chmod(0o644)
+                assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
+                monkeypatch.setattr(os, "link", _another_disk)  # the second is copied into the store
+    made = [home.parent, home, *(one for one in home.iterdir() if one.is_dir())]
+    assert len(made) > 3 and {one: stat.S_IMODE(one.stat().st_mode) for one in made} == dict.fromkeys(made, 0o700)
+    videos = [one for one in (home / "objects" / "videos").rglob("*") if one.is_file()]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in videos] == [0o600, 0o600]
+
+
+def _another_disk(*_: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_second_put_that_fails_leaves_no_video_without_its_file(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """A sweep took the file for an orphan just before the row, and then the store went away."""
+    upload = tmp_path / "a.mp4"
+    upload.write_bytes(video_bytes())
+    key, written, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), ingest._write_video, storage.store.put
+    if known:
+        assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
+
+    def swept(*arguments: Any) -> bool:
+        storage.store.delete(key)
+        monkeypatch.setattr(storage.store, "put", _away)
+        return written(*arguments)
+
+    monkeypatch.setattr(ingest, "_write_video", swept)
+    before = storage.db.fetch("SELECT id FROM uploads")
+    with pytest.raises(StoreUnavailable):
+        ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1")
+    assert storage.db.fetch("SELECT id FROM uploads") == before and len(storage.db.fetch("SELECT 1 FROM videos")) == known
+    monkeypatch.setattr(ingest, "_write_video", written)
+    monkeypatch.setattr(storage.store, "put", put)
+    assert ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1").failure is None
+    assert storage.store.exists(key)
+
+
+def _away(*_: object) -> None:
+    raise StoreUnavailable("The object store cannot be used.")

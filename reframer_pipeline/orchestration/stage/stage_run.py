@@ -24,6 +24,7 @@ from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.results.prepare import Prepared, prepare
 from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.scratch import writing
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.stage import Stage, Work
 from reframer_pipeline.uploads.ingest import local_copy
@@ -111,8 +112,8 @@ def _demand_weights(run: Run, stage: Stage) -> None:
 
 @contextmanager
 def _scratch(storage: Storage, stage: Stage) -> Iterator[Path]:
-    storage.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=storage.settings.scratch_dir))
+    with writing(storage.settings.scratch_dir):
+        folder = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=storage.settings.scratch_dir))
     try:
         yield folder
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
-from reframer_pipeline.failures import SchemaMismatch, StoreUnavailable
+from reframer_pipeline.failures import DiskFull, SchemaMismatch, StoreUnavailable, all_failures
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_run
 from reframer_pipeline.results import commit
@@ -24,6 +24,7 @@ from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.vision import weights
+from reframer_pipeline_tests.machine import fill, small_disk
 
 
 def materialize_as_the_ui(settings: Settings, video_id: str, *stages: str) -> dg.ExecuteInProcessResult:
@@ -75,6 +76,21 @@ def test_a_commit_that_fails_for_good_fails_job_and_video_until_a_run_goes_well(
     assert materialize_as_the_ui(other, done.video_id, "masks").success
     assert video_of(shared, done.video_id) == ("completed", None)  # readers see the old whole
     assert last_job(shared, done.video_id)["status"] == "completed"
+
+
+def test_a_full_disk_is_no_fault_of_the_video(shared: Storage, done: VideoOutcome) -> None:
+    """It would else be `failed` for good, and a backfill would mark a whole library so."""
+    assert done.video_id is not None
+    shared.settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    with small_disk(shared.settings.scratch_dir) as disk:
+        filler = fill(disk)
+        assert not materialize_as_the_ui(shared.settings, done.video_id, "metadata").success
+        job = last_job(shared, done.video_id)
+        assert (job["status"], job["failure_code"], job["retryable"]) == ("failed", "disk_full", True)
+        assert DiskFull.code not in {cls.code for cls in all_failures() if cls.blames_video}
+        filler.unlink()
+        assert materialize_as_the_ui(shared.settings, done.video_id, "metadata").success
+    assert video_of(shared, done.video_id) == ("completed", None)
 
 
 def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
