@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.failures import OutputNotWritable
@@ -23,7 +24,7 @@ PICTURES, VIDEOS = (".jpg", ".jpeg"), (".mp4",)
 
 
 @click.command()
-@click.argument("video_id")
+@click.argument("video_id", shell_complete=video_ids)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write: FILE.mp4 or FILE.jpg.")
 @with_settings(*PLACES)
 def preview(video_id: str, settings: Settings, output: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings, print_rows, table
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, Name, cell, line, own_settings, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import open_storage
@@ -33,15 +34,15 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
     print_rows(rows, as_json, "No videos yet: `reframer run VIDEO` or `reframer demo`.", columns, _listed)
 
 
-def _listed(row: Row) -> tuple[str, ...]:
+def _listed(row: Row) -> tuple[str | Name, ...]:
     length = f"{row['duration']:.1f}" if row.get("duration") else ""
-    name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
+    name = Name(row["filename"], "(demo models)" if row["demo_models"] else "")
     state = "archived" if row["archived"] and row["status"] == "completed" else row["status"]
     return row["video_id"][:8], name, state, row.get("resolution") or "", length, row.get("failure_code") or ""
 
 
 @click.command()
-@click.argument("video_id")
+@click.argument("video_id", shell_complete=video_ids)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_settings(*PLACES)
 def show(video_id: str, settings: Settings, as_json: bool) -> None:
