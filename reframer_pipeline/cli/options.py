@@ -68,6 +68,11 @@ def setting_options(*names: str, common: Collection[str] | None = None) -> Calla
     return decorate
 
 
+min_sightings = click.option(
+    "--min-sightings", default=1, show_default=True, type=click.IntRange(1), help="Leave out tracks seen in fewer frames than this."
+)
+
+
 @functools.cache
 def _warn_of_unknown_variables() -> None:
     """Once: variables with our prefix that name no setting, most likely misspelt."""
