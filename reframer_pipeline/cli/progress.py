@@ -73,7 +73,7 @@ class StageBars:
                 job = jobs.latest(self._db, video_id)
             except ReframerError:
                 continue  # the bars are a courtesy: trouble with the database shows where the work happens
-            if job is not None and job["stage"]:
+            if job is not None and job["status"] == "processing" and job["stage"]:  # the latest may be an earlier run's
                 if self._lines:
                     self._say(video_id, job["stage"])
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,8 @@ from reframer_pipeline.cli.readable import readable
 if TYPE_CHECKING:
     from reframer_pipeline.database.postgres import Row
 
-OUT: Final = Console(highlight=False)
+# a table in a file or for another program is as wide as it has to be
+OUT: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 ERR: Final = Console(stderr=True, highlight=False)
 _SHORTEST: Final = 12  # columns that a name is given at least
 

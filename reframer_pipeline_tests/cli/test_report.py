@@ -13,10 +13,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from reframer_pipeline.cli import progress, report, show, tables
+from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
-from reframer_pipeline.work import jobs, lease
-from reframer_pipeline_tests.command import called, environment
+from reframer_pipeline.work import jobs, lease, status
+from reframer_pipeline_tests.command import called, environment, started
 
 LONG = "blocks_hands_interview_second_take_of_the_day.mp4"
 
@@ -55,26 +56,43 @@ def test_quiet_says_only_what_failed(home: Path, done: VideoOutcome, clip: Path,
     assert "Demonstration models" in called(home, "run", str(clip), "--models", "demo").stderr  # quiet did not stay
 
 
-def test_verbose_says_each_stage(
-    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verbose_says_what_each_stage_took(done: VideoOutcome, capsys: pytest.CaptureFixture[str]) -> None:
     report.Report(verbose=True).ended(done)
     first, second = capsys.readouterr().out.splitlines()
     assert f"{done.filename}: completed in {sum(done.seconds.values()):.1f} s" in first
     assert second == "  " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in done.seconds.items())
-    said, lines = threading.Event(), []
+
+
+def test_verbose_says_a_stage_when_it_begins_and_nothing_of_earlier_runs(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, video_id, lines = shared.db, str(done.video_id), list[str]()
+    looked, said, latest = threading.Event(), threading.Event(), jobs.latest
+
+    def look(db: Database, video_id: str) -> Row | None:
+        found = latest(db, video_id)
+        if looked.is_set():
+            looked_again.set()
+        looked.set()
+        return found
 
     def aside(text: str) -> None:
         lines.append(text)
         said.set()
 
+    looked_again = threading.Event()
+    monkeypatch.setattr(jobs, "latest", look)
     monkeypatch.setattr(progress, "aside", aside)
-    job = jobs.latest(shared.db, str(done.video_id))
-    assert job is not None
-    with progress.StageBars(shared.db, {str(done.video_id): "drawn.mp4"}, lines=True) as bars:
-        bars.announce(str(done.video_id), ("scenes",))
-        assert said.wait(60)
-    assert lines == [f"drawn.mp4: {job['stage']}"]
+    with progress.StageBars(db, {video_id: "drawn.mp4"}, lines=True) as bars, lease.hold(db, video_id, "test") as token:
+        bars.announce(video_id, ("masks",))
+        assert looked_again.wait(60) and lines == []  # the run that computed it is over
+        jobs.start(db, video_id, "another run", lease_token=token, pinned={}, stage="masks")
+        try:
+            assert said.wait(60)
+        finally:
+            db.execute("DELETE FROM processing_jobs WHERE video_id = %s AND run_id = 'another run'", (video_id,))
+            status.settle(db, video_id, token)
+    assert lines == ["drawn.mp4: masks"]
 
 
 def test_a_long_name_stays_whole_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +103,15 @@ def test_a_long_name_stays_whole_in_the_table(monkeypatch: pytest.MonkeyPatch) -
     assert max(map(cell_len, lines)) <= 80 and LONG in lines
     assert [line.split()[0] for line in lines if line != LONG] == ["video", "a.mp4", "00000000", "名前.mp4"]
     assert len({cell_len(line) for line in lines if line != LONG}) == 1  # right aligned under their heads
+
+
+def test_a_list_in_a_file_has_whole_names(home: Path, shared: Storage, done: VideoOutcome) -> None:
+    rename = "UPDATE videos SET filename = %s WHERE id = %s"
+    shared.db.execute(rename, (LONG * 3, done.video_id))
+    try:
+        assert f"{LONG * 3} (demo models)  completed" in started(home, "list").stdout
+    finally:
+        shared.db.execute(rename, (done.filename, done.video_id))
 
 
 def test_a_name_is_shortened_in_its_middle_where_the_list_is_narrow(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
