@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from reframer_pipeline.cli.inputs import Input
+from reframer_pipeline.cli.report import Report
 from reframer_pipeline.cli.run import process
 from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
@@ -30,7 +32,7 @@ def main() -> None:
         settings = Settings(home=Path(home), models="demo", vid_stride=stride, device="cpu")
         files = sorted((MEDIA / "clips").iterdir()) + sorted((MEDIA / "odd").iterdir())
         began = time.monotonic()
-        outcomes = process(settings, files)
+        outcomes = process(settings, [Input(path, path.name) for path in files], Report(quiet=True))
         spent = time.monotonic() - began
         print("| file | end | frames | sampled | detections | tracks | scenes | s |\n|---|---|---|---|---|---|---|---|")
         for one in outcomes:

@@ -8,27 +8,37 @@ import sys
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.database import clients
 from reframer_pipeline.failures import ReframerError
 
-# Command to the module that holds it and its name there: loaded only when asked for, so that `--help` and short commands start at once.
-COMMANDS: Final = {
-    "run": "run:run",
-    "demo": "demo:demo",
-    "list": "show:list_",
-    "show": "show:show",
-    "preview": "preview:preview",
-    "plan": "plan:plan",
-    "uploads": "uploads:uploads",
-    "restore": "restore:restore",
-    "models": "models:models",
-    "db": "db:db",
-    "dev": "dev:dev",
-    "doctor": "doctor:doctor",
-    "fake-gemini": "fake_gemini:fake_gemini",
+# By section, in the order people meet them: the module that holds a command and its name there, and how its own help begins. It is
+# imported when it is run; `--help` and completion make do with what stands here.
+SECTIONS: Final = {
+    "Compute": {
+        "run": ("run:run", "Compute video files: mp4, mov or avi."),
+        "demo": ("demo:demo", "See the pipeline work on the bundled clip."),
+        "plan": ("plan:plan", "Say what would be computed, why, and how long it takes."),
+    },
+    "Look at results": {
+        "list": ("show:list_", "List the videos and where they stand."),
+        "show": ("show:show", "Show what was found in one video."),
+        "preview": ("preview:preview", "Draw what was found into a video or a picture."),
+        "uploads": ("uploads:uploads", "List what came of each upload."),
+    },
+    "Operate": {
+        "dev": ("dev:dev", "Open the Dagster UI, and watch a folder for uploads."),
+        "doctor": ("doctor:doctor", "Check that everything is there, and say how to mend it."),
+        "models": ("models:models", "The official models: YOLO finds, SAM2 masks."),
+        "db": ("db:db", "The database of results."),
+        "restore": ("restore:restore", "Load the rows of an archived video back into Postgres."),
+        "completion": ("completion:completion", "Let the shell complete commands, options and ids."),
+        "fake-gemini": ("fake_gemini:fake_gemini", "Run a stand-in for Gemini on this machine."),
+    },
 }
+COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -42,11 +52,28 @@ class LazyGroup(click.Group):
         """Import the module and take the command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = pkgutil.resolve_name(f"reframer_pipeline.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = pkgutil.resolve_name(f"reframer_pipeline.cli.{COMMANDS[cmd_name][0]}")
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A list for each section."""
+        widest = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{widest}}", says) for name, (_, says) in section.items()])
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, and what any command has."""
+        names = [CompletionItem(name, help=says) for name, (_, says) in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+# click suggests among `commands` what a misspelt one may mean
+@click.group(
+    cls=LazyGroup,
+    commands={name: click.Command(name) for name in COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(None, "-V", "--version", package_name="reframer_pipeline")
 @click.pass_context
 def app(ctx: click.Context) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from reframer_pipeline.cli.options import with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, aside, line, notice, outcomes_table
+from reframer_pipeline.cli.report import Report, reporting
+from reframer_pipeline.cli.tables import DEMO_NOTICE, aside, line, notice
 from reframer_pipeline.settings import Settings
 
 
@@ -18,8 +19,9 @@ from reframer_pipeline.settings import Settings
 @click.option("--score", is_flag=True, help="Measure the bundled models on clips that training never saw.")
 @click.option("--clips", default=12, show_default=True, type=click.IntRange(1, 100), help="How many clips --score draws.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@reporting
 @with_settings("home", "device", "executor", "batch")
-def demo(settings: Settings, score: bool, clips: int, as_json: bool) -> None:
+def demo(settings: Settings, report: Report, score: bool, clips: int) -> None:
     """See the pipeline work on the bundled clip.
 
     No download, no account, no server. It takes the clip through all six stages, prints what was found, and draws a video and a
@@ -35,12 +37,13 @@ def demo(settings: Settings, score: bool, clips: int, as_json: bool) -> None:
     settings = settings.model_copy(update={"models": "demo"})
     if score:
         notice(DEMO_NOTICE)
-        _score(settings, clips, as_json)
+        _score(settings, clips, report.as_json)
     else:
-        _show(settings, as_json)
+        _show(settings, report)
 
 
-def _show(settings: Settings, as_json: bool) -> None:
+def _show(settings: Settings, report: Report) -> None:
+    from reframer_pipeline.cli.inputs import Input
     from reframer_pipeline.cli.run import process
     from reframer_pipeline.cli.show import print_video
     from reframer_pipeline.demo.world import bundled_clip_path
@@ -48,9 +51,10 @@ def _show(settings: Settings, as_json: bool) -> None:
     from reframer_pipeline.reading.videos import show_video
     from reframer_pipeline.results.storage import open_storage
 
-    (outcome,) = process(settings, [bundled_clip_path()], as_json=as_json)
+    clip = bundled_clip_path()
+    (outcome,) = outcomes = process(settings, [Input(clip, clip.name)], report)
+    report.finished(outcomes)
     if outcome.status != "completed" or outcome.video_id is None:
-        outcomes_table([outcome])
         sys.exit(1)
     folder = settings.home_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +63,7 @@ def _show(settings: Settings, as_json: bool) -> None:
         (folder / "contact_sheet.jpg").write_bytes(sheets.sheet(results))
         sheets.write_video(results, folder / "annotated.mp4")
         found = show_video(storage.db, outcome.video_id)
-    if not as_json:
-        outcomes_table([outcome])
+    if not report.as_json and not report.quiet:
         print_video({**found, "demo_models": False})  # that was said before
         line("")
         line(f"Annotated video   {folder / 'annotated.mp4'}")

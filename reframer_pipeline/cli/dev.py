@@ -12,7 +12,8 @@ import click
 from pydantic import SecretStr
 
 from reframer_pipeline.cli.alone import be_alone, free_port
-from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, with_settings
+from reframer_pipeline.cli.help import SectionedCommand
+from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.settings import Settings
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from reframer_pipeline.results.storage import Storage
 
 
-@click.command(epilog=LIKE_RUN)
+@click.command(cls=SectionedCommand)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI, on 127.0.0.1.")
 @click.option("--print-env", is_flag=True, help='Only print what plain `dagster dev` needs: eval "$(reframer dev --print-env)".')
-@with_settings(*COMPUTING, "uploads_url", hidden=True)
+@with_settings(*COMPUTING, "uploads_url", common=("home", "uploads_url"))
 def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI, and watch a folder for uploads.
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
+from reframer_pipeline.cli.help import SectionedCommand
+from reframer_pipeline.cli.options import COMPUTING, PLACES, make_settings, setting_options
 from reframer_pipeline.cli.settings_report import print_settings
 from reframer_pipeline.cli.tables import OUT, cell
 from reframer_pipeline.failures import MediaToolMissing, ReframerError
@@ -32,9 +33,9 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-@click.command(epilog=LIKE_RUN)
+@click.command(cls=SectionedCommand)
 @click.option("--settings", "list_settings", is_flag=True, help="Show every setting instead. Secrets are hidden.")
-@setting_options(*COMPUTING, hidden=True)
+@setting_options(*COMPUTING, common=PLACES)
 def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
     """Check that everything is there, and say how to mend it.
 

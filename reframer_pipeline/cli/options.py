@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -16,40 +15,43 @@ from typing import Any, Final, Literal, get_args, get_origin
 import click
 from pydantic import ValidationError
 
+from reframer_pipeline.cli.help import SectionedOption
 from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures import SettingsInvalid
 from reframer_pipeline.settings import Settings
 
 PLACES: Final = ("home",)
-COMPUTING: Final = (
-    "home", "models", "device", "yolo_model", "sam2_model", "weights_dir", "batch", "vid_stride", "imgsz", "conf", "iou", "min_size",
-    "track_thresh", "track_low_conf", "track_buffer", "match_thresh", "describer", "gemini_model", "gemini_media", "shot_threshold",
-    "min_shot_s",
-    "max_upload_mb", "executor",
-)  # fmt: skip
+# Settings that are options, by the title above them in `--help-all`.
+SECTIONS: Final = {
+    "Places": (*PLACES, "uploads_url"),
+    "Models": ("models", "yolo_model", "sam2_model", "weights_dir", "device", "batch"),
+    "Frames and detections": ("vid_stride", "imgsz", "conf", "iou", "min_size"),
+    "Tracks": ("track_thresh", "track_low_conf", "track_buffer", "match_thresh"),
+    "Scenes": ("describer", "gemini_model", "gemini_media", "shot_threshold", "min_shot_s"),
+    "Running": ("max_upload_mb", "executor"),
+}
+COMPUTING: Final = tuple(name for names in SECTIONS.values() for name in names if name != "uploads_url")
 
 
-_NAMED = ", ".join(f"--{name.replace('_', '-')}" for name in COMPUTING if name not in PLACES)
-# The epilog of commands that take all options of `run` and leave it to that to explain them.
-LIKE_RUN: Final = "Settings are options, too; `reframer run --help` explains them:\n\n\b\n" + textwrap.fill(
-    _NAMED, width=74, break_on_hyphens=False
-)
+def with_settings(*names: str, common: Collection[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each named setting; it receives the resulting `settings`.
 
-
-def with_settings(*names: str, hidden: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command an option for each named setting; it receives the resulting `settings`. Hidden ones are not in its `--help`."""
+    Args:
+        names: The settings.
+        common: Those that `--help` shows; the others are left to `--help-all` (of a `SectionedCommand`). Unset: all are shown.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def wrapper(*args: Any, chosen: dict[str, Any], **kwargs: Any) -> Any:
             return command(*args, settings=make_settings(chosen), **kwargs)
 
-        return setting_options(*names, hidden=hidden)(wrapper)
+        return setting_options(*names, common=common)(wrapper)
 
     return decorate
 
 
-def setting_options(*names: str, hidden: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def setting_options(*names: str, common: Collection[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options alone; the command receives what was given in `chosen`, None for the rest, and may make settings of it."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,10 +62,15 @@ def setting_options(*names: str, hidden: bool = False) -> Callable[[Callable[...
 
         decorated: Callable[..., Any] = wrapper
         for name in reversed(names):
-            decorated = _option(name, hidden and name in COMPUTING and name not in PLACES)(decorated)
+            decorated = _option(name, rare=common is not None and name not in common)(decorated)
         return decorated
 
     return decorate
+
+
+min_sightings = click.option(
+    "--min-sightings", default=1, show_default=True, type=click.IntRange(1), help="Leave out tracks seen in fewer frames than this."
+)
 
 
 @functools.cache
@@ -92,10 +99,14 @@ def faults(error: ValidationError) -> dict[str, str]:
     return {str(one["loc"][0]) if one["loc"] else "": one["msg"].removeprefix("Value error, ") for one in found}
 
 
-def _option(name: str, hidden: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _option(name: str, rare: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = Settings.model_fields[name]
+    section = next(title for title, names in SECTIONS.items() if name in names)
     text = field.description if field.default is None else f"{field.description}  [default: {field.default}]"
-    return click.option(f"--{name.replace('_', '-')}", name, type=_click_type(field.annotation), default=None, help=text, hidden=hidden)
+    kind = _click_type(field.annotation)
+    return click.option(
+        f"--{name.replace('_', '-')}", name, cls=SectionedOption, section=section, rare=rare, type=kind, default=None, help=text
+    )
 
 
 def _click_type(annotation: Any) -> Any:

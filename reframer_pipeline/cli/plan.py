@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple
 import click
 from rich.markup import escape
 
-from reframer_pipeline.cli.options import COMPUTING, LIKE_RUN, make_settings, setting_options
+from reframer_pipeline.cli.completion import video_ids as complete_ids
+from reframer_pipeline.cli.help import SectionedCommand
+from reframer_pipeline.cli.options import COMPUTING, PLACES, make_settings, setting_options
 from reframer_pipeline.cli.tables import OUT, line, table
 from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.survey import StageState, VideoPlan
@@ -22,10 +24,10 @@ from reframer_pipeline.work.videos import find_video
 LONGEST_TABLE: Final = 50
 
 
-@click.command(epilog=LIKE_RUN)
-@click.argument("video_ids", nargs=-1)
+@click.command(cls=SectionedCommand)
+@click.argument("video_ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with every stage of every video.")
-@setting_options(*COMPUTING, hidden=True)
+@setting_options(*COMPUTING, common=PLACES)
 def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> None:
     """Say what would be computed, why, and how long it takes.
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from reframer_pipeline.cli.options import PLACES, with_settings
+from reframer_pipeline.cli.completion import video_ids
+from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.failures import OutputNotWritable
 from reframer_pipeline.results.storage import open_storage
@@ -23,17 +24,18 @@ PICTURES, VIDEOS = (".jpg", ".jpeg"), (".mp4",)
 
 
 @click.command()
-@click.argument("video_id")
+@click.argument("video_id", shell_complete=video_ids)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write: FILE.mp4 or FILE.jpg.")
+@min_sightings
 @with_settings(*PLACES)
-def preview(video_id: str, settings: Settings, output: Path) -> None:
+def preview(video_id: str, settings: Settings, output: Path, min_sightings: int) -> None:
     """Draw what was found into a video or a picture.
 
     Boxes, masks, ids and scene captions. The file's ending says which: .mp4 for a video, .jpg for a sheet of twelve frames.
 
     \b
     reframer preview 3f2a -o annotated.mp4
-    reframer preview 3f2a -o sheet.jpg
+    reframer preview 3f2a -o sheet.jpg --min-sightings 2
     """
     from reframer_pipeline.reading import sheets
 
@@ -44,9 +46,9 @@ def preview(video_id: str, settings: Settings, output: Path) -> None:
         results = sheets.published(storage, find_video(storage.db, video_id))
         with appearing(output) as part:
             if kind in PICTURES:
-                part.write_bytes(sheets.sheet(results))
+                part.write_bytes(sheets.sheet(results, min_sightings=min_sightings))
             else:
-                sheets.write_video(results, part)
+                sheets.write_video(results, part, min_sightings)
     line(f"Wrote {output}")
 
 

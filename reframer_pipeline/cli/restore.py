@@ -6,13 +6,14 @@ import os
 
 import click
 
+from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.settings import Settings
 
 
 @click.command()
-@click.argument("video_id")
+@click.argument("video_id", shell_complete=video_ids)
 @with_settings(*PLACES)
 def restore(video_id: str, settings: Settings) -> None:
     """Load the rows of an archived video back into Postgres.

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from reframer_pipeline.cli.options import PLACES, with_settings
-from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, cell, line, own_settings, print_rows, table
+from reframer_pipeline.cli.completion import video_ids
+from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
+from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, Name, cell, line, own_settings, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import open_storage
@@ -33,36 +34,40 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
     print_rows(rows, as_json, "No videos yet: `reframer run VIDEO` or `reframer demo`.", columns, _listed)
 
 
-def _listed(row: Row) -> tuple[str, ...]:
+def _listed(row: Row) -> tuple[str | Name, ...]:
     length = f"{row['duration']:.1f}" if row.get("duration") else ""
-    name = cell(row["filename"]) + (" [yellow](demo models)[/yellow]" if row["demo_models"] else "")
+    name = Name(row["filename"], "(demo models)" if row["demo_models"] else "")
     state = "archived" if row["archived"] and row["status"] == "completed" else row["status"]
     return row["video_id"][:8], name, state, row.get("resolution") or "", length, row.get("failure_code") or ""
 
 
 @click.command()
-@click.argument("video_id")
+@click.argument("video_id", shell_complete=video_ids)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@min_sightings
 @with_settings(*PLACES)
-def show(video_id: str, settings: Settings, as_json: bool) -> None:
+def show(video_id: str, settings: Settings, as_json: bool, min_sightings: int) -> None:
     """Show what was found in one video.
 
     Its facts, stages, tracks and scenes, and what can be replaced. The first characters of the id are enough.
 
     \b
     reframer show 3f2a
+    reframer show 3f2a --min-sightings 2   without what was seen only once
     reframer show 3f2a --json > clip.json
     """
     with open_storage(settings) as storage:
         found = show_video(storage.db, find_video(storage.db, video_id))
+    all_tracks = found["tracks"]
+    found["tracks"] = [track for track in all_tracks if track["frames"] >= min_sightings]
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
-    print_video(found)
+    print_video(found, left_out=len(all_tracks) - len(found["tracks"]))
 
 
-def print_video(found: dict[str, Any]) -> None:
-    """Facts, tracks and scenes of one video, as `show_video` gives them."""
+def print_video(found: dict[str, Any], left_out: int = 0) -> None:
+    """Facts, tracks and scenes of one video, as `show_video` gives them but for so many tracks that were left out."""
     _print_facts(found)
     if found["demo_models"]:
         line(DEMO_NOTICE, style="yellow")
@@ -72,6 +77,8 @@ def print_video(found: dict[str, Any]) -> None:
         line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
     _print_gemini(found["gemini"])
     _print_tracks(found["tracks"])
+    if left_out:
+        line(f"{left_out} tracks with fewer sightings are left out; the scenes count them")
     _print_scenes(found["scenes"])
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
 from reframer_pipeline.cli.readable import readable
-from reframer_pipeline.database.postgres import Row
-from reframer_pipeline.running.run_videos import VideoOutcome
 
-OUT: Final = Console(highlight=False)
+if TYPE_CHECKING:
+    from reframer_pipeline.database.postgres import Row
+
+# a table in a file or for another program is as wide as it has to be
+OUT: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 ERR: Final = Console(stderr=True, highlight=False)
+_SHORTEST: Final = 12  # columns that a name is given at least
 
 DEMO_NOTICE: Final = (
     "Demonstration models: small networks trained on drawn clips. Their output on real footage is no measure of the pipeline; "
@@ -39,6 +46,33 @@ def cell(text: str) -> str:
     return escape(readable(text))
 
 
+def shortened(text: str, width: int) -> str:
+    """The text in at most `width` columns. What is too much is taken out of its middle, since names differ at both ends."""
+    if cell_len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{set_cell_size(text, width - 1 - end)}…{set_cell_size(text[::-1], end)[::-1]}"
+
+
+class Name:
+    """A file's name in a table, on one line whatever the room, with a mark behind or below it."""
+
+    def __init__(self, text: str, mark: str = "") -> None:
+        self._text, self._mark = Text(readable(text)), Text(mark, style="yellow")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        whole = self._text.cell_len + (1 + self._mark.cell_len if self._mark else 0)
+        return Measurement(min(whole, _SHORTEST), whole)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        if self._mark and self._text.cell_len + 1 + self._mark.cell_len <= options.max_width:
+            yield Text.assemble(self._text, " ", self._mark)
+            return
+        yield Text(shortened(self._text.plain, options.max_width))
+        if self._mark:
+            yield self._mark
+
+
 def notice(text: str) -> None:
     """Something everyone must see, on standard error."""
     ERR.print(f"[yellow]![/yellow] {cell(text)}")
@@ -50,7 +84,7 @@ def table(*names: str, wraps: Collection[str] = (), title: str | None = None) ->
     return Table(*columns, box=None, pad_edge=False, title=title, title_justify="left")
 
 
-def print_rows(rows: list[Row], as_json: bool, empty: str, listed: Table, cells: Callable[[Row], Iterable[str]]) -> None:
+def print_rows(rows: list[Row], as_json: bool, empty: str, listed: Table, cells: Callable[[Row], Iterable[str | Name]]) -> None:
     """Rows of the database: a line of JSON each, or in a table, or what is said where there are none."""
     if as_json:
         for row in rows:
@@ -67,22 +101,3 @@ def own_settings(overrides: Mapping[str, Any]) -> str:
     """A video's own settings in one line: `conf 0.3; vid_stride 15`."""
     listed = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in overrides.items()}
     return "; ".join(f"{name} {value}" for name, value in sorted(listed.items()))
-
-
-def outcomes_table(outcomes: list[VideoOutcome]) -> None:
-    """What came out, a line per file; failures with their reason below."""
-    columns = Table(Column("video", overflow="fold"), box=None, padding=(0, 1, 0, 0))
-    for name in ("id", "status", "frames", "detections", "masks", "tracks", "scenes", "seconds"):
-        columns.add_column(name, justify="left" if name in ("id", "status") else "right", no_wrap=True)
-    for one in outcomes:
-        colour = "green" if one.status == "completed" else "red"
-        counts = [str(value) for value in (one.frames, one.detections, one.masks, one.tracks, one.scenes)]
-        spent = f"{sum(one.seconds.values()):.1f}" if one.seconds else "fresh"
-        cells = [*counts, spent] if one.status == "completed" else [""] * 6
-        columns.add_row(cell(one.filename), (one.video_id or "")[:8], f"[{colour}]{one.status}[/{colour}]", *cells)
-    OUT.print(columns)
-    for one in outcomes:
-        if one.failure_code:
-            line(f"{one.filename} [{one.failure_code}] {one.failure_message}")
-        if one.note:
-            line(f"{one.filename}: {one.note}")

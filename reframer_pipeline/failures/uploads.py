@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reframer_pipeline.failures.base import PermanentFailure, RetryableFailure
+from reframer_pipeline.failures.base import CallerError, PermanentFailure, RetryableFailure
 
 
 class FileNotReadable(PermanentFailure):
@@ -10,6 +10,13 @@ class FileNotReadable(PermanentFailure):
 
     code = "file_not_readable"
     default_remedy = "Check the path and its permissions."
+
+
+class NoVideosThere(CallerError):
+    """No file that was named: the folder holds no video, or the pattern matches nothing."""
+
+    code = "no_videos_there"
+    default_remedy = "Name a folder with mp4, mov or avi files in it, or the files themselves."
 
 
 class FileTooLarge(PermanentFailure):

@@ -49,8 +49,13 @@ def is_demo(results: Mapping[str, StageInput]) -> bool:
     return any(str(weights).startswith("demo:") for weights in made)
 
 
-def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, columns: int = 4, max_bytes: int | None = None) -> bytes:
-    """A JPEG of evenly spread sampled frames with everything drawn in that the given results know. Empty without frames."""
+def sheet(
+    results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, columns: int = 4, max_bytes: int | None = None, min_sightings: int = 1
+) -> bytes:
+    """A JPEG of evenly spread sampled frames with everything drawn in that the given results know. Empty without frames.
+
+    With `min_sightings` above 1, only tracks with so many.
+    """
     with FrameStore(results["frames"].open_attachment()) as store:
         numbers = [store.frame_numbers[index] for index in spread(len(store.frame_numbers), frames)]
         if not numbers:
@@ -58,7 +63,13 @@ def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, colu
         seconds = seconds_by_frame(results["frames"])
         pictures: Iterable[tuple[int, Rgb]] = ((number, store.read(number)) for number in numbers)
         if "detections" in results:
-            pictures = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results, numbers))
+            pictures = annotated_frames(
+                pictures,
+                results["detections"].batches(),
+                _rows(results, "masks"),
+                _tracks(results, numbers, min_sightings),
+                strays=min_sightings <= 1,
+            )
         drawn = [image for _, image in pictures]
     mark = f", {DEMO_MODELS}" if is_demo(results) else ""
     titles = [f"frame {number}, {seconds[number]:.2f} s{mark}" for number in numbers]
@@ -72,8 +83,11 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
     return f"{mark}![contact sheet](data:image/jpeg;base64,{base64.b64encode(picture).decode()})" if picture else ""
 
 
-def write_video(results: Mapping[str, StageInput], path: Path) -> None:
-    """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions."""
+def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: int = 1) -> None:
+    """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions.
+
+    With `min_sightings` above 1, only tracks with so many.
+    """
     from reframer_pipeline.vision.encoder import encode_video
 
     mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
@@ -84,7 +98,10 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     ]
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
-        drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results), captions)
+        tracks = _tracks(results, None, min_sightings)
+        drawn = annotated_frames(
+            pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions, strays=min_sightings <= 1
+        )
         encode_video((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
 
 
@@ -101,5 +118,5 @@ def _rows(results: Mapping[str, StageInput], stage: str) -> Iterable[pa.RecordBa
     return results[stage].batches() if stage in results else ()
 
 
-def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None = None) -> Tracks | None:
-    return tracks_of(results["trajectories"].batches(), frames) if "trajectories" in results else None
+def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None, min_sightings: int) -> Tracks | None:
+    return tracks_of(results["trajectories"].batches(), frames, min_sightings) if "trajectories" in results else None

@@ -34,8 +34,14 @@ class Caption:
 Tracks = Mapping[str, tuple[int, str]]
 
 
-def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None) -> Tracks:
-    """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`; with `frames`, only the sightings in these."""
+def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None, min_sightings: int = 1) -> Tracks:
+    """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`.
+
+    Args:
+        trajectories: The rows.
+        frames: Only the sightings in these, if given.
+        min_sightings: Only tracks with so many in the whole video.
+    """
     import pyarrow.compute as pc
 
     wanted = None if frames is None else pa.array(sorted(frames), pa.int32())
@@ -43,6 +49,8 @@ def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | 
     found: dict[str, tuple[int, str]] = {}
     for place, (track_id, sightings) in enumerate(rows, start=1):
         seen = sightings.values
+        if len(seen) < min_sightings:
+            continue
         if wanted is not None:
             seen = seen.filter(pc.is_in(seen.field("frame"), wanted))
         found.update(dict.fromkeys(seen.field("detection_id").to_pylist(), (place, track_id)))
@@ -55,6 +63,7 @@ def annotated_frames(
     masks: Iterable[pa.RecordBatch] = (),
     tracks: Tracks | None = None,
     captions: Iterable[Caption] = (),
+    strays: bool = True,
 ) -> Iterator[tuple[int, Rgb]]:
     """Draw what is known on each frame.
 
@@ -65,6 +74,7 @@ def annotated_frames(
         tracks: Ids and colours; without them, labels and confidences in the order of confidence. Candidates are drawn only as
             part of a track.
         captions: Scenes, in order; with any, every picture has a band below it for their words.
+        strays: Whether a detection is drawn that belongs to none of the tracks.
 
     Yields:
         Frame number and annotated picture.
@@ -72,18 +82,20 @@ def annotated_frames(
     boxes, pixels, words = _Cursor((one.frame_number, one) for one in by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
     for number, image in frames:
         found, size = boxes.at(number), (image.shape[0], image.shape[1])
-        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size) if found else [])
+        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size, strays) if found else [])
         if words:
             picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
         yield number, picture
 
 
-def items_of(found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int]) -> list[Item]:
+def items_of(
+    found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int], strays: bool = True
+) -> list[Item]:
     """What to draw for one frame's detections; weakest first, so that the strongest lie on top."""
     items = []
     for row in reversed(range(len(found))):
         track = None if tracks is None else tracks.get(found.detection_ids[row])
-        if track is None and found.candidate[row]:
+        if track is None and (found.candidate[row] or not strays):
             continue
         compressed = masks.get(found.detection_ids[row])
         mask = rle.decode(compressed, *size) if compressed else None

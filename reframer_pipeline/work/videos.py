@@ -22,11 +22,16 @@ def find_video(db: Database, prefix: str) -> str:
     Raises:
         UnknownVideo: None does, or several do.
     """
-    pattern = prefix.lower().replace("\\", "").replace("%", "").replace("_", "") + "%"
-    rows = db.fetch("SELECT id FROM videos WHERE id::text LIKE %s ORDER BY id LIMIT 2", (pattern,)) if len(pattern) > 1 else []
+    rows = beginning_with(db, prefix, 2) if prefix else []
     if len(rows) != 1:
         raise UnknownVideo(f"{'Several videos have' if rows else 'No video has'} an id that begins with {prefix!r}.")
     return str(rows[0]["id"])
+
+
+def beginning_with(db: Database, prefix: str, limit: int) -> list[Row]:
+    """`id` and `filename` of the videos whose id begins like this, the newest first."""
+    query = "SELECT id::text AS id, filename FROM videos WHERE starts_with(id::text, %s) ORDER BY created_at DESC, id LIMIT %s"
+    return db.fetch(query, (prefix.lower(), limit))
 
 
 def video_ids(db: Database) -> list[str]:

@@ -127,6 +127,21 @@ def test_list_and_show(home: Path, done: VideoOutcome) -> None:
     assert called(home, "show", "ffffffff").returncode == 1
 
 
+def test_tracks_with_few_sightings_are_left_out_when_asked(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
+    video_id = done.video_id or ""
+    every = json.loads(called(home, "show", video_id, "--json").stdout)
+    most = max(track["frames"] for track in every["tracks"])
+    kept = [track for track in every["tracks"] if track["frames"] == most]
+    assert 0 < len(kept) < len(every["tracks"])
+    assert json.loads(called(home, "show", video_id, "--json", "--min-sightings", str(most)).stdout) == {**every, "tracks": kept}
+    shown = called(home, "show", video_id, "--min-sightings", str(most)).stdout
+    assert f"{len(every['tracks']) - len(kept)} tracks with fewer sightings are left out" in shown
+    assert "left out" not in called(home, "show", video_id).stdout
+    for number in (1, most + 1):
+        assert called(home, "preview", video_id, "-o", str(tmp_path / f"{number}.jpg"), "--min-sightings", str(number)).returncode == 0
+    assert (tmp_path / "1.jpg").read_bytes() != (tmp_path / f"{most + 1}.jpg").read_bytes()
+
+
 def test_previews_are_a_video_and_a_picture(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from reframer_pipeline.cli import app, db, doctor, progress, settings_report, show, tables
+from reframer_pipeline.cli import app, db, doctor, progress, report, settings_report, show, tables
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.failures import OutputNotWritable
 from reframer_pipeline.reading import sheets
@@ -108,7 +108,7 @@ def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, shared: St
     invoke("list", *home)
     lists: dict[str, Any] = {name: [] for name in ("jobs", "stages", "tracks", "scenes", "gemini", "evicted")}
     show.print_video({"video": {**row, "id": "1"}, **marks, **lists})
-    tables.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
+    report.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
     with progress.StageBars(shared.db, {"a": TRICK}) as bars:
         bars._draw("a", "frames", 1, 2)
     said = terminal.getvalue()

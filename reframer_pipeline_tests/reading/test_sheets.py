@@ -130,3 +130,18 @@ def test_a_video_without_results_says_why(shared: Storage, tmp_path: Path) -> No
     with pytest.raises(NotPublished) as failed:
         sheets.published(shared, video)
     assert "[truncated]: Half of it is missing." in failed.value.remedy
+
+
+def test_tracks_with_few_sightings_can_be_left_out(results: dict[str, StageInput], tmp_path: Path) -> None:
+    plain = official(results)
+    seen = sorted(len(row["frames"]) for batch in plain["trajectories"].batches() for row in batch.to_pylist())
+    assert seen[0] < seen[-1]
+    (all_drawn, least, some, none) = (sheets.sheet(plain, 2, min_sightings=n) for n in (1, seen[0], seen[-1], seen[-1] + 1))
+    nothing_known = sheets.sheet({stage: plain[stage] for stage in ("metadata", "frames")}, 2)
+    assert all_drawn == sheets.sheet(plain, 2) == least and none == nothing_known and some not in (all_drawn, none)
+
+    pictures = []
+    for name, n in (("all.mp4", 1), ("none.mp4", seen[-1] + 1)):
+        sheets.write_video(plain, tmp_path / name, n)
+        pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
+    assert (np.abs(pictures[0] - pictures[1]) > 60).any()
