@@ -82,6 +82,7 @@ class Settings(BaseSettings):
         description="How long a lost track is kept, in thirtieths of a second: 30 is one second, whatever the video's rate.",
     )
     match_thresh: Fraction01 = Field(0.8, description="What a match may cost. The cost is 1 - IoU: 0.8 asks for an IoU of at least 0.2.")
+    min_sightings: int = Field(1, ge=1, le=1000, description="Tracks that were sighted in fewer sampled frames are left out; 1 keeps all.")
 
     # --- scenes
     describer: Literal["auto", "gemini", "local"] = Field(

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/settings.md and docs/failure-codes.md from the code, where a test compares them.
+"""Writes the tables of docs/settings.md, docs/failure-codes.md and docs/difficulty.md from the code, where a test compares them.
 
 What belongs here: what the tables show. What does not: the words around them, which are written by hand in the pages themselves.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from reframer_pipeline.cli.options import COMPUTING
 from reframer_pipeline.failures import all_failures
+from reframer_pipeline.scenes.difficulty import FACTORS, Limits
 from reframer_pipeline.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -40,7 +41,14 @@ def failures() -> Iterator[str]:
         yield f"| `{failure.code}` | {what} | {'yes' if failure.retryable else ''} | {failure.default_remedy} |\n"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"settings.md": settings, "failure-codes.md": failures}
+def difficulty() -> Iterator[str]:
+    """Every factor, as in the code."""
+    yield "\n| factor | figure | product | person | why |\n|---|---|---|---|---|\n"
+    for one in FACTORS:
+        yield f"| `{one.name}` | {one.what} | {_limits(one.product)} | {_limits(one.person)} | {one.why} |\n"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"settings.md": settings, "failure-codes.md": failures, "difficulty.md": difficulty}
 
 
 def page(name: str) -> str:
@@ -53,6 +61,10 @@ def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value[:3]) + (", … (`settings.py` has all)" if len(value) > 3 else "")
     return "" if value is None else f"`{value}`"
+
+
+def _limits(limits: Limits) -> str:
+    return " / ".join("never" if one is None else f"{one:g}" for one in limits) if any(limits) else "never"
 
 
 def main() -> None:

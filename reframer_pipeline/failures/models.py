@@ -26,6 +26,13 @@ class WeightsCorrupt(CallerError):
     default_remedy = "Delete the file and run `reframer models fetch` again."
 
 
+class WeightsUnsuitable(CallerError):
+    """The detector file is a model of another kind: it finds no boxes, or Ultralytics has not saved it as .pt."""
+
+    code = "weights_unsuitable"
+    default_remedy = "Name a YOLO detection model, saved by Ultralytics as .pt, in REFRAMER_YOLO_MODEL."
+
+
 class WeightsChanged(RetryableFailure):
     """The weights file was replaced while a run went on."""
 

@@ -148,7 +148,8 @@ class Reason(_Value):
 
     factor: Label
     value: float = Field(description="The measured figure.")
-    points: float = Field(ge=0, description="What it adds to the score, of 100.")
+    points: float = Field(ge=0, description="How far it goes: not easy from 33 on, hard from 67, at most 100.")
+    difficulty: Difficulty = Field(description="What this factor alone makes of it.")
     why: ElementText
 
 

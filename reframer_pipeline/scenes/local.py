@@ -115,8 +115,8 @@ def _sentence(name: str, track: TrackFigures, scene: SceneFacts) -> str:
 def _element(track: TrackFigures, scene: SceneFacts) -> ReplaceableElement:
     facts = measured(track)
     said = f"{wording.noun(track).capitalize()} {wording.position(track)}, {wording.presence(track, scene.seconds)}"
-    if reasons := facts["difficulty_reasons"]:
-        said += "; " + ", ".join(reason.why for reason in reasons[:2])
+    if reasons := [reason.why for reason in facts["difficulty_reasons"] if reason.difficulty != "easy"]:
+        said += "; " + ", ".join(reasons[:2])
     return ReplaceableElement(**facts, type=track.object_class, description=said, source=LocalDescriber.name)
 
 

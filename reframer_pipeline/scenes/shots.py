@@ -4,11 +4,12 @@ What belongs here: which frame begins a new shot. What does not: decoding or sco
 
 How a cut is decided, and why:
 
-1. PySceneDetect's `AdaptiveDetector`, fed the stored content scores in place of pictures (it asks one method for a frame's score,
-   and that method is overridden; everything else is the library's): a frame is a candidate if its score is at least
-   `settings.shot_threshold` *and* at least `ADAPTIVE_RATIO` times the mean of the `WINDOW` frames on either side. The ratio is what
-   tells a cut from fast motion: on `webcam_vfr_paper.mov` a sheet of paper waved before the lens scores 36 twice, over the
-   threshold, but only 1.9 and 2.8 times its surroundings; true cuts there and in the drawn clips are 5 to 60 times theirs.
+1. The rule of PySceneDetect's `AdaptiveDetector`: a frame is a candidate if its score is at least `settings.shot_threshold` *and* at
+   least `ADAPTIVE_RATIO` times the mean of its surroundings, which are the `WINDOW` frames on either side. The ratio is what tells a
+   cut from fast motion: on `webcam_vfr_paper.mov` a sheet of paper waved before the lens scores 36 twice, over the threshold, but
+   only 1.9 and 2.8 times its surroundings; true cuts there and in the drawn clips are 5 to 60 times theirs. Unlike the library's,
+   surroundings end where time does: a frame `WINDOW_SECONDS` away or more says nothing about motion here, for a shot may be as short
+   as that. So of slides at a picture a second each is found, by the threshold alone (the library finds none: PySceneDetect#7).
 2. A flash is two candidates within `FLASH_SECONDS` of nearly equal score, there and back again: both are dropped. A cut through a
    white frame has unequal scores as a rule, and stays.
 3. PySceneDetect's `FlashFilter` in SUPPRESS mode, on real presentation times (`pts` x time base, exact fractions): a candidate
@@ -33,6 +34,7 @@ from reframer_pipeline.settings import Settings
 
 ADAPTIVE_RATIO: Final = 3.0  # the library's default
 WINDOW: Final = 2  # frames on either side, the library's default
+WINDOW_SECONDS: Final = 0.4  # the default of `min_shot_s`: what is nearer can be no shot of its own, so it is motion
 FLASH_SECONDS: Final = 0.2
 ROUNDING: Final = 1e-6  # seconds: what subtracting two times in floating point may be off by
 FLASH_DIFFERENCE: Final = 0.15  # of the larger score
@@ -83,7 +85,7 @@ def find_shots(batches: Iterable[pa.RecordBatch], metadata: Mapping[str, Any], s
         return []
     end_seconds = max(float(metadata["duration_seconds"]), float(seconds[-1]))
     time_base = Fraction(int(metadata["time_base_num"]), int(metadata["time_base_den"]) or 1) or Fraction(1, 1000)
-    cuts = _without_flashes(_candidates(scores, settings.shot_threshold), scores, seconds)
+    cuts = _without_flashes(candidates(scores, seconds, settings.shot_threshold), scores, seconds)
     cuts = _far_enough(cuts, pts - pts[0], time_base, settings.min_shot_s)
     if cuts and end_seconds - seconds[cuts[-1]] < settings.min_shot_s - ROUNDING:
         cuts.pop()
@@ -101,23 +103,25 @@ def _columns(batches: Iterable[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray,
     return number, pts, seconds, scores
 
 
-def _candidates(scores: np.ndarray, threshold: float) -> list[int]:
-    """Frames that stand out from both the threshold and their surroundings; quiet frames are imagined before and after the video."""
-    from scenedetect import AdaptiveDetector, FrameTimecode
+def candidates(scores: np.ndarray, seconds: np.ndarray, threshold: float) -> list[int]:
+    """Frames that stand out from both the threshold and their surroundings, as the module's text says.
 
-    class ScoreFed(AdaptiveDetector):
-        """The library's detector, given a number where it expects a picture."""
+    Args:
+        scores: `(n,)` content scores.
+        seconds: `(n,)` times of the frames, never falling.
+        threshold: Least score of a cut.
 
-        def _calculate_frame_score(self, timecode: FrameTimecode, frame_img: Any) -> float:
-            return float(frame_img)
-
-    detector = ScoreFed(adaptive_threshold=ADAPTIVE_RATIO, min_scene_len=0, window_width=WINDOW, min_content_val=threshold)
-    quiet = np.zeros(WINDOW, scores.dtype)
-    cuts: list[int] = []
-    for index, score in enumerate(np.concatenate([quiet, scores, quiet]).tolist()):
-        found = detector.process_frame(FrameTimecode(index, 1.0), score)
-        cuts += [cut.frame_num - WINDOW for cut in found]  # its times only count frames here; real time comes with the filter
-    return [cut for cut in cuts if cut > 0]
+    Returns:
+        Frames in order, the first of the video never among them.
+    """
+    around, count = np.zeros(scores.size), np.zeros(scores.size, int)
+    for distance in range(1, min(WINDOW, scores.size - 1) + 1):
+        near = seconds[distance:] - seconds[:-distance] < WINDOW_SECONDS - ROUNDING
+        for here, there in ((slice(distance, None), slice(None, -distance)), (slice(None, -distance), slice(distance, None))):
+            around[here] += np.where(near, scores[there], 0)
+            count[here] += near
+    found = (scores >= threshold) & (scores * np.maximum(count, 1) >= ADAPTIVE_RATIO * around)
+    return [cut for cut in np.flatnonzero(found).tolist() if cut > 0]
 
 
 def _without_flashes(cuts: list[int], scores: np.ndarray, seconds: np.ndarray) -> list[int]:

@@ -1,14 +1,19 @@
 """From the model's many labels to person and product.
 
-What belongs here: the map, the second suppression, the size filter and the order of a frame's detections; pure numpy. What
-does not: the model's own suppression (`detector`).
+What belongs here: the map, and whether the model has its labels; the second suppression, the size filter and the order of a frame's
+detections; pure numpy. What does not: the model's own suppression (`detector`).
 """
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 import numpy as np
 import numpy.typing as npt
 
+from reframer_pipeline.failures import SettingsInvalid
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.boxes import Boxes, Floats
 
@@ -16,6 +21,34 @@ from reframer_pipeline.vision.boxes import Boxes, Floats
 def class_map(settings: Settings) -> dict[str, str]:
     """Label to `person` or `product`; a label in both lists is a person."""
     return {**dict.fromkeys(settings.product_labels, "product"), **dict.fromkeys(settings.person_labels, "person")}
+
+
+def require_labels(settings: Settings, names: Iterable[str]) -> None:
+    """Refuse labels that would silently find nothing.
+
+    The default lists name what COCO and the demo models know together; a model may lack any of them, as long as something is left.
+
+    Args:
+        settings: `person_labels` and `product_labels` are used.
+        names: The model's labels.
+
+    Raises:
+        SettingsInvalid: A list was given and has a label that the model lacks, or the model knows no label of either list.
+    """
+    there = list(dict.fromkeys(names))
+    has = textwrap.shorten(f"It has: {', '.join(there)}.", 300, placeholder=" …")
+    for field in ("person_labels", "product_labels"):
+        given = getattr(settings, field)
+        lacking = [label for label in given if label not in there]
+        if not lacking or given == Settings.model_fields[field].default:
+            continue
+        folded = {name.casefold(): name for name in there}
+        near = [folded[one] for label in lacking for one in get_close_matches(label.casefold(), folded, 1, 0.75)]
+        what = f"{', '.join(map(repr, lacking))}, {'a label' if len(lacking) == 1 else 'labels'} that the model does not have"
+        raise SettingsInvalid(f"{Settings.variable(field)} names {what}.", f"Did you mean {', '.join(near)}? {has}" if near else has)
+    if not class_map(settings).keys() & set(there):
+        lists = " or ".join(map(Settings.variable, ("person_labels", "product_labels")))
+        raise SettingsInvalid("The model has none of the labels that are looked for.", f"Name some of its own in {lists}. {has}")
 
 
 def mapped(boxes: Boxes, height: int, width: int, settings: Settings) -> tuple[Boxes, list[str]]:

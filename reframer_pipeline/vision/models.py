@@ -12,16 +12,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from reframer_pipeline.failures import WeightsCorrupt
+from reframer_pipeline.failures import WeightsCorrupt, WeightsUnsuitable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import weights
 from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
+from reframer_pipeline.vision.labels import require_labels
 from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
 from reframer_pipeline.vision.weights import WeightsFile
 
 # what torch and ultralytics raise for files that hold something else than they should
 _UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError, ImportError, pickle.UnpicklingError)
+_WITH_BOXES = ("detect", "segment", "pose")  # ultralytics' tasks whose answers have upright boxes; those of obb are turned
 _loaded: dict[tuple[object, ...], Any] = {}
 _lock = threading.RLock()
 
@@ -31,12 +33,13 @@ def detector(settings: Settings) -> Detector:
 
     Raises:
         WeightsMissing, WeightsUntrusted, WeightsCorrupt: See `weights`.
-        SettingsInvalid: No such device.
+        WeightsUnsuitable: A file of another kind, or for another task.
+        SettingsInvalid: No such device, or a label that the model does not have.
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "detector")
-    demo = settings.models == "demo"
-    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(file, demo))
+    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(settings, file))
+    require_labels(settings, model.names.values())
     options = (settings.detector_floor, settings.iou, settings.effective_imgsz)
     found: Detector = _cached(("detector", file.sha256, device, *options), lambda: YoloDetector(model, settings, device))
     return found
@@ -62,19 +65,29 @@ def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
         return _loaded[key]
 
 
-def _build_yolo(file: WeightsFile, demo: bool) -> Any:
+def _build_yolo(settings: Settings, file: WeightsFile) -> Any:
     from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
     ultralytics = import_ultralytics()
-    if demo:
+    if settings.models == "demo":
         from reframer_pipeline.vision.demo_models import build_demo_yolo
 
         return build_demo_yolo()
+    if file.path.suffix != ".pt":  # ultralytics would take it for a description to build, or for an export to run elsewhere
+        raise WeightsUnsuitable(f"The detector file {file.path.name} is no .pt file.")
     weights.require_trusted(file)
     try:
-        return ultralytics.YOLO(str(file.path), task="detect")
+        model = ultralytics.YOLO(str(file.path), task="detect")
     except _UNREADABLE as error:
-        raise _unreadable(file, "YOLO", error) from error
+        fetched = weights.release_of(settings, "detector") is not None
+        raise _unreadable(file, "YOLO", error, None if fetched else WeightsUnsuitable.default_remedy) from error
+    from ultralytics.nn.tasks import BaseModel, DetectionModel
+
+    if not isinstance(model.model, BaseModel):
+        raise WeightsUnsuitable(f"The detector file {file.path.name} holds a {type(model.model).__name__}, which is no YOLO model.")
+    if not isinstance(model.model, DetectionModel) or model.task not in _WITH_BOXES:
+        raise WeightsUnsuitable(f"The detector file {file.path.name} is a model for {model.task}, which finds no upright boxes.")
+    return model
 
 
 def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
@@ -97,6 +110,6 @@ def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
     return model
 
 
-def _unreadable(file: WeightsFile, kind: str, error: Exception) -> WeightsCorrupt:
+def _unreadable(file: WeightsFile, kind: str, error: Exception, remedy: str | None = None) -> WeightsCorrupt:
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    return WeightsCorrupt(f"{file.path.name} holds no {kind} weights of this version: {reason}.")
+    return WeightsCorrupt(f"{file.path.name} holds no {kind} weights of this version: {reason}.", remedy)

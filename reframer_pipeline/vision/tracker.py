@@ -40,7 +40,8 @@ class ByteTracker:
     - `track_thresh` both starts a track and parts the first matching pass from the second.
     - `match_thresh` is the cost limit 1 - IoU of the original, so the least IoU is `1 - match_thresh`.
     - `track_buffer` counts frames at 30 a second. The tracker is given real seconds, so 30 means one second of picture at
-      any frame rate or stride, variable ones included.
+      any frame rate or stride, variable ones included. A track that was seen in the sampled frame before may always be seen
+      again in this one, however long ago that was: nobody looked in between.
 
     The library gives a track its id at the second sighting, also with `minimum_consecutive_frames=1`; the first box comes back
     as -1. So tracks are told apart here by the library's own track objects (`tracks`, a public attribute), which exist from the
@@ -65,9 +66,7 @@ class ByteTracker:
             minimum_consecutive_frames=1,
             minimum_iou_threshold=1.0 - settings.match_thresh,
         )
-        # The library ends a track when the time since its last box exceeds the buffer, and looks before it matches: a buffer
-        # shorter than one step would end every track at every step. The rest is for sums such as six times 1/6 s.
-        self._tracker.maximum_time_without_update = max(settings.track_buffer / 30, step_seconds) + 1e-6
+        self._buffer = settings.track_buffer / 30
         self._now = -1.0
 
     def update(self, xyxy: Floats, confidence: Floats, timestamp: float) -> list[Hashable | None]:
@@ -77,7 +76,13 @@ class ByteTracker:
         places = np.arange(len(xyxy))
         given = sv.Detections(xyxy=xyxy.reshape(-1, 4).astype(np.float32), confidence=confidence, data={"place": places})
         before = set(self._tracker.tracks)
-        self._now = max(self._now + 1e-6, timestamp)  # the library skips frames that go back in time, and warns of equal ones
+        last, self._now = (
+            self._now,
+            max(self._now + 1e-6, timestamp),
+        )  # the library skips frames that go back in time, and warns of equal ones
+        # The library ends a track when the time since its last box exceeds this, and looks before it matches: were it shorter than the
+        # step from the frame before, that step would end every track. The rest is for sums such as six times 1/6 s.
+        self._tracker.maximum_time_without_update = max(self._buffer, self._now - last) + 1e-6
         tracked = self._tracker.update(given, timestamp=self._now)
         found: list[Hashable | None] = [None] * len(xyxy)
         if not len(tracked):

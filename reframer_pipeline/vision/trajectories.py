@@ -34,7 +34,6 @@ _SIGHTING = np.dtype([("frame", "<i4"), ("timestamp", "<f8"), ("xyxy", "<f4", 4)
 
 @dataclass
 class _Track:
-    number: int
     object_class: str
     labels: Counter[str] = field(default_factory=Counter)
     sightings: bytearray = field(default_factory=bytearray)
@@ -44,6 +43,9 @@ class _Track:
         sighting = (frame.frame_number, frame.timestamp, frame.xyxy[row], frame.confidence[row], detection_id)
         self.sightings += np.array(sighting, dtype=_SIGHTING).tobytes()
         self.labels[frame.labels[row]] += 1
+
+    def __len__(self) -> int:
+        return len(self.sightings) // _SIGHTING.itemsize
 
     def label(self) -> str:
         return self.labels.most_common(1)[0][0]  # the first seen, among equals
@@ -68,7 +70,7 @@ def track_detections(
         frames: Every sampled frame, in order: source frame number, seconds since the first frame.
         detected: The frames that have detections, in order.
         step_seconds: Median time between two sampled frames.
-        settings: See `tracker.ByteTracker`.
+        settings: See `tracker.ByteTracker`; `min_sightings` as well.
         progress: Called after each frame with frames done.
         total: Number of sampled frames, 0 if unknown.
         cuts: First source frame of each later shot, rising. No track goes through a cut: motion says nothing about what comes
@@ -78,14 +80,17 @@ def track_detections(
     Yields:
         Batches of `schemas.TRAJECTORIES` in order of first sight (within a frame, by falling confidence); `obj_001` is the
         first. Boxes and confidences are the detector's, unaltered. A box that is too weak to start a track and joins none is
-        in no row.
+        in no row, nor is one in a track of fewer than `min_sightings`.
 
     Raises:
         InvalidResult: Detections in a frame that is not among `frames`, or out of order.
     """
     ended = _ended(frames, detected, partial(new_tracker, settings, step_seconds), progress, total, cuts)
-    while tracks := list(islice(ended, TRACKS_A_BATCH)):
-        yield _as_batch(tracks)
+    kept = (track for track in ended if len(track) >= settings.min_sightings)
+    first = 1
+    while tracks := list(islice(kept, TRACKS_A_BATCH)):
+        yield _as_batch(tracks, first)
+        first += len(tracks)
 
 
 def _ended(
@@ -100,7 +105,6 @@ def _ended(
     trackers: dict[str, Tracker] = {}
     shots = deque(cuts)
     waiting: dict[Hashable, _Track] = {}  # in order of first sight
-    count = 0
     upcoming = iter(detected)
     current = next(upcoming, None)
     for done, (frame_number, timestamp) in enumerate(frames, start=1):
@@ -117,8 +121,7 @@ def _ended(
             if key is None or here is None:
                 continue
             if key not in waiting:
-                count += 1
-                waiting[key] = _Track(count, here.object_classes[row])
+                waiting[key] = _Track(here.object_classes[row])
             waiting[key].add(here, row)
         alive = set().union(*(tracker.alive() for tracker in trackers.values()))
         while waiting and (oldest := next(iter(waiting))) not in alive:
@@ -142,7 +145,7 @@ def _keys(trackers: dict[str, Tracker], here: FrameDetections | None, timestamp:
     return keys
 
 
-def _as_batch(tracks: list[_Track]) -> pa.RecordBatch:
+def _as_batch(tracks: list[_Track], first: int) -> pa.RecordBatch:
     seen = [track.observations() for track in tracks]
     joined = np.concatenate(seen)
     ids = [str(uuid.UUID(bytes=bytes(raw))) for raw in joined["detection_id"]]
@@ -152,7 +155,7 @@ def _as_batch(tracks: list[_Track]) -> pa.RecordBatch:
     offsets = np.concatenate(([0], np.cumsum([len(one) for one in seen]))).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), sightings, type=TRAJECTORIES.field("frames").type)
     table = {
-        "track_id": pa.array([f"obj_{track.number:03d}" for track in tracks]),
+        "track_id": pa.array([f"obj_{number:03d}" for number in range(first, first + len(tracks))]),
         "object_class": pa.array([track.object_class for track in tracks]),
         "label": pa.array([track.label() for track in tracks]),
         "start_frame": pa.array([one["frame"][0] for one in seen], pa.int32()),

@@ -28,7 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     made = tmp_path_factory.mktemp("weights")
-    import_ultralytics().YOLO("yolov8n.yaml").save(made / "yolov8n.pt")
+    for kind in ("yolov8n", "yolov8n-obb"):
+        yolo = import_ultralytics().YOLO(f"{kind}.yaml")
+        yolo.model.names = {**yolo.names, 0: "person"}
+        yolo.save(made / f"{kind}.pt")
     model = build_sam2_model("configs/sam2/sam2_hiera_t.yaml", [], "cpu")
     torch.save({"model": model.state_dict()}, made / "sam2_hiera_tiny.pt")
     return made
@@ -58,3 +61,9 @@ def test_a_pickle_is_loaded_only_when_trusted_and_slow_work_is_announced(folder:
 
     again = called(home, "run", str(clip), "--json", "--vid-stride", "1", **variables)  # the trust was recorded
     assert json.loads(again.stdout)["seconds"] == {}
+
+    # somebody tries a file that finds no boxes: their error, and the video stays what it was
+    refused = called(home, "run", str(clip), "--json", "--trust", **{**variables, "REFRAMER_YOLO_MODEL": str(folder / "yolov8n-obb.pt")})
+    line = json.loads(refused.stdout)
+    assert (refused.returncode, line["failure_code"]) == (1, "weights_unsuitable")
+    assert json.loads(called(home, "list", "--json").stdout)["status"] == "completed"

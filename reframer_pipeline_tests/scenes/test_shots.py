@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,10 @@ import pytest
 
 from reframer_pipeline.demo.world import TRAINING_SEEDS, make_clip
 from reframer_pipeline.failures import InvalidResult
-from reframer_pipeline.scenes.shots import Shot, find_shots
+from reframer_pipeline.scenes.shots import Shot, candidates, find_shots
+from reframer_pipeline.schemas import FRAMES
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.media.made import ffmpeg, sampled
 from reframer_pipeline_tests.support import media_dir
 
 QUIET, CUT = 2.0, 50.0
@@ -34,6 +37,12 @@ def shots_of(scores, *, pts=None, time_base=Fraction(1, 25), duration=None, batc
     metadata = {"frame_count": len(scores), "duration_seconds": duration, "time_base_num": time_base.numerator}
     metadata["time_base_den"] = time_base.denominator
     return find_shots(table.to_batches(max_chunksize=batch), metadata, Settings(**settings))
+
+
+def shots_of_file(path: Path, scratch: Path) -> list[Shot]:
+    """Shots of a file as the stages find them: decoded and scored by the frames stage."""
+    metadata, rows, _ = sampled(path, scratch / "store")
+    return find_shots(pa.Table.from_pylist(rows, schema=FRAMES).to_batches(), metadata.to_batch().to_pylist()[0], Settings())
 
 
 def cuts_of(scores, **more) -> list[int]:
@@ -108,6 +117,61 @@ def test_no_shot_at_either_end_is_shorter_than_the_least():
 
 def test_without_a_least_length_even_the_last_frame_may_be_a_shot():
     assert cuts_of(quiet(30, 1, 29), min_shot_s=0) == [1, 29]
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 60), Fraction(1), Fraction(2), Fraction(5, 2)])
+def test_a_slide_in_every_frame_is_a_shot_in_every_frame(rate):
+    """What surrounds a frame is near in time: at a frame a second, the next slide says nothing about this one."""
+    scores = [0.0, 40.0, 178.0, 61.0, 90.0, 45.0, 120.0, 70.0]
+    assert cuts_of(scores, time_base=1 / rate) == [1, 2, 3, 4, 5, 6, 7]
+    assert cuts_of([0.0, 0.1, 90.0, 0.1, 40.0, 0.1, 60.0, 0.1], time_base=1 / rate) == [2, 4, 6]
+
+
+def test_motion_at_few_frames_a_second_is_still_no_cut():
+    """At 5 frames a second the neighbours, 0.2 s away, tell that everything moves."""
+    scores = quiet(60, 50)
+    scores[20:30] = np.linspace(30, 45, 10)
+    assert cuts_of(scores, time_base=Fraction(1, 5)) == [50]
+
+
+def test_a_recording_that_stands_still_and_moves():
+    """A screen: 12 steps of 1/25 s of scrolling, a page that stays for 5 s, another one, and scrolling again."""
+    scrolling = np.full(12, 45.0)
+    scores = np.concatenate([[0.0], scrolling, [80.0, 90.0], scrolling])
+    pts = np.cumsum(np.concatenate([[0], np.full(12, 1), [125, 125, 125], np.full(11, 1)]))
+    assert cuts_of(scores, pts=pts) == [13, 14]
+
+
+@pytest.mark.parametrize("fps", [10, 24, 30, 60])
+def test_at_common_rates_the_candidates_are_pyscenedetects(fps):
+    """The library's `AdaptiveDetector`, given our scores in place of its own."""
+    from scenedetect import AdaptiveDetector, FrameTimecode
+
+    class ScoreFed(AdaptiveDetector):
+        def _calculate_frame_score(self, timecode, frame_img):
+            return float(frame_img)
+
+    scores = np.random.default_rng(fps).gamma(0.5, 20, 2_000).astype(np.float32)
+    detector = ScoreFed(adaptive_threshold=3.0, min_scene_len=0, window_width=2, min_content_val=27.0)
+    theirs = [cut.frame_num for n, score in enumerate(scores) for cut in detector.process_frame(FrameTimecode(n, float(fps)), score)]
+    ours = [cut for cut in candidates(scores, np.arange(2_000) / fps, 27.0) if 2 <= cut < 1_998]
+    assert ours == theirs
+    assert len(ours) > 50
+
+
+@pytest.mark.parametrize(("slides", "seconds"), [(6, 2), (8, 1)])
+def test_slides_at_a_picture_a_second(tmp_path, slides, seconds):
+    colours = ("white", "navy", "yellow", "black", "cyan", "red", "white", "blue")[:slides]
+    for frame, colour in enumerate(colour for colour in colours for _ in range(seconds)):
+        ffmpeg("-f", "lavfi", "-i", f"color={colour}:s=128x96", "-frames:v", "1", tmp_path / f"{frame}.png")
+    ffmpeg("-framerate", "1", "-i", tmp_path / "%d.png", "-c:v", "libx264", tmp_path / "slides.mp4")
+    shots = shots_of_file(tmp_path / "slides.mp4", tmp_path)
+    assert [(shot.start_frame, shot.start_seconds) for shot in shots] == [(seconds * n, seconds * n) for n in range(slides)]
+
+
+def test_slides_of_a_shared_file(tmp_path):
+    shots = shots_of_file(media_dir() / "hunt" / "slideshow_6slides_1fps_2s.mp4", tmp_path)
+    assert [shot.start_seconds for shot in shots] == [0, 2, 4, 6, 8, 10]
 
 
 def test_lengths_are_measured_in_real_time_not_in_frames():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from reframer_pipeline.settings import Settings
+from reframer_pipeline.failures import SettingsInvalid
+from reframer_pipeline.settings import COCO_PRODUCTS, DEMO_PRODUCTS, Settings
 from reframer_pipeline.vision.boxes import Boxes
-from reframer_pipeline.vision.labels import mapped, pairwise_iou, suppressed_mask
+from reframer_pipeline.vision.labels import mapped, pairwise_iou, require_labels, suppressed_mask
 
 
 def boxes(*rows: tuple[str, float, float, float, float, float]) -> Boxes:
@@ -59,6 +61,42 @@ def test_order_is_by_falling_confidence_and_stable() -> None:
 
 def test_no_boxes() -> None:
     assert kept(boxes()) == []
+
+
+COCO = ("person", "bicycle", "bottle", "wine glass", "cup", "cell phone")
+
+
+def test_what_the_default_lists_name_beyond_the_model_is_left_out_silently() -> None:
+    require_labels(Settings(), COCO)
+    require_labels(Settings(product_labels=COCO_PRODUCTS + DEMO_PRODUCTS), ("person", "box"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "remedy"),
+    [
+        ({"person_labels": "Person"}, "REFRAMER_PERSON_LABELS names 'Person', a label that", "Did you mean person?"),
+        ({"product_labels": "botle, cup,cellphone"}, "names 'botle', 'cellphone', labels that", "Did you mean bottle, cell phone?"),
+        ({"product_labels": "spaceship"}, "names 'spaceship'", "It has: person, bicycle, bottle, wine glass, cup, cell phone."),
+    ],
+)
+def test_a_given_label_that_the_model_does_not_have_is_refused(given: dict[str, str], message: str, remedy: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        require_labels(Settings(**given), COCO)  # type: ignore[arg-type]
+    assert message in refused.value.message
+    assert remedy in refused.value.remedy
+
+
+def test_a_model_that_knows_none_of_the_wanted_labels_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="none of the labels") as refused:
+        require_labels(Settings(), ("shoe", "sock"))
+    assert "It has: shoe, sock." in refused.value.remedy
+    require_labels(Settings(product_labels="shoe"), ("shoe", "sock"))  # type: ignore[arg-type]
+
+
+def test_a_long_list_of_labels_is_cut() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        require_labels(Settings(product_labels="x"), [f"thing {n}" for n in range(1000)])  # type: ignore[arg-type]
+    assert len(refused.value.remedy) < 400
 
 
 def test_suppression_and_overlap_agree_with_supervision() -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from reframer_pipeline.failures import SettingsInvalid, WeightsCorrupt, WeightsUntrusted
+from reframer_pipeline.failures import SettingsInvalid, WeightsCorrupt, WeightsUnsuitable, WeightsUntrusted
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import models, weights
 from reframer_pipeline.vision.detector import YoloDetector
 from reframer_pipeline.vision.device import describe_device, resolve_device
+from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 pytestmark = pytest.mark.models
 
@@ -55,6 +56,69 @@ def test_other_thresholds_share_the_model_but_not_the_detector(own_yolo: Setting
     first, second = models.detector(own_yolo), models.detector(own_yolo.model_copy(update={"conf": 0.9}))
     assert isinstance(first, YoloDetector) and isinstance(second, YoloDetector)
     assert first is not second and first._model is second._model
+
+
+def own(tmp_path: Path, kind: str, name: str) -> Settings:
+    """Settings with a file of another architecture, random weights, trusted."""
+    model = import_ultralytics().YOLO(f"{kind}.yaml")
+    model.model.names = {number: "person" for number in model.names}
+    model.save(tmp_path / name)
+    return trusted(tmp_path, tmp_path / name)
+
+
+def trusted(tmp_path: Path, path: Path) -> Settings:
+    settings = Settings(home=tmp_path / "home", yolo_model=str(path), device="cpu", imgsz=320, conf=0.0)
+    weights.fetch(settings, "detector", trust=True)
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "what"),
+    [
+        ("yolov8n-obb", "turned.pt", "turned.pt is a model for obb"),
+        ("yolov8n-cls", "names.pt", "names.pt is a model for classify"),
+        ("yolov8n", "other.onnx", "other.onnx is no .pt"),
+        ("yolov8n", "other.pth", "other.pth is no .pt"),
+    ],
+)
+def test_files_that_give_no_boxes_are_the_callers_fault(tmp_path: Path, kind: str, name: str, what: str) -> None:
+    with pytest.raises(WeightsUnsuitable, match=what) as refused:
+        models.detector(own(tmp_path, kind, name))
+    assert "REFRAMER_YOLO_MODEL" in refused.value.remedy and not refused.value.blames_video
+
+
+def test_a_model_of_nobodys_kind_a_description_and_an_export_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"model": torch.nn.Linear(3, 3)}, tmp_path / "layer.pt")
+    with pytest.raises(WeightsUnsuitable, match="layer.pt"):
+        models.detector(trusted(tmp_path, tmp_path / "layer.pt"))
+    (tmp_path / "yolov8n.yaml").write_text("nc: 80\n")
+    with pytest.raises(WeightsUnsuitable, match="no .pt"):
+        models.detector(trusted(tmp_path, tmp_path / "yolov8n.yaml"))
+    torch.jit.script(torch.nn.Linear(3, 3)).save(tmp_path / "exported.pt")
+    with pytest.raises(WeightsCorrupt, match="TorchScript") as refused:
+        models.detector(trusted(tmp_path, tmp_path / "exported.pt"))
+    assert "REFRAMER_YOLO_MODEL" in refused.value.remedy  # not: delete it and fetch it again, for nobody publishes it
+
+
+@pytest.mark.parametrize("kind", ["yolov8n-seg", "yolov8n-pose"])
+def test_models_that_find_more_than_boxes_are_used_for_their_boxes(tmp_path: Path, kind: str, frames: list) -> None:
+    (boxes,) = models.detector(own(tmp_path, kind, "more.pt")).detect([frames[0][2]])
+    assert len(boxes) > 0 and set(boxes.labels) == {"person"}
+
+
+def test_labels_are_those_of_the_model(own_yolo: Settings) -> None:
+    """The model knows person, cup and wine glass; the default lists name more, which nobody asked for."""
+    weights.fetch(own_yolo, "detector", trust=True)
+    models.detector(own_yolo)
+    for wrong, said in (
+        ({"person_labels": ("Person",)}, "REFRAMER_PERSON_LABELS names 'Person'.* Did you mean person?"),
+        ({"product_labels": ("wineglass", "cup")}, "REFRAMER_PRODUCT_LABELS names 'wineglass'.* Did you mean wine glass?"),
+    ):
+        with pytest.raises(SettingsInvalid, match=said):
+            models.detector(own_yolo.model_copy(update=wrong))
+    models.detector(own_yolo.model_copy(update={"person_labels": ("cup",), "product_labels": ("wine glass", "person")}))
 
 
 class Malice:

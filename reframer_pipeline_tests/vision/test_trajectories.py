@@ -147,6 +147,33 @@ def test_a_buffer_of_30_is_one_second_whatever_the_stride(missed: int, expected:
     assert len(tracks(scene(1 / 30, missed * 5 + 4), step=1 / 30)) == expected
 
 
+def test_a_gap_between_neighbouring_frames_breaks_no_track() -> None:
+    """Variable rate: six looks a second, then none for 3 s. Nobody looked in between, so nothing was lost."""
+    seconds = [*(i / 6 for i in range(8)), *(4 + i / 6 for i in range(8)), *(9 + i / 6 for i in range(8))]
+    frames = [frame(5 * i, at, ("person", 0.9, box(100)), ("product", 0.8, box(300))) for i, at in enumerate(seconds)]
+    assert [len(track["frames"]) for track in tracks(frames)] == [24, 24]
+
+
+def test_a_frame_without_it_after_a_long_gap_ends_a_track() -> None:
+    seconds = [0, 1 / 6, 2 / 6, 4, 4 + 1 / 6, 4 + 2 / 6]
+    frames = [frame(5 * i, at, *([("person", 0.9, box(100))] if at != 4 else [])) for i, at in enumerate(seconds)]
+    assert [len(track["frames"]) for track in tracks(frames)] == [3, 2]
+
+
+def test_tracks_with_few_sightings_are_left_out_if_that_is_asked_for() -> None:
+    """A cup at every look, a person at one, another at two: numbers count what is kept."""
+    looks = [[("product", 0.9, box(300))] for _ in range(6)]
+    looks[0].insert(0, ("person", 0.95, box(100)))
+    for row in looks[4:]:
+        row.append(("person", 0.8, box(100, 300)))
+    frames = [frame(5 * i, i / 6, *row) for i, row in enumerate(looks)]
+    for least, lengths in ((1, [1, 6, 2]), (2, [6, 2]), (3, [6]), (7, [])):
+        found = tracks(frames, min_sightings=least)
+        assert [len(track["frames"]) for track in found] == lengths
+        assert [track["track_id"] for track in found] == [f"obj_{n:03d}" for n in range(1, len(lengths) + 1)]
+    assert tracks(frames) == tracks(frames, min_sightings=1)
+
+
 def test_a_buffer_shorter_than_a_step_still_joins_neighbouring_frames() -> None:
     frames = [frame(5 * i, i / 6, ("person", 0.9, box(100 + i))) for i in range(5)]
     assert len(tracks(frames, track_buffer=0)) == 1
