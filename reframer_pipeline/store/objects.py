@@ -14,9 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +25,7 @@ from reframer_pipeline import scratch
 from reframer_pipeline.failures import DiskFull, InternalError, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.failures.typing import FULL
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store import multipart
+from reframer_pipeline.store import folder, multipart
 from reframer_pipeline.store.filesystem import find_all, modified, open_place
 from reframer_pipeline.store.reading import Reading
 
@@ -120,7 +118,7 @@ class ObjectStore:
                 told = Callback(hooks={"alive": lambda size, value, **_: alive()})
                 self._fs.put_file(str(source), self._path(key), callback=told, **self._in_parts())
             else:
-                _put_local(source, target, alive)
+                folder.put(source, target, alive)
             return source.stat().st_size
 
     def put_bytes(self, content: bytes, key: str) -> None:
@@ -130,7 +128,7 @@ class ObjectStore:
             if target is None:
                 self._fs.pipe_file(self._path(key), content)
             else:
-                with _beside(target) as part:
+                with folder.beside(target) as part:
                     part.write_bytes(content)
 
     def open_object(self, key: str) -> BinaryIO:
@@ -250,37 +248,3 @@ def _checked(key: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise InternalError(f"{key!r} is no key of an object.")
     return str(path)
-
-
-def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
-    with _beside(target) as part:
-        try:
-            os.link(source, part)
-        except OSError:  # another file system, or one without links
-            with open(source, "rb") as reader, open(part, "wb", opener=_as_open_as(source)) as writer:
-                while chunk := reader.read(PART_BYTES):
-                    writer.write(chunk)
-                    alive()
-
-
-def _as_open_as(source: Path) -> Callable[[str, int], int]:
-    """Makes a file that no others may read than the source."""
-    return lambda path, flags: os.open(path, flags, stat.S_IMODE(source.stat().st_mode))
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A name beside the target to write to; then synced to disk and renamed, for the database will soon point at it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch.appearing(target) as part:
-        yield part
-        _sync(part)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
