@@ -1,4 +1,4 @@
-"""Orphans: objects that no row names, left by runs that were killed, and `.part` files that nobody finishes.
+"""Orphans: objects that no row names, left by runs that were killed, and what nobody finishes: `.part` files, uploads in parts.
 
 What belongs here: which they are, and deleting them. What does not: results that are still in the manifest (`superseded`).
 Only what bears a name of ours is looked at, only once it is a day old, and only if it is younger than the database: whatever is older
@@ -52,7 +52,7 @@ def delete(db: Database, store: ObjectStore, orphan: StoredObject) -> bool:
     """
     video = objects.VIDEO_PATTERN.fullmatch(orphan.key)
     if video is None or video["part"]:
-        store.delete(orphan.key)
+        store.discard(orphan)
         return True
     sha256 = video["sha256"]
 

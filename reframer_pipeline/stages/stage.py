@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import pyarrow as pa
@@ -127,9 +128,12 @@ class Work:
         """Enter a context until the work is over: the rows are drawn after `compute` has returned."""
         return self._open.enter_context(context)
 
-    def close(self) -> None:
-        """Leave all contexts."""
-        self._open.close()
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave all contexts, which are told how it went."""
+        self._open.__exit__(kind, error, trace)
 
 
 def facts(values: Mapping[str, Any]) -> Cells:

@@ -12,10 +12,9 @@ a folder, one upload elsewhere) and results always go under new names.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +25,7 @@ from reframer_pipeline import scratch
 from reframer_pipeline.failures import DiskFull, InternalError, ObjectMissing, ReframerError, StoreUnavailable
 from reframer_pipeline.failures.typing import FULL
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.store import folder, multipart
 from reframer_pipeline.store.filesystem import find_all, modified, open_place
 from reframer_pipeline.store.reading import Reading
 
@@ -36,6 +36,7 @@ RESULTS: Final = "results"
 MARK: Final = "store.json"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
+_UNFINISHED: Final = re.compile(r"\.[0-9a-f]+\.part$")
 VIDEO_PATTERN: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
 RESULT_PATTERN: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
 
@@ -57,11 +58,13 @@ class StoredObject(NamedTuple):
         key: Relative to the store.
         bytes: Its size.
         modified: When it was written, with time zone; None if the store does not say.
+        upload_id: Of an upload in parts that goes on or was cut off. It is no object, so its key is made up, and its size unknown.
     """
 
     key: str
     bytes: int
     modified: datetime | None
+    upload_id: str | None = None
 
 
 class ObjectStore:
@@ -115,7 +118,7 @@ class ObjectStore:
                 told = Callback(hooks={"alive": lambda size, value, **_: alive()})
                 self._fs.put_file(str(source), self._path(key), callback=told, **self._in_parts())
             else:
-                _put_local(source, target, alive)
+                folder.put(source, target, alive)
             return source.stat().st_size
 
     def put_bytes(self, content: bytes, key: str) -> None:
@@ -125,7 +128,7 @@ class ObjectStore:
             if target is None:
                 self._fs.pipe_file(self._path(key), content)
             else:
-                with _beside(target) as part:
+                with folder.beside(target) as part:
                     part.write_bytes(content)
 
     def open_object(self, key: str) -> BinaryIO:
@@ -168,25 +171,37 @@ class ObjectStore:
         with contextlib.suppress(ObjectMissing), self._mapped(key):
             self._fs.rm_file(self._path(key))
 
+    def discard(self, found: StoredObject) -> None:
+        """Delete what an inventory has found, be it an object, a part of one, or an upload in parts."""
+        if found.upload_id is None:
+            self.delete(found.key)
+            return
+        with contextlib.suppress(ObjectMissing), self._mapped(found.key):
+            multipart.abort(self._fs, self._path(_UNFINISHED.sub("", found.key)), found.upload_id)
+
     def list(self, prefix: str) -> Iterator[str]:
         """Keys of all objects below a folder, sorted."""
         yield from sorted(one.key for one in self._below(prefix) if not one.key.endswith(".part"))
 
     def inventory(self, prefix: str) -> Iterator[StoredObject]:
-        """Everything of ours below a folder, unfinished `.part` files included; nothing holds all of it at once.
+        """Everything of ours below a folder, unfinished `.part` files and uploads included; nothing holds all of it at once.
 
         Raises:
             StoreUnavailable: It cannot be listed.
         """
         for beginning in _BEGINNINGS if "s3" in self._fs.protocol else ("",):
             yield from self._below(prefix, beginning)
+        with self._mapped(prefix):
+            for one in multipart.find(self._fs, self._path(prefix)):
+                made_up = f"{self._key(one.path)}.{hashlib.sha256(one.upload_id.encode()).hexdigest()[:8]}.part"
+                yield StoredObject(made_up, 0, one.began, one.upload_id)
 
     def _below(self, prefix: str, beginning: str = "") -> Iterator[StoredObject]:
         with contextlib.suppress(ObjectMissing), self._mapped(prefix):
             for path, info in find_all(self._fs, self._path(prefix), beginning):
                 seconds = modified(info)
                 at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-                yield StoredObject(str(PurePosixPath(path).relative_to(self._base or "/")), int(info.get("size") or 0), at)
+                yield StoredObject(self._key(path), int(info.get("size") or 0), at)
 
     def _in_parts(self) -> dict[str, int]:
         """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
@@ -203,6 +218,9 @@ class ObjectStore:
     def _demand_ours(self, key: str) -> None:
         if key != MARK:
             self.demand_ours()
+
+    def _key(self, path: str) -> str:
+        return str(PurePosixPath(path).relative_to(self._base or "/"))
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{_checked(key)}"
@@ -230,37 +248,3 @@ def _checked(key: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise InternalError(f"{key!r} is no key of an object.")
     return str(path)
-
-
-def _put_local(source: Path, target: Path, alive: Callable[[], None]) -> None:
-    with _beside(target) as part:
-        try:
-            os.link(source, part)
-        except OSError:  # another file system, or one without links
-            with open(source, "rb") as reader, open(part, "wb", opener=_as_open_as(source)) as writer:
-                while chunk := reader.read(PART_BYTES):
-                    writer.write(chunk)
-                    alive()
-
-
-def _as_open_as(source: Path) -> Callable[[str, int], int]:
-    """Makes a file that no others may read than the source."""
-    return lambda path, flags: os.open(path, flags, stat.S_IMODE(source.stat().st_mode))
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A name beside the target to write to; then synced to disk and renamed, for the database will soon point at it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch.appearing(target) as part:
-        yield part
-        _sync(part)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,16 +9,17 @@ row too unless it came from the bucket, where it is tried again.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from reframer_pipeline import scratch
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
-from reframer_pipeline.failures import FileNotReadable, FileTooLarge, HomeNotWritable, ReframerError
+from reframer_pipeline.failures import FileNotReadable, FileTooLarge, HomeNotWritable, ObjectMissing, ReframerError
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
@@ -160,18 +161,37 @@ def local_copy(sha256: str, store: ObjectStore, folder: Path) -> Iterator[Path]:
         folder: Folder for the download.
 
     Raises:
-        ObjectMissing: It is not in the store.
+        ObjectMissing: It is not in the store, or no longer what was uploaded. The latter is looked at if the block finds fault with the
+            video: a program that is given a path cannot tell a bad disk, or one that was unmounted, from a bad file.
+        StoreUnavailable: It cannot be read; also after the block.
         DiskFull, MachineTrouble, HomeNotWritable: The folder cannot be used.
     """
     key = video_key(sha256)
     local = store.local_path(key)
     if local is not None:
         store.open_object(key).close()
-        yield local
+        with _blaming(sha256, lambda: store.open_object(key)):
+            yield local
         return
     with scratch.private(folder) as place:
-        store.get(key, place / "video")
-        yield place / "video"
+        download = place / "video"
+        store.get(key, download)
+        with _blaming(sha256, lambda: download.open("rb")):
+            yield download
+
+
+@contextlib.contextmanager
+def _blaming(sha256: str, opened: Callable[[], BinaryIO]) -> Iterator[None]:
+    try:
+        yield
+    except ReframerError as failure:
+        if failure.blames_video and not failure.retryable:
+            with opened() as file:
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == sha256  # type: ignore[arg-type]
+            if not whole:
+                remedy = "Delete that object from the store, and upload the file again."
+                raise ObjectMissing(f"The object {video_key(sha256)} is no longer what was uploaded.", remedy) from failure
+        raise
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,8 @@ import pytest
 from reframer_pipeline.failures import ObjectMissing, StoreUnavailable
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.retention import orphans
+from reframer_pipeline.retention.sweep import sweep
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store import filesystem, objects
 from reframer_pipeline.store.objects import ObjectStore
@@ -95,3 +101,59 @@ def test_whole_results(s3_bucket: str, tmp_path: Path, embedded_server: Server) 
         assert assert_database_holds_parquet(storage, video_id) == compared
     for url in urls:
         next(url, None)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from reframer_pipeline.store.objects import ObjectStore
+called = []
+def alive():
+    called.append(1)
+    if len(called) == 2:  # the size is known, and a part is there
+        os.kill(os.getpid(), signal.SIGKILL)
+ObjectStore(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3], alive)
+"""
+
+
+def test_the_parts_of_a_put_that_was_killed_are_swept(s3_bucket: str, tmp_path: Path, embedded_server: Server) -> None:
+    """No listing shows them, and they are paid for."""
+    (tmp_path / "large").write_bytes(bytes(3 * objects.PART_BYTES))
+    for url in fresh_database(embedded_server):
+        with open_storage(Settings(home=tmp_path / "home", database_url=url, store_url=f"{s3_bucket}/prefix")) as storage:
+            store = storage.store
+            keys = [f"results/{uuid.uuid4()}/masks/{uuid.uuid4()}.0123456789ab.parquet", f"videos/ab/ab{62 * '0'}", "videos/theirs"]
+            for key in keys:
+                command = [sys.executable, "-c", KILLED, f"{s3_bucket}/prefix", str(tmp_path / "large"), key]
+                assert subprocess.run(command).returncode == -signal.SIGKILL
+            assert unfinished(s3_bucket) == {f"prefix/{key}" for key in keys} and list(store.list("videos")) == []
+            storage.db.execute("UPDATE deployment SET created_at = '2001-01-01'")  # moto gives all such uploads one date, in 2010
+            swept = sweep(storage.db, store, 7)
+            assert swept.orphans == 2 and unfinished(s3_bucket) == {"prefix/videos/theirs"}
+            for one in orphans.find(storage.db, store):
+                pytest.fail(one.key)
+
+
+def test_who_may_not_list_uploads_in_parts_still_has_an_inventory(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, call = ObjectStore(s3_bucket), s3fs_call()
+
+    def refused(self: object, method: str, *arguments: Any, **options: Any) -> Any:
+        if method == "list_multipart_uploads":
+            raise PermissionError("Access Denied")
+        return call(self, method, *arguments, **options)
+
+    store.put_bytes(b"x", "videos/0")
+    monkeypatch.setattr(type(store._fs), "call_s3", refused)
+    assert [one.key for one in store.inventory("videos")] == ["videos/0"]
+
+
+def s3fs_call() -> Any:
+    import s3fs
+
+    return s3fs.S3FileSystem.call_s3
+
+
+def unfinished(bucket: str) -> set[str]:
+    import s3fs
+
+    return {one["Key"] for one in s3fs.S3FileSystem().list_multipart_uploads(bucket.removeprefix("s3://"))}

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from reframer_pipeline.failures import DiskFull, HomeNotWritable, MachineTrouble, StoreUnavailable
+from reframer_pipeline.failures import DamagedVideo, DiskFull, HomeNotWritable, MachineTrouble, ObjectMissing, StoreUnavailable
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
@@ -20,6 +20,7 @@ from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.factories import video_bytes
+from reframer_pipeline_tests.machine import FAILING_FILE
 from reframer_pipeline_tests.servers import Server, fresh_database
 
 
@@ -119,6 +120,33 @@ def test_a_source_that_cannot_be_read_to_its_end_is_not_blamed_on_the_home(
         ingest_file(upload, storage.db, storage.store, storage.settings)
     assert storage.db.fetch("SELECT failure_code FROM uploads") == [{"failure_code": "machine_trouble"}]
     assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [("", DamagedVideo), ("bad disk", StoreUnavailable), ("unmounted", StoreUnavailable), ("gone", ObjectMissing), ("cut", ObjectMissing)],
+)
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_video_is_blamed_only_if_it_is_what_was_uploaded(
+    storage: Storage, tmp_path: Path, trouble: str, told: type[Exception], remote: bool
+) -> None:
+    """ffmpeg is given a path, and says of a file that it cannot read what it says of one that is damaged."""
+    upload = tmp_path / "a.mp4"
+    upload.write_bytes(video_bytes())
+    settings = storage.settings.model_copy(update={"store_url": f"memory://{tmp_path.name}"} if remote else {})
+    sha256 = hashlib.sha256(video_bytes()).hexdigest()
+    with open_storage(settings) as there:
+        assert ingest_file(upload, there.db, there.store, settings).failure is None
+        with pytest.raises(DamagedVideo if remote and trouble != "cut" else told), local_copy(sha256, there.store, tmp_path) as path:
+            if trouble in ("bad disk", "gone") and not remote:
+                path.unlink()
+            if trouble == "bad disk" and not remote:
+                path.symlink_to(FAILING_FILE)
+            if trouble == "unmounted" and there.store.root is not None:
+                there.store.root.rename(tmp_path / "away")
+            if trouble == "cut":
+                path.write_bytes(video_bytes()[:-1])
+            raise DamagedVideo("It cannot be read to its end.")
 
 
 def test_nobody_else_gets_at_what_is_kept(tmp_path: Path, embedded_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage,
         job_id = run.start(stage.name, context.retry_number + 1)
         _demand_weights(run, stage)
         watchdog = Watchdog(storage.settings.stall_s, f"The stage {stage.name}")
-        with closing(_work(run, stage, scratch, watchdog, job_id)) as work:
+        with _work(run, stage, scratch, watchdog, job_id) as work:
             output = stage.compute(work, **inputs)
             try:
                 with watchdog:

@@ -23,8 +23,9 @@ from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.vision import weights
-from reframer_pipeline_tests.machine import fill, small_disk
+from reframer_pipeline_tests.machine import FAILING_FILE, fill, small_disk
 
 
 def materialize_as_the_ui(settings: Settings, video_id: str, *stages: str) -> dg.ExecuteInProcessResult:
@@ -91,6 +92,23 @@ def test_a_full_disk_is_no_fault_of_the_video(shared: Storage, done: VideoOutcom
         filler.unlink()
         assert materialize_as_the_ui(shared.settings, done.video_id, "metadata").success
     assert video_of(shared, done.video_id) == ("completed", None)
+
+
+def test_a_disk_that_fails_under_ffmpeg_is_no_damaged_video(shared: Storage, done: VideoOutcome) -> None:
+    assert done.video_id is not None
+    row = shared.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (done.video_id,))
+    path = shared.store.local_path(video_key(row["sha256"])) if row else None
+    assert path is not None
+    aside = path.with_name("aside")
+    path.rename(aside)
+    path.symlink_to(FAILING_FILE)  # it opens, and cannot be read
+    try:
+        assert not materialize_as_the_ui(shared.settings, done.video_id, "frames").success
+    finally:
+        aside.replace(path)
+    job = last_job(shared, done.video_id)
+    assert (job["failure_code"], job["retryable"]) == ("store_unavailable", True)
+    assert materialize_as_the_ui(shared.settings, done.video_id, "frames").success
 
 
 def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
