@@ -43,7 +43,7 @@ def find(given: tuple[Path, ...], home: Path) -> list[Input]:
     """
     found: dict[Path, Input] = {}
     for path in given:
-        if path.is_dir():
+        if os.path.isdir(path):  # not Path's, which raises where a folder above may not be entered
             found.update((one.path, one) for one in _in_folder(path, home) if one.path not in found)
         elif os.path.lexists(path) or not glob.has_magic(str(path)):
             found.setdefault(path, Input(path, path.name))
@@ -61,14 +61,15 @@ def _matches(pattern: str) -> tuple[Path, ...]:
 
 
 def _in_folder(folder: Path, home: Path) -> Iterator[Input]:
-    files: list[Path] = []
+    videos: list[Path] = []
+    left_out: list[str] = []
     for path, error in _walk(folder, home):
-        if error is None:
-            files.append(path)
-        else:
+        if error is not None:
             yield Input(path, str(path), FileNotReadable(f"The folder {path} cannot be read: {error.strerror}."))
-    videos = [path for path in files if path.suffix.lower() in ENDINGS or _looks_like_one(path)]
-    left_out = [str(path.relative_to(folder)) for path in files if path not in videos]
+        elif path.suffix.lower() in ENDINGS or _looks_like_one(path):
+            videos.append(path)
+        else:
+            left_out.append(str(path.relative_to(folder)))
     if left_out:
         names = ", ".join(left_out[:_NAMED]) + (", …" if len(left_out) > _NAMED else "")
         aside(f"{folder}: {len(left_out)} left out, no mp4, mov or avi: {names}")
@@ -79,10 +80,13 @@ def _in_folder(folder: Path, home: Path) -> Iterator[Input]:
 
 
 def _walk(folder: Path, home: Path) -> Iterator[tuple[Path, OSError | None]]:
-    """What is to be looked at, sorted; and folders that cannot be read, with the reason."""
+    """What is to be looked at, sorted; and folders that cannot be read, with the reason. Links are followed, but to no place twice."""
     errors: list[OSError] = []
-    for root, folders, names in os.walk(folder, onerror=errors.append):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(root, name).resolve() != home)
+    been = {str(home), os.path.realpath(folder)}
+    for root, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        below = {os.path.realpath(Path(root, name)): name for name in sorted(folders, reverse=True) if not name.startswith(".")}
+        folders[:] = sorted(name for place, name in below.items() if place not in been)
+        been.update(below)
         yield from ((Path(root, name), None) for name in sorted(names) if not name.startswith("."))
     yield from ((Path(error.filename), error) for error in errors)
 

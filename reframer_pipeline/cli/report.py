@@ -112,6 +112,6 @@ def _cells(one: VideoOutcome) -> tuple[str, ...]:
 def _told(one: VideoOutcome) -> str:
     if one.failure_code:
         return f"{one.status} [{one.failure_code}] {one.failure_message}"
-    spent = f"in {sum(one.seconds.values()):.1f} s" if one.seconds else "before, fresh"
+    spent = f" in {sum(one.seconds.values()):.1f} s" if one.seconds else ", fresh"
     counts = ", ".join(f"{getattr(one, name)} {name}" for name in COUNTS)
-    return f"{one.status} {spent}: {counts}; id {(one.video_id or '')[:8]}" + (f". {one.note}" if one.note else "")
+    return f"{one.status}{spent}: {counts}; id {(one.video_id or '')[:8]}" + (f". {one.note}" if one.note else "")

@@ -40,6 +40,16 @@ def test_a_folder_is_its_videos_in_order(footage: Path, capsys: pytest.CaptureFi
     assert "6 left out, no mp4, mov or avi: cover.jpg, gone.lnk, notes.txt, …" in said
 
 
+def test_linked_folders_are_looked_into_once(footage: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "f.mp4").write_bytes(MP4)
+    (elsewhere / "back").symlink_to(footage)
+    (footage / "linked").symlink_to(elsewhere)
+    (footage / "linked too").symlink_to(elsewhere)
+    assert [one.name for one in find((footage,), footage / "data")][-2:] == ["day 2/c.mov", "linked/f.mp4"]
+
+
 def test_what_is_named_is_taken_as_it_is_and_once(footage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video, text = footage / "day 2" / "c.mov", footage / "notes.txt"
     assert find((text, video, footage / "day 2", footage / "missing.mp4"), footage / "data") == [

@@ -41,7 +41,7 @@ def test_without_a_terminal_each_file_has_its_line_as_it_ends(
     assert first.startswith("[1/2] notes.mp4: failed [not_a_video] notes.mp4 is text")
     out, err = ran.communicate(timeout=120)
     counts = f"{done.frames} frames, {done.detections} detections, {done.masks} masks, {done.tracks} tracks, {done.scenes} scenes"
-    assert out == f"[2/2] {clip.name}: completed before, fresh: {counts}; id {str(done.video_id)[:8]}\n"
+    assert out == f"[2/2] {clip.name}: completed, fresh: {counts}; id {str(done.video_id)[:8]}\n"
     assert ran.returncode == 1, err
 
 
