@@ -73,8 +73,11 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
 
 
 def write_video(results: Mapping[str, StageInput], path: Path) -> None:
-    """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions."""
-    from reframer_pipeline.vision.encoder import encode_video
+    """An H.264 mp4 of the sampled frames, each from its own time to the next one's, with boxes, masks, ids and scene captions.
+
+    Without sound. Where frames were sampled at uneven times it has 30 frames a second, and pictures are repeated.
+    """
+    from reframer_pipeline.vision.encoder import encode_video, pace
 
     mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
     captions = [
@@ -85,7 +88,9 @@ def write_video(results: Mapping[str, StageInput], path: Path) -> None:
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), _tracks(results), captions)
-        encode_video((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
+        seconds = sampled_times(results["frames"])[1]
+        fps, shown = pace(seconds, median_step(seconds))
+        encode_video((image for (_, image), times in zip(drawn, shown, strict=True) for _ in range(times)), path, fps)
 
 
 def table(result: StageInput) -> str:
