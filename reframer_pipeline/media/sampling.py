@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 PROGRESS_FRAMES: Final = 32  # often enough for the stall clock with the largest pictures on the slowest machine
 SMALL_SIDE: Final = 256  # width PySceneDetect scales to by default before comparing
+# Of 255. A fade of a second at 25 frames a second has steps of 10, so its last picture has a value (or, to white, a chroma) of at most 10.
+DARK: Final = (16, 48)  # values between which saturation and hue begin to show
+PALE: Final = (8, 24)  # chromas between which hue begins to show
 LINES: Final = 1
 KEPT: Final = 2
 _FRAME_LINE: Final = re.compile(r"frame:(\d+)\s+pts:(\S+)")
@@ -145,7 +148,10 @@ class ContentScores:
     """How much each frame differs from the one before, on the scale of PySceneDetect's ContentDetector.
 
     The score is the mean absolute difference of hue, saturation and value (8 bits each, OpenCV's hue of 0 to 179), averaged
-    over the three; 0 for the first frame. The same frames give the same scores as the detector's `content_val`.
+    over the three; 0 for the first frame. Two of them are noise where they cannot be seen, and would make a cut of the last step of a fade:
+    saturation of pixels that are near black in both frames, and hue of those that are near black or near grey (white included) in both.
+    So they count for nothing below a limit, and in full from another on (`DARK`, `PALE`). Frames without such pixels score as the
+    detector's `content_val` does.
     """
 
     def __init__(self) -> None:
@@ -159,11 +165,32 @@ class ContentScores:
     def next(self, bgr: NDArray[np.uint8]) -> float:
         """Score of the next frame, (H, W, 3), BGR."""
         import cv2
+        import numpy as np
 
         hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
-        score = 0.0 if self._before is None else sum(cv2.mean(cv2.absdiff(hsv, self._before))[:3]) / 3
+        score = 0.0
+        if self._before is not None:
+            hue, saturation, value = cv2.split(cv2.absdiff(hsv, self._before))
+            lit = _between(np.maximum(hsv[..., 2], self._before[..., 2]), DARK)
+            coloured = lit * _between(np.maximum(_chroma(hsv), _chroma(self._before)), PALE)
+            score = (cv2.mean(hue * coloured)[0] + cv2.mean(saturation * lit)[0] + cv2.mean(value)[0]) / 3
         self._before = hsv
         return score
+
+
+def _between(values: NDArray[Any], limits: tuple[int, int]) -> NDArray[np.float32]:
+    """0 up to the first limit, 1 from the second on, a straight line between."""
+    import numpy as np
+
+    low, high = limits
+    return np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
+
+
+def _chroma(hsv: NDArray[np.uint8]) -> NDArray[Any]:
+    """Largest less smallest of red, green and blue, 0 to 255."""
+    import numpy as np
+
+    return hsv[..., 1].astype(np.float32) * hsv[..., 2] / 255
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

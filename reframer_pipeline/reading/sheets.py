@@ -84,11 +84,12 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
 
 
 def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: int = 1) -> None:
-    """An H.264 mp4 of the sampled frames at their own pace, with boxes, masks, ids and scene captions.
+    """An H.264 mp4 of the sampled frames, each from its own time to the next one's, with boxes, masks, ids and scene captions.
 
-    With `min_sightings` above 1, only tracks with so many.
+    Without sound. Where frames were sampled at uneven times it has 30 frames a second, and pictures are repeated. With `min_sightings`
+    above 1, only tracks with so many.
     """
-    from reframer_pipeline.vision.encoder import encode_video
+    from reframer_pipeline.vision.encoder import encode_video, pace
 
     mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
     captions = [
@@ -102,7 +103,9 @@ def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: in
         drawn = annotated_frames(
             pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions, strays=min_sightings <= 1
         )
-        encode_video((image for _, image in drawn), path, 1 / median_step(sampled_times(results["frames"])[1]))
+        seconds = sampled_times(results["frames"])[1]
+        fps, shown = pace(seconds, median_step(seconds))
+        encode_video((image for (_, image), times in zip(drawn, shown, strict=True) for _ in range(times)), path, fps)
 
 
 def table(result: StageInput) -> str:

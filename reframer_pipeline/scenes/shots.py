@@ -16,7 +16,8 @@ How a cut is decided, and why:
    within `settings.min_shot_s` of the cut before, or of the first frame, is ignored. A cut that would leave a last shot shorter
    than that is ignored as well, so every shot lasts at least `min_shot_s` unless the video itself is shorter.
 
-Gradual transitions (dissolves, fades) have no single frame and are not found.
+Gradual transitions (dissolves, fades) have no single frame and are not found: what fades into one another is one shot. A fade of less than
+half a second may be taken for a cut, and is as good as one.
 """
 
 from __future__ import annotations

@@ -31,11 +31,13 @@ class CheckResult:
         name: Stable name, such as `boxes_inside_frame`.
         passed: Whether every row kept it.
         detail: What was broken, how often and where first; empty if nothing.
+        warns: Whether it only tells people that the result looks poor; it then breaks nothing.
     """
 
     name: str
     passed: bool
     detail: str = ""
+    warns: bool = False
 
 
 class Validator(ABC):
@@ -49,8 +51,9 @@ class Validator(ABC):
         figures: Counts for the manifest's `stats`.
     """
 
-    # Names of all checks, so that a check that met no row is reported as passed rather than left out.
+    # Names of all checks, so that a check that met no row is reported as passed rather than left out; and those that only warn.
     names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
         self.key = key
@@ -84,11 +87,14 @@ class Validator(ABC):
         """All checks, after the last batch.
 
         Raises:
-            InvalidResult: At least one failed; its `checks` has them all.
+            InvalidResult: At least one failed that does more than warn; its `checks` has them all.
         """
         self.conclude()
-        checks = [CheckResult(name, not bad, f"{bad} broken, {self._first[name]}" if bad else "") for name, bad in self._bad.items()]
-        failed = [check for check in checks if not check.passed]
+        checks = [
+            CheckResult(name, not bad, f"{bad} broken, {self._first[name]}" if bad else "", name in self.warnings)
+            for name, bad in self._bad.items()
+        ]
+        failed = [check for check in checks if not check.passed and not check.warns]
         if failed:
             error = InvalidResult("; ".join(f"{check.name}: {check.detail}" for check in failed) + ".")
             error.checks = tuple(checks)

@@ -25,7 +25,7 @@ from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, fa
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.boxes import by_frame, count_frames
-from reframer_pipeline.vision.rle import counts_of
+from reframer_pipeline.vision.rle import counts_of, inside
 from reframer_pipeline.vision.segmenter import segment_frames
 
 
@@ -36,14 +36,21 @@ def _compute(work: Work, frames: StageInput, detections: StageInput) -> StageOut
 
 
 class MasksValidator(Validator):
-    """Exactly one mask for every detection that is no candidate, as large as it says."""
+    """Exactly one mask for every detection that is no candidate, as large as it says. Warns of masks that lie mostly outside their box:
+    SAM2 was asked for what is in it, and has found something else.
+    """
 
-    names = ("size_is_frames", "rle_covers_frame", "area_is_rles", "no_orphans", "one_each", "none_missing", "scores_finite")
+    names = (
+        "size_is_frames", "rle_covers_frame", "area_is_rles", "no_orphans", "one_each", "none_missing", "scores_finite",
+        "mostly_inside_box",
+    )  # fmt: skip
+    warnings = ("mostly_inside_box",)
 
     def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
         super().__init__(key, upstream)
         self._width, self._height = frame_size(upstream["metadata"])
         self._known = known_detections(upstream["detections"])
+        self._ids, self._boxes = _boxes(upstream["detections"])
 
     def judge(self, batch: pa.RecordBatch) -> None:
         ids = packed(batch.column("detection_id"))
@@ -51,9 +58,12 @@ class MasksValidator(Validator):
         self.expect("no_orphans", known & ~candidate & (frame == numbers(batch, "frame_number")))
         self.expect("one_each", self._known.use(ids) | ~known)
         self.expect("size_is_frames", (numbers(batch, "width") == self._width) & (numbers(batch, "height") == self._height))
-        total, ones = _pixels(batch.column("rle").to_pylist())
+        at = np.minimum(np.searchsorted(self._ids, ids), max(self._ids.size - 1, 0))
+        boxes = self._boxes[at] if self._ids.size else np.zeros((ids.size, 4), np.float32)
+        total, ones, in_box = _pixels(batch.column("rle").to_pylist(), self._height, boxes)
         self.expect("rle_covers_frame", total == self._width * self._height)
         self.expect("area_is_rles", ones == numbers(batch, "area"))
+        self.expect("mostly_inside_box", ~known | (2 * in_box >= ones))
         self.expect("scores_finite", np.isfinite(numbers(batch, "predicted_iou")) & np.isfinite(numbers(batch, "stability")))
 
     def conclude(self) -> None:
@@ -61,17 +71,27 @@ class MasksValidator(Validator):
         self.expect("none_missing", missing == 0, f"{missing} detections have no mask")
 
 
-def _pixels(rles: list[str]) -> tuple[Any, Any]:
-    """For each mask: pixels the runs cover, and pixels set (-1, -1 where it is no run-length string)."""
-    found = np.full((2, len(rles)), -1, np.int64)
+def _boxes(detections: StageInput) -> tuple[Any, Any]:
+    """The ids of all detections in rising order, and their boxes, `(n, 4)`: 24 bytes each."""
+    ids, boxes = [np.zeros(0, np.uint64)], [np.zeros((0, 4), np.float32)]
+    for batch in detections.batches(["detection_id", "x1", "y1", "x2", "y2"]):
+        ids.append(packed(batch.column("detection_id")))
+        boxes.append(np.stack([numbers(batch, name) for name in ("x1", "y1", "x2", "y2")], axis=1))
+    order = np.argsort(np.concatenate(ids))
+    return np.concatenate(ids)[order], np.concatenate(boxes)[order]
+
+
+def _pixels(rles: list[str], height: int, boxes: Any) -> tuple[Any, Any, Any]:
+    """For each mask: pixels the runs cover, pixels set, and those of them in its box (all -1 where it is no run-length string)."""
+    found = np.full((3, len(rles)), -1, np.int64)
     for at, rle in enumerate(rles):
         try:
             counts = counts_of(rle)
         except InvalidResult:
             continue
         if counts.size and counts.min() >= 0:
-            found[:, at] = counts.sum(), counts[1::2].sum()
-    return found[0], found[1]
+            found[:, at] = counts.sum(), counts[1::2].sum(), inside(counts, height, boxes[at])
+    return found[0], found[1], found[2]
 
 
 def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:

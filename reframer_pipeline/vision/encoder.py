@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from reframer_pipeline import scratch
 from reframer_pipeline.failures import InternalError, MediaToolMissing
@@ -24,6 +25,8 @@ from reframer_pipeline.vision.boxes import Rgb
 END_S = 120  # for ffmpeg to finish the file after the last frame
 MAX_SIDE = 1280
 FEWEST_FPS, MOST_FPS = 1.0, 60.0
+VARIABLE_FPS: Final = 30.0  # of pictures at uneven times
+EVEN: Final = 0.01  # share of a step by which even times may differ, rounded as they are in files
 ENCODER: Final[dict[str, str | int]] = {
     "vcodec": "libx264",
     "preset": "veryfast",
@@ -41,7 +44,7 @@ def encode_video(
     Args:
         images: Frames of equal shape, RGB; drawn one at a time.
         out_path: File to write; it appears when it is whole.
-        fps: Frames a second: for sampled frames, one over their median distance. Kept within 1 and 60.
+        fps: Frames a second. Kept within 1 and 60.
         max_side: Larger frames are scaled down to this longer side.
         crf: Constant rate factor of x264, lower is better and larger.
         x264: Other options of the encoder, such as its preset.
@@ -64,6 +67,23 @@ def encode_video(
     with scratch.appearing(out_path) as part:
         command = _command(ffmpeg, first, part, min(MOST_FPS, max(FEWEST_FPS, fps)), max_side, {**ENCODER, "crf": crf, **x264})
         return _encode(command, chain([first], frames), first.shape)
+
+
+def pace(seconds: npt.NDArray[np.float64], step: float) -> tuple[float, list[int]]:
+    """How to show pictures at their times in a video of constant rate.
+
+    Args:
+        seconds: `(n,)` times of the pictures, never falling.
+        step: Usual distance of two of them; the last one is shown for as long.
+
+    Returns:
+        Frames a second, and for how many frames each picture is shown: one, where the distances are even. Of several within one frame
+        only the last is shown.
+    """
+    even = bool(np.all(np.abs(np.diff(seconds) - step) <= EVEN * step))
+    fps = min(MOST_FPS, max(FEWEST_FPS, 1 / step if even else VARIABLE_FPS))
+    ends = np.append(seconds, seconds[-1:] + step) - seconds[:1]
+    return fps, np.diff(np.floor(ends * fps + 0.5).astype(int)).tolist()
 
 
 def _command(ffmpeg: str, first: Rgb, part: Path, fps: float | Fraction, max_side: int, encoder: Mapping[str, str | int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Masks as run lengths: COCO's compressed string and back, and the plain counts.
+"""Masks as run lengths: COCO's compressed string and back, the plain counts, and what they say of a box.
 
 What belongs here: the encoding and nothing about where masks come from. What does not: masks at low resolution
 (`segmenter`), storage. Runs go down the columns (Fortran order) and begin with zeros, so a mask whose first pixel is set
@@ -85,3 +85,23 @@ def counts_of(compressed: str) -> npt.NDArray[np.int64]:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
+
+
+def inside(counts: npt.NDArray[np.int64], height: int, xyxy: npt.NDArray[np.floating]) -> int:
+    """How many of a mask's pixels lie in a box; from the runs alone, nothing is decoded.
+
+    Args:
+        counts: `(n,)` run lengths that cover the mask, zeros first.
+        height: Rows of the mask.
+        xyxy: The box in pixels; a pixel that it cuts belongs to it.
+
+    Returns:
+        Pixels that are set and in the box.
+    """
+    left, top = np.floor(xyxy[:2]).astype(np.int64)
+    right, bottom = np.minimum(np.ceil(xyxy[2:]), (np.iinfo(np.int32).max, height)).astype(np.int64)
+    column, row = np.divmod(np.cumsum(counts), height)
+    # of the pixels before each end of a run, those in the box: whole columns, and the part of the column that the end lies in
+    here = (column >= left) & (column < right)
+    before = np.clip(column - left, 0, right - left) * (bottom - top) + here * np.clip(row - top, 0, bottom - top)
+    return int(np.diff(before)[::2].sum())

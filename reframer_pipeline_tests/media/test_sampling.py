@@ -169,11 +169,19 @@ def test_the_store_appears_whole_or_not(tmp_path: Path) -> None:
 # --- content scores
 
 
-def test_scores_are_pyscenedetects(tmp_path: Path) -> None:
+def coloured(rng: np.random.Generator, hue: int, saturation: tuple[int, int], value: tuple[int, int]) -> np.ndarray:
+    """A picture (BGR) of random colours in these ranges, hue from 0 up to but not including the one given."""
+    import cv2
+
+    planes = [rng.integers(low, high, (36, 64), dtype=np.uint8) for low, high in ((0, hue), saturation, value)]
+    return cv2.cvtColor(np.dstack(planes), cv2.COLOR_HSV2BGR)
+
+
+def test_scores_of_colours_that_show_are_pyscenedetects() -> None:
     from scenedetect import ContentDetector, FrameTimecode, StatsManager
 
     rng = np.random.default_rng(1)
-    frames = [rng.integers(0, 256, (36, 64, 3), dtype=np.uint8) for _ in range(6)]
+    frames = [coloured(rng, 180, (100, 256), (80, 256)) for _ in range(6)]
     detector, scores = ContentDetector(), ContentScores()
     detector.stats_manager = StatsManager()
     mine, theirs = [], []
@@ -183,6 +191,30 @@ def test_scores_are_pyscenedetects(tmp_path: Path) -> None:
         mine.append(scores.next(frame))
         theirs.append(detector.stats_manager.get_metrics(timecode, ["content_val"])[0] if number else 0.0)
     assert mine == pytest.approx(theirs, abs=1e-9) and min(mine[1:]) > 20
+
+
+@pytest.mark.parametrize(
+    ("saturation", "value"), [((0, 256), (0, 14)), ((0, 8), (60, 256)), ((0, 8), (200, 256))], ids=["near black", "grey", "near white"]
+)
+def test_colours_that_cannot_be_seen_count_for_nothing(saturation: tuple[int, int], value: tuple[int, int]) -> None:
+    """Only value differs visibly; PySceneDetect's hue alone would add 20 to the score."""
+    import cv2
+
+    rng = np.random.default_rng(2)
+    before, after = (coloured(rng, 180, saturation, value) for _ in range(2))
+    scores = ContentScores()
+    scores.next(before)
+    values = [cv2.cvtColor(frame, cv2.COLOR_BGR2HSV)[..., 2].astype(int) for frame in (before, after)]
+    assert scores.next(after) == pytest.approx(np.abs(values[1] - values[0]).mean() / 3, abs=2)
+
+
+def test_a_cut_from_black_or_from_grey_to_colour_counts_in_full() -> None:
+    for dull in (np.zeros((36, 64, 3), np.uint8), np.full((36, 64, 3), 128, np.uint8)):
+        red = np.zeros((36, 64, 3), np.uint8)
+        red[..., 2], red[..., 0] = 200, 40
+        scores = ContentScores()
+        scores.next(dull)
+        assert scores.next(red) > 80
 
 
 def test_a_cut_scores_on_its_exact_frame(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.failures import NotPublished, TruncatedVideo
 from reframer_pipeline.handover import StageInput
+from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -117,6 +118,27 @@ def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[st
         pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
     rows = np.flatnonzero((np.abs(pictures[0] - pictures[1]) > 60).any(axis=(1, 2)))
     assert rows.size > 0 and rows.min() > pictures[0].shape[0] / 2  # in the caption, at the bottom
+
+
+@pytest.mark.parametrize("seconds", [[0.0, 0.2, 0.4, 0.6], [0.0, 0.2, 0.4, 3.0, 3.2], [0.0, 2.0, 4.0]], ids=["even", "a pause", "slow"])
+def test_the_annotated_video_shows_each_picture_at_its_time(tmp_path: Path, seconds: list[float]) -> None:
+    """Greys, each as light as its number says, from their time to the next one's."""
+    with FrameStoreWriter(tmp_path / "store", max_bytes=10**6) as store:
+        for at in range(len(seconds)):
+            store.add(at, np.full((48, 64, 3), 40 * at + 20, np.uint8))
+    rows = [{"frame_number": at, "pts": at, "timestamp": time, "content_score": 0.0, "sampled": True} for at, time in enumerate(seconds)]
+    results: dict[str, StageInput] = {stage: MemoryInput(stage, []) for stage in ("detections", "masks", "scenes")}
+    results["frames"] = MemoryInput("frames", rows, attachment=(tmp_path / "store").read_bytes())
+    sheets.write_video(results, tmp_path / "video.mp4")
+
+    video, shown = cv2.VideoCapture(str(tmp_path / "video.mp4")), []
+    fps = video.get(cv2.CAP_PROP_FPS)
+    while (read := video.read())[0]:
+        shown.append(round((float(read[1][-8:].mean()) - 20) / 40))  # the lower edge: nothing is drawn there
+    changes = [at / fps for at in range(len(shown)) if at == 0 or shown[at] != shown[at - 1]]
+    assert changes == pytest.approx(seconds, abs=0.04)
+    assert [*dict.fromkeys(shown)] == list(range(len(seconds)))
+    assert len(shown) / fps == pytest.approx(seconds[-1] + np.median(np.diff(seconds)), abs=0.04)
 
 
 def test_a_video_without_results_says_why(shared: Storage, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.vision.rle import encode
 from reframer_pipeline_tests.factories import Maker
 from reframer_pipeline_tests.support import MemoryInput
 
@@ -132,6 +134,25 @@ def test_each_rule_catches_its_break(stage: str, check: str, spoil: Callable[[Ro
     spoiled = spoil(MAKER.rows(stage))
     assert check in judge(stage, spoiled)
     assert check in judge(stage, spoiled, batch_rows=1000)
+
+
+def test_masks_mostly_outside_their_box_warn_and_break_nothing() -> None:
+    rows, boxes = MAKER.rows("masks"), {row["detection_id"]: row for row in MAKER.rows("detections")}
+    upstream = {name: MemoryInput(name, MAKER.rows(name)) for name in ("metadata", "frames", "detections")}
+    box = boxes[rows[1]["detection_id"]]
+    columns = np.arange(MAKER.width)
+    for share, warned in ((0.0, True), (0.4, True), (0.6, False), (1.0, False)):
+        mask = np.zeros((MAKER.height, MAKER.width), bool)
+        there = np.flatnonzero((columns >= np.floor(box["x1"])) & (columns < np.ceil(box["x2"])))
+        elsewhere = np.setdiff1d(columns, there)
+        mask[int(box["y1"]), [*there[: round(5 * share)], *elsewhere[: 5 - round(5 * share)]]] = True
+        rle, area = encode(mask)
+        validator = BY_NAME["masks"].validator(MAKER.keys["masks"], upstream)
+        validator.feed(
+            pa.RecordBatch.from_pylist([rows[0], {**rows[1], "rle": rle, "area": area}, *rows[2:]], schema=BY_NAME["masks"].schema)
+        )
+        (check,) = [check for check in validator.verdict() if check.name == "mostly_inside_box"]
+        assert (check.warns, check.passed, check.detail) == (True, not warned, "1 broken, first in row 1" if warned else "")
 
 
 def test_videos_without_any_object_pass() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from reframer_pipeline.demo.world import TRAINING_SEEDS, make_clip
 from reframer_pipeline.failures import InvalidResult
+from reframer_pipeline.media.sampling import ContentScores, small_size
 from reframer_pipeline.scenes.shots import Shot, candidates, find_shots
 from reframer_pipeline.schemas import FRAMES
 from reframer_pipeline.settings import Settings
@@ -174,6 +175,29 @@ def test_slides_of_a_shared_file(tmp_path):
     assert [shot.start_seconds for shot in shots] == [0, 2, 4, 6, 8, 10]
 
 
+FADES = {
+    "to black": "fade=out:st=1:d=1",
+    "to black, half a second": "fade=out:st=1:d=0.6",
+    "from black": "fade=in:st=0.8:d=1",
+    "through black": "fade=out:st=1:d=0.8:enable='lt(t,2)',fade=in:st=2:d=0.8:enable='gte(t,2)'",
+    "to white": "fade=out:st=1:d=1:color=white",
+    "to grainy black": "fade=out:st=1:d=0.8,noise=alls=8:allf=t",
+}
+
+
+@pytest.mark.parametrize("source", ["testsrc2=s=320x180:r=25", "mandelbrot=s=320x180:r=25:start_scale=0.5"], ids=["drawn", "moving"])
+@pytest.mark.parametrize("fade", FADES)
+def test_a_fade_is_no_cut(tmp_path, source, fade):
+    ffmpeg("-f", "lavfi", "-i", source, "-t", "3", "-vf", FADES[fade], "-c:v", "libx264", "-crf", "23", tmp_path / "a.mp4")
+    assert len(shots_of_file(tmp_path / "a.mp4", tmp_path)) == 1
+
+
+def test_a_cut_to_black_and_back_are_two_cuts(tmp_path):
+    gap = "drawbox=color=black:t=fill:enable='between(n,25,49)'"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-t", "3", "-vf", gap, "-c:v", "libx264", tmp_path / "a.mp4")
+    assert [shot.start_frame for shot in shots_of_file(tmp_path / "a.mp4", tmp_path)] == [0, 25, 50]
+
+
 def test_lengths_are_measured_in_real_time_not_in_frames():
     """Frames 20 to 40 last ten times as long as the others: two cuts three frames apart are 1.2 s apart there, 0.12 s elsewhere."""
     steps = np.ones(99, int)
@@ -197,16 +221,12 @@ def test_missing_frames_are_refused():
 
 
 def content_scores(pictures) -> np.ndarray:
-    """PySceneDetect's default content score, as the frames stage computes it: mean absolute difference over H, S and V."""
+    """Scores of pictures (RGB) as the frames stage makes them."""
     import cv2
 
-    scores, last = [], None
-    for picture in pictures:
-        small = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
-        scores.append(0.0 if last is None else float(np.abs(hsv - last).mean()))
-        last = hsv
-    return np.array(scores)
+    scores = ContentScores()
+    sizes = ((picture, small_size(picture.shape[1], picture.shape[0])) for picture in pictures)
+    return np.array([scores.next(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)[..., ::-1]) for picture, size in sizes])
 
 
 @pytest.mark.parametrize("seed", TRAINING_SEEDS[70_000:70_003])

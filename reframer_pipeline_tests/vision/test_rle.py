@@ -73,3 +73,14 @@ def test_integers_and_any_memory_order_are_taken() -> None:
 def test_damaged_compressed_masks_are_refused(compressed: str) -> None:
     with pytest.raises(InvalidResult):
         rle.decode(compressed, 6, 3)
+
+
+def test_pixels_in_a_box_are_counted_from_the_runs() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(60):
+        height, width = rng.integers(1, 40, 2).tolist()
+        mask = rng.random((height, width)) < rng.choice([0.0, 0.1, 0.6, 1.0])
+        x1, x2 = np.sort(rng.uniform(0, width, 2))
+        y1, y2 = np.sort(rng.uniform(0, height, 2))
+        there = mask[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))].sum()
+        assert rle.inside(rle.counts_of(rle.encode(mask)[0]), height, np.array([x1, y1, x2, y2], np.float32)) == there

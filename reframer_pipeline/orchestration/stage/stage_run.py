@@ -122,5 +122,6 @@ def _scratch(storage: Storage, stage: Stage) -> Iterator[Path]:
 
 def _check_results(stage: Stage, checks: Sequence[CheckResult]) -> Iterator[dg.AssetCheckResult]:
     for check in checks:
-        name = dg.AssetKey(stage.name)
-        yield StageCheck(asset_key=name, check_name=check.name, passed=check.passed, description=check.detail or None)
+        severity = dg.AssetCheckSeverity.WARN if check.warns else dg.AssetCheckSeverity.ERROR
+        name, said = dg.AssetKey(stage.name), check.detail or None
+        yield StageCheck(asset_key=name, check_name=check.name, passed=check.passed, severity=severity, description=said)
