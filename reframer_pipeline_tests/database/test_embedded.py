@@ -133,7 +133,7 @@ def test_a_folder_that_is_mounted_elsewhere_too_gets_no_second_server(folder: Pa
     settings.home_dir.mkdir()
     elsewhere.mkdir()
     mounted = f"mount --bind {settings.home_dir} {elsewhere} && mount -t tmpfs none {settings.home_dir}"
-    apart = ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c"]
+    apart = ["unshare", "--ipc", "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c"]
     try:
         subprocess.run([*apart, mounted], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
