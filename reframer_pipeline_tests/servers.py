@@ -186,6 +186,22 @@ def fresh_database(server: Server) -> Iterator[str]:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def direct_url(url: str, request: pytest.FixtureRequest) -> str:
+    """The same database, not through a pooler."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    if "sslmode" not in parts:
+        return url
+    server: Server = request.getfixturevalue("postgres15")
+    return server.direct.format(database=parts["dbname"])
+
+
+def administer(url: str, *statements: str) -> None:
+    """Say something to a server as the database's owner."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        for statement in statements:
+            conn.execute(statement)  # type: ignore[arg-type]
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline and process.poll() is None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import re
 import socket
 import subprocess
 import time
@@ -25,6 +24,7 @@ from urllib.parse import quote
 
 from reframer_pipeline import scratch
 from reframer_pipeline.database import embedded_cluster as cluster
+from reframer_pipeline.database import urls
 from reframer_pipeline.failures import DatabaseUnavailable
 from reframer_pipeline.settings import Settings
 
@@ -47,9 +47,9 @@ class EmbeddedServer:
     socket_dir: Path
     pid: int
 
-    def url(self, database: str, scheme: str = "postgresql") -> str:
+    def url(self, database: str) -> str:
         """A URL of one of its databases; it holds no secret, the socket's folder is the guard."""
-        return f"{scheme}://{cluster.SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={cluster.PORT}"
+        return f"postgresql://{cluster.SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={cluster.PORT}"
 
     @property
     def database_url(self) -> str:
@@ -58,21 +58,30 @@ class EmbeddedServer:
 
     @property
     def dagster_url(self) -> str:
-        """Dagster's database, as its storage needs it: SQLAlchemy 2.1 would read a bare `postgresql://` as psycopg 3."""
-        return self.url(DAGSTER_DATABASE, "postgresql+psycopg2")
+        """Dagster's database, as its storage needs it."""
+        return urls.for_psycopg2(self.url(DAGSTER_DATABASE))
 
 
 def database_url(settings: Settings) -> str:
-    """The URL in force for results: the setting's, else the embedded server's, which is started. May hold a password."""
+    """The URL in force for results: the setting's, else the embedded server's, which is started. May hold a password.
+
+    Raises:
+        SettingsInvalid: The setting cannot be read.
+    """
     if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
+        return urls.readable(settings.database_url.get_secret_value(), "REFRAMER_DATABASE_URL")
     return server(settings).database_url
 
 
 def dagster_url(settings: Settings) -> str:
-    """The URL in force for Dagster's own storage, in the form `postgresql+psycopg2://`. May hold a password."""
+    """The URL in force for Dagster's own storage, in the form `postgresql+psycopg2://`. May hold a password.
+
+    Raises:
+        SettingsInvalid: The setting cannot be read.
+    """
     if settings.dagster_database_url is not None:
-        return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", settings.dagster_database_url.get_secret_value())
+        given = settings.dagster_database_url.get_secret_value()
+        return urls.for_psycopg2(urls.readable(given, "REFRAMER_DAGSTER_DATABASE_URL"))
     return server(settings).dagster_url
 
 
@@ -102,6 +111,12 @@ def server(settings: Settings) -> EmbeddedServer:
                 _create_databases(found)
                 (data_dir / _READY_MARK).touch()
             return found
+    except cluster.DataFolderInUse as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL does not start: {error}.",
+            "One data folder belongs to one container or machine at a time: stop what runs in the other (`reframer db stop`), or set "
+            "REFRAMER_DATABASE_URL and REFRAMER_DAGSTER_DATABASE_URL.",
+        ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise DatabaseUnavailable(
             f"The embedded PostgreSQL in {data_dir} does not start: {_explain(error, data_dir)}",
@@ -152,9 +167,9 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 
 def _start(data_dir: Path) -> EmbeddedServer:
-    cluster.launch(data_dir)
     deadline = time.monotonic() + cluster.START_TIMEOUT_S
     while time.monotonic() < deadline:
+        cluster.launch(data_dir)  # again, if it was told to end meanwhile
         found = _listening(data_dir)
         if found is not None:
             return found

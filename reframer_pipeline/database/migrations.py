@@ -1,7 +1,7 @@
 """Migrations: the numbered files of `sql/`, applied once each, in order, with a ledger.
 
-What belongs here: reading the files and applying them. What does not: DDL (`sql/`), data repair.
-One transaction holds an advisory lock of its own (`pg_advisory_xact_lock`: the only kind a transaction pooler keeps), so
+What belongs here: reading the files and applying them. What does not: DDL (`sql/`), whether the database can take it (`preflight`), data
+repair. One transaction holds an advisory lock of its own (`pg_advisory_xact_lock`: the only kind a transaction pooler keeps), so
 two programs that start at once migrate once.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.database.preflight import LEDGER, demand_our_ledger, demand_prepared
 from reframer_pipeline.failures import SchemaMismatch
 from reframer_pipeline.shipped import shipped
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _LOCK = 7_264_891_337_025  # any constant, as long as it stays
-_LEDGER: LiteralString = """
-CREATE TABLE IF NOT EXISTS schema_migrations (
+_STATEMENT_S = 6 * 3600.0  # an index over the rows of a whole library takes its time; so does waiting for another who makes it
+_LEDGER: LiteralString = f"""
+CREATE TABLE IF NOT EXISTS {LEDGER} (
     name       text PRIMARY KEY,
     sha256     text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
@@ -54,13 +56,9 @@ def pending(db: Database) -> list[str]:
 
     Raises:
         SchemaMismatch: The database has a migration that this program does not know, or knows with another text.
+        DatabaseNotPrepared: Another program's ledger is in the place of ours.
     """
-
-    def read(conn: psycopg.Connection[Row]) -> dict[str, str]:
-        exists = conn.execute("SELECT to_regclass('schema_migrations') IS NOT NULL AS there").fetchone()
-        return _applied(conn) if exists and exists["there"] else {}
-
-    return [migration.name for migration in _missing(db.run(read))]
+    return [migration.name for migration in _missing(db.run(lambda conn: _applied(conn, db.schema)))]
 
 
 def migrate(db: Database) -> list[str]:
@@ -70,25 +68,34 @@ def migrate(db: Database) -> list[str]:
         Names of the migrations applied now; empty if there was nothing to do.
 
     Raises:
-        SchemaMismatch: As in `pending`; nothing is changed.
+        SchemaMismatch: As in `pending`.
+        DatabaseNotPrepared: Something stands in the way, such as a missing right. Nothing is changed by either.
     """
     if not pending(db):
         return []
 
     def apply(conn: psycopg.Connection[Row]) -> list[str]:
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        applied = _applied(conn, db.schema)
+        missing = _missing(applied)
+        demand_prepared(conn, db.schema, [migration.text for migration in missing], first=not applied)
         conn.execute(_LEDGER)
-        names = []
-        for migration in _missing(_applied(conn)):
+        for migration in missing:
             conn.execute(cast(Any, migration.text))
             conn.execute("INSERT INTO schema_migrations (name, sha256) VALUES (%s, %s)", (migration.name, migration.sha256))
-            names.append(migration.name)
-        return names
+        return [migration.name for migration in missing]
 
-    return db.run(apply)
+    return db.run(apply, timeout_s=_STATEMENT_S)
 
 
-def _applied(conn: psycopg.Connection[Row]) -> dict[str, str]:
+def _applied(conn: psycopg.Connection[Row], schema: str) -> dict[str, str]:
+    """Names and digests; none before the first time."""
+    columns = conn.execute(
+        "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass('schema_migrations') AND attnum > 0 AND NOT attisdropped"
+    ).fetchall()
+    if not columns:
+        return {}
+    demand_our_ledger({row["name"] for row in columns}, schema)
     return {row["name"]: row["sha256"] for row in conn.execute("SELECT name, sha256 FROM schema_migrations")}
 
 

@@ -1,8 +1,9 @@
 """The connection to Postgres: a pool, transactions, retries after a lost connection, and typed failures.
 
 What belongs here: how to talk to any Postgres (embedded, plain, or behind a transaction pooler with TLS). What does not: what is
-said (`commit`, `status`, `lease`, `migrations`). Nothing here needs session state, because a transaction pooler gives none: no
-prepared statements, no session SET or advisory lock; limits on time are SET LOCAL.
+said (`commit`, `status`, `lease`, `migrations`), what an error means (`refusals`). Nothing here needs session state, because a
+transaction pooler gives none: no prepared statements, no session SET or advisory lock. What the pipeline relies on is said at the start
+of each transaction, because role, database and URL may set it otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from weakref import WeakKeyDictionary
 
-from reframer_pipeline.database import embedded
-from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, InternalError, ReframerError, SettingsInvalid
+from reframer_pipeline.database import embedded, refusals, urls
+from reframer_pipeline.failures import DatabaseUnavailable, ReframerError
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,16 +28,14 @@ Row = dict[str, Any]
 Params = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT_S = 10
 _REASON_TIMEOUT_S = 3
 _ATTEMPTS = 4
 _IDLE_S = 1.0  # after which a connection is tried before it is used; sooner, `run` tries again
-_UNREADABLE = "unreadable URL"
 _STATEMENT_TIMEOUT_S = 300.0
-# The server went away or is starting: 08 connection, 57P0x shutdown and start-up, 53300 no slot left, 25006 read-only after
-# a failover, 40001 and 40P01 serialization and deadlock. The same transaction may go through a moment later.
-_OVER_TIME = "57014"  # the statement timeout
-_PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "53300", "25006", "40001", "40P01")
+IDLE_IN_TRANSACTION_S = 600.0  # a client that vanished in the middle of its commit keeps its locks no longer
+# How values are written and read. The time zone is left: a time comes with its offset. So is bytea_output: there is no such column.
+_MANNER = """SET LOCAL datestyle = 'ISO'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 1;
+    SET LOCAL standard_conforming_strings = on"""
 
 
 class Database:
@@ -49,11 +48,21 @@ class Database:
         max_size: Connections at most.
         patience_s: How long a connection is waited for; a suspended serverless database wakes within seconds.
         revive: Asked for the URL before each new connection, if given: it starts the server again if that has died.
+        schema: Where the tables are.
     """
 
-    def __init__(self, url: str, max_size: int = 4, patience_s: float = 15.0, revive: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        max_size: int = 4,
+        patience_s: float = 15.0,
+        revive: Callable[[], str] | None = None,
+        schema: str = "public",
+    ) -> None:
+        self.schema = schema
         self._url = url
         self._revive = revive
+        self._trouble: ReframerError | None = None
         self._patience_s = patience_s
         self._max_size = max_size
         self._opened: ConnectionPool[psycopg.Connection[Row]] | None = None
@@ -65,9 +74,10 @@ class Database:
 
         Raises:
             DatabaseUnavailable: The embedded server does not start. (A remote one is first asked when it is used.)
+            SettingsInvalid: The URL cannot be read.
         """
         revive = None if settings.database_url is not None else lambda: embedded.database_url(settings)
-        return cls(embedded.database_url(settings), revive=revive)
+        return cls(embedded.database_url(settings), revive=revive, schema=settings.database_schema)
 
     def __enter__(self) -> Database:
         return self
@@ -81,13 +91,7 @@ class Database:
     @property
     def where(self) -> str:
         """Host and database for people; no user, no password."""
-        from psycopg.conninfo import conninfo_to_dict
-
-        try:
-            parts = conninfo_to_dict(self._url)
-        except Exception:  # an unreadable URL is reported when it is used; its text may hold a password
-            return _UNREADABLE
-        return f"{parts.get('host', 'localhost')}/{parts.get('dbname', '')}"
+        return urls.place(self._url)
 
     def close(self) -> None:
         """Close the pool. The embedded server keeps running."""
@@ -104,17 +108,16 @@ class Database:
         Args:
             timeout_s: Longest single statement, seconds.
             snapshot: Read only, all statements seeing one moment: for readers of several views.
-            deadline: By the monotonic clock: neither waiting for a connection nor a statement begun at once goes on beyond it.
+            deadline: By the monotonic clock: nothing is waited for beyond it. At worst the connection is closed, a second later.
 
         Raises:
-            DatabaseUnavailable, DatabaseFull: From the server, mapped. Other typed failures pass through.
+            DatabaseUnavailable, DatabaseFull, DatabaseNotPrepared: From the server, mapped. Other typed failures pass through.
         """
-        with self._mapped(), self._pool().connection(_left(deadline, self._patience_s)) as conn:
-            # One round trip. The level is said, because the database's own default may be another.
-            level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
-            limit = max(int(_left(deadline, timeout_s) * 1000), 1)
+        from reframer_pipeline.database.connection import patient
+
+        with self._mapped(), patient(timeout_s, deadline), self._pool().connection(_left(deadline, self._patience_s)) as conn:
             try:
-                conn.execute(f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {limit}".encode())
+                conn.execute(self._begin(snapshot, _left(deadline, timeout_s)))
                 yield conn
                 conn.commit()
             finally:
@@ -136,7 +139,7 @@ class Database:
             act: What to do.
             timeout_s: Longest single statement, seconds.
             snapshot: As for `transaction`.
-            within_s: All tries together, for callers who have no more time. An `act` of several statements may take longer.
+            within_s: All tries together, for callers who have no more time; at worst a second more, and three to say what is wrong.
         """
         deadline = time.monotonic() + within_s
         for attempt in range(_ATTEMPTS):
@@ -162,40 +165,39 @@ class Database:
         """Run one idempotent statement in a transaction of its own; the number of rows it touched."""
         return self.run(lambda conn: conn.execute(query, params).rowcount)
 
+    def _begin(self, snapshot: bool, timeout_s: float) -> bytes:
+        """All that a transaction relies on, in one round trip."""
+        level = "REPEATABLE READ, READ ONLY" if snapshot else "READ COMMITTED"
+        return f"""BEGIN ISOLATION LEVEL {level}; SET LOCAL search_path = "{self.schema}"; {_MANNER};
+            SET LOCAL statement_timeout = {max(int(timeout_s * 1000), 1)};
+            SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_IN_TRANSACTION_S * 1000)}""".encode()
+
     def _live_url(self) -> str:
         if self._revive is not None:
-            self._url = self._revive()
+            try:
+                self._url, self._trouble = self._revive(), None
+            except ReframerError as failure:
+                self._trouble = failure
+                raise
         return self._url
 
     def _pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
         if self._opened is None:
-            if self.where == _UNREADABLE:
-                raise SettingsInvalid(
-                    "REFRAMER_DATABASE_URL is not a Postgres URL.", "Write it as postgresql://user:password@host/database."
-                )
-            from psycopg.rows import dict_row
             from psycopg_pool import ConnectionPool
 
+            from reframer_pipeline.database.connection import CONNECT_TIMEOUT_S, OPTIONS, Connection
+
+            urls.readable(self._url, "REFRAMER_DATABASE_URL")
             # The pool logs each failed attempt with the driver's text; the typed failure says it once, without an address.
             logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-            options = {
-                "autocommit": True,  # transactions are begun and ended by `transaction`
-                "row_factory": dict_row,
-                "prepare_threshold": None,
-                "connect_timeout": _CONNECT_TIMEOUT_S,
-                "fallback_application_name": "reframer",  # unless `clients.introduce` says more
-                "client_encoding": "utf8",
-                "keepalives_idle": 30,
-                "keepalives_interval": 10,
-                "keepalives_count": 3,
-            }
             self._opened = ConnectionPool(
                 self._live_url,
-                kwargs=options,
+                connection_class=Connection,
+                kwargs=OPTIONS,
                 min_size=0,
                 max_size=self._max_size,
                 timeout=self._patience_s,
-                reconnect_timeout=_CONNECT_TIMEOUT_S,
+                reconnect_timeout=CONNECT_TIMEOUT_S,
                 configure=self._note_use,
                 check=self._check,
                 name="reframer",
@@ -207,8 +209,11 @@ class Database:
         """See that a connection still works which lay idle: the server may have been restarted, or suspended, since."""
         from psycopg_pool import ConnectionPool
 
+        from reframer_pipeline.database.connection import patient
+
         if time.monotonic() - self._used[conn] > _IDLE_S:
-            ConnectionPool.check_connection(conn)
+            with patient():
+                ConnectionPool.check_connection(conn)
 
     def _note_use(self, conn: psycopg.Connection[Row]) -> None:
         self._used[conn] = time.monotonic()
@@ -225,30 +230,21 @@ class Database:
         except PoolTimeout as error:
             raise DatabaseUnavailable(f"The database at {self.where} cannot be reached: {self._reason()}") from error
         except psycopg.Error as error:
-            raise self._failure(error) from error
+            raise refusals.failure(error, self.where, self._said(error)) from error
 
-    def _failure(self, error: psycopg.Error) -> ReframerError:
-        from psycopg import errors
-
-        state = error.sqlstate or ""
-        said = _sentence(error)
-        if isinstance(error, errors.DiskFull) or state == "53100":
-            return DatabaseFull(f"The database at {self.where} is full: {said}")
-        lost = not state and type(error).__name__ in ("OperationalError", "InterfaceError")
-        if lost or state.startswith(_PASSING) or state == _OVER_TIME:
-            return DatabaseUnavailable(f"The database at {self.where} broke off: {said}")
-        return InternalError(f"The database at {self.where} refused a statement ({state or 'no code'}): {said}")
+    def _said(self, error: psycopg.Error) -> str:
+        return urls.without_user(refusals.sentence(error), self._url)
 
     def _reason(self) -> str:
-        """Why connecting fails: the pool does not say, so ask once without it."""
+        """Why connecting fails: the pool does not say, so ask once without it. The server is not started for that: it may take minutes."""
         import psycopg
 
+        if self._trouble is not None:
+            return self._trouble.message
         try:
-            psycopg.connect(self._live_url(), connect_timeout=_REASON_TIMEOUT_S).close()
-        except ReframerError as failure:
-            return failure.message
+            psycopg.connect(self._url, connect_timeout=_REASON_TIMEOUT_S).close()
         except psycopg.Error as error:
-            return _sentence(error)
+            return self._said(error)
         return "all connections are in use."
 
 
@@ -261,11 +257,6 @@ def _took_its_time(cause: BaseException | None) -> bool:
     """Whether a failure has cost all of a timeout already: the same again would cost another one, and most likely end alike."""
     from psycopg_pool import PoolTimeout
 
-    return isinstance(cause, PoolTimeout) or getattr(cause, "sqlstate", None) == _OVER_TIME
+    from reframer_pipeline.database.connection import Silence
 
-
-def _sentence(error: psycopg.Error) -> str:
-    """The server's primary message; never `str(error)`, whose CONTEXT and DETAIL may quote rows."""
-    primary = error.diag.message_primary if error.diag else None
-    text = (primary or str(error).strip().split("\n", 1)[0] or type(error).__name__).strip()
-    return text if text.endswith(".") else text + "."
+    return isinstance(cause, PoolTimeout | Silence) or getattr(cause, "sqlstate", None) == refusals.OVER_TIME

@@ -48,6 +48,13 @@ class DatabaseFull(RetryableFailure):
     default_remedy = "Free space or raise the plan's limit; nothing of the earlier results is lost."
 
 
+class DatabaseNotPrepared(CallerError):
+    """The database cannot be used as it is: no right to make tables, no such schema, another encoding, another program's tables."""
+
+    code = "database_not_prepared"
+    default_remedy = "Prepare the database as docs/postgres.md says, or name another one in REFRAMER_DATABASE_URL."
+
+
 class DiskFull(RetryableFailure):
     """No space is left for the files in REFRAMER_HOME or in a store that is a folder, or a quota is used up."""
 

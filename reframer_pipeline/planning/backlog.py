@@ -11,13 +11,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import all_failures
 from reframer_pipeline.planning.survey import VideoPlan
 from reframer_pipeline.uploads.known import FOR_THE_SENSOR, NEVER_RAN
 from reframer_pipeline.work import turns
+
+if TYPE_CHECKING:
+    import psycopg
 
 FIRST_PAUSE_S: Final = 60.0  # after the first failure; doubled with each further one
 LONGEST_PAUSE_S: Final = 6 * 3600.0
@@ -78,14 +81,19 @@ class Waits:
 
 
 def waits(db: Database) -> Waits:
-    """What the database knows of busy and waiting videos."""
-    (clock,) = db.fetch("SELECT clock_timestamp() AS now")
-    busy = db.fetch(
-        """SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()
-           UNION SELECT video_id::text FROM processing_jobs WHERE status = 'pending' AND NOT starts_with(run_id, %s)""",
-        (turns.PREFIX,),
-    )
-    failed = db.fetch(  # a command that died before a video's turn has tried nothing
+    """What the database knows of busy and waiting videos, at one moment: one that is taken up meanwhile is either still new or busy."""
+    return db.run(_waits, snapshot=True)
+
+
+def _waits(conn: psycopg.Connection[Row]) -> Waits:
+    (clock,) = conn.execute("SELECT clock_timestamp() AS now").fetchall()
+    busy = conn.execute(
+        f"""SELECT video_id::text AS id FROM leases WHERE expires_at > clock_timestamp()
+            UNION SELECT video_id::text FROM processing_jobs WHERE status = 'pending' AND NOT starts_with(run_id, %s)
+            UNION {turns.SPOKEN_FOR}""",
+        (turns.PREFIX, turns.PREFIX, turns.QUIET_S),
+    ).fetchall()
+    failed = conn.execute(  # a command that died before a video's turn has tried nothing
         """SELECT video_id::text AS id, count(*) AS times, max(finished_at) AS last,
                (array_agg(failure_code ORDER BY finished_at DESC))[1] AS code,
                coalesce(array_agg(failed_recipe) FILTER (WHERE failed_recipe IS NOT NULL AND NOT failure_code = ANY(%s)), '{}') AS recipes
@@ -95,21 +103,21 @@ def waits(db: Database) -> Waits:
                    WHERE good.video_id = job.video_id AND good.status = 'completed'), '-infinity')
            GROUP BY video_id""",
         ([cls.code for cls in all_failures() if not cls.blames_video], turns.PREFIX),
-    )
-    asked = db.fetch(
+    ).fetchall()
+    asked = conn.execute(
         """SELECT video_id::text AS id, model, prompt_version, max(next_ask_at) AS until FROM gemini_questions
            WHERE answer IS NULL AND next_ask_at > clock_timestamp() GROUP BY video_id, model, prompt_version"""
-    )
-    new = db.fetch(
+    ).fetchall()
+    new = conn.execute(
         f"""SELECT id::text AS id, uploaded FROM (
                SELECT id, created_at, {FOR_THE_SENSOR} AS uploaded
                FROM videos WHERE (status = 'pending' OR created_at > now() - %(s)s * interval '1 second') AND {NEVER_RAN}
            ) never_ran
            WHERE uploaded OR created_at > now() - %(s)s * interval '1 second' ORDER BY created_at, id""",
         {"s": NEW_S},
-    )
+    ).fetchall()
     return Waits(
-        busy=frozenset(row["id"] for row in busy) | turns.spoken_for(db),
+        busy=frozenset(row["id"] for row in busy),
         failed={row["id"]: Failed(row["times"], row["last"], row["code"], tuple(row["recipes"])) for row in failed},
         asked={(row["id"], row["model"], row["prompt_version"]): row["until"] for row in asked},
         new={row["id"]: row["uploaded"] for row in new},

@@ -88,10 +88,16 @@ def survey(db: Database, video_ids: Iterable[str] | None, choose: Choose) -> Ite
         video_ids: Which; None for all. Unknown ids are left out.
         choose: The recipes that are wanted, given a video's overrides, and what is wrong with them; called once for each distinct set.
     """
-    known = {row["digest"]: row for row in db.fetch("SELECT * FROM recipes")}
+    known, found = db.run(
+        lambda conn: (
+            {row["digest"]: row for row in conn.execute("SELECT * FROM recipes")},
+            conn.execute(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}).fetchall(),
+        ),
+        snapshot=True,  # or the first result of a new recipe comes in between
+    )
     wanted: dict[str, tuple[Wanted, str | None]] = {}
     memo: dict[tuple[str, str | None, str], dict[str, StageState]] = {}
-    for row in db.fetch(_SURVEY, {"ids": None if video_ids is None else list(video_ids)}):
+    for row in found:
         overrides = row["overrides"]
         if overrides not in wanted:
             wanted[overrides] = choose(json.loads(overrides))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from typing import Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
@@ -19,6 +19,11 @@ from reframer_pipeline.work.heartbeat import beating
 
 QUIET_S: Final = 60.0  # as long as a lease lives
 PREFIX: Final = "run_videos:"  # Dagster's run ids are UUIDs
+# Takes the prefix and `QUIET_S`.
+SPOKEN_FOR: Final[LiteralString] = """
+    SELECT video_id::text AS id FROM processing_jobs
+    WHERE status = 'pending' AND starts_with(run_id, %s) AND updated_at > now() - %s * interval '1 second'
+"""
 
 
 @contextlib.contextmanager
@@ -49,11 +54,7 @@ def refresh(db: Database, run_id: str) -> None:
 
 def spoken_for(db: Database) -> frozenset[str]:
     """The videos that wait for their turn in a command that lives."""
-    rows = db.fetch(
-        """SELECT video_id::text AS id FROM processing_jobs
-           WHERE status = 'pending' AND starts_with(run_id, %s) AND updated_at > now() - %s * interval '1 second'""",
-        (PREFIX, QUIET_S),
-    )
+    rows = db.fetch(SPOKEN_FOR, (PREFIX, QUIET_S))
     return frozenset(row["id"] for row in rows)
 
 

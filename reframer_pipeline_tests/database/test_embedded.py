@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,9 @@ import pytest
 import sqlalchemy
 
 from reframer_pipeline.database import embedded
+from reframer_pipeline.database import embedded_cluster as cluster
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import DatabaseUnavailable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.servers import servants, short_folder
 from reframer_pipeline_tests.support import REPOSITORY
@@ -42,6 +45,13 @@ def ask(url: str, query: str) -> object:
     with psycopg.connect(url, autocommit=True) as conn:
         row = conn.execute(query).fetchone() if "SELECT" in query else conn.execute(query) and None  # type: ignore[arg-type]
         return row[0] if row else None
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def test_several_processes_at_once_share_one_server_that_survives(folder: Path) -> None:
@@ -83,6 +93,65 @@ def test_a_killed_server_is_started_again_by_the_next_transaction(folder: Path) 
             time.sleep(0.05)
         assert db.fetch("SELECT count(*) FROM kept") == [{"count": 0}]
         assert embedded.server(settings).pid != killed
+
+
+def test_a_server_that_is_shutting_down_is_started_again(folder: Path) -> None:
+    """A smart shutdown, as SIGTERM asks for it, ends when the last client goes, and takes in nobody until then."""
+    settings = Settings(home=folder / "home")
+    first = embedded.server(settings)
+    with psycopg.connect(first.database_url) as client:
+        os.kill(first.pid, signal.SIGTERM)
+        until(lambda: (first.data_dir / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping")
+        began = time.monotonic()
+        again = embedded.server(settings)
+        assert again.pid != first.pid and ask(again.database_url, "SELECT 1") == 1
+        assert time.monotonic() - began < 60
+        with pytest.raises(psycopg.OperationalError):
+            client.execute("SELECT 1")
+
+
+def test_a_folder_whose_server_cannot_be_seen_gets_no_second_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=folder / "home")
+    server = embedded.server(settings)
+    with open(server.data_dir / cluster.LOCK, "a") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the server has it, though nobody of those who started it lives on
+        os.kill(server.pid, signal.SIGKILL)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # once its last child has ended
+        monkeypatch.setattr(cluster, "_LOCK_TIMEOUT_S", 0.2)
+        before = (server.data_dir / "postmaster.pid").read_text()
+        with pytest.raises(DatabaseUnavailable, match="another server works in") as caught:
+            embedded.server(settings)
+        assert "one container or machine at a time" in caught.value.remedy
+        assert (server.data_dir / "postmaster.pid").read_text() == before
+    assert embedded.server(settings).pid != server.pid
+
+
+def test_a_folder_that_is_mounted_elsewhere_too_gets_no_second_server(folder: Path) -> None:
+    """As a container sees its host's: under another path, with other process numbers."""
+    settings, elsewhere = Settings(home=folder / "home"), folder / "elsewhere"
+    settings.home_dir.mkdir()
+    elsewhere.mkdir()
+    mounted = f"mount --bind {settings.home_dir} {elsewhere} && mount -t tmpfs none {settings.home_dir}"
+    apart = ["unshare", "--ipc", "--pid", "--fork", "--mount", "--mount-proc", "sh", "-c"]
+    try:
+        subprocess.run([*apart, mounted], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"namespaces and mounts are not allowed here: {error}")
+    command = [*apart, f'{mounted} && exec "$0" -c "$1" {elsewhere}', sys.executable, ASK]
+
+    server = embedded.server(settings)
+    ask(server.database_url, "CREATE TABLE kept (n int)")
+    pid_file = (server.data_dir / "postmaster.pid").read_text()
+    inside = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert inside.returncode != 0 and "another server works in" in inside.stderr
+    assert (server.data_dir / "postmaster.pid").read_text() == pid_file and embedded.running(settings) == server
+    assert ask(server.database_url, "SELECT count(*) FROM kept") == 0
+
+    assert embedded.stop(settings)
+    inside = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert inside.returncode == 0, inside.stderr  # it has the folder now, until its namespace ends with the command
+    assert ask(embedded.server(settings).database_url, "SELECT count(*) FROM kept") == 0
 
 
 def test_long_and_odd_paths(folder: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 import pytest
 
 from reframer_pipeline import versions
@@ -23,6 +28,7 @@ from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.factories import WEIGHTS, Maker, add_video, commit_all, plan_of
 
+T = TypeVar("T")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECIPES = recipes(Settings(), WEIGHTS)
 
@@ -320,3 +326,45 @@ def test_states_say_what_is_stale_and_why(storage: Storage) -> None:
     }  # fmt: skip
     assert states(base.model_copy(update={"batch": 1, "device": "cpu", "stall_s": 5.0})) == dict.fromkeys(NAMES, "fresh")
     assert list(survey(storage.db, ["00000000-0000-5000-8000-000000000000"], lambda overrides: (RECIPES, None))) == []
+
+
+def test_a_recipe_that_comes_in_while_plans_are_made(storage: Storage) -> None:
+    """The recipes have been read, the results have not: the first result of a new recipe comes in."""
+    video_id, sha = add_video(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    with _others_in_the_middle(storage, lambda: list(survey(storage.db, None, lambda _: (RECIPES, None)))) as (other, reading):
+        other.execute(
+            """INSERT INTO recipes SELECT (jsonb_populate_record(r, '{"digest": "new"}')).* FROM recipes r WHERE stage = 'scenes' LIMIT 1"""
+        )
+        other.execute("UPDATE results SET recipe = 'new' WHERE stage = 'scenes'")
+    (plan,) = reading.result()
+    assert plan.video_id == video_id
+
+
+def test_a_video_that_is_taken_up_meanwhile_is_still_new_or_busy(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    with _others_in_the_middle(storage, lambda: waits(storage.db)) as (other, reading):
+        other.execute("INSERT INTO processing_jobs (video_id, run_id) VALUES (%s, 'a run')", (video_id,))
+        other.execute(
+            """INSERT INTO leases (video_id, token, owner, acquired_at, heartbeat_at, expires_at)
+               VALUES (%s, gen_random_uuid(), 'a run', now(), now(), now() + interval '1 hour')""",
+            (video_id,),
+        )
+    found = reading.result()
+    assert (video_id in found.busy) != (video_id in found.new)
+
+
+@contextlib.contextmanager
+def _others_in_the_middle(storage: Storage, read: Callable[[], T]) -> Iterator[tuple[psycopg.Connection[Any], Future[T]]]:
+    """A reader that has come as far as the videos, and the connection that keeps it there and commits at the end."""
+    secret = storage.settings.database_url
+    assert secret is not None
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'videos'::regclass"
+    with psycopg.connect(secret.get_secret_value()) as other, ThreadPoolExecutor(1) as threads:
+        other.execute("LOCK TABLE videos IN ACCESS EXCLUSIVE MODE")
+        reading = threads.submit(read)
+        deadline = time.monotonic() + 30
+        while other.execute(waiting).fetchone() is None:
+            assert time.monotonic() < deadline and not reading.done()
+        yield other, reading
+        other.commit()

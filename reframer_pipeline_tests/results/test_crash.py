@@ -19,7 +19,7 @@ from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
-from reframer_pipeline_tests.servers import Server
+from reframer_pipeline_tests.servers import Server, direct_url
 from reframer_pipeline_tests.support import REPOSITORY
 
 CHILD = """
@@ -154,20 +154,11 @@ def _end_other_connections(storage: Storage, request: pytest.FixtureRequest) -> 
     """As a restart or a suspended compute does it: the server ends every connection to this database."""
     name = storage.db.fetch_one("SELECT current_database() AS name")
     assert name is not None
-    direct = _direct(storage, request)
-    with psycopg.connect(direct, autocommit=True) as conn:
-        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-        conn.execute(end, (name["name"],))
-
-
-def _direct(storage: Storage, request: pytest.FixtureRequest) -> str:
     secret = storage.settings.database_url
     assert secret is not None
-    parts = psycopg.conninfo.conninfo_to_dict(secret.get_secret_value())
-    if "sslmode" not in parts:
-        return secret.get_secret_value()
-    server: Server = request.getfixturevalue("postgres15")
-    return server.direct.format(database=parts["dbname"])
+    with psycopg.connect(direct_url(secret.get_secret_value(), request), autocommit=True) as conn:
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        conn.execute(end, (name["name"],))
 
 
 def _until(condition: Any, seconds: float = 30) -> None:

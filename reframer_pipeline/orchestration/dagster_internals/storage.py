@@ -29,7 +29,9 @@ E: Final = dg.DagsterEventType
 PLANNED: Final = {E.ASSET_MATERIALIZATION_PLANNED, E.ASSET_CHECK_EVALUATION_PLANNED}
 KEPT_S: Final = 900  # a connection that is older is replaced: after a night's sleep of the machine nobody knows what became of it
 PARTITION_S: Final = 10.0  # a partition that was there so long ago is there: each step asks some twenty times
-PATIENCE: Final = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+PATIENCE: Final = {
+    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"
+}  # fmt: skip
 
 
 @functools.cache

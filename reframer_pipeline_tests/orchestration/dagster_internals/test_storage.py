@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster_postgres.utils import DagsterPostgresException
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS
-from reframer_pipeline.orchestration.dagster_internals.storage import PooledStorage
+from reframer_pipeline.orchestration.dagster_internals.storage import PATIENCE, PooledRunStorage, PooledStorage
 from reframer_pipeline.orchestration.tags import PARTITION_TAG
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.computed import add
+from reframer_pipeline_tests.servers import Server
 
 SET = VIDEOS.name or ""
 BEFORE = """
@@ -99,6 +103,20 @@ def test_statements_of_the_web_server_end(apart: Settings) -> None:
         instance.optimize_for_webserver(statement_timeout=12_345, pool_recycle=600, max_overflow=5)
         with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
             assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "12345ms"
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_long(postgres15: Server) -> None:
+    """Dagster's own URL says nothing of it; one that does is followed."""
+    url = embedded.dagster_url(Settings(dagster_database_url=postgres15.direct.format(database="postgres") + "?keepalives_idle=77"))
+    with PooledRunStorage(url, should_autocreate_tables=False).connect() as connection:
+        said = connection.connection.dbapi_connection.get_dsn_parameters()  # type: ignore[attr-defined]
+    assert {name: said[name] for name in PATIENCE} == {**PATIENCE, "keepalives_idle": "77"}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = f"postgresql+psycopg2://u@127.0.0.1:{silent.getsockname()[1]}/d?connect_timeout=2"
+        began = time.monotonic()
+        with pytest.raises(DagsterPostgresException):
+            PooledRunStorage(mute, should_autocreate_tables=False).get_runs_count()
+        assert time.monotonic() - began < 60
 
 
 def test_a_fork_s_child_has_connections_of_its_own(instance: dg.DagsterInstance) -> None:
