@@ -38,7 +38,7 @@ METADATA: Final = _schema(
     ("height", pa.int32()),
     ("coded_width", pa.int32()),  # as stored
     ("coded_height", pa.int32()),
-    ("rotation", pa.int32()),  # degrees counter-clockwise that the display turns the coded picture: 0, 90, 180, 270
+    ("rotation", pa.int32()),  # degrees counter-clockwise that the display turns the stored picture: 0, 90, 180, 270
     ("sar_num", pa.int32()),  # sample aspect ratio
     ("sar_den", pa.int32()),
     ("fps_num", pa.int64()),  # average frame rate as an exact fraction
@@ -53,6 +53,9 @@ METADATA: Final = _schema(
     ("sha256", pa.string()),
     ("stream_index", pa.int32()),
     ("has_audio", pa.bool_()),
+    ("mirrored", pa.bool_()),  # whether the display mirrors the picture left to right, after turning it
+    ("tone_mapped_from", pa.string(), True),  # transfer function of HDR that is mapped to SDR for the frames: smpte2084, arib-std-b67
+    ("notes", pa.list_(pa.string())),  # what is odd about the file and refuses nothing, a sentence each
 )
 
 # One row per source frame, sampled or not.

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     batch: int = Field(4, ge=1, le=256, description="Frames that are computed at once; halved when memory runs out.")
 
     # --- frames and detections
-    vid_stride: int = Field(5, ge=1, le=1000, description="Every N-th source frame is looked at.")
+    vid_stride: int = Field(5, ge=1, le=1000, description="Every N-th source frame is looked at; of slow footage, one every N/5 seconds.")
     imgsz: int = Field(
         640,
         ge=64,

@@ -10,9 +10,12 @@ cannot lead to another file or host. Codecs are whitelisted, so that the hundred
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reframer_pipeline.media.display import Filter
 from reframer_pipeline.settings import Settings
 
 VIDEO_DECODERS: Final = (
@@ -28,9 +31,25 @@ AUDIO_DECODERS: Final = (
 SUBTITLE_DECODERS: Final = "mov_text,dvdsub,xsub,cc_dec,text,srt,subrip,ass,webvtt"
 
 _STREAM_FIELDS: Final = (
-    "index,codec_name,codec_type,pix_fmt,width,height,sample_aspect_ratio,avg_frame_rate,time_base,duration_ts,nb_frames,"
-    "disposition:stream_disposition=default,attached_pic:stream_side_data=rotation:format=format_name,nb_streams"
+    "index,id,codec_name,codec_type,pix_fmt,width,height,sample_aspect_ratio,avg_frame_rate,time_base,duration_ts,nb_frames,"
+    "color_transfer,disposition:stream_disposition=default,attached_pic:stream_side_data=displaymatrix:format=format_name,nb_streams"
 )
+_FRAME_FIELDS: Final = "width,height,interlaced_frame,color_transfer:frame_side_data=displaymatrix"
+LOOK_PACKETS: Final = 16  # what the first pictures are taken from, to see what no header says
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A stream, and what must be allowed so that ffprobe opens the file it is in.
+
+    Attributes:
+        index: Of the stream; None while none has been chosen.
+        elsewhere: Decoders off the list that streams beside it want. ffprobe gives up if it cannot open the decoder of every stream, so
+            these are opened, and given no data.
+    """
+
+    index: int | None = None
+    elsewhere: tuple[str, ...] = ()
 
 
 def decoder_threads() -> int:
@@ -48,48 +67,72 @@ def _guards(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _ffprobe(path: Path, settings: Settings, **wanted: Any) -> list[str]:
+def _ffprobe(path: Path, stream: Opened, settings: Settings, **wanted: Any) -> list[str]:
     # ffmpeg-python composes ffprobe's lines only inside its own unguarded `probe`; this is the part of it that composes.
     from ffmpeg._utils import convert_kwargs_to_cmd_line_args
 
+    elsewhere = ",".join((VIDEO_DECODERS, AUDIO_DECODERS, SUBTITLE_DECODERS, *stream.elsewhere))
     options = {
         **_guards(settings),
         "v": "error",
-        # by kind of stream: ffprobe ends with an error when any stream's decoder is refused
-        "codec_whitelist:v": VIDEO_DECODERS,
-        "codec_whitelist:a": AUDIO_DECODERS,
-        "codec_whitelist:s": SUBTITLE_DECODERS,
+        # Without a kind of stream this binds the demuxer, too: what looks into data to find out facts uses no other decoder.
+        "codec_whitelist": ",".join((VIDEO_DECODERS, AUDIO_DECODERS, SUBTITLE_DECODERS)),
+        **{f"codec_whitelist:{kind}": elsewhere for kind in ("v", "a", "s")},
         **wanted,
     }
-    return ["ffprobe", *convert_kwargs_to_cmd_line_args(options), f"file:{path.absolute()}"]
+    # of the options that fit a stream, the last one holds
+    chosen = [] if stream.index is None else [f"-codec_whitelist:{stream.index}", VIDEO_DECODERS, "-select_streams", str(stream.index)]
+    return ["ffprobe", *convert_kwargs_to_cmd_line_args(options), *chosen, f"file:{path.absolute()}"]
 
 
-def headers(path: Path, settings: Settings) -> list[str]:
+def headers(path: Path, stream: Opened, settings: Settings) -> list[str]:
     """ffprobe: what the header says of each stream, as JSON."""
-    return _ffprobe(path, settings, show_entries=f"stream={_STREAM_FIELDS}", of="json")
+    return _ffprobe(path, stream, settings, show_entries=f"stream={_STREAM_FIELDS}", of="json")
 
 
-def packets(path: Path, stream_index: int, settings: Settings) -> list[str]:
-    """ffprobe: one line `key=value|…` per packet of one stream, in file order, nothing decoded but the first few."""
-    entries = "packet=pts,dts,duration,flags:packet_side_data=side_data_type"
-    return _ffprobe(path, settings, select_streams=stream_index, show_entries=entries, of="compact=p=0")
+def look(path: Path, stream: Opened, settings: Settings) -> list[str]:
+    """ffprobe: the first `LOOK_PACKETS` packets of a stream and the pictures in them, as JSON."""
+    entries = f"packet=flags:frame={_FRAME_FIELDS}"
+    return _ffprobe(path, stream, settings, read_intervals=f"%+#{LOOK_PACKETS}", show_entries=entries, of="json")
+
+
+def packets(path: Path, stream: Opened, settings: Settings) -> list[str]:
+    """ffprobe: one line `key=value|…` per packet of a stream, in file order, nothing decoded but the first few."""
+    return _ffprobe(path, stream, settings, show_entries="packet=pts,dts,duration,flags:packet_side_data=side_data_type", of="compact=p=0")
+
+
+def pictures(path: Path, stream: Opened, settings: Settings) -> list[str]:
+    """ffprobe: one line `key=value|…` per picture of a stream, all of it decoded."""
+    return _ffprobe(path, stream, settings, show_entries="frame=best_effort_timestamp", of="compact=p=0", threads=decoder_threads())
+
+
+def filters() -> list[str]:
+    """ffmpeg: the filters that it has, a line each."""
+    return ["ffmpeg", "-hide_banner", "-filters"]
 
 
 def decode(
-    path: Path, stream_index: int, settings: Settings, *, size: tuple[int, int], small: tuple[int, int], fds: tuple[int, int]
+    path: Path,
+    stream_index: int,
+    settings: Settings,
+    *,
+    looked_at: str,
+    kept: Sequence[Filter],
+    compared: Sequence[Filter],
+    fds: tuple[int, int],
 ) -> list[str]:
     """ffmpeg: one decode, three outputs, no frame invented or dropped.
 
-    Standard output carries every frame at the `small` size as bgr24. `fds[0]` carries one line per source frame with its
-    number and container pts, `fds[1]` every `vid_stride`-th frame as rgb24 at `size`: upright (ffmpeg applies the display
-    matrix itself) and with square pixels.
+    Standard output carries every frame through the filters `compared`, as bgr24. `fds[0]` carries one line per source frame with its
+    number and container pts, `fds[1]` the frames that are looked at, through the filters `kept`, as rgb24.
 
     Args:
         path: The video.
         stream_index: Which stream.
-        settings: `vid_stride` and the limits.
-        size: Displayed width and height.
-        small: Width and height of the copy that is compared from frame to frame.
+        settings: The limits.
+        looked_at: Which frames are looked at, as an expression of FFmpeg's `select`.
+        kept: Filters of the pictures that are looked at; they end in rgb24.
+        compared: Filters of the copies that are compared from frame to frame.
         fds: Descriptor numbers, in the child, for the lines and for the kept frames.
     """
     import ffmpeg
@@ -100,23 +143,26 @@ def decode(
         codec_whitelist=VIDEO_DECODERS,  # here no sound is opened, so none need be allowed
         threads=decoder_threads(),
         copyts=None,  # else the first pts is moved to zero
+        noautorotate=None,  # `display` turns, by the facts
+        # Filters are not rebuilt where the picture's size changes within the file: they would count from zero again. The scaler, which
+        # comes first, takes any size.
+        reinit_filter=0,
     )
     branches = source[str(stream_index)].split()
-    kept = (
-        branches[0]
-        .filter("select", f"not(mod(n,{settings.vid_stride}))")
-        .filter("scale", *size, flags="bicubic+accurate_rnd+full_chroma_int")
-        .filter("setsar", 1)
-        .filter("format", "rgb24")
-    )
-    compared = (
-        branches[1]
-        .filter("scale", *small, flags="area+accurate_rnd+bitexact")  # else scores are the processor's: up to 3.4 apart, the cut is at 27
+    few = _through(branches[0].filter("select", looked_at), kept)
+    every = (
+        _through(branches[1], compared)
         .filter("format", "bgr24")
         .filter("metadata", mode="add", key="n", value=1)  # `print` skips frames without any entry
         .filter("metadata", mode="print", file=f"pipe:{fds[0]}", direct=1)
     )
     raw = {"format": "rawvideo", "vcodec": "rawvideo", "fps_mode": "passthrough", "enc_time_base": -1}
-    outputs = ffmpeg.merge_outputs(ffmpeg.output(compared, "pipe:1", **raw), ffmpeg.output(kept, f"pipe:{fds[1]}", **raw))
+    outputs = ffmpeg.merge_outputs(ffmpeg.output(every, "pipe:1", **raw), ffmpeg.output(few, f"pipe:{fds[1]}", **raw))
     command: list[str] = outputs.global_args("-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1").compile()
     return command
+
+
+def _through(stream: Any, filters: Sequence[Filter]) -> Any:
+    for name, args, options in filters:
+        stream = stream.filter(name, *args, **options)
+    return stream

@@ -33,6 +33,7 @@ _KNOWN: Final = (
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"ffconcat", "a list of other files"),
     (0, b"#EXTM3U", "a playlist"),
+    (0, b"\x00\x05\x16\x07", "a companion file of macOS (AppleDouble) that holds no picture"),
     (0, b"<", "a text document"),
 )
 
@@ -62,6 +63,8 @@ def _guess(head: bytes) -> str:
             return what
     if head[4:8] == b"ftyp":
         return "a still image"
+    if head[4:8] in (b"moof", b"sidx"):
+        return "a piece of a stream without its head"
     if head[:1] == b"\x47" and (len(head) < 189 or head[188:189] == b"\x47"):
         return "an MPEG transport stream"
     if b"\x00" not in head and all(byte >= 32 or byte in b"\t\r\n" for byte in head):

@@ -1,15 +1,19 @@
 """The facts of a video: what the `metadata` stage returns.
 
-What belongs here: judging ffprobe's answers, counting, the limits that a header or a list of packets can break. What does
-not: decoding (`sampling`), command lines (`commands`), choosing where the facts are kept.
+What belongs here: asking ffprobe, judging its answers, the limits that a header or a list of packets can break. What does not: what times
+mean (`timing`), which way up a picture is (`display`), decoding (`sampling`), command lines (`commands`), where the facts are kept.
+
+Only the stream that is taken for the picture is judged. What is odd about the file beside it is a note.
 
 Frames are counted from the packets that the demuxer delivers and does not mark for discarding. Over the test files in
 accepted containers that equals the number of decoded frames except where pictures are damaged or encrypted (50 packets, 49 frames; 182
-and 170); it costs a read of the file instead of a decode. The `frames` stage has the last word: a row per decoded frame.
+and 170), or where each field has a packet: then the pictures are decoded to be counted. It costs a read of the file instead of a decode.
+The `frames` stage has the last word: a row per decoded frame.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -19,28 +23,28 @@ from typing import TYPE_CHECKING, Any, Final
 from reframer_pipeline.failures import (
     DamagedVideo,
     DimensionsOutOfRange,
+    NoDecodableFrames,
     NoVideoStream,
     TooManyStreams,
-    TruncatedVideo,
     UnsupportedCodec,
     VideoTooLong,
 )
 from reframer_pipeline.media import commands
+from reframer_pipeline.media.boxes import Boxes, edit_notes, read_boxes, riff_is_whole
+from reframer_pipeline.media.commands import Opened
 from reframer_pipeline.media.containers import HEAD_BYTES, Container, recognise
+from reframer_pipeline.media.display import HDR, Orientation, displayed, orientation
 from reframer_pipeline.media.fence import Limits
-from reframer_pipeline.media.packets import PacketSummary, summarise
-from reframer_pipeline.media.refusals import refusal
+from reframer_pipeline.media.packets import check_count, count_packets, count_pictures
+from reframer_pipeline.media.refusals import refusal, refused_decoders
 from reframer_pipeline.media.runner import run_guarded
+from reframer_pipeline.media.timing import check_promise
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-# Where a file counts as cut off: less than this share of its span, and more than so many frames missing. Edit lists and the
-# last frame's length make whole files differ by a few frames (webcam_vfr_paper.mov: 0.9 %).
-WHOLE: Final = 0.95
-FEW_FRAMES: Final = 5
+_A_LOOK: Final = Limits(stall_s=60, wall_s=60, cpu_s=60, memory_bytes=4_000_000_000)  # at FFmpeg itself, with no file
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ class VideoMetadata:
     sha256: str
     stream_index: int
     has_audio: bool
+    # Facts that results made by code version 1 do not have.
+    mirrored: bool = False
+    tone_mapped_from: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def orientation(self) -> Orientation:
+        """How the stored picture is turned."""
+        return Orientation(self.rotation, self.mirrored)
 
     @property
     def fps(self) -> Fraction:
@@ -86,13 +99,14 @@ class VideoMetadata:
 
         from reframer_pipeline import schemas
 
-        return pa.RecordBatch.from_pylist([asdict(self)], schema=schemas.METADATA)
+        return pa.RecordBatch.from_pylist([{**asdict(self), "notes": list(self.notes)}], schema=schemas.METADATA)
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch) -> VideoMetadata:
         """From the one row of a batch; columns that are not of `schemas.METADATA` (the identity) are passed over."""
         (row,) = batch.to_pylist()
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+        found = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        return cls(**{**found, "notes": tuple(found.get("notes") or ())})
 
 
 def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
@@ -110,22 +124,31 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
     """
     with path.open("rb") as file:
         container = recognise(file.read(HEAD_BYTES))
-    answer = _headers(path, settings)
+    answer, elsewhere = _headers(path, settings)
     streams = answer.get("streams", [])
     stream = _main_stream(streams)
-    time_base = Fraction(stream["time_base"])
-    rotation = _rotation(stream)
+    opened = Opened(stream["index"], elsewhere)
+    first = _look(path, opened, settings)
+    way = orientation(first.matrix or _matrix(stream))
     sar = _fraction(stream.get("sample_aspect_ratio", "").replace(":", "/")) or Fraction(1)
-    coded = (int(stream.get("width") or 0), int(stream.get("height") or 0))
-    width, height = _displayed(coded, sar, rotation)
+    coded = first.size or (int(stream.get("width") or 0), int(stream.get("height") or 0))
+    width, height = displayed(coded, sar, way or Orientation())
     _check_size(coded, (width, height), settings)
-    declared_s = _declared_s(stream, container)
-    _check_length(declared_s, settings)
-    summary = summarise(path, stream["index"], settings)
-    duration_s = float(summary.span * time_base)
-    _check_length(duration_s, settings)
-    fps = _fraction(stream.get("avg_frame_rate", "")) or _derived_fps(summary, time_base)
-    _check_whole(duration_s, declared_s, fps)
+    time_base = Fraction(stream["time_base"])
+    promised_s = _promised_s(stream, container, path)
+    _check_length(promised_s, settings)
+    boxes = read_boxes(path) if container == "mov" else Boxes()
+    if boxes.head_only:
+        raise NoDecodableFrames("The file is only the head of a stream (an initialisation segment); the pictures are in other files.")
+    found = count_packets(path, opened, settings)
+    if first.fields:
+        found = count_pictures(path, opened, settings, packets=found)
+    check_count(found.count, settings)
+    _check_length(found.seconds(time_base), settings)
+    fps = found.rate(time_base, _fraction(stream.get("avg_frame_rate", "")))
+    check_promise(found, time_base, promised_s, fps)
+    transfer = first.transfer or stream.get("color_transfer")
+    mapped = transfer if transfer in HDR and (stream.get("pix_fmt") or "").startswith("yuv") and tone_maps() else None
     return VideoMetadata(
         container=answer["format"]["format_name"],
         codec=stream["codec_name"],
@@ -134,35 +157,50 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
         height=height,
         coded_width=coded[0],
         coded_height=coded[1],
-        rotation=rotation,
+        rotation=way.rotation if way else 0,
         sar_num=sar.numerator,
         sar_den=sar.denominator,
         fps_num=fps.numerator,
         fps_den=fps.denominator,
-        variable_frame_rate=summary.variable,
-        duration_seconds=duration_s,
-        frame_count=summary.count,
+        variable_frame_rate=found.variable,
+        duration_seconds=found.seconds(time_base),
+        frame_count=found.count,
         time_base_num=time_base.numerator,
         time_base_den=time_base.denominator,
-        start_pts=summary.start_pts,
+        start_pts=found.start_pts,
         size_bytes=path.stat().st_size,
         sha256=sha256,
         stream_index=stream["index"],
         has_audio=any(other.get("codec_type") == "audio" for other in streams),
+        mirrored=bool(way and way.mirrored),
+        tone_mapped_from=mapped,
+        notes=(
+            *(f"Beside the picture there is a stream in {name}, which is not opened." for name in elsewhere),
+            *edit_notes(boxes.edits.get(int(stream.get("id", "0"), 16), [])),
+            *(() if way else ("The display matrix turns by no quarter; the picture is left as it is stored.",)),
+            *_colours(transfer, mapped),
+        ),
     )
 
 
 # --- what the header says
 
 
-def _headers(path: Path, settings: Settings) -> dict[str, Any]:
-    done = run_guarded(commands.headers(path, settings), Limits.of(settings))
-    if done.returncode:
-        raise refusal(done.stderr) or DamagedVideo("The file begins like a video, but its header cannot be read.")
+def _headers(path: Path, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What ffprobe says of the file, and which decoders off the list its streams want."""
+    elsewhere: tuple[str, ...] = ()
+    while True:
+        done = run_guarded(commands.headers(path, Opened(None, elsewhere), settings), Limits.of(settings))
+        if not done.returncode:
+            break
+        more = refused_decoders(done.stderr) - set(elsewhere)
+        if not more or len(elsewhere) >= settings.max_streams:
+            raise refusal(done.stderr) or DamagedVideo("The file begins like a video, but its header cannot be read.")
+        elsewhere += tuple(sorted(more))
     answer: dict[str, Any] = json.loads(done.stdout)
     if answer.get("format", {}).get("nb_streams", 0) > settings.max_streams:
         raise TooManyStreams(f"The file holds {answer['format']['nb_streams']} streams; {settings.max_streams} are allowed.")
-    return answer
+    return answer, elsewhere
 
 
 def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:
@@ -179,16 +217,17 @@ def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:
     return stream
 
 
-def _declared_s(stream: dict[str, Any], container: Container) -> float:
-    """Seconds of picture that the header declares; 0 where it declares none.
+def _promised_s(stream: dict[str, Any], container: Container, path: Path) -> float:
+    """Seconds of picture that the header promises, from time 0; 0 where it promises none.
 
     For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that was written to
-    a pipe has a placeholder there (2**30 by FFmpeg), and a duration that is a guess.
+    a pipe has a placeholder there (2**30 by FFmpeg), and a duration that is a guess. An AVI that is all there promises nothing
+    more: its frames may stand for pictures that were dropped (chunks of no bytes).
     """
     if container == "mov":
         return float(int(stream.get("duration_ts", 0)) * Fraction(stream["time_base"]))
     frames, fps = int(stream.get("nb_frames", 0)), _fraction(stream.get("avg_frame_rate", ""))
-    return float(frames / fps) if fps and frames < 1 << 30 else 0.0
+    return float(frames / fps) if fps and frames < 1 << 30 and not riff_is_whole(path) else 0.0
 
 
 def _fraction(text: str) -> Fraction | None:
@@ -200,19 +239,9 @@ def _fraction(text: str) -> Fraction | None:
     return value if value > 0 else None
 
 
-def _rotation(stream: dict[str, Any]) -> int:
-    """Degrees counter-clockwise: 0, 90, 180 or 270. Other angles and garbage count as 0, as they swap no sides."""
-    for entry in stream.get("side_data_list", []):
-        angle = entry.get("rotation")
-        if isinstance(angle, int | float) and abs(angle) <= 360 and angle % 90 == 0:
-            return int(angle) % 360
-    return 0
-
-
-def _displayed(coded: tuple[int, int], sar: Fraction, rotation: int) -> tuple[int, int]:
-    """Width and height in square pixels, upright: the width is stretched or narrowed, then the sides swap."""
-    width, height = max(1, round(coded[0] * sar)), coded[1]
-    return (height, width) if rotation in (90, 270) else (width, height)
+def _matrix(holder: dict[str, Any]) -> str | None:
+    """The display matrix of a stream or a frame, as ffprobe prints it."""
+    return next((entry["displaymatrix"] for entry in holder.get("side_data_list", []) if "displaymatrix" in entry), None)
 
 
 def _check_size(coded: tuple[int, int], displayed: tuple[int, int], settings: Settings) -> None:
@@ -229,12 +258,56 @@ def _check_length(seconds: float, settings: Settings) -> None:
         raise VideoTooLong(f"The video lasts {seconds:.0f} s; {settings.max_duration_s:.0f} s are allowed.")
 
 
-def _derived_fps(summary: PacketSummary, time_base: Fraction) -> Fraction:
-    """Frames over their span, where the header has no average rate."""
-    return Fraction(summary.count) / (summary.span * time_base) if summary.span > 0 else Fraction(1)
+# --- what the first pictures say
 
 
-def _check_whole(found_s: float, declared_s: float, fps: Fraction) -> None:
-    """Refuses a file that holds clearly less picture than its header declares."""
-    if found_s < WHOLE * declared_s and (declared_s - found_s) * fps > FEW_FRAMES:
-        raise TruncatedVideo(f"The header promises {declared_s:.2f} s of picture, the file holds {found_s:.2f} s.")
+@dataclass(frozen=True)
+class _First:
+    """What the first pictures say, over which their codec decides and not the container.
+
+    Attributes:
+        size: Width and height as stored; None if there is no picture among the first packets.
+        matrix: A display matrix that stands in the stream itself, over which players forget the container's.
+        transfer: The transfer function.
+        fields: Whether packets are fields: the pictures are interlaced, and clearly fewer than packets.
+    """
+
+    size: tuple[int, int] | None = None
+    matrix: str | None = None
+    transfer: str | None = None
+    fields: bool = False
+
+
+def _look(path: Path, stream: Opened, settings: Settings) -> _First:
+    done = run_guarded(commands.look(path, stream, settings), Limits.of(settings, units=commands.LOOK_PACKETS))
+    if done.returncode and refused_decoders(done.stderr):
+        raise refusal(done.stderr) or UnsupportedCodec("The picture's codec is not accepted.")
+    seen = json.loads(done.stdout or "{}").get("packets_and_frames", [])
+    packets = sum(one["type"] == "packet" and "D" not in one.get("flags", "") for one in seen)
+    frames = [one for one in seen if one["type"] == "frame"]
+    if not frames:
+        return _First()
+    return _First(
+        size=(frames[0]["width"], frames[0]["height"]),
+        matrix=_matrix(frames[0]),
+        transfer=frames[0].get("color_transfer"),
+        fields=len(frames) * 4 <= packets * 3 and all(one.get("interlaced_frame") for one in frames),
+    )
+
+
+# --- what is said, and refuses nothing
+
+
+def _colours(transfer: str | None, mapped: str | None) -> list[str]:
+    if transfer not in HDR:
+        return []
+    if mapped:
+        return [f"HDR ({HDR[transfer]}), mapped to SDR (BT.709)."]
+    return [f"HDR ({HDR[transfer]}), not mapped to SDR, which the installed FFmpeg cannot. Colours look dull."]
+
+
+@functools.cache
+def tone_maps() -> bool:
+    """Whether the installed FFmpeg can map HDR to SDR."""
+    names = {line.split()[1] for line in run_guarded(commands.filters(), _A_LOOK).stdout.decode().splitlines() if len(line.split()) > 1}
+    return {"zscale", "tonemap"} <= names

@@ -26,8 +26,17 @@ _REFUSALS: Final[tuple[tuple[str, type[PermanentFailure], str], ...]] = (
     (r"Decoder \(codec (\S+)\) not found", UnsupportedCodec, "The installed FFmpeg cannot decode {}."),
     (r"streams exceeds max_streams", TooManyStreams, "The file holds more streams than any real video."),
     (r"moov atom not found", TruncatedVideo, "The index (moov) of the file is missing: its recording or upload did not finish."),
+    (r"No such filter", MediaToolMissing, "The installed FFmpeg lacks a filter that the one had which measured this video."),
     (r"Unrecognized option|Option \S* ?not found", MediaToolMissing, "The installed FFmpeg is too old."),
 )
+
+
+_OFF_THE_LIST: Final = re.compile(r"Codec \((\S+)\) not on whitelist")
+
+
+def refused_decoders(stderr: str) -> set[str]:
+    """Names of the decoders that were asked for and are not on the list."""
+    return set(_OFF_THE_LIST.findall(stderr))
 
 
 def refusal(stderr: str) -> PermanentFailure | None:

@@ -32,7 +32,7 @@ def _compute(work: Work, metadata: StageInput) -> StageOutput:
 
 
 class FramesValidator(Validator):
-    """Every source frame once, in order, and every `vid_stride`-th sampled."""
+    """Every source frame once, in order; the first is sampled, and then at least every `vid_stride`-th."""
 
     names = ("frame_numbers_contiguous", "timestamps_rise_from_zero", "pts_rise", "every_nth_sampled", "scores_in_range")
 
@@ -41,6 +41,7 @@ class FramesValidator(Validator):
         self._stride = key.components["settings"]["vid_stride"]
         self._last_time = 0.0
         self._last_pts: int | None = None
+        self._last_sampled = -self._stride
 
     def judge(self, batch: pa.RecordBatch) -> None:
         frame, time, pts = numbers(batch, "frame_number"), numbers(batch, "timestamp"), numbers(batch, "pts")
@@ -51,7 +52,11 @@ class FramesValidator(Validator):
         if self._rows == 0:
             self.expect("timestamps_rise_from_zero", bool(time[0] == 0), f"the first is {time[0]}")
         self.expect("pts_rise", np.diff(pts, prepend=pts[0] if self._last_pts is None else self._last_pts) >= 0)
-        self.expect("every_nth_sampled", numbers(batch, "sampled") == (frame % self._stride == 0))
+        sampled = frame[numbers(batch, "sampled")]
+        # from the last sampled frame to each that follows, and to the last of the batch; before frame 0 comes one that demands it
+        gaps = np.diff(sampled, prepend=self._last_sampled, append=frame[-1] + 1)
+        self.expect("every_nth_sampled", gaps <= self._stride)
+        self._last_sampled = int(sampled[-1]) if sampled.size else self._last_sampled
         self.expect("scores_in_range", (score >= 0) & (score <= 255))
         self._last_time, self._last_pts = float(time[-1]), int(pts[-1])
         self.figures["sampled"] = self.figures.get("sampled", 0) + int(np.count_nonzero(numbers(batch, "sampled")))

@@ -19,6 +19,8 @@ from reframer_pipeline.stages.stage import Cells, Stage, Work, facts, first_rows
 
 def _compute(work: Work) -> StageOutput:
     found = probe(work.hold(work.upload()), work.settings, sha256=work.order.video.sha256)
+    if found.notes:
+        work.notes["notes"] = list(found.notes)
     return StageOutput("metadata", iter([found.to_batch()]))
 
 
@@ -56,12 +58,13 @@ def _cells(result: StageInput) -> Cells:
         {
             "container": row["container"],
             "codec": f"{row['codec']} {row['pix_fmt'] or ''}",
-            "displayed": f"{row['width']}x{row['height']}, rotated {row['rotation']}°",
+            "displayed": f"{row['width']}x{row['height']}, rotated {row['rotation']}°{', mirrored' if row.get('mirrored') else ''}",
             "frames a second": f"{row['fps_num']}/{row['fps_den']}{' (variable)' if row['variable_frame_rate'] else ''}",
             "duration": f"{row['duration_seconds']:.3f} s",
             "frames": row["frame_count"],
             "size": f"{row['size_bytes'] / 1e6:.2f} MB",
             "sha256": row["sha256"],
+            **{f"note {number}": note for number, note in enumerate(row.get("notes") or (), start=1)},
         }
     )
 
@@ -70,7 +73,7 @@ METADATA: Final = Stage(
     name="metadata",
     says="Container, codec, displayed size, rotation, exact frame rate, duration and counted frames of the upload (ffprobe).",
     inputs=(),
-    code_version=1,
+    code_version=2,
     settings=(),
     schema=schemas.METADATA,
     compute=_compute,

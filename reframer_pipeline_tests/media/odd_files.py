@@ -61,3 +61,26 @@ CLIPS = {
 }
 # A second or more of decoding each: only with REFRAMER_TEST_ALL_MEDIA=1.
 LARGE_CLIPS = {"blocks_hands.mp4", "bottles_hand.mp4", "coffee.mp4", "cups.mp4", "dog_woman.mp4", "hideandseek.mp4"}
+
+HUNT = {
+    "audio_adpcm_yamaha.avi": "completed",
+    "audio_g722.avi": "completed",
+    "chapters_timecode.mov": "completed",
+    "cover_bmp.mp4": "completed",
+    "cut_copy_ss5_noelst.mp4": "completed",
+    "elst_repeat_segment.mp4": "completed",
+    "elst_slowmo_rate_025.mp4": "completed",
+    "elst_two_segments.mp4": "completed",
+    "interlaced_mbaff.mp4": "completed",
+    "odd_321x181.mp4": "completed",
+    "paff.mp4": "completed",
+    "sar_and_rot90.mp4": "completed",
+    "screen_sparse_vfr.mp4": "completed",
+    "short_1frames.mp4": "completed",
+    "short_2frames.mp4": "completed",
+    "short_5frames.mp4": "completed",
+    "skydio_thumb_first.mp4": "completed",
+    "slideshow_6slides_1fps_2s.mp4": "completed",
+    "timelapse_1per_minute_1h.mp4": "completed",
+    "wide_4096x64.mp4": "completed",
+}

@@ -191,9 +191,14 @@ def test_facts_agree_with_the_recorded_ones() -> None:
             continue
         metadata = facts(media_dir() / "clips" / name)
         assert metadata.frame_count == int(fact["counted_frames"]), name
-        assert metadata.fps == Fraction(fact["avg_frame_rate"]), name
+        claimed = Fraction(fact["avg_frame_rate"])
+        if metadata.variable_frame_rate:  # of the times, which the header's tables need not agree with to the last frame
+            assert metadata.fps == pytest.approx(metadata.frame_count / metadata.duration_seconds), name
+            assert metadata.fps == pytest.approx(claimed, rel=0.03), name
+        else:
+            assert metadata.fps == claimed, name
         assert (metadata.coded_width, metadata.coded_height) == (fact["coded_width"], fact["coded_height"]), name
-        assert metadata.rotation == (fact["rotation"] or 0) % 360, name
+        assert metadata.rotation == (fact["rotation"] or 0) % 360 and not metadata.mirrored and not metadata.notes, name
         assert metadata.codec == fact["codec"], name
         assert ("vfr" in name) == metadata.variable_frame_rate, name
 

@@ -9,8 +9,10 @@ import sys
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from reframer_pipeline import schemas
@@ -25,7 +27,10 @@ from reframer_pipeline.failures import (
 )
 from reframer_pipeline.media.sampling import ContentScores, sample_frames, small_size
 from reframer_pipeline.settings import Settings
-from reframer_pipeline_tests.media.made import corners, facts, ffmpeg, ffprobe_pts, numbered, sampled, turn
+from reframer_pipeline.stages.checks import CheckResult
+from reframer_pipeline.stages.frames import FramesValidator
+from reframer_pipeline.versions import Recipe, StageKey
+from reframer_pipeline_tests.media.made import avi, corners, facts, ffmpeg, ffprobe_pts, numbered, numbered_jpeg, sampled, turn
 from reframer_pipeline_tests.media.odd_files import CLIPS, LARGE_CLIPS, ODD
 from reframer_pipeline_tests.support import media_dir
 
@@ -37,6 +42,14 @@ ACCEPTED += [("odd", name) for name, end in ODD.items() if end == "completed"]
 def level(frame: np.ndarray) -> int:
     """The number that a numbered frame shows: its luma is 16 + 4 N."""
     return round((float(frame.mean()) * 219 / 255) / 4)
+
+
+def judged(rows: list[dict[str, Any]], *, vid_stride: int) -> list[CheckResult]:
+    """What the stage's validator says; it raises where a rule is broken."""
+    validator = FramesValidator(StageKey("frames", {"settings": {"vid_stride": vid_stride}}, Recipe("frames", 1, {}, None, {})), {})
+    for start in range(0, len(rows), 7):
+        validator.feed(pa.RecordBatch.from_pylist(rows[start : start + 7], schema=schemas.FRAMES))
+    return validator.verdict()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +147,7 @@ def test_every_nth_frame_is_kept(tmp_path: Path, stride: int) -> None:
 
 
 def test_a_size_that_changes_within_the_file(tmp_path: Path) -> None:
-    """ffmpeg rebuilds its filters then, and counts from zero: numbers, pts and pictures must still belong together."""
+    """ffmpeg would rebuild its filters then, and count from zero: numbers, pts and pictures must still belong together."""
     parts = []
     for name, size, first in (("a", "64x48", 0), ("b", "96x64", 13)):
         source = f"color=black:s={size}:r=25,geq=lum='16+4*(N+{first})':cb=128:cr=128,trim=end_frame=13"
@@ -145,7 +158,37 @@ def test_a_size_that_changes_within_the_file(tmp_path: Path) -> None:
     _, rows, store = sampled(tmp_path / "a.avi", tmp_path / "store")
     assert [row["frame_number"] for row in rows] == list(range(26))
     assert {store.read(number).shape for number in store.frame_numbers} == {(48, 64, 3)}
-    assert [level(store.read(number)) for number in store.frame_numbers] == store.frame_numbers and len(store.frame_numbers) >= 5
+    assert store.frame_numbers == list(range(0, 26, 5))
+    assert [level(store.read(number)) for number in store.frame_numbers] == store.frame_numbers
+    assert all(check.passed for check in judged(rows, vid_stride=5))
+
+
+@pytest.mark.parametrize(
+    ("rate", "stride", "looked_at"),
+    [
+        ("1", 5, [0, 1, 2, 3, 4, 5, 6]),
+        ("2", 5, [0, 2, 4, 6]),
+        ("2", 10, [0, 4]),
+        ("5", 5, [0, 5]),
+        ("25", 5, [0, 5]),
+        ("1/60", 30, [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_slow_footage_is_looked_at_by_time(tmp_path: Path, rate: str, stride: int, looked_at: list[int]) -> None:
+    """With a picture per slide, every fifth picture would pass most slides by."""
+    clip = numbered(tmp_path / "a.mp4", frames=7, rate=rate)
+    _, rows, store = sampled(clip, tmp_path / "store", Settings(vid_stride=stride))
+    assert store.frame_numbers == [row["frame_number"] for row in rows if row["sampled"]] == looked_at
+    assert [level(store.read(number)) for number in looked_at] == looked_at
+    assert judged(rows, vid_stride=stride)
+
+
+def test_a_pause_is_looked_at_and_what_follows_too(tmp_path: Path) -> None:
+    """A sparse recording: ten frames at full pace, one after three seconds, ten more."""
+    clip = numbered(tmp_path / "a.mp4", frames=21, filters="settb=1/1000,setpts='40*N+3000*gte(N,10)+3000*gte(N,11)'")
+    _, rows, store = sampled(clip, tmp_path / "store")
+    assert store.frame_numbers == [0, 5, 10, 11, 16]
+    assert judged(rows, vid_stride=5)
 
 
 def test_batches_progress_and_schema(tmp_path: Path) -> None:
@@ -248,11 +291,16 @@ def test_half_a_file_is_found_out_by_its_span(tmp_path: Path, name: str, options
 
 
 def test_few_lost_pictures_are_gaps_and_many_are_damage(tmp_path: Path) -> None:
-    clip = numbered(tmp_path / "a.avi", frames=59)
-    metadata = facts(clip)
-    assert len(list(sample_frames(clip, replace(metadata, frame_count=66), Settings(), tmp_path / "store"))) == 1
-    with pytest.raises(DamagedVideo, match="59 of 200"):
-        list(sample_frames(clip, replace(metadata, frame_count=200), Settings(), tmp_path / "store"))
+    """Pictures are gone where their time shows nothing; a count that was never true refuses nothing."""
+    pictures = [numbered_jpeg(n % 50) for n in range(60)]
+    some = [None if n in (20, 21, 40) else picture for n, picture in enumerate(pictures)]
+    metadata, rows, _ = sampled(avi(tmp_path / "some.avi", [picture or b"gone" for picture in some]), tmp_path / "store")
+    assert (metadata.frame_count, len(rows)) == (60, 57)
+    few = avi(tmp_path / "few.avi", [picture if n % 20 < 5 or n == 59 else b"gone" for n, picture in enumerate(pictures)])
+    with pytest.raises(DamagedVideo, match="16 of 60"):
+        sampled(few, tmp_path / "store")
+    whole = avi(tmp_path / "whole.avi", pictures)
+    assert list(sample_frames(whole, replace(facts(whole), frame_count=200), Settings(), tmp_path / "store"))
 
 
 def test_pictures_of_noise_decode_to_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""The boxes of an mp4 or mov and the chunks of an AVI, as far as ffprobe does not tell what they say.
+
+What belongs here: a bounded walk to the edit list of a track, whether a file is only the head of a stream, whether an AVI is all there.
+What does not: anything that ffprobe reports.
+
+Uploads are hostile: boxes are read one header at a time, so many at most, none beyond its parent's end, and of an edit list no more than
+its first entries. What cannot be read says nothing, and refuses nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MOST_BOXES: Final = 4096
+MOST_EDITS: Final = 4096
+NORMAL: Final = 1 << 16  # a rate of 1, in 16.16 fixed point
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An entry of an edit list.
+
+    Attributes:
+        seconds: How long it is shown.
+        empty: Whether nothing is shown meanwhile.
+        rate: Speed; 1 is as recorded, 0 stands still.
+    """
+
+    seconds: float
+    empty: bool
+    rate: float
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """What was found.
+
+    Attributes:
+        edits: Edit lists by track id.
+        head_only: Whether the file has the head of a fragmented stream, and no fragment.
+    """
+
+    edits: dict[int, list[Edit]] = field(default_factory=dict)
+    head_only: bool = False
+
+
+def read_boxes(path: Path) -> Boxes:
+    """Walk the boxes of a file; one that has none gives nothing."""
+    with path.open("rb") as file:
+        return _Walk(file, path.stat().st_size).boxes()
+
+
+def riff_is_whole(path: Path) -> bool:
+    """Whether the file ends where its RIFF chunks say, or later; False where a chunk's size is a placeholder."""
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        for _ in range(MOST_BOXES):
+            file.seek(at)
+            kind, length = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
+            if kind != b"RIFF":  # the end, or what somebody put behind it
+                return at > 0
+            if length in (0, 0xFFFFFFFF) or at + 8 + length > size:
+                return False
+            at += 8 + length + length % 2
+    return False
+
+
+class _Walk:
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._left = MOST_BOXES
+
+    def boxes(self) -> Boxes:
+        edits: dict[int, list[Edit]] = {}
+        fragmented, media = False, False
+        for kind, start, end in self._children(0, self._size):
+            media = media or kind in (b"moof", b"mdat")
+            if kind != b"moov":
+                continue
+            scale = 0
+            for inner, inner_start, inner_end in self._children(start, end):
+                if inner == b"mvhd":
+                    scale = self._timescale(inner_start, inner_end)
+                elif inner == b"mvex":
+                    fragmented = True
+                elif inner == b"trak":
+                    edits.update(self._track(inner_start, inner_end, scale))
+        return Boxes(edits, fragmented and not media)
+
+    def _children(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+        """Kind, start and end of each box's content within a range."""
+        while start + 8 <= end and self._left:
+            self._left -= 1
+            size, kind = struct.unpack(">I4s", self._read(start, 8))
+            content = start + 8
+            if size == 1 and start + 16 <= end:
+                (size,) = struct.unpack(">Q", self._read(content, 8))
+                content += 8
+            stop = end if size == 0 else start + size
+            if stop < content or stop > end:
+                return
+            yield kind, content, stop
+            start = stop
+
+    def _read(self, start: int, size: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(size).ljust(size, b"\0")  # the file may have shrunk
+
+    def _timescale(self, start: int, end: int) -> int:
+        """Units a second of `mvhd`, in which edit lists give their lengths."""
+        long = self._read(start, 1) == b"\1"
+        at = start + 4 + (16 if long else 8)
+        return int(struct.unpack(">I", self._read(at, 4))[0]) if at + 4 <= end else 0
+
+    def _track(self, start: int, end: int, scale: int) -> dict[int, list[Edit]]:
+        track, edits = None, []
+        for kind, inner, inner_end in self._children(start, end):
+            if kind == b"tkhd":
+                at = inner + 4 + (16 if self._read(inner, 1) == b"\1" else 8)
+                (track,) = struct.unpack(">I", self._read(at, 4))
+            elif kind == b"edts":
+                for one, list_start, list_end in self._children(inner, inner_end):
+                    if one == b"elst":
+                        edits = self._edits(list_start, list_end, scale)
+        return {track: edits} if track is not None and edits else {}
+
+    def _edits(self, start: int, end: int, scale: int) -> list[Edit]:
+        form, long = (">Qqi", 20) if self._read(start, 1) == b"\1" else (">Iii", 12)
+        (count,) = struct.unpack(">I", self._read(start + 4, 4))
+        fits = min(count, MOST_EDITS, max(0, end - start - 8) // long)
+        entries = struct.iter_unpack(form, self._read(start + 8, fits * long))
+        return [Edit(length / scale if scale else 0.0, media == -1, rate / NORMAL) for length, media, rate in entries]
+
+
+def edit_notes(edits: list[Edit]) -> list[str]:
+    """What an edit list asks for that FFmpeg does not do, a sentence each.
+
+    FFmpeg takes the parts one after the other, each at the speed at which it was recorded, and only a gap before the first part is one to
+    it: in place of a later one (FFmpeg 5.1) it takes pictures from the beginning of the recording.
+    """
+    first = next((at for at, edit in enumerate(edits) if not edit.empty), len(edits))
+    speeds = sorted({edit.rate for edit in edits if not edit.empty and edit.rate != 1})
+    gaps = [edit.seconds for edit in edits[first:] if edit.empty]
+    notes = []
+    if speeds:
+        named = ", ".join(f"{speed:g}" for speed in speeds[:3])
+        notes.append(f"The edit list plays parts at another speed ({named}). They are read at the speed of the recording.")
+    if gaps:
+        notes.append(f"The edit list shows nothing for {sum(gaps):.2f} s after its first part. Pictures of the recording are read there.")
+    return notes

@@ -1,0 +1,244 @@
+"""What is odd about a file and refuses nothing, and what its header promises and does not hold."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reframer_pipeline.failures import NoDecodableFrames, NotAVideo, TruncatedVideo, UnsupportedCodec
+from reframer_pipeline.media import probe as probe_module
+from reframer_pipeline.media.boxes import MOST_BOXES, Boxes, Edit, read_boxes, riff_is_whole
+from reframer_pipeline.media.probe import probe
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages.metadata import METADATA
+from reframer_pipeline_tests.media.made import avi, edited, facts, ffmpeg, fields, hdr, numbered, numbered_jpeg, sampled
+from reframer_pipeline_tests.support import MemoryInput, media_dir
+
+PICTURES = [numbered_jpeg(number) for number in range(40)]
+SINE = ("-f", "lavfi", "-i", "sine=d=0.8")
+
+
+def test_the_hunt_comes_out_as_its_facts_say(tmp_path: Path) -> None:
+    folder = media_dir() / "hunt"
+    for name, right in json.loads((folder / "facts.json").read_text()).items():
+        metadata, rows, store = sampled(folder / name, tmp_path / "store")
+        assert right["status"] == "completed", name
+        if "frames" in right:
+            assert (metadata.frame_count, len(rows)) == (right["frames"], right["frames"]), name
+        if "width" in right:
+            assert (metadata.width, metadata.height) == (right["width"], right["height"]), name
+        if "height" in right:
+            assert metadata.height == right["height"], name
+        if "fps" in right:
+            assert metadata.fps == Fraction(right["fps"]), name
+        if "average_fps_about" in right:
+            assert float(metadata.fps) == pytest.approx(right["average_fps_about"], abs=0.01) and metadata.variable_frame_rate, name
+        if "seconds_about" in right:
+            assert metadata.duration_seconds == pytest.approx(right["seconds_about"], abs=0.01), name
+        assert bool(metadata.notes) == (name in NOTED), (name, metadata.notes)
+        assert all(word in metadata.notes[0] for word in NOTED.get(name, ())), name
+        for start in right.get("cuts_seconds", ()):  # a look into every slide
+            assert any(start <= row["timestamp"] < start + 2 for row in rows if row["sampled"]), (name, start)
+        assert store.read(0).shape == (metadata.height, metadata.width, 3), name
+
+
+NOTED = {
+    "audio_adpcm_yamaha.avi": ("adpcm_yamaha",),
+    "audio_g722.avi": ("g722",),
+    "cover_bmp.mp4": ("bmp",),
+    "elst_slowmo_rate_025.mp4": ("edit list", "0.25"),
+}
+
+
+# --- streams beside the picture
+
+
+@pytest.mark.parametrize(("name", "sound"), [("a.avi", "adpcm_yamaha"), ("b.avi", "g722"), ("c.avi", "adpcm_swf")])
+def test_a_sound_that_nobody_decodes_refuses_nothing(tmp_path: Path, name: str, sound: str) -> None:
+    clip = tmp_path / name
+    rate = ("-ar", "22050") if sound == "adpcm_swf" else ("-ar", "16000")
+    ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", sound, *rate, "-ac", "1", clip)
+    metadata, rows, _ = sampled(clip, tmp_path / "store")
+    assert (metadata.frame_count, len(rows), metadata.has_audio) == (20, 20, True)
+    assert metadata.notes == (f"Beside the picture there is a stream in {sound}, which is not opened.",)
+
+
+def test_a_cover_that_nobody_decodes_refuses_nothing(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=s=32x32", "-frames:v", "1", tmp_path / "cover.bmp")
+    inputs = ("-i", numbered(tmp_path / "a.mp4"), "-i", tmp_path / "cover.bmp", "-map", "0", "-map", "1")
+    ffmpeg(*inputs, "-c", "copy", "-disposition:v:1", "attached_pic", tmp_path / "b.mp4")
+    metadata, rows, _ = sampled(tmp_path / "b.mp4", tmp_path / "store")
+    assert (metadata.width, metadata.frame_count, len(rows)) == (64, 20, 20) and "bmp" in metadata.notes[0]
+
+
+def test_the_picture_itself_stays_refused(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=s=64x48:d=0.2", *SINE, "-c:v", "zmbv", "-c:a", "adpcm_yamaha", tmp_path / "a.avi")
+    with pytest.raises(UnsupportedCodec, match="zmbv"):
+        facts(tmp_path / "a.avi")
+
+
+def test_notes_are_in_the_table_that_people_see(tmp_path: Path) -> None:
+    ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", "adpcm_yamaha", tmp_path / "a.avi")
+    rows = facts(tmp_path / "a.avi").to_batch().to_pylist()
+    _, cells, _ = METADATA.cells(MemoryInput("metadata", rows))
+    assert ["note 1", "Beside the picture there is a stream in adpcm_yamaha, which is not opened."] in cells
+
+
+# --- packets and pictures
+
+
+def test_fields_are_not_pictures(tmp_path: Path) -> None:
+    """A field-coded recording: 40 pictures in 80 packets, of which the header says 50 a second."""
+    clip = avi(tmp_path / "a.avi", fields(40), codec=b"H264", rate=(50, 1), size=(64, 64))
+    metadata, rows, _ = sampled(clip, tmp_path / "store")
+    assert (metadata.frame_count, len(rows), metadata.fps, metadata.duration_seconds) == (40, 40, 25, 1.6)
+    assert not metadata.variable_frame_rate
+    ffmpeg("-i", clip, "-c", "copy", tmp_path / "b.mp4")
+    assert (facts(tmp_path / "b.mp4").frame_count, facts(tmp_path / "b.mp4").fps) == (40, 25)
+    assert facts(clip, Settings(max_frames=40)).frame_count == 40  # and not 80
+
+
+def test_a_damaged_field_costs_no_more_than_its_picture(tmp_path: Path) -> None:
+    units = fields(40)
+    units[30] = units[30][:5] + bytes(len(units[30]) - 5)
+    units[31] = units[31][:5] + bytes(len(units[31]) - 5)
+    metadata, rows, _ = sampled(avi(tmp_path / "a.avi", units, codec=b"H264", rate=(50, 1), size=(64, 64)), tmp_path / "store")
+    assert metadata.frame_count in (39, 40) and len(rows) in (39, 40) and metadata.fps == pytest.approx(25, rel=0.03)
+
+
+def test_the_rate_of_a_sparse_recording_is_its_average(tmp_path: Path) -> None:
+    """A screen recording: the header has the recorder's clock."""
+    late = "settb=1/12800,setpts='if(eq(N,10),51200,512*N)'"
+    clip = numbered(tmp_path / "a.mp4", frames=11, filters=late, options="-bf 3 -b_strategy 0 -preset medium")
+    metadata = facts(clip)
+    assert metadata.fps == pytest.approx(11 / metadata.duration_seconds) and metadata.fps < 3 and metadata.variable_frame_rate
+
+
+def test_dropped_frames_of_an_avi_are_not_its_rate(tmp_path: Path) -> None:
+    """600 frames a second by the header, of which 39 of 40 are empty: 28 pictures in 1.8 s."""
+    chunks = [chunk for number in range(28) for chunk in (PICTURES[number], *[b""] * (39 if number % 2 else 40))]
+    metadata, rows, _ = sampled(avi(tmp_path / "a.avi", chunks, rate=(600, 1)), tmp_path / "store")
+    assert len(rows) == metadata.frame_count == 28
+    assert metadata.fps == pytest.approx(28 / metadata.duration_seconds) and metadata.fps < 16
+
+
+# --- whole and cut off
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 0), (0, 20), (10, 10)])
+def test_an_avi_with_empty_chunks_at_its_ends_is_whole(tmp_path: Path, before: int, after: int) -> None:
+    clip = avi(tmp_path / "a.avi", [b""] * before + PICTURES[:20] + [b""] * after)
+    metadata, rows, _ = sampled(clip, tmp_path / "store")
+    assert (metadata.frame_count, len(rows), metadata.fps) == (20, 20, 25)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_an_avi_that_was_cut_off_is_not(tmp_path: Path, share: float) -> None:
+    data = avi(tmp_path / "a.avi", PICTURES).read_bytes()
+    (tmp_path / "a.avi").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(TruncatedVideo, match="promises 1.60 s"):
+        facts(tmp_path / "a.avi")
+
+
+def test_an_empty_edit_before_a_trim_is_whole(tmp_path: Path) -> None:
+    """Shown after 0.7 s, and then the second second alone."""
+    clip = edited(numbered(tmp_path / "a.mp4", frames=50, options="-g 50 -bf 2"), [(0.7, None, 1), (1.0, 1.0, 1)])
+    metadata, rows, _ = sampled(clip, tmp_path / "store")
+    assert (metadata.frame_count, len(rows), metadata.duration_seconds, metadata.notes) == (25, 25, 1.0, ())
+
+
+def test_an_empty_edit_hides_no_cut(tmp_path: Path) -> None:
+    noise = numbered(tmp_path / "a.mp4", frames=100, filters="noise=alls=60:allf=t", options="-g 5 -bf 0")
+    clip = edited(noise, [(0.7, None, 1), (4.0, 0.0, 1)])
+    ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", tmp_path / "b.mp4")
+    data = (tmp_path / "b.mp4").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(TruncatedVideo):
+        facts(tmp_path / "b.mp4")
+
+
+# --- edit lists
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ([(0.4, 0.0, 1), (0.4, 1.0, 0.25)], "another speed (0.25)"),
+        ([(0.4, 0.0, 1), (0.4, 1.0, 0)], "another speed (0)"),
+        ([(0.4, 0.0, 1), (1.0, None, 1), (0.4, 1.0, 1)], "nothing for 1.00 s"),
+        ([(0.4, 0.0, 1), (0.4, 1.0, 1)], None),
+        ([(0.4, None, 1), (0.4, 1.0, 1)], None),
+    ],
+)
+def test_edit_lists_that_ffmpeg_does_not_follow_are_named(
+    tmp_path: Path, edits: list[tuple[float, float | None, float]], said: str | None
+) -> None:
+    metadata = facts(edited(numbered(tmp_path / "a.mp4", frames=50, options="-g 10"), edits))
+    assert len(metadata.notes) == (said is not None) and all(said in note for note in metadata.notes if said)
+
+
+def test_boxes_of_hostile_files_are_bounded(tmp_path: Path) -> None:
+    clip = edited(numbered(tmp_path / "a.mp4", frames=50), [(0.4, 0.0, 1), (0.4, 1.0, 0.5)])
+    data = clip.read_bytes()
+    assert read_boxes(clip).edits == {1: [Edit(0.4, False, 1.0), Edit(0.4, False, 0.5)]}
+    for at in range(data.rindex(b"moov") - 4, len(data)):  # any byte may lie
+        for value in (0, 1, 255):
+            clip.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+            read_boxes(clip)
+    count = data.rindex(b"elst") + 8
+    clip.write_bytes(data[:count] + b"\xff" * 4 + data[count + 4 :])
+    assert len(read_boxes(clip).edits[1]) == 2  # and not four thousand million
+    clip.write_bytes(b"\0\0\0\x08free" * (MOST_BOXES + 1) + data)
+    assert read_boxes(clip) == Boxes()
+    for start in (b"", b"\0", b"\0\0\0\x01moov", b"\0\0\0\x01moov" + b"\xff" * 8, b"\0\0\0\0moov"):
+        clip.write_bytes(start)
+        assert read_boxes(clip) == Boxes() and not riff_is_whole(clip)
+
+
+# --- HDR
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+@pytest.mark.parametrize("rgb", [(200, 30, 30), (30, 160, 60), (128, 128, 128)])
+def test_hdr_is_mapped_to_sdr(tmp_path: Path, transfer: str, rgb: tuple[int, int, int]) -> None:
+    """Without, PQ's red of (200, 30, 30) arrives as (104, 61, 45)."""
+    if not probe_module.tone_maps():
+        pytest.skip("this FFmpeg has no zscale")
+    metadata, rows, store = sampled(hdr(tmp_path / "a.mp4", rgb, transfer), tmp_path / "store")
+    assert len(rows) == 6 and metadata.tone_mapped_from == transfer and "mapped to SDR" in metadata.notes[0]
+    assert np.abs(store.read(0).reshape(-1, 3).mean(axis=0) - rgb).max() < 33  # saturated HLG loses most, 30 of 255
+
+
+def test_hdr_without_zscale_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "tone_maps", lambda: False)
+    metadata, rows, _ = sampled(hdr(tmp_path / "a.mp4", (200, 30, 30), "smpte2084"), tmp_path / "store")
+    assert len(rows) == 6 and metadata.tone_mapped_from is None and "HDR (PQ), not mapped" in metadata.notes[0]
+
+
+def test_hdr_of_an_odd_size(tmp_path: Path) -> None:
+    clip = hdr(tmp_path / "a.mp4", (128, 128, 128), "smpte2084")
+    ffmpeg("-i", clip, "-c", "copy", "-aspect", "63:64", tmp_path / "b.mp4")
+    metadata, rows, store = sampled(tmp_path / "b.mp4", tmp_path / "store")
+    assert metadata.width == 63 and len(rows) == 6 and store.read(0).shape == (64, 63, 3)
+
+
+# --- messages
+
+
+def test_what_is_no_video_is_named(tmp_path: Path) -> None:
+    companion = tmp_path / "._clip.mp4"
+    companion.write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100))
+    with pytest.raises(NotAVideo, match="companion file of macOS"):
+        probe(companion, Settings(), sha256="0" * 64)
+    stream = numbered(tmp_path / "a.mp4", frames=30, options="-movflags frag_keyframe+empty_moov -g 10").read_bytes()
+    head, rest = stream[: stream.index(b"moof") - 4], stream[stream.index(b"moof") - 4 :]
+    (tmp_path / "head.mp4").write_bytes(head)
+    with pytest.raises(NoDecodableFrames, match="only the head of a stream"):
+        facts(tmp_path / "head.mp4")
+    (tmp_path / "piece.m4s").write_bytes(rest)
+    with pytest.raises(NotAVideo, match="a piece of a stream without its head"):
+        facts(tmp_path / "piece.m4s")
