@@ -98,6 +98,19 @@ def test_a_commit_that_fails_for_a_moment_is_tried_again_by_a_job_that_goes_on(
     assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 2)
 
 
+def test_a_long_statement_of_a_commit_does_not_look_stalled(shared: Storage, done: VideoOutcome) -> None:
+    """As the cascade of deletes of a long video's results: one statement, which tells nothing until it is done."""
+    assert done.video_id is not None
+    impatient = shared.settings.model_copy(update={"stall_s": 6.0})
+    shared.db.execute("""CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(9); RETURN NULL; END $$;
+        CREATE TRIGGER long BEFORE INSERT OR UPDATE ON results FOR EACH STATEMENT EXECUTE FUNCTION take_long()""")
+    try:
+        assert materialize_as_the_ui(impatient, done.video_id, "trajectories").success
+    finally:
+        shared.db.execute("DROP TRIGGER long ON results; DROP FUNCTION take_long()")
+    assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 1)
+
+
 def test_an_interrupted_stage_is_not_tried_again(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
     put, asked = shared.store.put, list[Any]()
