@@ -8,24 +8,24 @@ from typing import Any
 import click
 
 from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
-from reframer_pipeline.cli.tables import cell, line, print_rows, table
+from reframer_pipeline.cli.tables import aside, cell, line, print_rows, table
 from reframer_pipeline.database.postgres import Row
-from reframer_pipeline.failures import ReframerError, all_failures
+from reframer_pipeline.failures import BucketUnavailable, ReframerError, all_failures
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
 
 
 @click.group(invoke_without_command=True)
-@click.option("--failed", is_flag=True, help="Only refused ones.")
+@click.option("--failed", is_flag=True, help="Only those that were refused, or whose video has failed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per upload, each on a line.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most, the newest first.")
-@setting_options(*PLACES)
+@setting_options(*PLACES, "uploads_url")
 @click.pass_context
 def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_json: bool, limit: int) -> None:
     """List what came of each upload.
 
-    Either the video that it is, or the reason why it was refused. A refused file is not looked at again by itself: ask for it with
-    `retry`, after you have changed what was wrong.
+    Either how far its video is, or the reason why the file was refused. Files in the bucket that have not been taken in yet are
+    `on its way`. A refused file is not looked at again by itself: ask for it with `retry`, after you have changed what was wrong.
 
     \b
     reframer uploads --failed                     what was refused, and why
@@ -37,16 +37,32 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
         return
     from reframer_pipeline.uploads.records import list_uploads
 
-    with open_storage(make_settings(chosen)) as storage:
+    settings = make_settings(chosen)
+    with open_storage(settings) as storage:
         rows = list_uploads(storage.db, failed=failed, limit=limit)
+        if not failed:
+            rows = [*_on_their_way(storage, settings), *rows][:limit]
     columns = table("id", "file", "status", "video", "reason", wraps={"file", "reason"})
-    print_rows(rows, as_json, "No upload was refused." if failed else "No uploads yet.", columns, _listed)
+    print_rows(rows, as_json, "No upload was refused, and no video of one failed." if failed else "No uploads yet.", columns, _listed)
+
+
+def _on_their_way(storage: Storage, settings: Settings) -> list[Row]:
+    """What is in the bucket and not taken in yet; a bucket that is away hides nothing of the rest."""
+    from reframer_pipeline.uploads.bucket import Bucket
+    from reframer_pipeline.uploads.records import on_their_way
+
+    try:
+        return on_their_way(storage.db, Bucket.open(settings))
+    except BucketUnavailable as failure:
+        aside(f"What is on its way cannot be told: [{failure.code}] {failure}", style="yellow")
+        return []
 
 
 def _listed(row: Row) -> tuple[str, ...]:
-    reason = f"[{row['failure_code']}] {row['failure_message']}" if row["failure_code"] else ""
-    name = row["bucket_key"] or row["filename"]
-    return row["upload_id"][:8], cell(name), row["status"], (row["video_id"] or "")[:8], cell(reason)
+    status = {"failed": "refused", "pending": "on its way"}.get(row["status"], row["video_status"])
+    code, message = (row[name] or row[f"video_{name}"] for name in ("failure_code", "failure_message"))
+    name, reason = row["bucket_key"] or row["filename"], f"[{code}] {message}" if code else ""
+    return row["upload_id"][:8], cell(name), status or "", (row["video_id"] or "")[:8], cell(reason)
 
 
 @uploads.command()

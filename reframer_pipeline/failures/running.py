@@ -39,6 +39,14 @@ class RunDied(RetryableFailure):
     default_remedy = "Nothing to do at first: the backfill starts it again. If it stays, see the system's log for what killed it."
 
 
+class DagsterFailed(RetryableFailure):
+    """Dagster could not go on with a run: its own database was away, or somebody deleted the video's partition."""
+
+    code = "dagster_failed"
+    blames_video = False
+    default_remedy = "Nothing to do at first: the backfill starts it again. If it stays, see the run in Dagster's UI."
+
+
 class Quarantined(PermanentFailure):
     """The video's runs died one after the other; it is left alone."""
 

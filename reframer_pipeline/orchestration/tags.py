@@ -18,5 +18,6 @@ BACKFILL_PRIORITY: Final = "-5"  # uploads come first
 BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested
 LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
 FILENAME_TAG: Final = "reframer/filename"
-HOME_TAG: Final = "reframer/home"  # of the deployment whose daemon or UI launched the run: another machine cannot ask its processes
-FAILURE_TAG: Final = "reframer/failure"  # code of what an ingest run met
+# Of the deployment whose daemon or UI launched the run: another machine cannot ask its processes. The UI hides what begins like this.
+HOME_TAG: Final = ".dagster/reframer/home"
+FAILURE_TAG: Final = "reframer/failure"  # code of what the run met; an upload may be refused by a run that ended well

@@ -16,6 +16,7 @@ from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.planning import result_settings
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.order import Order, VideoCard
+from reframer_pipeline.work.videos import is_video_id
 
 
 def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None = None) -> Order:
@@ -30,6 +31,8 @@ def resolve(db: Database, settings: Settings, video_id: str, run_id: str | None 
     Raises:
         UnknownVideo: There is no such video.
     """
+    if not is_video_id(video_id):
+        raise UnknownVideo(f"There is no video {video_id}.")
     row = db.fetch_one(
         """SELECT v.id::text AS video_id, v.sha256, v.filename, v.size_bytes, u.email, v.created_at,
                 d.settings, v.settings_overrides, j.pinned

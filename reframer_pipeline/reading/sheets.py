@@ -7,9 +7,10 @@ Dagster (the I/O manager wraps these texts). Everything is read from storage, so
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -29,6 +30,7 @@ from reframer_pipeline.work.videos import get_video
 
 INLINE_FRAMES: Final = 6
 SHEET_FRAMES: Final = 12
+TABLE_CHARACTERS: Final = 20_000  # as long as a picture may be
 DEMO_MODELS: Final = "demonstration models"
 
 
@@ -109,12 +111,27 @@ def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: in
 
 
 def table(result: StageInput) -> str:
-    """A few rows that say what the result holds, as a Markdown table. Reads the result once, a batch at a time."""
+    """A few rows that say what the result holds, as a Markdown table. Reads the result once, a batch at a time.
+
+    Texts are whole; of a table that would be too long for Dagster's event log, the last rows are left out.
+    """
     header, rows, count = BY_NAME[result.stage].cells(result)
-    lines = [header, ["---"] * len(header), *rows[:TABLE_ROWS]]
-    if count > TABLE_ROWS:
-        lines.append([f"… {count - TABLE_ROWS} more", *[""] * (len(header) - 1)])
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ")[:160] for cell in line) + " |" for line in lines)
+    lines, shown = [_line(header), _line(["---"] * len(header))], 0
+    for row in rows:
+        line, begins = _line(row), row[0] != ""
+        if shown + begins > TABLE_ROWS or sum(map(len, lines)) + len(line) > TABLE_CHARACTERS:
+            break
+        lines.append(line)
+        shown += begins
+    else:
+        if shown == count:
+            return "\n".join(lines)
+    return "\n".join([*lines, _line([f"… {count - shown} more" if shown < count else "…", *[""] * (len(header) - 1)])])
+
+
+def _line(cells: Iterable[Any]) -> str:
+    """A line of a Markdown table. What a text holds is text: neither pictures nor links nor other cells."""
+    return "| " + " | ".join(re.sub(r"[\\`*<>\[\]|~]", r"\\\g<0>", " ".join(str(cell).split())) for cell in cells) + " |"
 
 
 def _rows(results: Mapping[str, StageInput], stage: str) -> Iterable[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from reframer_pipeline.failures import DatabaseFull, DatabaseUnavailable, LeaseL
 from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
+from reframer_pipeline.work.videos import in_words
 
 ActOnOld = Callable[[Database, ObjectStore, str, str, int], int]
 _OLD: Final[LiteralString] = """FROM videos v JOIN results r ON r.video_id = v.id
@@ -60,7 +61,7 @@ def while_idle(db: Database, video_ids: Iterable[str], owner: str, act: Callable
         except (DatabaseUnavailable, DatabaseFull, StoreUnavailable):
             raise
         except ReframerError as failure:
-            went.left.append(f"{video_id}: {failure.message}")
+            went.left.append(f"{in_words(db, video_id)}: {failure.message}")
         else:
             went.videos += amount > 0
             went.amount += amount

@@ -1,7 +1,8 @@
 """Superseded results: those whose place another has taken for so long that nobody will want them back.
 
 What belongs here: which they are, and deleting them, rows first and objects then. What does not: objects that no result names (`orphans`).
-A crash between rows and objects leaves orphans, never a result without its object.
+A crash between rows and objects leaves orphans, never a result without its object. What is newer than what readers see is never
+superseded: it waits for a later stage, which may fail for as long as it likes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     import psycopg
 
 STATEMENT_S = 1800.0  # deleting the rows of the longest video
-# When its place was taken, or it was made, if that was later; only where readers see another result of that stage.
-_SINCE: LiteralString = "greatest(r.created_at, r.recomputed_at, p.published_at)"
+# Since when another one has its place; null if it was made after that.
+_SINCE: LiteralString = "CASE WHEN greatest(r.created_at, r.recomputed_at) < p.published_at THEN p.published_at END"
 _OLD: LiteralString = f"{_SINCE} < now() - %(days)s * interval '1 day'"
 _OF_STAGE: LiteralString = "results r JOIN published p ON p.video_id = r.video_id AND p.stage = r.stage"
 
@@ -33,7 +34,7 @@ class Candidate:
         result_id: Its id.
         inputs: Result ids that it was made from.
         published: Whether readers see it.
-        since: When its place was taken, or it was made, if that was later.
+        since: When its place was taken; None if it is newer than what readers see.
         objects: Keys of its objects.
         bytes: Their size.
     """
@@ -41,20 +42,20 @@ class Candidate:
     result_id: str
     inputs: tuple[str, ...]
     published: bool
-    since: datetime
+    since: datetime | None
     objects: tuple[str, ...] = ()
     bytes: int = 0
 
 
 def superseded(candidates: Iterable[Candidate], before: datetime) -> list[Candidate]:
-    """Those that nobody sees, that are older, and that nothing was made from that stays.
+    """Those that nobody sees, whose place was taken before, and that nothing was made from that stays.
 
     Args:
         candidates: All results of one video.
         before: Only what was superseded before may go.
     """
     known = {one.result_id: one for one in candidates}
-    staying = [one for one in known.values() if one.published or one.since >= before]
+    staying = [one for one in known.values() if one.published or one.since is None or one.since >= before]
     kept: set[str] = set()
     while staying:
         one = staying.pop()

@@ -6,11 +6,10 @@ video's lease and status (`run_videos`). Dagster is imported when it is needed: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline import failures
-from reframer_pipeline.failures.typing import from_metadata
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.dagster_home import as_environment, environment, open_instance
@@ -81,15 +80,7 @@ def _execute_in_children(
         return result.run_id, _failure_of(result.all_events, result.success)
 
 
-def _failure_of(events: Any, success: bool) -> failures.ReframerError | None:
-    """The typed failure that a run's events tell of."""
-    if success:
-        return None
-    for event in events:
-        if event.event_type_value != "STEP_FAILURE":
-            continue
-        details, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
-        told = from_metadata({name: entry.value for name, entry in details.metadata.items()}) if details is not None else None
-        reason = error.message.strip() if error else "no reason given"
-        return told or failures.InternalError(f"The step {event.step_key} failed: {reason}")
-    return failures.InternalError("The run ended without success and without a failed step.")
+def _failure_of(events: Iterable[dg.DagsterEvent], success: bool) -> failures.ReframerError | None:
+    from reframer_pipeline.orchestration.stage.run_failure import failure_of
+
+    return None if success else failure_of(events) or failures.DagsterFailed("The run ended without success and without a failed step.")

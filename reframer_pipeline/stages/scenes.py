@@ -116,8 +116,14 @@ def description(analysis: str) -> str:
 
 
 def _cells(result: StageInput) -> Cells:
-    rows = [[row["scene_number"], f"{row['start_frame']}–{row['end_frame']}", description(row["analysis"])] for row in first_rows(result)]
-    return ["scene", "frames", "what happens"], rows, result.row_count
+    rows = []
+    for row in first_rows(result):
+        scene, seconds = json.loads(row["analysis"]), f"{row['start_seconds']:.2f}–{row['end_seconds']:.2f}"
+        rows.append([row["scene_number"], seconds, scene["scene_type"], "", scene["description"]])
+        for element in scene["replaceable_elements"]:
+            tracks = ", ".join(element.get("tracks", ())) or "not among the tracks"
+            rows.append(["", "", element["type"], element["difficulty"], f"{element['description']} ({tracks})"])
+    return ["scene", "seconds", "type", "difficulty", "what happens, and what could be replaced"], rows, result.row_count
 
 
 SCENES: Final = Stage(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from reframer_pipeline.stages.order import Order
 
 T = TypeVar("T")
-Cells = tuple[list[str], list[list[Any]], int]  # header, the first rows at least, and how many rows there are
+# Header, the first rows at least, and how many rows there are. A row whose first cell is empty belongs to the one above: it is not counted.
+Cells = tuple[list[str], list[list[Any]], int]
 Columns = dict[str, pa.Array]  # of a Postgres table
 TABLE_ROWS: Final = 12  # that people are shown
 

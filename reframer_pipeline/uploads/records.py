@@ -1,27 +1,68 @@
-"""The rows of `uploads` for people: what came of which file, and looking at a refused one again.
+"""Uploads for people: what came of which file, what is on its way, and looking at a refused one again.
 
-What belongs here: listing and finding rows, and taking in what was refused. What does not: the sensor's questions (`known`), how a file
+What belongs here: listing and finding uploads, and taking in what was refused. What does not: the sensor's questions (`known`), how a file
 is taken in (`ingest.take_in`). The sensor never asks again for a file that it knows, so this is how a limit that was raised, or a cause
 that was mended, comes to bear on it.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Final
+
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileNotReadable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.ingest import IngestResult, take_in
+from reframer_pipeline.uploads.known import known_uploads
+from reframer_pipeline.uploads.listing import list_bucket
+from reframer_pipeline.uploads.watching import is_temporary
+
+LISTING_S: Final = 5.0
 
 
 def list_uploads(db: Database, *, failed: bool = False, limit: int = 100) -> list[Row]:
-    """The uploads of bucket and command line, newest first; `failed` leaves only those that are no video."""
+    """The uploads of bucket and command line, newest first; `failed` leaves only those that are no video, or whose video has failed.
+
+    Returns:
+        Dicts with `upload_id, bucket_key, etag, filename, status, video_id, failure_code, failure_message, created_at` of the upload, and
+        `video_status, video_failure_code, video_failure_message` of what became of its video.
+    """
     return db.fetch(
-        """SELECT id::text AS upload_id, bucket_key, etag, filename, status, video_id::text, failure_code, failure_message, created_at
-           FROM uploads WHERE status = 'failed' OR NOT %s ORDER BY created_at DESC, id LIMIT %s""",
+        """SELECT u.id::text AS upload_id, u.bucket_key, u.etag, u.filename, u.status, u.video_id::text, u.failure_code, u.failure_message,
+               u.created_at, v.status AS video_status, v.failure_code AS video_failure_code, v.failure_message AS video_failure_message
+           FROM uploads u LEFT JOIN videos v ON v.id = u.video_id WHERE 'failed' IN (u.status, v.status) OR NOT %s
+           ORDER BY u.created_at DESC, u.id LIMIT %s""",
         (failed, limit),
     )
+
+
+def on_their_way(db: Database, bucket: Bucket, timeout_s: float = LISTING_S) -> list[Row]:
+    """The files in the bucket that have not been taken in yet, as rows of `list_uploads`, the newest first.
+
+    Args:
+        db: The database.
+        bucket: Is listed.
+        timeout_s: Longest wait for it.
+
+    Raises:
+        BucketUnavailable: It cannot be listed, or not in that time.
+    """
+    entries = [one for one in list_bucket(bucket, timeout_s) if not is_temporary(one.key)]
+    known = known_uploads(db, entries)
+    new = sorted((one for one in entries if (one.key, one.etag) not in known), key=lambda one: -(one.mtime or 0.0))
+    return [
+        {
+            "upload_id": upload_id(one.key, one.etag), "bucket_key": clean_text(one.key), "etag": one.etag,
+            "filename": clean_text(one.key.rsplit("/", 1)[-1]), "status": "pending", "video_id": None, "failure_code": None,
+            "failure_message": None, "created_at": None if one.mtime is None else datetime.fromtimestamp(one.mtime, UTC),
+            "video_status": None, "video_failure_code": None, "video_failure_message": None,
+        }
+        for one in new
+    ]  # fmt: skip
 
 
 def refused(db: Database, prefix: str = "", code: str | None = None) -> list[Row]:

@@ -50,7 +50,7 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token
     def take(conn: psycopg.Connection[Row]) -> Row | None:
         if conn.execute("SELECT 1 FROM videos WHERE id = %s", (video_id,)).fetchone() is None:
             raise UnknownVideo(f"There is no video {video_id}.")
-        held = "SELECT owner, acquired_at FROM leases WHERE video_id = %s"
+        held = "SELECT filename, owner, acquired_at FROM videos LEFT JOIN leases ON video_id = id WHERE id = %s"
         lock = conn.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY}) AS got", (video_id,)).fetchone()
         if lock is None or not lock["got"]:  # the holder is just committing, or another one is just taking it
             return conn.execute(held, (video_id,)).fetchone()
@@ -69,8 +69,8 @@ def acquire(db: Database, video_id: str, owner: str, ttl_s: float = TTL_S, token
 
     row = db.run(take)
     if row is None or "token" not in row:
-        holder = f"{row['owner']}, since {row['acquired_at']:%Y-%m-%d %H:%M:%S %Z}" if row else "another run"
-        raise VideoBusy(f"Video {video_id} is being processed by {holder}.")
+        holder = f"{row['owner']}, since {row['acquired_at']:%Y-%m-%d %H:%M:%S %Z}" if row and row["owner"] else "another run"
+        raise VideoBusy(f"{row['filename'] if row else 'A file'} (video {video_id}) is being processed by {holder}.")
     return token
 
 

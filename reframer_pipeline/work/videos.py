@@ -39,16 +39,30 @@ def video_ids(db: Database) -> list[str]:
     return [str(row["id"]) for row in db.fetch("SELECT id FROM videos ORDER BY created_at, id")]
 
 
+def is_video_id(text: str) -> bool:
+    """Whether a video may have this id. Partitions that somebody made by hand have others."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
 def get_video(db: Database, video_id: str) -> Row:
     """The row of a video in `videos`.
 
     Raises:
         UnknownVideo: There is none.
     """
-    row = db.fetch_one("SELECT * FROM videos WHERE id = %s", (video_id,))
+    row = db.fetch_one("SELECT * FROM videos WHERE id = %s", (video_id,)) if is_video_id(video_id) else None
     if row is None:
         raise UnknownVideo(f"There is no video {video_id}.")
     return plain(row)
+
+
+def in_words(db: Database, video_id: str) -> str:
+    """A video for people: its file's name beside the id."""
+    row = db.fetch_one("SELECT filename FROM videos WHERE id = %s", (video_id,)) if is_video_id(video_id) else None
+    return f"{row['filename']} (video {video_id})" if row else f"video {video_id}"
 
 
 def plain(row: Row) -> Row:

@@ -167,3 +167,24 @@ def test_tracks_with_few_sightings_can_be_left_out(results: dict[str, StageInput
         sheets.write_video(plain, tmp_path / name, n)
         pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
     assert (np.abs(pictures[0] - pictures[1]) > 60).any()
+
+
+def test_the_table_of_scenes_says_what_happens_when_and_what_could_be_replaced() -> None:
+    text = "A woman pours tea [from a pot](https://example.org/x.png) | and <b>talks</b> about it at length. " * 4
+    scenes = Maker("0" * 64, Settings(), frame_count=300, text=text).rows("scenes")
+    lines = sheets.table(MemoryInput("scenes", scenes)).splitlines()
+    assert lines[0] == "| scene | seconds | type | difficulty | what happens, and what could be replaced |"
+    whole = text.strip().replace("[", r"\[").replace("]", r"\]").replace("|", r"\|").replace("<", r"\<").replace(">", r"\>")
+    assert lines[2] == f"| 1 | 0.00–5.00 | both |  | {whole} |"
+    assert lines[3] == "|  |  | person | easy | walks (obj_001) |"
+    assert lines[4].startswith("| 2 | 5.00–10.00 | both |") and len(lines) == 6
+
+
+def test_a_table_of_many_long_scenes_fits_into_the_event_log() -> None:
+    text = "word " * 400
+    (scene, _) = Maker("0" * 64, Settings(), frame_count=300, text=text).rows("scenes")
+    lines = sheets.table(MemoryInput("scenes", [scene] * 30)).splitlines()
+    assert sum(map(len, lines)) <= sheets.TABLE_CHARACTERS + 100
+    assert all(line.endswith("word |") for line in lines if line.startswith("| 1 |"))
+    shown = sum(line.startswith("| 1 |") for line in lines)
+    assert 5 < shown < sheets.TABLE_ROWS and lines[-1].startswith(f"| … {30 - shown} more |")

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reframer_pipeline.cli import app
-from reframer_pipeline.failures import IngestAbandoned
+from reframer_pipeline.failures import EncryptedVideo, IngestAbandoned
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.ingest import ingest_file, refuse_upload, take_in
 from reframer_pipeline.uploads.known import waiting_videos
 from reframer_pipeline.uploads.listing import list_bucket
+from reframer_pipeline.work import status
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.s3 import s3_bucket, s3_server
 
@@ -111,6 +112,30 @@ def test_the_table_and_what_it_says_of_others(storage: Storage, folder: Path, cl
         assert refusal.exit_code == 2 and "No upload of the bucket that was refused" in refusal.output
     no_text = cli("retry", uploads["\ufffd.mp4"]["upload_id"])
     assert no_text.exit_code == 1 and "Rename the file" in no_text.output
+
+
+def test_each_upload_is_listed_by_what_became_of_it(storage: Storage, folder: Path, cli: Cli) -> None:
+    for seed, name in enumerate(("locked.mp4", "fine.mp4")):
+        (folder / name).write_bytes(video_bytes(seed))
+    (folder / "notes.mp4").write_text("no video")
+    take_all(storage, Bucket(str(folder)))
+    videos = {row["filename"]: row["id"] for row in storage.db.fetch("SELECT filename, id::text FROM videos")}
+    status.fail(storage.db, videos["locked.mp4"], EncryptedVideo("The picture is encrypted."))
+    (folder / "in").mkdir()
+    (folder / "in" / "new.mp4").write_bytes(video_bytes(7))
+    (folder / "half.mp4.part").write_bytes(b"half")
+
+    lines = {line.split()[1]: " ".join(line.split()[2:]) for line in cli().output.splitlines()[1:]}
+    assert lines.pop("notes.mp4").startswith("refused [not_a_video]")
+    assert lines.pop("locked.mp4").startswith(f"failed {videos['locked.mp4'][:8]} [encrypted] The picture is encrypted.")
+    assert lines == {"in/new.mp4": "on its way", "fine.mp4": f"pending {videos['fine.mp4'][:8]}"}
+    assert listed(cli, "--failed").keys() == {"locked.mp4", "notes.mp4"}
+    new, locked = listed(cli)["in/new.mp4"], listed(cli)["locked.mp4"]
+    assert (new["status"], new["video_id"], new["filename"]) == ("pending", None, "new.mp4")
+    assert (locked["status"], locked["video_status"], locked["video_failure_code"]) == ("completed", "failed", "encrypted")
+    folder.rename(folder.with_name("away"))
+    away = cli("--uploads-url", str(folder))
+    assert away.exit_code == 0 and "[bucket_unavailable]" in away.stderr and "fine.mp4" in away.stdout
 
 
 @pytest.mark.parametrize(("arguments", "reason"), [((), "Name uploads"), (("",), "begins with"), (("ffff",), "No upload")])

@@ -19,6 +19,7 @@ from dagster._core.execution.plan.instance_concurrency_context import InstanceCo
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import LaunchRunContext as LaunchRunContext
 from dagster._core.launcher import WorkerStatus as WorkerStatus
+from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
 from dagster._core.storage.tags import RUN_KEY_TAG as RUN_KEY_TAG
 from dagster._serdes import deserialize_value

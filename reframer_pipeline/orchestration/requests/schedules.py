@@ -14,13 +14,14 @@ import dagster as dg
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, register_partitions
 from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
-from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, PARTITION_TAG, PRIORITY_TAG
+from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG
 from reframer_pipeline.planning import showing
 from reframer_pipeline.planning.backlog import due, waits
 from reframer_pipeline.planning.planner import Planner
 from reframer_pipeline.planning.survey import VideoPlan
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs
+from reframer_pipeline.work.videos import in_words
 
 QUEUED = dg.DagsterRunStatus.QUEUED
 
@@ -55,11 +56,11 @@ def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[St
         now = instance.get_run_by_id(run.run_id)
         if now is None or now.status != QUEUED:  # it has begun: what it does is not wanted, but right
             continue
-        context.log.info(f"Taken out of the queue, because something else is wanted by now: run {run.run_id}")
+        context.log.info(f"Taken out of the queue, because something else is wanted by now: {_name(run)}")
         instance.run_coordinator.cancel_run(run.run_id)
         jobs.forget_queued(storage.db, run.run_id)  # it tried nothing that the next would have to wait for
     for trouble, video_id in troubles.items():
-        context.log.warning(f"Cannot be computed, video {video_id} and all with the same settings: {trouble}")
+        context.log.warning(f"Cannot be computed, {in_words(storage.db, video_id)} and all with the same settings: {trouble}")
     shown = _show(context, planner, unshown)
     if not requests:
         why = "Nothing is due." if limit > 0 else f"{settings.backfill_per_tick} runs of the backfill wait or run already."
@@ -74,6 +75,10 @@ def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[St
         )
         for one in requests
     ]
+
+
+def _name(run: dg.DagsterRun) -> str:
+    return f"run {run.run_id} of {run.tags.get(FILENAME_TAG, 'video ' + run.tags[PARTITION_TAG])}"
 
 
 def _noting(

@@ -7,7 +7,7 @@ What belongs here: naming the result of a partition, committing it, and what the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -22,6 +22,10 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
 from reframer_pipeline.versions import StageKey
+
+# A cascade of deletes is one statement, and tells nothing until it is done. The database itself ends a statement after 300 s
+# (`database.postgres`); three of them in a row have not stood still.
+COMMIT_S: Final = 900.0
 
 
 class ResultsIOManager(dg.IOManager):
@@ -38,7 +42,7 @@ class ResultsIOManager(dg.IOManager):
         except BaseException:  # Dagster leaves the asset suspended at its `yield` then: it will not tidy up itself
             obj.clear()
             raise
-        context.add_output_metadata(self._figures(committed))
+        context.add_output_metadata(_figures(obj.run, committed))
         try:
             context.add_output_metadata(_pictures(obj.run, key))
         except Exception as error:  # the result is committed: a picture that fails must not fail it
@@ -56,7 +60,7 @@ class ResultsIOManager(dg.IOManager):
         video_id = run.order.video.video_id
         with (
             typed_failures(context, self._storage, video_id),
-            Watchdog(self._storage.settings.stall_s, f"The commit of {key.stage}") as watchdog,
+            Watchdog(max(self._storage.settings.stall_s, COMMIT_S), f"The commit of {key.stage}") as watchdog,
         ):
             whole = {**{name: key.result_id for name, key in run.order.keys.items()}, key.stage: key.result_id}
             committed = storage.results.commit_prepared(obj.prepared, whole, lease_token=run.token, alive=watchdog.feed)
@@ -65,17 +69,19 @@ class ResultsIOManager(dg.IOManager):
             run.results[key.result_id] = StoredResult(committed.manifest, storage.store)
         return committed
 
-    def _figures(self, committed: Committed) -> dict[str, dg.MetadataValue]:
-        manifest = committed.manifest
-        return {
-            "rows": dg.MetadataValue.int(manifest.count),
-            **({"candidates": dg.MetadataValue.int(manifest.candidates)} if manifest.candidates else {}),
-            "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
-            "outcome": dg.MetadataValue.text(committed.outcome),
-            "result_id": dg.MetadataValue.text(manifest.result_id),
-            "object": dg.MetadataValue.text(manifest.object_key),
-            **_describer_figures(manifest.stats),
-        }
+
+def _figures(run: Run, committed: Committed) -> dict[str, dg.MetadataValue]:
+    manifest = committed.manifest
+    return {
+        "video": dg.MetadataValue.text(run.order.video.filename),
+        "rows": dg.MetadataValue.int(manifest.count),
+        **({"candidates": dg.MetadataValue.int(manifest.candidates)} if manifest.candidates else {}),
+        "seconds": dg.MetadataValue.float(round(manifest.seconds, 3)),
+        "outcome": dg.MetadataValue.text(committed.outcome),
+        "result_id": dg.MetadataValue.text(manifest.result_id),
+        "object": dg.MetadataValue.text(manifest.object_key),
+        **_describer_figures(manifest.stats),
+    }
 
 
 def _pictures(run: Run, key: StageKey) -> dict[str, dg.MetadataValue]:

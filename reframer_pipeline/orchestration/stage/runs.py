@@ -20,7 +20,7 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline.failures import InputMissing, LeaseLost
-from reframer_pipeline.orchestration.tags import LEASE_TAG
+from reframer_pipeline.orchestration.tags import LEASE_TAG, PARTITION_TAG
 from reframer_pipeline.planning import orders
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -28,6 +28,7 @@ from reframer_pipeline.retention import archive
 from reframer_pipeline.stages import BY_NAME, upstream
 from reframer_pipeline.stages.order import Order
 from reframer_pipeline.work import jobs, lease
+from reframer_pipeline.work.videos import is_video_id
 
 _RUNS: Final = uuid.UUID("6a1c7f0e-58a4-4d0e-9a53-0c7a1f5d2b94")
 _kept: dict[str, Run] = {}  # by run id
@@ -39,6 +40,12 @@ _HANDED: Final = "REFRAMER_RUN_ORDER"  # lease token and pinned order, for the p
 def token_of(run_id: str) -> str:
     """The token of the lease that a run takes for itself."""
     return str(uuid.uuid5(_RUNS, run_id))
+
+
+def video_of(run: dg.DagsterRun) -> str | None:
+    """The id of the video that a run is about; None if it is about none, or about a partition that somebody made by hand."""
+    partition = run.tags.get(PARTITION_TAG, "")
+    return partition if is_video_id(partition) else None
 
 
 @dataclass
@@ -61,6 +68,10 @@ class Run:
     _held: lease.Held | None = None
     _restored: bool = False
 
+    @property
+    def _name(self) -> str:
+        return f"{self.order.video.filename} (video {self.order.video.video_id})"
+
     def upstream(self, stage: str) -> dict[str, StoredResult]:
         """The committed results that a stage depends on, directly or not, by stage.
 
@@ -73,7 +84,7 @@ class Run:
             self.results |= self.storage.results.open_all(unknown)
         for name in BY_NAME[stage].inputs:
             if wanted[name] not in self.results:
-                raise InputMissing(f"The {name} of video {self.order.video.video_id} have not been computed with the settings of this run.")
+                raise InputMissing(f"The {name} of {self._name} have not been computed with the settings of this run.")
         return {name: self.results[result_id] for name, result_id in wanted.items() if result_id in self.results}
 
     def take_lease(self, patience_s: float | None = None) -> str:
@@ -123,7 +134,7 @@ class Run:
                 self._restore()
                 return started.job_id
             self.drop_lease()  # it ran out, and another one has had it meanwhile
-        raise LeaseLost(f"Another run took over video {self.order.video.video_id}.")
+        raise LeaseLost(f"Another run took over {self._name}.")
 
     def _restore(self) -> None:
         """What readers are to see beside the new rows: a video that is computed again is archived no more."""

@@ -16,6 +16,7 @@ from dagster import DagsterExecutionInterruptedError
 from reframer_pipeline.failures import Interrupted, LeaseLost, ReframerError, UnknownVideo, VideoBusy, WeightsChanged
 from reframer_pipeline.failures.typing import as_metadata, typed
 from reframer_pipeline.orchestration.stage.runs import Run, give_back, run_of
+from reframer_pipeline.orchestration.tags import FAILURE_TAG
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES, upstream
 from reframer_pipeline.stages.stage import Stage
@@ -51,6 +52,8 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
         if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
             raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error
         _record(storage, run, stage, video_id, failure)
+        with suppress(Exception):  # Dagster's database may be away
+            _instance(context).add_run_tags(run.run_id, {FAILURE_TAG: failure.code})
         raise dg.Failure(f"[{failure.code}] {failure}", as_metadata(failure)) from error
 
 
@@ -79,6 +82,10 @@ def _record(storage: Storage, run: dg.DagsterRun, stage: str, video_id: str, fai
             else:
                 status.fail(storage.db, video_id, failure, token)
     give_back(run.run_id)
+
+
+def _instance(context: Context) -> dg.DagsterInstance:
+    return context.instance if isinstance(context, dg.AssetExecutionContext) else context.step_context.instance
 
 
 def _step(context: Context) -> tuple[dg.DagsterRun, str, int]:

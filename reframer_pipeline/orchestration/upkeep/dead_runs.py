@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.tags import LEASE_TAG
 from reframer_pipeline.work import lease
 
@@ -34,7 +35,7 @@ def end_dead_runs(instance: dg.DagsterInstance, db: Database, own_token: str | N
     """
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=GOING_ON)):
-        token, video_id = run.tags.get(LEASE_TAG), run.tags.get("dagster/partition")
+        token, video_id = run.tags.get(LEASE_TAG), video_of(run)
         if token is None or video_id is None or token == own_token or not of_command_line(run):
             continue
         if lease.held_by(db, video_id, token, GRACE_S) or not lease.revoke(db, video_id, token):

@@ -20,8 +20,8 @@ import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.orchestration.dagster_internals import CheckRunHealthResult, LaunchRunContext, Worker, WorkerStatus, worker_of
-from reframer_pipeline.orchestration.stage.runs import token_of
-from reframer_pipeline.orchestration.tags import HOME_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.stage.runs import token_of, video_of
+from reframer_pipeline.orchestration.tags import HOME_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import of_command_line
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
@@ -67,7 +67,7 @@ class RunLauncher(dg.DefaultRunLauncher):
     def _lives(self, run: dg.DagsterRun) -> bool:
         if of_command_line(run):  # `dead_runs` sees to it
             return True
-        ours, video_id = run.tags.get(HOME_TAG) in (None, home_id(Settings())), run.tags.get(PARTITION_TAG)
+        ours, video_id = run.tags.get(HOME_TAG) in (None, home_id(Settings())), video_of(run)
         worker = worker_of(run) if ours else Worker.UNKNOWN  # the code servers of another machine cannot be asked
         if worker is Worker.ALIVE or (video_id is not None and lease.held_by(self._db, video_id, token_of(run.run_id))):
             return True

@@ -13,6 +13,8 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline import failures
+from reframer_pipeline.orchestration.stage.run_failure import failure_of_run
+from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
 from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.results.storage import Storage
@@ -40,7 +42,7 @@ def reconcile(instance: dg.DagsterInstance, storage: Storage) -> Reconciled:
     db, done = storage.db, Reconciled()
     end_dead_runs(instance, db)
     open_jobs = jobs.open_jobs(db)
-    queued = {run.run_id: run.tags.get("dagster/partition") for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
+    queued = {run.run_id: video_of(run) for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
     waiting = {run_id: video_id for run_id, video_id in queued.items() if video_id is not None}
     jobs.queue(db, waiting)
     done.queued += len(waiting)
@@ -52,21 +54,26 @@ def reconcile(instance: dg.DagsterInstance, storage: Storage) -> Reconciled:
             run = runs.get(job["run_id"])
             if (run is None and (job["leased"] or job["quiet"] < DEAD_AFTER_S)) or (run is not None and not run.is_finished):
                 continue
-            _end(storage, job, run, done)
+            _end(instance, storage, job, run, done)
     for video_id in status.unattended(db):  # Dagster knew of a death before the lease had run out
         if lease.revoke(db, video_id):
             status.settle(db, video_id)
     return done
 
 
-def _end(storage: Storage, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
-    """Write how a run ended that did not say so itself."""
+def _end(instance: dg.DagsterInstance, storage: Storage, job: dict[str, Any], run: dg.DagsterRun | None, done: Reconciled) -> None:
+    """Write how a run ended that did not write so itself: by what its events tell. One of which they tell nothing has died."""
     db, video_id, run_id = storage.db, job["video_id"], job["run_id"]
+    failed = run is not None and run.status == dg.DagsterRunStatus.FAILURE
+    told = failure_of_run(instance, run_id) if failed else None
     if run is not None and run.status == dg.DagsterRunStatus.SUCCESS:
         jobs.complete(db, video_id, run_id, ())
         done.ended += 1
     elif run is not None and run.status == dg.DagsterRunStatus.CANCELED:
         jobs.fail(db, video_id, run_id, failures.Interrupted("The run was cancelled."))
+        done.ended += 1
+    elif told is not None and not isinstance(told, failures.RunDied):  # the database was away when it wanted to write it down
+        jobs.fail(db, video_id, run_id, told)
         done.ended += 1
     elif job["status"] == "pending":
         jobs.fail(db, video_id, run_id, failures.Interrupted("The run ended before its first stage."))

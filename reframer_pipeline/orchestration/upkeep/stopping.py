@@ -14,7 +14,7 @@ import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.stage.runs import token_of
+from reframer_pipeline.orchestration.stage.runs import token_of, video_of
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, HOME_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import GOING_ON, of_command_line
 from reframer_pipeline.orchestration.upkeep.launcher import home_id
@@ -60,8 +60,9 @@ def write_ends(instance: dg.DagsterInstance, storage: Storage) -> None:
 def _write_end(instance: dg.DagsterInstance, storage: Storage, run: dg.DagsterRun) -> None:
     instance.report_run_canceled(run, message="`reframer dev` was stopped.")
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    if PARTITION_TAG in run.tags:
-        lease.release(storage.db, run.tags[PARTITION_TAG], token_of(run.run_id))
+    video_id = video_of(run)
+    if video_id is not None:
+        lease.release(storage.db, video_id, token_of(run.run_id))
 
 
 def _without_job(run: dg.DagsterRun, db: Database) -> str:
@@ -69,6 +70,6 @@ def _without_job(run: dg.DagsterRun, db: Database) -> str:
     if FILENAME_TAG in run.tags:
         return f"{run.tags[FILENAME_TAG]} ({run.job_name})"
     if PARTITION_TAG in run.tags:
-        with suppress(ReframerError):  # a partition that somebody made by hand
+        with suppress(ReframerError):
             return f"{get_video(db, run.tags[PARTITION_TAG])['filename']} ({run.job_name})"
     return run.job_name

@@ -146,6 +146,19 @@ def test_a_database_that_cannot_be_opened_does_not_hide_the_failure(
     assert told is not None and told.description is not None and told.description.startswith("[schema_mismatch] Not for this version.")
 
 
+def test_a_long_statement_of_a_commit_does_not_look_stalled(shared: Storage, done: VideoOutcome) -> None:
+    """As the cascade of deletes of a long video's results: one statement, which tells nothing until it is done."""
+    assert done.video_id is not None
+    impatient = shared.settings.model_copy(update={"stall_s": 6.0})
+    shared.db.execute("""CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(9); RETURN NULL; END $$;
+        CREATE TRIGGER long BEFORE INSERT OR UPDATE ON results FOR EACH STATEMENT EXECUTE FUNCTION take_long()""")
+    try:
+        assert materialize_as_the_ui(impatient, done.video_id, "trajectories").success
+    finally:
+        shared.db.execute("DROP TRIGGER long ON results; DROP FUNCTION take_long()")
+    assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 1)
+
+
 def test_an_interrupted_stage_is_not_tried_again(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.video_id is not None
     put, asked = shared.store.put, list[Any]()

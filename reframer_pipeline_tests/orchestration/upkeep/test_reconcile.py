@@ -11,25 +11,36 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.execution.api import execute_run
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._grpc.client import DagsterGrpcClient
+from dagster._utils import get_run_crash_explanation
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
 from reframer_pipeline import failures
+from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration import assets
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
-from reframer_pipeline.orchestration.stage.runs import token_of
+from reframer_pipeline.orchestration.stage import stage_end
+from reframer_pipeline.orchestration.stage.runs import give_back, token_of
 from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG
 from reframer_pipeline.orchestration.upkeep import launcher, reconcile
+from reframer_pipeline.results import commit
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
@@ -197,6 +208,92 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         lease.heartbeat(db, video, token)
     with lease.hold(db, video, beating) as token, pytest.raises(failures.LeaseLost, match="declared dead"):
         start_job_under(db, video, beating, token)
+
+
+@contextmanager
+def database_away(shared: Storage) -> Iterator[None]:
+    """The results' database takes nobody in; Dagster's, on the same server, goes on."""
+    url, name = conninfo_to_dict(embedded.database_url(shared.settings)), conninfo_to_dict(embedded.database_url(shared.settings))["dbname"]
+    with psycopg.connect(**{**url, "dbname": "postgres"}, autocommit=True) as server:  # type: ignore[arg-type]
+        server.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(Identifier(str(name))))
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            yield
+        finally:
+            server.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(str(name))))
+
+
+def test_a_run_whose_database_was_away_at_its_end_has_not_died(shared: Storage, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    db, away = shared.db, ExitStack()
+    monkeypatch.setattr(commit, "PAUSES_S", ())
+    monkeypatch.setattr(stage_end, "RETRY_PAUSES_S", ())
+    put = shared.store.put
+
+    def put_and_lose_the_database(*args: Any) -> int:
+        away.enter_context(database_away(shared))
+        return put(*args)
+
+    with dagster_home.open_instance(shared.settings) as instance:
+        assets.register(instance, db)
+        for _ in range(shared.settings.quarantine_after):
+            with away, monkeypatch.context() as losing:
+                losing.setattr(shared.store, "put", put_and_lose_the_database)
+                losing.setattr(db, "_patience_s", 0.5)
+                ran = _job(shared).execute_in_process(instance=instance, partition_key=video, raise_on_error=False)
+                assert not ran.success
+            job = jobs.latest(db, video)
+            assert job is not None and job["status"] == "processing"  # it could not write how it ended
+            done = reconcile.reconcile(instance, shared)
+            assert (done.ended, done.died, done.quarantined) == (1, 0, 0)
+            db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
+            assert latest_failure(shared, video) == "database_unavailable"
+    assert jobs.deaths(db, video) == 0
+    (outcome,) = run_videos(shared.settings, [video])
+    assert outcome.status == "completed"
+
+
+def test_a_partition_deleted_while_its_run_is_queued_is_no_death(shared: Storage, video: str) -> None:
+    db = shared.db
+    with dagster_home.open_instance(shared.settings) as instance:
+        for stage in ("metadata", "masks"):  # the first begins before Dagster misses the partition, the other does not
+            assets.register(instance, db)
+            job = _job(shared).get_subset(asset_selection={dg.AssetKey(stage)})
+            run = instance.create_run_for_job(job, tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+            assert reconcile.reconcile(instance, shared).queued >= 1
+            instance.delete_dynamic_partition("videos", video)  # in the UI
+            assert not execute_run(InMemoryJob(job), run, instance).success
+            give_back(run.run_id)  # as when its process ends
+            done = reconcile.reconcile(instance, shared)
+            assert (done.ended, done.died) == (1, 0)
+            assert latest_failure(shared, video) == "dagster_failed"
+            assert get_video(db, video)["status"] == "pending"
+        assert jobs.deaths(db, video) == 0
+        assets.register(instance, db)  # as the backfill does before it asks again
+    (outcome,) = run_videos(shared.settings, [video])
+    assert outcome.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "code"),
+    [(-9, "run_died"), (1, "dagster_failed")],  # killed; and ended by an exception that could not be told, Dagster's database being away
+)
+def test_a_death_is_a_process_that_was_killed(shared: Storage, video: str, exit_code: int, code: str) -> None:
+    db = shared.db
+    with dagster_home.open_instance(shared.settings) as instance:
+        run = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=STARTED)
+        with lease.hold(db, video, run.run_id) as token:
+            start_job_under(db, video, run.run_id, token)
+        instance.report_engine_event(get_run_crash_explanation("Run execution process", exit_code), run)  # as the code server does
+        instance.report_run_failed(run)
+        reconcile.reconcile(instance, shared)
+    assert latest_failure(shared, video) == code
+
+
+def latest_failure(shared: Storage, video_id: str) -> str | None:
+    job = jobs.latest(shared.db, video_id)
+    assert job is not None and job["status"] == "failed"
+    code: str | None = job["failure_code"]
+    return code
 
 
 def test_many_queued_runs_are_noted_at_once(shared: Storage, video: str) -> None:
