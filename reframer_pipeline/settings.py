@@ -23,13 +23,17 @@ COCO_PRODUCTS = (
 DEMO_PRODUCTS = ("box", "phone")
 DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
 
+# Upper limits: far above any use, far below what overflows (32-bit counts of pixels and milliseconds, dates, the wait of a thread).
+DAYS = 36_500  # a hundred years: further back than that no date of this world's videos lies
+A_DAY_S = 86_400.0
+PIXELS = 2**31 - 1  # what ffmpeg counts pixels with
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Settings(BaseSettings):
     """Frozen settings of one deployment, from the environment (`REFRAMER_…`) or keyword arguments."""
 
-    model_config = SettingsConfigDict(env_prefix="REFRAMER_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="REFRAMER_", frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
     # --- where things live
     home: Path = Field(Path(".reframer"), description="Data folder: embedded database, objects, uploads, weights.")
@@ -67,7 +71,7 @@ class Settings(BaseSettings):
     )
     conf: Fraction01 = Field(0.5, description="Detections below this confidence are dropped.")
     iou: Fraction01 = Field(0.45, description="Of two boxes that overlap more than this (IoU), the weaker is dropped.")
-    min_size: int = Field(64, ge=0, description="Detections whose longer side has fewer pixels are dropped; 0 keeps all.")
+    min_size: int = Field(64, ge=0, le=65_536, description="Detections whose longer side has fewer pixels are dropped; 0 keeps all.")
     person_labels: Annotated[tuple[str, ...], NoDecode] = Field(("person",), description="Model labels that mean person, comma-separated.")
     product_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated."
@@ -108,51 +112,66 @@ class Settings(BaseSettings):
     gemini_snap_s: float = Field(1.5, ge=0, le=60, description="Times that Gemini gives are moved to a cut at most this many seconds away.")
     gemini_requests_per_minute: int = Field(60, ge=1, le=100_000, description="Requests a minute, all processes together.")
     gemini_attempts: int = Field(4, ge=1, le=20, description="Tries of one question after passing failures.")
-    gemini_timeout_s: float = Field(300.0, gt=0, description="Longest single request, seconds. What is given up may still be charged.")
-    gemini_deadline_s: float = Field(900.0, gt=0, description="Longest a question may take, upload, pauses and tries together, seconds.")
+    gemini_timeout_s: float = Field(
+        300.0, gt=0, le=A_DAY_S, description="Longest single request, seconds. What is given up may still be charged."
+    )
+    gemini_deadline_s: float = Field(
+        900.0, gt=0, le=A_DAY_S, description="Longest a question may take, upload, pauses and tries together, seconds."
+    )
     gemini_on_failure: Literal["fallback", "fail"] = Field(
         "fallback", description="When Gemini cannot answer: describe locally and ask again later, or fail the video."
     )
-    gemini_input_price: float = Field(0.75, ge=0, description="US dollars per million input tokens, for the cost that is shown.")
-    gemini_output_price: float = Field(3.75, ge=0, description="US dollars per million output tokens, thoughts included.")
+    gemini_input_price: float = Field(
+        0.75, ge=0, le=1_000_000, description="US dollars per million input tokens, for the cost that is shown."
+    )
+    gemini_output_price: float = Field(3.75, ge=0, le=1_000_000, description="US dollars per million output tokens, thoughts included.")
 
     # --- retention
     archive_after_days: int | None = Field(
-        None, ge=1, description="Days after which a video's rows leave Postgres; Parquet keeps them. Unset: never."
+        None, ge=1, le=DAYS, description="Days after which a video's rows leave Postgres; Parquet keeps them. Unset: never."
     )
-    evict_frames_after_days: int | None = Field(None, ge=1, description="Days after which a video's frame store is deleted. Unset: never.")
-    keep_superseded_days: int = Field(7, ge=1, description="Days that a result is kept after another took its place.")
-    dagster_runs_days: int = Field(30, ge=0, description="Days that Dagster keeps finished runs and their logs; 0: for ever.")
+    evict_frames_after_days: int | None = Field(
+        None, ge=1, le=DAYS, description="Days after which a video's frame store is deleted. Unset: never."
+    )
+    keep_superseded_days: int = Field(7, ge=1, le=DAYS, description="Days that a result is kept after another took its place.")
+    dagster_runs_days: int = Field(30, ge=0, le=DAYS, description="Days that Dagster keeps finished runs and their logs; 0: for ever.")
     database_limit_mb: int | None = Field(
-        None, ge=1, description="Size limit of the database, in millions of bytes, for what is shown (Neon's free plan: 512)."
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="Size limit of the database, in millions of bytes, for what is shown (Neon's free plan: 512).",
     )
 
     # --- watching the bucket
-    upload_settle_s: float = Field(5.0, ge=0, description="Seconds for which a file in the bucket must not have changed.")
+    upload_settle_s: float = Field(5.0, ge=0, le=A_DAY_S, description="Seconds for which a file in the bucket must not have changed.")
     upload_requests: int = Field(
         50, ge=1, le=1000, description="Uploads requested in a tick of the sensor, and under way at a time; likewise videos."
     )
 
     # --- limits on uploads
-    max_upload_mb: int = Field(500, ge=1, description="Largest upload, in millions of bytes.")
-    min_side: int = Field(16, ge=1, description="Smallest width or height, pixels.")
-    max_pixels: int = Field(8192 * 4320, ge=1, description="Most pixels a frame.")
-    max_duration_s: float = Field(4 * 3600.0, gt=0, description="Longest video, seconds.")
-    max_frames: int = Field(500_000, ge=1, description="Most source frames.")
-    max_streams: int = Field(32, ge=1, description="Most streams in a container.")
-    max_store_mb: int = Field(20_000, ge=1, description="Largest frame store of one video, in millions of bytes.")
+    max_upload_mb: int = Field(500, ge=1, le=1_000_000, description="Largest upload, in millions of bytes.")
+    min_side: int = Field(16, ge=1, le=65_536, description="Smallest width or height, pixels.")
+    max_pixels: int = Field(8192 * 4320, ge=1, le=PIXELS, description="Most pixels a frame.")
+    max_duration_s: float = Field(4 * 3600.0, gt=0, le=30 * A_DAY_S, description="Longest video, seconds.")
+    max_frames: int = Field(500_000, ge=1, le=10_000_000, description="Most source frames.")
+    max_streams: int = Field(32, ge=1, le=10_000, description="Most streams in a container.")
+    max_store_mb: int = Field(20_000, ge=1, le=10_000_000, description="Largest frame store of one video, in millions of bytes.")
 
     # --- running
     executor: Literal["in_process", "multiprocess"] = Field(
         "in_process", description="Dagster executor: one warm process, or a process per stage."
     )
-    max_concurrent_runs: int = Field(2, ge=1, description="Videos computed at once in a deployment; uploads have a place apart.")
-    gpu_pool_limit: int = Field(1, ge=1, description="Stages on the GPU at once.")
-    stall_s: float = Field(600.0, gt=0, description="Seconds without progress that end a stage.")
-    backfill_per_tick: int = Field(20, ge=0, description="Most runs that the backfill keeps waiting or running; 0 switches it off.")
-    max_attempts: int = Field(5, ge=1, description="Failed runs of a video, that it may be the cause of, after which it is left alone.")
-    quarantine_after: int = Field(3, ge=1, description="Runs of a video that may die with their process, one after the other.")
-    memory_mb: int = Field(8096, ge=256, description="Memory of a media process, in millions of bytes.")
+    max_concurrent_runs: int = Field(2, ge=1, le=1000, description="Videos computed at once in a deployment; uploads have a place apart.")
+    gpu_pool_limit: int = Field(1, ge=1, le=1000, description="Stages on the GPU at once.")
+    stall_s: float = Field(600.0, gt=0, le=A_DAY_S, description="Seconds without progress that end a stage.")
+    backfill_per_tick: int = Field(
+        20, ge=0, le=10_000, description="Most runs that the backfill keeps waiting or running; 0 switches it off."
+    )
+    max_attempts: int = Field(
+        5, ge=1, le=1000, description="Failed runs of a video, that it may be the cause of, after which it is left alone."
+    )
+    quarantine_after: int = Field(3, ge=1, le=1000, description="Runs of a video that may die with their process, one after the other.")
+    memory_mb: int = Field(8096, ge=256, le=16_000_000, description="Memory of a media process, in millions of bytes.")
 
     @model_validator(mode="before")
     @classmethod

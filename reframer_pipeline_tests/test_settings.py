@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.retention.archive import archive_older
+from reframer_pipeline.retention.eviction import evict_older
+from reframer_pipeline.retention.sweep import sweep
 from reframer_pipeline.running.dagster_home import as_environment
 from reframer_pipeline.settings import DEMO_IMGSZ, Settings
 from reframer_pipeline.stages.order import stage_keys
+from reframer_pipeline_tests.media.made import numbered, sampled
+
+NUMERIC = [name for name, field in Settings.model_fields.items() if {int, float} & {field.annotation, *get_args(field.annotation)}]
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +71,35 @@ def test_a_key_loses_its_blanks_and_a_blank_one_is_none(here: Path, monkeypatch:
     for settings in (Settings(), Settings(gemini_api_key=given)):
         assert (settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else None) == key
         assert settings.resolved_describer == ("gemini" if key else "local")
+
+
+def most(name: str) -> Any:
+    """The largest value of a setting."""
+    return next(limit.le for limit in Settings.model_fields[name].metadata if hasattr(limit, "le"))
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_every_number_is_finite_and_bounded(here: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for wrong in ("inf", "-inf", "nan", "1e400", str(2**31), str(2**63), str(10**400), "-1"):
+        with pytest.raises(ValidationError, match=f"(?i){name}"):
+            Settings.model_validate({name: wrong})
+        monkeypatch.setenv(Settings.variable(name), wrong)
+        with pytest.raises(ValidationError):
+            Settings()
+    monkeypatch.delenv(Settings.variable(name))
+    assert getattr(Settings.model_validate({name: most(name)}), name) == most(name)
+
+
+def test_a_sound_file_is_sound_at_the_largest_limits(here: Path) -> None:
+    """None of them overflows on its way to prlimit, ffmpeg or the clocks."""
+    limits = [name for name in NUMERIC if name.startswith("max_") or name in ("stall_s", "memory_mb")]
+    settings = Settings.model_validate({name: most(name) for name in limits})
+    metadata, rows, _ = sampled(numbered(here / "a.mp4", frames=12), here / "store", settings)
+    assert (metadata.frame_count, len(rows)) == (12, 12)
+
+
+def test_the_longest_keeping_finds_nothing_old_enough(here: Path, storage: Storage) -> None:
+    assert archive_older(storage.db, storage.store, most("archive_after_days")).videos == 0
+    assert evict_older(storage.db, storage.store, most("evict_frames_after_days")).videos == 0
+    assert not sweep(storage.db, storage.store, most("keep_superseded_days")).results
+    assert datetime.now(UTC) - timedelta(days=most("dagster_runs_days")) < datetime.now(UTC)
