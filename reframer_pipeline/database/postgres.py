@@ -76,8 +76,10 @@ class Database:
             DatabaseUnavailable: The embedded server does not start. (A remote one is first asked when it is used.)
             SettingsInvalid: The URL cannot be read.
         """
-        revive = None if settings.database_url is not None else lambda: embedded.database_url(settings)
-        return cls(embedded.database_url(settings), revive=revive, schema=settings.database_schema)
+        url = embedded.database_url(settings)
+        if settings.database_url is not None:
+            return cls(url, schema=settings.database_schema)
+        return cls(url, revive=lambda: embedded.database_url(settings))
 
     def __enter__(self) -> Database:
         return self

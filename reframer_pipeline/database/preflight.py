@@ -7,7 +7,7 @@ and what is refused later (`refusals`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from reframer_pipeline.failures import DatabaseNotPrepared
@@ -53,8 +53,9 @@ def demand_prepared(conn: psycopg.Connection[Row], schema: str, texts: Collectio
     if not first:
         return
     _demand_nowhere_else(conn, schema)
-    made = [name for text in texts for name in _MADE.findall(text)]
-    there = conn.execute("SELECT relname AS name FROM pg_class WHERE relnamespace = %s AND relname = ANY(%s)", (server["schema"], made))
+    there = conn.execute(
+        "SELECT relname AS name FROM pg_class WHERE relnamespace = %s AND relname = ANY(%s)", (server["schema"], names_in(texts))
+    )
     if names := sorted(row["name"] for row in there):
         raise _taken(schema, ", ".join(names))
 
@@ -67,6 +68,11 @@ def demand_our_ledger(columns: Collection[str], schema: str) -> None:
     """
     if not set(columns) >= LEDGER_COLUMNS:
         raise _taken(schema, LEDGER)
+
+
+def names_in(texts: Iterable[str]) -> list[str]:
+    """Names of the tables, views and indexes that migrations make."""
+    return [name for text in texts for name in _MADE.findall(text)]
 
 
 def _demand_server(server: Row) -> None:

@@ -18,6 +18,7 @@ import sqlalchemy
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database import embedded_cluster as cluster
+from reframer_pipeline.database.migrations import migrate
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import DatabaseUnavailable
 from reframer_pipeline.settings import Settings
@@ -123,6 +124,9 @@ def test_a_folder_whose_server_cannot_be_seen_gets_no_second_one(folder: Path, m
         with pytest.raises(DatabaseUnavailable, match="another server works in") as caught:
             embedded.server(settings)
         assert "one container or machine at a time" in caught.value.remedy
+        revived = Database(server.database_url, patience_s=2, revive=lambda: embedded.database_url(settings))
+        with revived as db, pytest.raises(DatabaseUnavailable, match="another server works in"):
+            db.fetch("SELECT 1 AS one")
         assert (server.data_dir / "postmaster.pid").read_text() == before
     assert embedded.server(settings).pid != server.pid
 
@@ -188,6 +192,12 @@ def test_root_opens_the_way_and_says_so_once(folder: Path, caplog: pytest.LogCap
     assert embedded.stop(settings)
     embedded.server(settings)
     assert len([record for record in caplog.records if "all users may now enter" in record.getMessage()]) == 1
+
+
+def test_the_embedded_server_has_no_schema_to_choose(folder: Path) -> None:
+    """The setting is of the database that REFRAMER_DATABASE_URL names, which `reframer demo` leaves aside."""
+    with Database.open(Settings(home=folder / "home", database_schema="elsewhere")) as db:
+        assert migrate(db) and db.fetch("SELECT count(*) AS n FROM public.videos") == [{"n": 0}]
 
 
 def test_urls_given_by_setting_start_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from reframer_pipeline.database import migrations
 from reframer_pipeline.database.migrations import migrate, pending
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.database.preflight import LEDGER, names_in
 from reframer_pipeline.failures import DatabaseNotPrepared
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
@@ -133,6 +134,13 @@ def test_our_tables_are_found_whatever_the_search_path_is(database_url: str, req
     for url in (database_url, direct + options):
         with Database(url) as db:
             assert migrate(db) == [] and db.fetch("SELECT count(*) AS n FROM videos") == [{"n": 0}]
+
+
+def test_every_name_that_must_be_free_is_known(owners: str) -> None:
+    with Database(owners) as db:
+        migrate(db)
+        made = db.fetch("SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')")
+    assert {row["name"] for row in made} - {LEDGER} <= set(names_in(one.text for one in migrations.migrations()))
 
 
 def test_a_migration_has_hours(owners: str, monkeypatch: pytest.MonkeyPatch) -> None:
