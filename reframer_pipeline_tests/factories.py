@@ -86,7 +86,8 @@ class Maker:
             "coded_width": self.width, "coded_height": self.height, "rotation": 0, "sar_num": 1, "sar_den": 1, "fps_num": FPS,
             "fps_den": 1, "variable_frame_rate": False, "duration_seconds": self.frame_count / FPS, "frame_count": self.frame_count,
             "time_base_num": 1, "time_base_den": 15360, "start_pts": 0, "size_bytes": len(video_bytes()), "sha256": self.sha256,
-            "stream_index": 0, "has_audio": False, "mirrored": False, "tone_mapped_from": None, "notes": [],
+            "stream_index": 0, "has_audio": False, "mirrored": False, "tone_mapped_from": "arib-std-b67",
+            "notes": ["HDR (HLG), mapped to SDR (BT.709)."],
         }  # fmt: skip
 
     def _frames(self) -> Iterator[dict[str, Any]]:

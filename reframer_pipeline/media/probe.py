@@ -1,7 +1,7 @@
 """The facts of a video: what the `metadata` stage returns.
 
-What belongs here: asking ffprobe, judging its answers, the limits that a header or a list of packets can break. What does not: what times
-mean (`timing`), which way up a picture is (`display`), decoding (`sampling`), command lines (`commands`), where the facts are kept.
+What belongs here: the facts, the limits that a header or a list of packets can break, the notes. What does not: asking ffprobe (`headers`,
+`packets`), what times mean (`timing`), which way up a picture is (`display`), decoding (`sampling`), where the facts are kept.
 
 Only the stream that is taken for the picture is judged. What is odd about the file beside it is a note.
 
@@ -13,38 +13,28 @@ The `frames` stage has the last word: a row per decoded frame.
 
 from __future__ import annotations
 
-import functools
-import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from reframer_pipeline.failures import (
     DamagedVideo,
     DimensionsOutOfRange,
     NoDecodableFrames,
-    NoVideoStream,
-    TooManyStreams,
-    UnsupportedCodec,
     VideoTooLong,
 )
-from reframer_pipeline.media import commands
-from reframer_pipeline.media.boxes import Boxes, edit_notes, read_boxes, riff_is_whole
-from reframer_pipeline.media.commands import Opened
-from reframer_pipeline.media.containers import HEAD_BYTES, Container, recognise
+from reframer_pipeline.media.boxes import Boxes, edit_notes, read_boxes
+from reframer_pipeline.media.containers import HEAD_BYTES, recognise
 from reframer_pipeline.media.display import HDR, Orientation, displayed, orientation
-from reframer_pipeline.media.fence import Limits
+from reframer_pipeline.media.headers import Header, look, read_header, tone_maps
 from reframer_pipeline.media.packets import check_count, count_packets, count_pictures
-from reframer_pipeline.media.refusals import refusal, refused_decoders
-from reframer_pipeline.media.runner import run_guarded
 from reframer_pipeline.media.timing import check_promise
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_A_LOOK: Final = Limits(stall_s=60, wall_s=60, cpu_s=60, memory_bytes=4_000_000_000)  # at FFmpeg itself, with no file
 
 
 @dataclass(frozen=True)
@@ -124,42 +114,37 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
     """
     with path.open("rb") as file:
         container = recognise(file.read(HEAD_BYTES))
-    answer, elsewhere = _headers(path, settings)
-    streams = answer.get("streams", [])
-    stream = _main_stream(streams)
-    opened = Opened(stream["index"], elsewhere)
-    first = _look(path, opened, settings)
-    way = orientation(first.matrix or _matrix(stream))
-    sar = _fraction(stream.get("sample_aspect_ratio", "").replace(":", "/")) or Fraction(1)
-    coded = first.size or (int(stream.get("width") or 0), int(stream.get("height") or 0))
-    width, height = displayed(coded, sar, way or Orientation())
+    header = read_header(path, settings)
+    first = look(path, header, settings)
+    way = orientation(first.matrix or header.matrix)
+    coded = first.size or header.size
+    width, height = displayed(coded, header.sar, way or Orientation())
     _check_size(coded, (width, height), settings)
-    time_base = Fraction(stream["time_base"])
-    promised_s = _promised_s(stream, container, path)
+    promised_s, time_base = header.promised_s(container, path), header.time_base
     _check_length(promised_s, settings)
     boxes = read_boxes(path) if container == "mov" else Boxes()
     if boxes.head_only:
         raise NoDecodableFrames("The file is only the head of a stream (an initialisation segment); the pictures are in other files.")
-    found = count_packets(path, opened, settings)
+    found = count_packets(path, header.opened, settings)
     if first.fields:
-        found = count_pictures(path, opened, settings, packets=found)
+        found = count_pictures(path, header.opened, settings, packets=found)
     check_count(found.count, settings)
     _check_length(found.seconds(time_base), settings)
-    fps = found.rate(time_base, _fraction(stream.get("avg_frame_rate", "")))
+    fps = found.rate(time_base, header.rate)
     check_promise(found, time_base, promised_s, fps)
-    transfer = first.transfer or stream.get("color_transfer")
-    mapped = transfer if transfer in HDR and (stream.get("pix_fmt") or "").startswith("yuv") and tone_maps() else None
+    transfer = first.transfer or header.transfer
+    mapped = transfer if transfer in HDR and (header.pix_fmt or "").startswith("yuv") and tone_maps() else None
     return VideoMetadata(
-        container=answer["format"]["format_name"],
-        codec=stream["codec_name"],
-        pix_fmt=stream.get("pix_fmt"),
+        container=header.container,
+        codec=header.codec,
+        pix_fmt=header.pix_fmt,
         width=width,
         height=height,
         coded_width=coded[0],
         coded_height=coded[1],
         rotation=way.rotation if way else 0,
-        sar_num=sar.numerator,
-        sar_den=sar.denominator,
+        sar_num=header.sar.numerator,
+        sar_den=header.sar.denominator,
         fps_num=fps.numerator,
         fps_den=fps.denominator,
         variable_frame_rate=found.variable,
@@ -170,78 +155,12 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
         start_pts=found.start_pts,
         size_bytes=path.stat().st_size,
         sha256=sha256,
-        stream_index=stream["index"],
-        has_audio=any(other.get("codec_type") == "audio" for other in streams),
+        stream_index=header.picture["index"],
+        has_audio=header.has_audio,
         mirrored=bool(way and way.mirrored),
         tone_mapped_from=mapped,
-        notes=(
-            *(f"Beside the picture there is a stream in {name}, which is not opened." for name in elsewhere),
-            *edit_notes(boxes.edits.get(int(stream.get("id", "0"), 16), [])),
-            *(() if way else ("The display matrix turns by no quarter; the picture is left as it is stored.",)),
-            *_colours(transfer, mapped),
-        ),
+        notes=tuple(_notes(header, boxes, way, transfer, mapped)),
     )
-
-
-# --- what the header says
-
-
-def _headers(path: Path, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What ffprobe says of the file, and which decoders off the list its streams want."""
-    elsewhere: tuple[str, ...] = ()
-    while True:
-        done = run_guarded(commands.headers(path, Opened(None, elsewhere), settings), Limits.of(settings))
-        if not done.returncode:
-            break
-        more = refused_decoders(done.stderr) - set(elsewhere)
-        if not more or len(elsewhere) >= settings.max_streams:
-            raise refusal(done.stderr) or DamagedVideo("The file begins like a video, but its header cannot be read.")
-        elsewhere += tuple(sorted(more))
-    answer: dict[str, Any] = json.loads(done.stdout)
-    if answer.get("format", {}).get("nb_streams", 0) > settings.max_streams:
-        raise TooManyStreams(f"The file holds {answer['format']['nb_streams']} streams; {settings.max_streams} are allowed.")
-    return answer, elsewhere
-
-
-def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first picture marked as default, else the first; cover art is no picture.
-
-    Containers list the main picture first; where several are marked default (nasa_multistream.mp4), players show the first.
-    """
-    pictures = [s for s in streams if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
-    if not pictures:
-        raise NoVideoStream("The file holds no moving picture.")
-    stream = next((s for s in pictures if s.get("disposition", {}).get("default")), pictures[0])
-    if stream.get("codec_name") in (None, "unknown", "none"):
-        raise UnsupportedCodec("The picture's codec is unknown.")
-    return stream
-
-
-def _promised_s(stream: dict[str, Any], container: Container, path: Path) -> float:
-    """Seconds of picture that the header promises, from time 0; 0 where it promises none.
-
-    For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that was written to
-    a pipe has a placeholder there (2**30 by FFmpeg), and a duration that is a guess. An AVI that is all there promises nothing
-    more: its frames may stand for pictures that were dropped (chunks of no bytes).
-    """
-    if container == "mov":
-        return float(int(stream.get("duration_ts", 0)) * Fraction(stream["time_base"]))
-    frames, fps = int(stream.get("nb_frames", 0)), _fraction(stream.get("avg_frame_rate", ""))
-    return float(frames / fps) if fps and frames < 1 << 30 and not riff_is_whole(path) else 0.0
-
-
-def _fraction(text: str) -> Fraction | None:
-    """A positive fraction, or None for 0/0, 0/1, N/A, nothing and nonsense."""
-    try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        return None
-    return value if value > 0 else None
-
-
-def _matrix(holder: dict[str, Any]) -> str | None:
-    """The display matrix of a stream or a frame, as ffprobe prints it."""
-    return next((entry["displaymatrix"] for entry in holder.get("side_data_list", []) if "displaymatrix" in entry), None)
 
 
 def _check_size(coded: tuple[int, int], displayed: tuple[int, int], settings: Settings) -> None:
@@ -258,56 +177,14 @@ def _check_length(seconds: float, settings: Settings) -> None:
         raise VideoTooLong(f"The video lasts {seconds:.0f} s; {settings.max_duration_s:.0f} s are allowed.")
 
 
-# --- what the first pictures say
-
-
-@dataclass(frozen=True)
-class _First:
-    """What the first pictures say, over which their codec decides and not the container.
-
-    Attributes:
-        size: Width and height as stored; None if there is no picture among the first packets.
-        matrix: A display matrix that stands in the stream itself, over which players forget the container's.
-        transfer: The transfer function.
-        fields: Whether packets are fields: the pictures are interlaced, and clearly fewer than packets.
-    """
-
-    size: tuple[int, int] | None = None
-    matrix: str | None = None
-    transfer: str | None = None
-    fields: bool = False
-
-
-def _look(path: Path, stream: Opened, settings: Settings) -> _First:
-    done = run_guarded(commands.look(path, stream, settings), Limits.of(settings, units=commands.LOOK_PACKETS))
-    if done.returncode and refused_decoders(done.stderr):
-        raise refusal(done.stderr) or UnsupportedCodec("The picture's codec is not accepted.")
-    seen = json.loads(done.stdout or "{}").get("packets_and_frames", [])
-    packets = sum(one["type"] == "packet" and "D" not in one.get("flags", "") for one in seen)
-    frames = [one for one in seen if one["type"] == "frame"]
-    if not frames:
-        return _First()
-    return _First(
-        size=(frames[0]["width"], frames[0]["height"]),
-        matrix=_matrix(frames[0]),
-        transfer=frames[0].get("color_transfer"),
-        fields=len(frames) * 4 <= packets * 3 and all(one.get("interlaced_frame") for one in frames),
-    )
-
-
-# --- what is said, and refuses nothing
-
-
-def _colours(transfer: str | None, mapped: str | None) -> list[str]:
-    if transfer not in HDR:
-        return []
+def _notes(header: Header, boxes: Boxes, way: Orientation | None, transfer: str | None, mapped: str | None) -> Iterator[str]:
+    """What is odd about the file and refuses nothing."""
+    for name in header.opened.elsewhere:
+        yield f"Beside the picture there is a stream in {name}, which is not opened."
+    yield from edit_notes(boxes.edits.get(header.track, []))
+    if way is None:
+        yield "The display matrix turns by no quarter; the picture is left as it is stored."
     if mapped:
-        return [f"HDR ({HDR[transfer]}), mapped to SDR (BT.709)."]
-    return [f"HDR ({HDR[transfer]}), not mapped to SDR, which the installed FFmpeg cannot. Colours look dull."]
-
-
-@functools.cache
-def tone_maps() -> bool:
-    """Whether the installed FFmpeg can map HDR to SDR."""
-    names = {line.split()[1] for line in run_guarded(commands.filters(), _A_LOOK).stdout.decode().splitlines() if len(line.split()) > 1}
-    return {"zscale", "tonemap"} <= names
+        yield f"HDR ({HDR[mapped]}), mapped to SDR (BT.709)."
+    elif transfer in HDR:
+        yield f"HDR ({HDR[transfer]}), not mapped to SDR, which the installed FFmpeg cannot. Colours look dull."

@@ -39,10 +39,16 @@ def refused_decoders(stderr: str) -> set[str]:
     return set(_OFF_THE_LIST.findall(stderr))
 
 
-def refusal(stderr: str) -> PermanentFailure | None:
-    """The failure that ffmpeg's or ffprobe's messages stand for; None where they say nothing known."""
+def refusal(stderr: str, *, codecs: bool = True) -> PermanentFailure | None:
+    """The failure that ffmpeg's or ffprobe's messages stand for; None where they say nothing known.
+
+    Args:
+        stderr: The messages.
+        codecs: Whether a codec off the list is a reason. It is none where streams beside the picture are spoken of, too.
+    """
+    said = stderr if codecs else "\n".join(line for line in stderr.splitlines() if not _OFF_THE_LIST.search(line))
     for pattern, failure, message in _REFUSALS:
-        found = re.search(pattern, stderr)
+        found = re.search(pattern, said)
         if found:
             return failure(message.format(*found.groups()))
     return None

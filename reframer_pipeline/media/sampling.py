@@ -136,7 +136,7 @@ def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterato
             yield _Frame(number, pts, score, None if picture is None else np.frombuffer(picture, np.uint8).reshape(height, width, 3))
         if process.wait() and not scores.seen:
             # the facts were read through the same list of codecs, so what is refused here is only the sound
-            known = refusal("\n".join(line for line in process.stderr.splitlines() if "not on whitelist" not in line))
+            known = refusal(process.stderr, codecs=False)
             if known:
                 raise known
 

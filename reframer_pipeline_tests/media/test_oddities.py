@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reframer_pipeline.failures import NoDecodableFrames, NotAVideo, TruncatedVideo, UnsupportedCodec
 from reframer_pipeline.media import probe as probe_module
 from reframer_pipeline.media.boxes import MOST_BOXES, Boxes, Edit, read_boxes, riff_is_whole
-from reframer_pipeline.media.probe import probe
+from reframer_pipeline.media.probe import VideoMetadata, probe
+from reframer_pipeline.results.parquet import read_batches
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.metadata import METADATA
 from reframer_pipeline_tests.media.made import avi, edited, facts, ffmpeg, fields, hdr, numbered, numbered_jpeg, sampled
@@ -86,6 +90,21 @@ def test_notes_are_in_the_table_that_people_see(tmp_path: Path) -> None:
     rows = facts(tmp_path / "a.avi").to_batch().to_pylist()
     _, cells, _ = METADATA.cells(MemoryInput("metadata", rows))
     assert ["note 1", "Beside the picture there is a stream in adpcm_yamaha, which is not opened."] in cells
+
+
+def test_facts_of_code_version_1_stay_readable(tmp_path: Path) -> None:
+    """Their Parquet has no notes, no mirror and no tone mapping."""
+    old = facts(numbered(tmp_path / "a.mp4")).to_batch().drop_columns(["mirrored", "tone_mapped_from", "notes"])
+    pq.write_table(pa.Table.from_batches([old]), tmp_path / "old.parquet")
+    (batch,) = read_batches(tmp_path / "old.parquet", METADATA.schema.names)
+    assert VideoMetadata.from_batch(batch).notes == ()
+
+    class Old(MemoryInput):
+        def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+            return read_batches(tmp_path / "old.parquet", columns or METADATA.schema.names)
+
+    _, cells, _ = METADATA.cells(Old("metadata", []))
+    assert ["displayed", "64x48, rotated 0°"] in cells
 
 
 # --- packets and pictures
