@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shlex
 import sys
+import threading
+import time
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -71,7 +75,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         **{name: value for name, value in dagster_home.as_environment(settings).items() if value},
         **instance_variables,
     }
-    ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
+    aside(f"Dagster starts. Its UI opens at http://127.0.0.1:{port} within a minute; this is said here.")
+    threading.Thread(target=_tell_when_open, args=(port,), name="ui", daemon=True).start()
     aside(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}")
     if bucket.root is not None and not bucket.root.is_dir():
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
@@ -80,6 +85,18 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     with dagster_home.open_instance(settings) as instance:
         _put_right(instance, storage_of(settings))
         sys.exit(run_until_stopped(command, environment, instance, storage_of(settings)))
+
+
+def _tell_when_open(port: int) -> None:
+    """Say where the UI is once it answers. Before, a browser would only show an error."""
+    while True:
+        server = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # nobody's proxy lies between
+        with closing(server), suppress(OSError, http.client.HTTPException):
+            server.request("GET", "/server_info")
+            server.getresponse()
+            ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
+            return
+        time.sleep(0.5)
 
 
 def _put_right(instance: dg.DagsterInstance, storage: Storage) -> None:

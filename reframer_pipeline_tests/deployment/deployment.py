@@ -69,13 +69,15 @@ class Deployment:
         embedded.stop(self.settings)
 
     def start(self) -> None:
-        """Start it, and wait until its web server answers."""
+        """Start it, and wait until it says that its web server answers; it does not say so before."""
         command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port)]
         others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
         environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
+        told = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-        self.wait("the web server", self._answers)
+        self.wait("the web server", lambda: f"Dagster UI: {self.url}".encode() in self._log.read_bytes()[told:])
+        assert self._answers()
 
     def stop(self, how: signal.Signals) -> str:
         """Send it a signal that ends it. Returns what it said since. It must keep its promise: within 10 s nothing of it is left."""

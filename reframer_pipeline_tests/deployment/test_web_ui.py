@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.orchestration.tags import FILENAME_TAG, PARTITION_TAG
+from reframer_pipeline.running import dagster_home
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
@@ -74,9 +78,30 @@ def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page:
     expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=10 * PATIENCE_MS)
     keep(page, "backfill")
     deployment.wait_for_completed(len(videos))
+    names = {str(row["id"]): row["filename"] for row in deployment.rows("videos")}
+    with dagster_home.open_instance(deployment.settings) as instance:
+        runs = [run for run in instance.get_runs() if BACKFILL_ID_TAG in run.tags]
+    assert {run.tags[PARTITION_TAG]: run.tags[FILENAME_TAG] for run in runs} == names
     jobs = [row for row in deployment.rows("processing_jobs") if row["run_id"] not in before]
     assert sorted(str(row["video_id"]) for row in jobs) == sorted(videos)
     assert {(row["status"], row["stage"]) for row in jobs} == {("completed", "masks")}
+
+
+def test_files_are_named_and_what_failed_says_why(deployment: Deployment, page: Page, videos: list[str], tmp_path: Path) -> None:
+    (tmp_path / "memo.mp4").write_text("no video, but a memo")
+    shutil.copy(tmp_path / "memo.mp4", deployment.uploads)
+    deployment.wait("the refusal", lambda: [row for row in deployment.rows("uploads") if row["filename"] == "memo.mp4"])
+    page.goto(f"{deployment.url}/runs")
+    expect(page.get_by_text("reframer/filename: memo.mp4")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("reframer/failure: not_a_video").first).to_be_visible(timeout=PATIENCE_MS)
+    keep(page, "runs")
+    (row,) = [row for row in deployment.rows("videos") if str(row["id"]) == videos[0]]
+    page.goto(f"{deployment.url}/assets/scenes?view=partitions&partition={videos[0]}")
+    expect(page.get_by_text(row["filename"], exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_text("[Show Markdown]").first.click()
+    expect(page.get_by_role("dialog").get_by_text("what happens, and what could be replaced")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("dialog").get_by_text(re.compile("easy|medium|hard")).first).to_be_visible(timeout=PATIENCE_MS)
+    keep(page, "scenes")
 
 
 def choose_all(page: Page, url: str, tries: int = 3) -> Locator:

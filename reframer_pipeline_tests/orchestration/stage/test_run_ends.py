@@ -16,6 +16,7 @@ from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.failures import DiskFull, SchemaMismatch, StoreUnavailable, all_failures
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_run
+from reframer_pipeline.orchestration.tags import FAILURE_TAG
 from reframer_pipeline.results import commit
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage
@@ -25,6 +26,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.vision import weights
+from reframer_pipeline_tests.factories import plan_of
 from reframer_pipeline_tests.machine import FAILING_FILE, fill, small_disk
 
 
@@ -144,6 +146,28 @@ def test_a_database_that_cannot_be_opened_does_not_hide_the_failure(
     (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     told = failed.user_failure_data
     assert told is not None and told.description is not None and told.description.startswith("[schema_mismatch] Not for this version.")
+
+
+def test_what_was_wiped_in_the_ui_is_fresh_and_is_shown_again_by_materializing_it(shared: Storage, done: VideoOutcome, clip: Path) -> None:
+    key, video_id = dg.AssetKey("trajectories"), done.video_id or ""
+    with dagster_home.open_instance(shared.settings) as instance:
+        instance.wipe_assets([key])
+        assert instance.get_latest_materialization_event(key) is None
+        assert set(plan_of(shared.db, video_id, shared.settings, weights.digests(shared.settings)).to_compute) == set()
+        assert materialize_as_the_ui(shared.settings, video_id, "trajectories").success
+        event = instance.get_latest_materialization_event(key)
+    assert event is not None and event.asset_materialization is not None
+    shown = event.asset_materialization.metadata
+    assert (shown["video"].value, shown["outcome"].value) == (clip.name, "same")
+
+
+def test_a_partition_that_is_no_video_fails_as_that_and_the_run_says_so(shared: Storage) -> None:
+    with dagster_home.open_instance(shared.settings) as instance:
+        instance.add_dynamic_partitions("videos", ["made by hand"])
+        ran = materialize_as_the_ui(shared.settings, "made by hand", "metadata")
+        instance.delete_dynamic_partition("videos", "made by hand")
+        run = instance.get_run_by_id(ran.run_id)
+    assert run is not None and run.tags[FAILURE_TAG] == "unknown_video"
 
 
 def test_a_long_statement_of_a_commit_does_not_look_stalled(shared: Storage, done: VideoOutcome) -> None:

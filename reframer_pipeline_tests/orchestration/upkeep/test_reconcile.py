@@ -37,7 +37,7 @@ from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration import assets
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_end
-from reframer_pipeline.orchestration.stage.runs import give_back, token_of
+from reframer_pipeline.orchestration.stage.runs import give_back, run_of, token_of
 from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG
 from reframer_pipeline.orchestration.upkeep import launcher, reconcile
 from reframer_pipeline.results import commit
@@ -187,11 +187,13 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
 
         of_video = {"dagster/partition": video}
         ingest, unborn, beating, reloaded = going_on(**gone), going_on(**gone, **of_video), going_on(**gone, **of_video), going_on(**there)
+        by_hand = going_on(**gone, **{"dagster/partition": "made by hand"})
         token = lease.acquire(db, video, beating, token=token_of(beating))
         start_job_under(db, video, beating, token)
         elsewhere = going_on(**gone, **{HOME_TAG: "of another machine, whose servers nobody here can reach"})
         monitor(instance)
-        assert [is_over(one) for one in (ingest, unborn, beating, reloaded, elsewhere)] == [True, True, False, False, False]
+        over = [is_over(one) for one in (ingest, unborn, by_hand, beating, reloaded, elsewhere)]
+        assert over == [True, True, True, False, False, False]
 
         db.execute("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second' WHERE video_id = %s", (video,))
         monitor(instance)
@@ -287,6 +289,24 @@ def test_a_death_is_a_process_that_was_killed(shared: Storage, video: str, exit_
         instance.report_run_failed(run)
         reconcile.reconcile(instance, shared)
     assert latest_failure(shared, video) == code
+
+
+def test_a_video_is_quarantined_for_the_recipe_that_its_runs_died_at(shared: Storage, video: str) -> None:
+    """However early: a run has its recipe with its first stage. Before that no death is the video's."""
+    db = shared.db
+    with dagster_home.open_instance(shared.settings) as instance:
+        for begins in (False, True):
+            for _ in range(shared.settings.quarantine_after):
+                run = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
+                reconcile.reconcile(instance, shared)
+                if begins:
+                    run_of(run, shared, video).start("metadata", 1)
+                    give_back(run.run_id)
+                instance.report_run_failed(run)
+                reconcile.reconcile(instance, shared)
+            assert latest_failure(shared, video) == ("quarantined" if begins else "interrupted")
+    state = plan_of(db, video, shared.settings, weights.digests(shared.settings)).stages["metadata"]
+    assert state.state == "failed" and "quarantined" in state.reasons[0]  # so no schedule asks for it again
 
 
 def latest_failure(shared: Storage, video_id: str) -> str | None:
