@@ -32,7 +32,7 @@ from reframer_pipeline_tests.servers import Server, fresh_database
 
 HERE = Path(__file__).parent
 FOLDERS = sorted(path.parent.name for path in HERE.glob("*/objects.tar.xz"))
-STALE = {"0.1.0": set(NAMES)}  # the code version of metadata, which all others read, was raised in 0.3.0
+STALE = {"0.1.0": set(NAMES)}  # the code version of metadata, which all others read, was raised after it
 TABLES = ("results", "published", "detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
 
 
