@@ -115,7 +115,7 @@ def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterato
     small_bytes, kept_bytes = small[0] * small[1] * 3, width * height * 3
     way, hdr = metadata.orientation, metadata.tone_mapped_from
     kept = as_shown((width, height), way, hdr, "bicubic+accurate_rnd+full_chroma_int")
-    compared = as_shown(small, way, hdr, "area")
+    compared = as_shown(small, way, hdr, "area+accurate_rnd+bitexact")  # else scores are the processor's: up to 3.4 apart, the cut is at 27
     scores, looks = ContentScores(), Looks(settings.vid_stride, metadata.time_base)
 
     def compose(fds: tuple[int, ...]) -> list[str]:
