@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
-from reframer_pipeline.cli.tables import aside, cell, line, print_rows, table
+from reframer_pipeline.cli.tables import Name, aside, cell, line, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import BucketUnavailable, ReframerError, all_failures
 from reframer_pipeline.results.storage import Storage, open_storage
@@ -42,7 +42,7 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
         rows = list_uploads(storage.db, failed=failed, limit=limit)
         if not failed:
             rows = [*_on_their_way(storage, settings), *rows][:limit]
-    columns = table("id", "file", "status", "video", "reason", wraps={"file", "reason"})
+    columns = table("id", "file", "status", "video", "reason", wraps={"reason"})
     print_rows(rows, as_json, "No upload was refused, and no video of one failed." if failed else "No uploads yet.", columns, _listed)
 
 
@@ -58,11 +58,11 @@ def _on_their_way(storage: Storage, settings: Settings) -> list[Row]:
         return []
 
 
-def _listed(row: Row) -> tuple[str, ...]:
+def _listed(row: Row) -> tuple[str | Name, ...]:
     status = {"failed": "refused", "pending": "on its way"}.get(row["status"], row["video_status"])
     code, message = (row[name] or row[f"video_{name}"] for name in ("failure_code", "failure_message"))
     name, reason = row["bucket_key"] or row["filename"], f"[{code}] {message}" if code else ""
-    return row["upload_id"][:8], cell(name), status or "", (row["video_id"] or "")[:8], cell(reason)
+    return row["upload_id"][:8], Name(name), status or "", (row["video_id"] or "")[:8], cell(reason)
 
 
 @uploads.command()
