@@ -26,7 +26,7 @@ from reframer_pipeline.stages.order import recipes, stage_keys
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.versions import StageKey, row_id
 from reframer_pipeline.vision.rle import encode
-from reframer_pipeline.work import jobs, lease, status
+from reframer_pipeline.work import jobs, lease, status, turns
 
 WEIGHTS = {"detector": "d" * 64, "segmenter": "s" * 64}
 FPS = 30
@@ -214,6 +214,11 @@ def start_job_under(db: Database, video_id: str, run_id: str, token: str, **more
     started = jobs.start(db, video_id, run_id, lease_token=token, pinned={"settings": {}, "weights": {}}, **more)
     assert started is not None
     return started.job_id
+
+
+def spoken_for(db: Database) -> set[str]:
+    """The videos that wait for their turn in a command that lives."""
+    return {row["id"] for row in db.fetch(turns.SPOKEN_FOR, (turns.PREFIX, turns.QUIET_S))}
 
 
 def begin(db: Database, video_id: str) -> None:

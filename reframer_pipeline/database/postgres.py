@@ -163,9 +163,9 @@ class Database:
         """The first row of a query, or None."""
         return self.run(lambda conn: conn.execute(query, params).fetchone())
 
-    def execute(self, query: LiteralString, params: Params | None = None) -> int:
-        """Run one idempotent statement in a transaction of its own; the number of rows it touched."""
-        return self.run(lambda conn: conn.execute(query, params).rowcount)
+    def execute(self, query: LiteralString, params: Params | None = None, within_s: float = math.inf) -> int:
+        """Run one idempotent statement in a transaction of its own; the number of rows it touched; `within_s` as for `run`."""
+        return self.run(lambda conn: conn.execute(query, params).rowcount, within_s=within_s)
 
     def _begin(self, snapshot: bool, timeout_s: float) -> bytes:
         """All that a transaction relies on, in one round trip."""

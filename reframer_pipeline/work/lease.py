@@ -79,8 +79,9 @@ def heartbeat(db: Database, video_id: str, token: str, ttl_s: float = TTL_S) -> 
 
     Raises:
         LeaseLost: It is another one's by now.
+        DatabaseUnavailable: It did not answer within a third of the lease's life: there is time for another try.
     """
-    if not db.run(lambda conn: beat(conn, video_id, token, ttl_s)):
+    if not db.run(lambda conn: beat(conn, video_id, token, ttl_s), within_s=ttl_s / 3):
         raise LeaseLost(f"Another run took over video {video_id}.")
 
 

@@ -49,13 +49,7 @@ def waiting(db: Database, video_ids: Collection[str], every_s: float = QUIET_S /
 
 def refresh(db: Database, run_id: str) -> None:
     """A sign of life for what still waits. A job that was ended meanwhile, because there was none for long, stays ended."""
-    db.execute("UPDATE processing_jobs SET updated_at = now() WHERE run_id = %s AND status = 'pending'", (run_id,))
-
-
-def spoken_for(db: Database) -> frozenset[str]:
-    """The videos that wait for their turn in a command that lives."""
-    rows = db.fetch(SPOKEN_FOR, (PREFIX, QUIET_S))
-    return frozenset(row["id"] for row in rows)
+    db.execute("UPDATE processing_jobs SET updated_at = now() WHERE run_id = %s AND status = 'pending'", (run_id,), QUIET_S / 3)
 
 
 def _put_up(db: Database, run_id: str, video_ids: Collection[str]) -> None:

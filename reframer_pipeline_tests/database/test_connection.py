@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -86,7 +87,14 @@ def _from_the_start(db: Database, proxy: SilentProxy) -> None:
     db.fetch("SELECT 1 AS one", within_s=WITHIN_S)
 
 
-MOMENTS = [_in_a_statement, _in_a_copy, _while_it_commits, _before_the_next_transaction, _with_all_connections_idle, _from_the_start]
+def _while_a_lease_is_prolonged(db: Database, proxy: SilentProxy) -> None:
+    db.fetch("SELECT 1 AS one")
+    proxy.silent.set()
+    lease.heartbeat(db, str(uuid.uuid4()), str(uuid.uuid4()), ttl_s=3 * WITHIN_S)
+
+
+MOMENTS = [_in_a_statement, _in_a_copy, _while_it_commits, _before_the_next_transaction, _with_all_connections_idle, _from_the_start,
+           _while_a_lease_is_prolonged]  # fmt: skip
 
 
 @pytest.mark.timeout(60)

@@ -149,12 +149,12 @@ def test_another_prompt_makes_scenes_stale_and_nothing_else(
     video_id, settings = done.video_id or "", asking(clean, gemini)
     list(run_videos(settings, [video_id]))
     monkeypatch.setattr(versions, "GEMINI_PROMPT_VERSION", 99)
-    states = plan_of(clean.storage.db, video_id, settings, weights.digests(clean.settings)).stages
+    states = plan_of(clean.db, video_id, settings, weights.digests(clean.settings)).stages
     assert {stage: state.state for stage, state in states.items() if state.state != "fresh"} == {"scenes": "stale"}
     assert states["scenes"].reasons == ("gemini_prompt: 1 → 99",)
     (outcome,) = run_videos(settings, [video_id])
     assert set(outcome.seconds) == {"scenes"} and gemini.accepted_generations == 2
-    assert len(show_video(clean.storage.db, video_id)["gemini"]) == 2
+    assert len(show_video(clean.db, video_id)["gemini"]) == 2
     assert "in all for this video" in called(clean.settings.home_dir, "show", video_id).stdout
 
 
@@ -168,10 +168,10 @@ def test_when_gemini_cannot_answer_scenes_are_local_and_stay_stale(
     (outcome,) = run_videos(settings, [video_id])
     assert outcome.status == "completed" and f"[{code}]" in (outcome.note or "")
     assert scenes(clean, video_id) == before  # exactly what a deployment without a key has
-    assert get_video(clean.storage.db, video_id)["status"] == "completed"
-    states = plan_of(clean.storage.db, video_id, settings, weights.digests(clean.settings)).stages
+    assert get_video(clean.db, video_id)["status"] == "completed"
+    states = plan_of(clean.db, video_id, settings, weights.digests(clean.settings)).stages
     assert states["scenes"].state == "stale" and "resolved_describer: local → gemini" in states["scenes"].reasons
-    (asked,) = show_video(clean.storage.db, video_id)["gemini"]
+    (asked,) = show_video(clean.db, video_id)["gemini"]
     assert asked["failure_code"] == code and asked["next_ask_at"] is not None
     assert f"did not answer: [{code}]" in called(clean.settings.home_dir, "show", video_id).stdout
 
@@ -240,7 +240,7 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutc
     video_id = done.video_id or ""
     for kind, times, code, asked, charged in OUTCOMES:
         what = f"{kind} x {times}"
-        clean.storage.db.execute("DELETE FROM gemini_questions")
+        clean.db.execute("DELETE FROM gemini_questions")
         forget_gemini(clean)
         with FakeGemini() as server:
             server.script(Behaviour(kind, times=times, wait_seconds=0.6 if kind is Kind.HANG else 0))
@@ -250,7 +250,7 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutc
             (outcome,) = run_videos(settings, [video_id])
             assert time.monotonic() - began < 15, what
             time.sleep(0.3 if kind is Kind.HANG else 0)  # the stand-in notes a request once it has dealt with it
-            (row,) = show_video(clean.storage.db, video_id)["gemini"]
+            (row,) = show_video(clean.db, video_id)["gemini"]
             assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
             assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what
             assert (len(server.requests_of(Endpoint.GENERATE)), row["requests"]) == (asked, charged), what
@@ -258,7 +258,7 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutc
             invented = kind is Kind.PAST_END  # the only scene of so short a clip is refused, and nothing is left of the answer
             assert {scene["describer"] for scene in told} == {"local" if code or invented else "gemini"}, what
             assert any(check["action"] == "refused" for scene in told for check in scene["time_checks"]) == invented, what
-            assert (outcome.status, get_video(clean.storage.db, video_id)["status"]) == ("completed", "completed"), what
+            assert (outcome.status, get_video(clean.db, video_id)["status"]) == ("completed", "completed"), what
             assert server.file_names == [] and not row["being_asked"], what
             shown = figures_of_scenes(settings)
             assert shown["gemini_cost_usd"] == row["cost_usd"], what
@@ -269,11 +269,11 @@ def test_forced_runs_and_other_askers_pay_once(clean: Storage, done: VideoOutcom
     """A forced run here, one in another process, and askers beside them, all at once."""
     video_id, settings = done.video_id or "", asking(clean, gemini)
     gemini.script(Behaviour(Kind.ANSWER, wait_seconds=3.0, times=9))
-    facts = next(sheets.published(clean.storage, video_id)["metadata"].batches()).to_pylist()[0]
+    facts = next(sheets.published(clean, video_id)["metadata"].batches()).to_pylist()[0]
     were_there: list[bool] = []
 
     def ask() -> None:
-        asker = Asker(clean.storage.db, settings, video_id, facts, lambda: nullcontext(clip), lambda: None)
+        asker = Asker(clean.db, settings, video_id, facts, lambda: nullcontext(clip), lambda: None)
         were_there.append(asker.answer(None, list)[1])
 
     variables = {"GEMINI_API_KEY": "key", "GOOGLE_GEMINI_BASE_URL": gemini.url}
@@ -310,7 +310,7 @@ def test_what_nobody_foresaw_and_a_missing_key_do_not_cost_the_local_description
 
 def test_show_says_that_a_question_is_being_asked_or_was_left(clean: Storage, done: VideoOutcome) -> None:
     video_id = done.video_id or ""
-    _, claim = claims.take(clean.storage.db, claims.Question("d", video_id, "gemini-x", 1), datetime.now(UTC), 0)
+    _, claim = claims.take(clean.db, claims.Question("d", video_id, "gemini-x", 1), datetime.now(UTC), 0)
     assert "gemini-x is being asked" in called(clean.settings.home_dir, "show", video_id).stdout
     assert claim is not None
     claim.spent = claims.Spent(2, 100, 10, 0.5)

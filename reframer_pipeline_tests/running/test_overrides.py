@@ -18,9 +18,10 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.work import jobs, turns
+from reframer_pipeline.work import jobs
 from reframer_pipeline_tests.command import called
 from reframer_pipeline_tests.computed import add
+from reframer_pipeline_tests.factories import spoken_for
 
 
 @pytest.fixture
@@ -102,18 +103,18 @@ def test_those_that_wait_for_their_turn_are_spoken_for_with_their_settings(share
     running = run_videos(
         asked,
         ids,
-        announce=lambda video_id, stages: seen.append((turns.spoken_for(shared.db), overrides(shared, other))),
+        announce=lambda video_id, stages: seen.append((spoken_for(shared.db), overrides(shared, other))),
         noted=said.append,
     )
     next(running)
-    assert turns.spoken_for(shared.db) == {other}
+    assert spoken_for(shared.db) == {other}
     with dagster_home.open_instance(shared.settings) as instance:
         reconcile(instance, shared)  # knows no such run, and leaves it alone
-    assert turns.spoken_for(shared.db) == {other}
+    assert spoken_for(shared.db) == {other}
     running.close()  # type: ignore[attr-defined]
     assert seen == [(frozenset({other}), {"conf": 0.8, "models": "demo"})]
     assert [set(one.video_ids) for one in said] == [set(ids)]
-    assert turns.spoken_for(shared.db) == frozenset() and jobs.latest(shared.db, other) is None
+    assert spoken_for(shared.db) == set() and jobs.latest(shared.db, other) is None
     (back,) = run_videos(shared.settings, [done.video_id or ""])
     assert back.seconds == {}
 
@@ -123,7 +124,7 @@ def test_a_killed_command_ends_as_interrupted_and_its_settings_stay(shared: Stor
     next(running)
     db = shared.db
     db.execute("UPDATE processing_jobs SET updated_at = now() - %s * interval '1 second' WHERE status = 'pending'", (DEAD_AFTER_S + 1,))
-    assert turns.spoken_for(db) == frozenset()
+    assert spoken_for(db) == set()
     with dagster_home.open_instance(shared.settings) as instance:
         reconcile(instance, shared)
     job = jobs.latest(db, other)

@@ -9,7 +9,7 @@ from reframer_pipeline.failures import Interrupted
 from reframer_pipeline.planning.backlog import waits
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, turns
-from reframer_pipeline_tests.factories import add_video
+from reframer_pipeline_tests.factories import add_video, spoken_for
 
 NEVER_S = 3600.0
 
@@ -22,15 +22,15 @@ def make_quiet(storage: Storage, seconds: float) -> None:
 def test_spoken_for_until_the_turn_has_come_or_the_command_ends(storage: Storage) -> None:
     first, second, third = (add_video(storage, seed)[0] for seed in (1, 2, 3))
     with turns.waiting(storage.db, [first, second, third, str(uuid.uuid4()), "no id"], NEVER_S) as has_come:
-        assert turns.spoken_for(storage.db) == waits(storage.db).busy == {first, second, third}
+        assert spoken_for(storage.db) == waits(storage.db).busy == {first, second, third}
         has_come(first)
         has_come(first)
-        assert turns.spoken_for(storage.db) == {second, third}
+        assert spoken_for(storage.db) == {second, third}
         storage.db.execute("UPDATE processing_jobs SET status = 'failed', failure_code = 'interrupted' WHERE video_id = %s", (third,))
         with turns.waiting(storage.db, [first, second], NEVER_S):  # a second command
-            assert turns.spoken_for(storage.db) == {first, second}
-        assert turns.spoken_for(storage.db) == {second}
-    assert turns.spoken_for(storage.db) == frozenset()
+            assert spoken_for(storage.db) == {first, second}
+        assert spoken_for(storage.db) == {second}
+    assert spoken_for(storage.db) == set()
     left = storage.db.fetch("SELECT video_id::text AS id, status FROM processing_jobs")
     assert left == [{"id": third, "status": "failed"}]  # nothing of what is over, but what was found dead stays
 
@@ -39,9 +39,9 @@ def test_a_command_without_a_sign_of_life_holds_nothing(storage: Storage) -> Non
     video_id, _ = add_video(storage)
     with turns.waiting(storage.db, [video_id], NEVER_S):
         make_quiet(storage, turns.QUIET_S - 10)
-        assert turns.spoken_for(storage.db) == {video_id}
+        assert spoken_for(storage.db) == {video_id}
         make_quiet(storage, turns.QUIET_S + 1)
-        assert turns.spoken_for(storage.db) == frozenset()
+        assert spoken_for(storage.db) == set()
 
 
 def test_a_command_that_lives_gives_signs(storage: Storage) -> None:
@@ -49,9 +49,9 @@ def test_a_command_that_lives_gives_signs(storage: Storage) -> None:
     with turns.waiting(storage.db, [video_id], every_s=0.01):
         make_quiet(storage, turns.QUIET_S + 1)
         until = time.monotonic() + 30
-        while not turns.spoken_for(storage.db) and time.monotonic() < until:
+        while not spoken_for(storage.db) and time.monotonic() < until:
             time.sleep(0.01)
-        assert turns.spoken_for(storage.db) == {video_id}
+        assert spoken_for(storage.db) == {video_id}
 
 
 def test_the_backlog_leaves_them_alone_and_goes_on_once_the_command_is_dead(storage: Storage) -> None:
@@ -59,7 +59,7 @@ def test_the_backlog_leaves_them_alone_and_goes_on_once_the_command_is_dead(stor
     with turns.waiting(storage.db, [video_id], NEVER_S):
         assert waits(storage.db).busy == {video_id}
         make_quiet(storage, turns.QUIET_S + 1)
-        assert waits(storage.db).busy == frozenset()
+        assert waits(storage.db).busy == set()
         (job,) = jobs.open_jobs(storage.db)
         jobs.fail(storage.db, video_id, job["run_id"], Interrupted("The run ended before its first stage."))
         assert waits(storage.db).failed == {}  # it tried nothing: no pause

@@ -173,6 +173,7 @@ class Claim:
             """UPDATE gemini_questions SET claimed_until = clock_timestamp() + %s * interval '1 second'
                WHERE digest = %s AND claim_token = %s""",
             (CLAIM_S, self._question.digest, self._token),
+            CLAIM_S / 3,
         )
         return touched > 0
 

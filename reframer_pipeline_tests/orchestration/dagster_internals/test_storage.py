@@ -23,6 +23,7 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages import STAGES
 from reframer_pipeline_tests.computed import add
 from reframer_pipeline_tests.servers import Server
 
@@ -160,7 +161,8 @@ def test_what_a_run_intends_is_stored_at_once_and_as_dagster_stores_it(
     at_once = planned()
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
     assert at_once == planned()
-    assert len(at_once[0]) == 40 and len(at_once[1]) == 34
+    count = sum(len(stage.validator.names) for stage in STAGES)
+    assert len(at_once[0]) == len(STAGES) + count and len(at_once[1]) == count
 
 
 def test_a_partition_that_was_taken_away_is_gone(instance: dg.DagsterInstance) -> None:

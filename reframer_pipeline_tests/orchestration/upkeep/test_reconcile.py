@@ -236,7 +236,7 @@ def test_a_run_whose_database_was_away_at_its_end_has_not_died(shared: Storage, 
         return put(*args)
 
     with dagster_home.open_instance(shared.settings) as instance:
-        assets.register(instance, db)
+        assets.register_partitions(instance, db)
         for _ in range(shared.settings.quarantine_after):
             with away, monkeypatch.context() as losing:
                 losing.setattr(shared.store, "put", put_and_lose_the_database)
@@ -258,7 +258,7 @@ def test_a_partition_deleted_while_its_run_is_queued_is_no_death(shared: Storage
     db = shared.db
     with dagster_home.open_instance(shared.settings) as instance:
         for stage in ("metadata", "masks"):  # the first begins before Dagster misses the partition, the other does not
-            assets.register(instance, db)
+            assets.register_partitions(instance, db)
             job = _job(shared).get_subset(asset_selection={dg.AssetKey(stage)})
             run = instance.create_run_for_job(job, tags={"dagster/partition": video}, status=dg.DagsterRunStatus.NOT_STARTED)
             assert reconcile.reconcile(instance, shared).queued >= 1
@@ -270,7 +270,7 @@ def test_a_partition_deleted_while_its_run_is_queued_is_no_death(shared: Storage
             assert latest_failure(shared, video) == "dagster_failed"
             assert get_video(db, video)["status"] == "pending"
         assert jobs.deaths(db, video) == 0
-        assets.register(instance, db)  # as the backfill does before it asks again
+        assets.register_partitions(instance, db)  # as the backfill does before it asks again
     (outcome,) = run_videos(shared.settings, [video])
     assert outcome.status == "completed"
 
