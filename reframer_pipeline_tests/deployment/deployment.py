@@ -119,7 +119,7 @@ class Deployment:
                 found.append(int(pid))
         return found
 
-    def wait(self, what: str, done: Callable[[], object], seconds: float = 600) -> None:
+    def wait(self, what: str, done: Callable[[], object], seconds: float = 600, every_s: float = 0.2) -> None:
         """Until something is so."""
         until = time.monotonic() + seconds
         while not done():
@@ -127,7 +127,7 @@ class Deployment:
             if time.monotonic() > until:
                 rows = f"uploads {self.rows('uploads')}, jobs {self.rows('processing_jobs')}"
                 pytest.fail(f"{what} did not come about; {rows}; {self._last_words()}")
-            time.sleep(0.2)
+            time.sleep(every_s)
 
     def wait_for_completed(self, videos: int) -> None:
         """Until there are so many videos, all of them completed, and so are the jobs that made them so."""

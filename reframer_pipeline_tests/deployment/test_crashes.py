@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +43,11 @@ def test_nothing_is_lost_and_nothing_done_twice(own: Deployment, tmp_path: Path)
         for number in range(ODD_FILES):
             (own.uploads / f"{number}.mp4").write_text(f"no video, {number}")
         shutil.copy(clip, own.uploads)
-        own.wait("the first request of a tick", runs)
+        own.wait("the daemon", lambda: own.processes("dagster._daemon"))
+        daemon = own.processes("dagster._daemon")
+        own.wait("the first request of a tick", runs, every_s=0.01)
+        for pid in daemon:  # at once: looking for all processes takes longer than the tick
+            os.kill(pid, signal.SIGKILL)
         own.kill()
         assert 0 < len(runs()) < ODD_FILES + 1  # in the middle of the tick: some are requested, others not
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reframer_pipeline.media.commands import decoder_threads
+from reframer_pipeline.media import commands
 from reframer_pipeline.media.display import Orientation, orientation
 from reframer_pipeline.media.frame_store import decode, encode
 from reframer_pipeline.media.probe import VideoMetadata
@@ -45,12 +45,17 @@ def players_shape(video: Path, stream_index: int) -> tuple[int, int, Fraction]:
     return int(fields["W"]), int(fields["H"]), Fraction(num, den) if num and den else Fraction(1)
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a decoder puts in place of damage depends on its threads: on how many, and on which comes first."""
+    monkeypatch.setattr(commands, "decoder_threads", lambda: 1)
+
+
 def players_picture(video: Path, metadata: VideoMetadata, number: int) -> NDArray[np.uint8]:
     """Frame `number` as ffmpeg shows it, brought to the size of the facts."""
     size = (metadata.width, metadata.height)
     filters = f"select=eq(n\\,{number}),scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int"
-    threads = str(decoder_threads())  # what a decoder puts in place of damage depends on it
-    command = ["ffmpeg", "-v", "error", "-threads", threads, "-i", f"file:{video}", "-map", f"0:{metadata.stream_index}", "-vf", filters]
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", f"file:{video}", "-map", f"0:{metadata.stream_index}", "-vf", filters]
     raw = ["-fps_mode", "passthrough", "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     shown = subprocess.run([*command, *raw], capture_output=True, check=True).stdout
     return np.frombuffer(shown, np.uint8).reshape(size[1], size[0], 3)
