@@ -135,11 +135,15 @@ def look(path: Path, header: Header, settings: Settings) -> First:
 
     Raises:
         UnsupportedCodec: The picture's codec is not accepted. Nothing of it has been decoded.
+        DamagedVideo: ffprobe did not come to the end of its answer.
     """
     done = run_guarded(commands.look(path, header.opened, settings), Limits.of(settings, units=commands.LOOK_PACKETS))
     if done.returncode and refused_decoders(done.stderr):
         raise UnsupportedCodec(f"The codec {header.codec} is not accepted.")
-    seen = json.loads(done.stdout or "{}").get("packets_and_frames", [])
+    try:
+        seen = json.loads(done.stdout or "{}").get("packets_and_frames", [])
+    except ValueError as error:  # ffprobe died in the middle of its answer
+        raise DamagedVideo("The first pictures cannot be read.") from error
     packets = sum(one["type"] == "packet" and "D" not in one.get("flags", "") for one in seen)
     frames = [one for one in seen if one["type"] == "frame"]
     if not frames:

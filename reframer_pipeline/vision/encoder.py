@@ -26,6 +26,7 @@ END_S = 120  # for ffmpeg to finish the file after the last frame
 MAX_SIDE = 1280
 FEWEST_FPS, MOST_FPS = 1.0, 60.0
 VARIABLE_FPS: Final = 30.0  # of pictures at uneven times
+MOST_FRAMES: Final = 20_000  # of pictures at uneven times, which would be repeated without end over a long pause; then fewer a second
 EVEN: Final = 0.01  # share of a step by which even times may differ, rounded as they are in files
 ENCODER: Final[dict[str, str | int]] = {
     "vcodec": "libx264",
@@ -78,12 +79,15 @@ def pace(seconds: npt.NDArray[np.float64], step: float) -> tuple[float, list[int
 
     Returns:
         Frames a second, and for how many frames each picture is shown: one, where the distances are even. Of several within one frame
-        only the last is shown.
+        only the last is shown, and of all at least the last.
     """
-    even = bool(np.all(np.abs(np.diff(seconds) - step) <= EVEN * step))
-    fps = min(MOST_FPS, max(FEWEST_FPS, 1 / step if even else VARIABLE_FPS))
     ends = np.append(seconds, seconds[-1:] + step) - seconds[:1]
-    return fps, np.diff(np.floor(ends * fps + 0.5).astype(int)).tolist()
+    even = bool(np.all(np.abs(np.diff(seconds) - step) <= EVEN * step))
+    uneven_fps = min(VARIABLE_FPS, MOST_FRAMES / max(float(ends[-1]), 1.0))
+    fps = min(MOST_FPS, max(FEWEST_FPS, 1 / step if even else uneven_fps))
+    shown = np.diff(np.floor(ends * fps + 0.5).astype(int))
+    shown[-1:] = np.maximum(shown[-1:], 1)
+    return fps, shown.tolist()
 
 
 def _command(ffmpeg: str, first: Rgb, part: Path, fps: float | Fraction, max_side: int, encoder: Mapping[str, str | int]) -> list[str]:
