@@ -124,6 +124,14 @@ class NotPublished(PermanentFailure):
     default_remedy = "`reframer run` with its file computes it; `reframer show ID` says how it stands."
 
 
+class RowsArchived(PermanentFailure):
+    """The rows of the video's results are in Parquet only."""
+
+    code = "rows_archived"
+    blames_video = False
+    default_remedy = "Load them back: `reframer restore ID`."
+
+
 class UnknownVideo(PermanentFailure):
     """No video with this id."""
 
