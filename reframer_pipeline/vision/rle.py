@@ -46,8 +46,19 @@ def decode(compressed: str, height: int, width: int) -> BoolMask:
     Raises:
         InvalidResult: The runs do not add up to `height * width`.
     """
-    counts = _covering(compressed, height, width)
-    return np.repeat(np.arange(counts.size) % 2 == 1, counts).reshape((height, width), order="F")
+    return _filled(counts_of(compressed), height, width)
+
+
+def decode_plain(counts: str, height: int, width: int) -> BoolMask:
+    """The same for the plain counts, `"3,5,10"`.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`.
+    """
+    try:
+        return _filled(np.array(counts.split(","), np.int64), height, width)
+    except ValueError as error:
+        raise InvalidResult("A stored mask is not a list of run lengths.") from error
 
 
 def cropped(compressed: str, height: int, width: int) -> tuple[int, int, BoolMask]:
@@ -64,7 +75,7 @@ def cropped(compressed: str, height: int, width: int) -> tuple[int, int, BoolMas
     Raises:
         InvalidResult: The runs do not add up to `height * width`, or set nothing.
     """
-    counts = _covering(compressed, height, width)
+    counts = _covering(counts_of(compressed), height, width)
     edges = np.concatenate(([0], np.cumsum(counts)))
     ones = np.flatnonzero(counts[1::2])
     if ones.size == 0:
@@ -82,9 +93,14 @@ def runs(bits: BoolMask) -> npt.NDArray[np.int64]:
     return np.concatenate(([0], lengths)) if bits.size and bits[0] else lengths
 
 
-def _covering(compressed: str, height: int, width: int) -> npt.NDArray[np.int64]:
-    """The run lengths of a mask of this size. Limits before anything is made of them: a damaged row must not ask for gigabytes."""
-    counts = counts_of(compressed)
+def _filled(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:
+    return np.repeat(np.arange(counts.size) % 2 == 1, _covering(counts, height, width)).reshape((height, width), order="F")
+
+
+def _covering(counts: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
+    """The run lengths if they are those of a mask of this size. Limits before anything is made of them: a damaged row must not ask for
+    gigabytes.
+    """
     if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
         raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
     return counts
