@@ -11,6 +11,7 @@ from typing import Final
 
 from reframer_pipeline.exports import File, chapters, coco, cvat, davis, mot, tables, timeline
 from reframer_pipeline.exports.videos import Video
+from reframer_pipeline.failures import UnknownFormat
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,10 @@ FORMATS: Final = {
         Format("vtt", "WebVTT: scenes as chapters", chapters.files, ".vtt", "text/vtt"),
     )
 }
+
+
+def named(name: str) -> Format:
+    """The format of this name. Raises `UnknownFormat`."""
+    if name not in FORMATS:
+        raise UnknownFormat(f"There is no format {name!r}.", f"The formats are {', '.join(FORMATS)}.")
+    return FORMATS[name]

@@ -17,8 +17,10 @@ import pyarrow as pa
 
 from reframer_pipeline.failures import NotPublished, ObjectMissing, RowsArchived, UnknownVideo
 from reframer_pipeline.handover import StageInput
+from reframer_pipeline.reading.sheets import results_of
 from reframer_pipeline.reading.tables import Table, batches
 from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.stages import upstream
 
 LONGEST_NAME: Final = 150  # bytes in UTF-8: with an id and an ending it stays below the 255 of most file systems
 # Windows takes these for devices, whatever follows the dot.
@@ -33,20 +35,20 @@ class Video:
         video_id: Its id.
         filename: As its file was called; anything that a person may have typed.
         name: What it is called in the export: a file name of letters, digits, blank and `-_.`, no other video's.
-        results: Result id by stage.
+        result_id: The set of its results, named by the scenes result as in `reading.tables`.
         storage: Where these are.
     """
 
     video_id: str
     filename: str
     name: str
-    results: Mapping[str, str]
+    result_id: str
     storage: Storage
 
     def open(self) -> dict[str, StageInput]:
         """Its results by stage, as streams. Raises `ObjectMissing` if one was deleted meanwhile, with or without the video."""
-        found: dict[str, StageInput] = {one.stage: one for one in self.storage.results.open_all(list(self.results.values())).values()}
-        if self.results.keys() - found.keys():
+        found = results_of(self.storage, self.result_id)
+        if {"scenes", *upstream("scenes")} - found.keys():
             raise self._deleted()
         return found
 
@@ -58,11 +60,11 @@ class Video:
             ObjectMissing: As for `open`.
         """
         self._require_rows()
-        yield from batches(self.storage.db, table, self.results["scenes"])
+        yield from batches(self.storage.db, table, self.result_id)
         self._require_rows()
 
     def _require_rows(self) -> None:
-        row = self.storage.db.fetch_one("SELECT archived_at FROM results WHERE result_id = %s", (self.results["scenes"],))
+        row = self.storage.db.fetch_one("SELECT archived_at FROM results WHERE result_id = %s", (self.result_id,))
         if row is None:
             raise self._deleted()
         if row["archived_at"] is not None:
@@ -92,9 +94,8 @@ def published_videos(storage: Storage, video_ids: Collection[str], filenames: Ma
     """
     wanted = list(dict.fromkeys(video_ids))
     rows = storage.db.fetch(
-        """SELECT v.id::text AS id, v.filename, v.failure_code, v.failure_message,
-                  jsonb_object_agg(p.stage, p.result_id) FILTER (WHERE p.stage IS NOT NULL) AS results
-           FROM videos v LEFT JOIN published p ON p.video_id = v.id WHERE v.id = ANY(%s::uuid[]) GROUP BY v.id""",
+        """SELECT v.id::text AS id, v.filename, v.failure_code, v.failure_message, p.result_id::text AS result_id
+           FROM videos v LEFT JOIN published p ON p.video_id = v.id AND p.stage = 'scenes' WHERE v.id = ANY(%s::uuid[])""",
         (wanted,),
     )
     found = {row["id"]: {**row, "filename": (filenames or {}).get(row["id"], row["filename"])} for row in rows}
@@ -102,11 +103,11 @@ def published_videos(storage: Storage, video_ids: Collection[str], filenames: Ma
         if video_id not in found:
             raise UnknownVideo(f"There is no video {video_id}.")
         row = found[video_id]
-        if row["results"] is None:
+        if row["result_id"] is None:
             why = f"It failed with [{row['failure_code']}]: {row['failure_message']}" if row["failure_code"] else None
             raise NotPublished(f"Video {video_id} has no results{'' if why else ' yet'}.", why)
     names = _names({video_id: found[video_id]["filename"] for video_id in wanted})
-    return [Video(one, found[one]["filename"], names[one], found[one]["results"], storage) for one in wanted]
+    return [Video(one, found[one]["filename"], names[one], found[one]["result_id"], storage) for one in wanted]
 
 
 def have_results(storage: Storage) -> list[str]:
