@@ -17,6 +17,7 @@ import pyarrow as pa
 from reframer_pipeline.failures import NotPublished
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
+from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -106,7 +107,8 @@ def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: in
             pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions, strays=min_sightings <= 1
         )
         seconds = sampled_times(results["frames"])[1]
-        fps, shown = pace(seconds, median_step(seconds))
+        tick = VideoMetadata.from_batch(next(results["metadata"].batches())).time_base
+        fps, shown = pace(seconds, median_step(seconds), float(tick))
         encode_video((image for (_, image), times in zip(drawn, shown, strict=True) for _ in range(times)), path, fps)
 
 
