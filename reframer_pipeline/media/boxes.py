@@ -3,8 +3,8 @@
 What belongs here: a bounded walk to the edit list of a track, whether a file is only the head of a stream, whether an AVI is all there.
 What does not: anything that ffprobe reports.
 
-Uploads are hostile: boxes are read one header at a time, so many at most, none beyond its parent's end, and of an edit list no more than
-its first entries. What cannot be read says nothing, and refuses nothing.
+Uploads are hostile: boxes are read one header at a time, none beyond its parent's end, and so many at most, the entries of edit lists among
+them. What cannot be read says nothing, and refuses nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-MOST_BOXES: Final = 4096
-MOST_EDITS: Final = 4096
+MOST_STEPS: Final = 4096  # of a walk through a file: boxes and entries of edit lists together, or chunks
 NORMAL: Final = 1 << 16  # a rate of 1, in 16.16 fixed point
 
 
@@ -58,7 +57,7 @@ def riff_is_whole(path: Path) -> bool:
     """Whether the file ends where its RIFF chunks say, or later; False where a chunk's size is a placeholder."""
     size, at = path.stat().st_size, 0
     with path.open("rb") as file:
-        for _ in range(MOST_BOXES):
+        for _ in range(MOST_STEPS):
             file.seek(at)
             kind, length = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
             if kind != b"RIFF":  # the end, or what somebody put behind it
@@ -73,11 +72,12 @@ class _Walk:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._left = MOST_BOXES
+        self._left = MOST_STEPS
 
     def boxes(self) -> Boxes:
         edits: dict[int, list[Edit]] = {}
         fragmented, media = False, False
+        end = 0
         for kind, start, end in self._children(0, self._size):
             media = media or kind in (b"moof", b"mdat")
             if kind != b"moov":
@@ -90,7 +90,7 @@ class _Walk:
                     fragmented = True
                 elif inner == b"trak":
                     edits.update(self._track(inner_start, inner_end, scale))
-        return Boxes(edits, fragmented and not media)
+        return Boxes(edits, fragmented and not media and end == self._size)  # what was not walked to its end may hold some
 
     def _children(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         """Kind, start and end of each box's content within a range."""
@@ -132,7 +132,8 @@ class _Walk:
     def _edits(self, start: int, end: int, scale: int) -> list[Edit]:
         form, long = (">Qqi", 20) if self._read(start, 1) == b"\1" else (">Iii", 12)
         (count,) = struct.unpack(">I", self._read(start + 4, 4))
-        fits = min(count, MOST_EDITS, max(0, end - start - 8) // long)
+        fits = min(count, self._left, max(0, end - start - 8) // long)
+        self._left -= fits
         entries = struct.iter_unpack(form, self._read(start + 8, fits * long))
         return [Edit(length / scale if scale else 0.0, media == -1, rate / NORMAL) for length, media, rate in entries]
 

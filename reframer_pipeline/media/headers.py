@@ -83,6 +83,19 @@ class Header:
         return Fraction(self.picture["time_base"])
 
     @property
+    def frames(self) -> int:
+        """The number of frames that the header claims; 0 where it claims none. An AVI that was written to a pipe has a placeholder there
+        (2**30 by FFmpeg).
+        """
+        frames = int(self.picture.get("nb_frames", 0))
+        return frames if frames < 1 << 30 else 0
+
+    @property
+    def seconds(self) -> float:
+        """The length that the header claims; 0 where it claims none."""
+        return float(int(self.picture.get("duration_ts", 0)) * self.time_base)
+
+    @property
     def matrix(self) -> str | None:
         """The container's display matrix."""
         return _matrix(self.picture)
@@ -90,14 +103,12 @@ class Header:
     def promised_s(self, container: Container, path: Path) -> float:
         """Seconds of picture that the header promises, from time 0; 0 where it promises none.
 
-        For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that was written to
-        a pipe has a placeholder there (2**30 by FFmpeg), and a duration that is a guess. An AVI that is all there promises nothing
-        more: its frames may stand for pictures that were dropped (chunks of no bytes).
+        For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that is all there promises
+        nothing more: its frames may stand for pictures that were dropped (chunks of no bytes).
         """
         if container == "mov":
-            return float(int(self.picture.get("duration_ts", 0)) * self.time_base)
-        frames, fps = int(self.picture.get("nb_frames", 0)), self.rate
-        return float(frames / fps) if fps and frames < 1 << 30 and not riff_is_whole(path) else 0.0
+            return self.seconds
+        return float(self.frames / self.rate) if self.rate and not riff_is_whole(path) else 0.0
 
 
 def read_header(path: Path, settings: Settings) -> Header:

@@ -25,6 +25,7 @@ from reframer_pipeline.failures import (
     NoDecodableFrames,
     VideoTooLong,
 )
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.media.boxes import Boxes, edit_notes, read_boxes
 from reframer_pipeline.media.containers import HEAD_BYTES, recognise
 from reframer_pipeline.media.display import HDR, Orientation, displayed, orientation
@@ -99,12 +100,13 @@ class VideoMetadata:
         return cls(**{**found, "notes": tuple(found.get("notes") or ())})
 
 
-def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
-    """Measures a video without decoding it.
+def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, sha256: str) -> VideoMetadata:
+    """Measures a video without decoding it, but where fields have packets of their own.
 
     Args:
         path: The file; its name plays no part.
         settings: Limits.
+        progress: Told the number of packets that were read, of a total that is not known; then of pictures that were decoded, of packets.
         sha256: Its digest, as hex: known from the copy, not computed again.
 
     Raises:
@@ -125,9 +127,9 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
     boxes = read_boxes(path) if container == "mov" else Boxes()
     if boxes.head_only:
         raise NoDecodableFrames("The file is only the head of a stream (an initialisation segment); the pictures are in other files.")
-    found = count_packets(path, header.opened, settings)
+    found = count_packets(path, header.opened, settings, progress)
     if first.fields:
-        found = count_pictures(path, header.opened, settings, packets=found)
+        found = count_pictures(path, header.opened, settings, progress, packets=found)
     check_count(found.count, settings)
     _check_length(found.seconds(time_base), settings)
     fps = found.rate(time_base, header.rate)

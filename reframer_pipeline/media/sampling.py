@@ -168,6 +168,12 @@ class Looks:
         self._number, self._pts = 0, math.nan
         self.expression = f"not(n)+gte(n-prev_selected_n,{self._frames})+gte(pts-prev_selected_pts,{self._ticks})"
 
+    @staticmethod
+    def about(vid_stride: int, frames: int, seconds: float) -> int:
+        """How many of so many frames are looked at if they come evenly."""
+        every = min(vid_stride, math.ceil(vid_stride * frames / (SLOWEST * seconds))) if seconds > 0 else vid_stride
+        return -(-frames // max(every, 1))
+
     def at(self, number: int, pts: float) -> bool:
         """Whether the next frame is looked at.
 

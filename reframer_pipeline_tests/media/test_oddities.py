@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from reframer_pipeline.failures import NoDecodableFrames, NotAVideo, TruncatedVideo, UnsupportedCodec
 from reframer_pipeline.media import probe as probe_module
-from reframer_pipeline.media.boxes import MOST_BOXES, Boxes, Edit, read_boxes, riff_is_whole
+from reframer_pipeline.media.boxes import MOST_STEPS, Boxes, Edit, read_boxes, riff_is_whole
 from reframer_pipeline.media.probe import VideoMetadata, probe
 from reframer_pipeline.results.parquet import read_batches
 from reframer_pipeline.settings import Settings
@@ -121,6 +122,20 @@ def test_fields_are_not_pictures(tmp_path: Path) -> None:
     assert facts(clip, Settings(max_frames=40)).frame_count == 40  # and not 80
 
 
+def test_pictures_are_counted_under_the_eyes_of_the_run(tmp_path: Path) -> None:
+    """So that it can be interrupted, and people see how far it is."""
+    clip = avi(tmp_path / "a.avi", fields(40), codec=b"H264", rate=(50, 1), size=(64, 64))
+    told: list[tuple[int, int]] = []
+    probe(clip, Settings(), lambda done, total: told.append((done, total)), sha256="0" * 64)
+    assert told == [(32, 0), (64, 0), (80, 0), (32, 80), (40, 80)]
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        probe(clip, Settings(), interrupted, sha256="0" * 64)
+
+
 def test_a_damaged_field_costs_no_more_than_its_picture(tmp_path: Path) -> None:
     units = fields(40)
     units[30] = units[30][:5] + bytes(len(units[30]) - 5)
@@ -200,6 +215,21 @@ def test_edit_lists_that_ffmpeg_does_not_follow_are_named(
     assert len(metadata.notes) == (said is not None) and all(said in note for note in metadata.notes if said)
 
 
+def test_only_a_file_that_was_walked_to_its_end_is_a_head_alone(tmp_path: Path) -> None:
+    """A recording that can be played while it grows, of which the last per cent is missing: no box of media is whole."""
+    clip = numbered(tmp_path / "a.mp4", frames=100, filters="noise=alls=60:allf=t", options="-movflags +faststart -g 5 -bf 0")
+    data = clip.read_bytes().replace(b"udta", b"mvex")
+    assert data.index(b"mvex") < data.index(b"mdat")
+    clip.write_bytes(data)
+    assert facts(clip).frame_count == 100 and not read_boxes(clip).head_only
+    clip.write_bytes(data[: len(data) * 99 // 100])
+    assert 96 <= facts(clip).frame_count < 100 and not read_boxes(clip).head_only
+    clip.write_bytes(data[: data.index(b"moov") - 4] + b"\0\0\0\x08free" * (MOST_STEPS + 1) + data[data.index(b"moov") - 4 :])
+    assert not read_boxes(clip).head_only
+    clip.write_bytes(data[: data.index(b"mdat") - 4])
+    assert read_boxes(clip).head_only
+
+
 def test_boxes_of_hostile_files_are_bounded(tmp_path: Path) -> None:
     clip = edited(numbered(tmp_path / "a.mp4", frames=50), [(0.4, 0.0, 1), (0.4, 1.0, 0.5)])
     data = clip.read_bytes()
@@ -211,8 +241,13 @@ def test_boxes_of_hostile_files_are_bounded(tmp_path: Path) -> None:
     count = data.rindex(b"elst") + 8
     clip.write_bytes(data[:count] + b"\xff" * 4 + data[count + 4 :])
     assert len(read_boxes(clip).edits[1]) == 2  # and not four thousand million
-    clip.write_bytes(b"\0\0\0\x08free" * (MOST_BOXES + 1) + data)
+    clip.write_bytes(b"\0\0\0\x08free" * (MOST_STEPS + 1) + data)
     assert read_boxes(clip) == Boxes()
+    edits = b"\0\0\1\0edts" + b"\0\0\0\xf8elst" + bytes(4) + struct.pack(">I", 19) + bytes(12 * 19) + bytes(4)
+    heads = [b"\0\0\0\x5ctkhd" + bytes(12) + struct.pack(">I", n) + bytes(68) for n in range(900)]
+    tracks = [struct.pack(">I4s", 8 + len(head + edits), b"trak") + head + edits for head in heads]
+    clip.write_bytes(struct.pack(">I4s", 8 + sum(map(len, tracks)), b"moov") + b"".join(tracks))
+    assert 0 < sum(map(len, read_boxes(clip).edits.values())) < MOST_STEPS  # of all tracks together
     for start in (b"", b"\0", b"\0\0\0\x01moov", b"\0\0\0\x01moov" + b"\xff" * 8, b"\0\0\0\0moov"):
         clip.write_bytes(start)
         assert read_boxes(clip) == Boxes() and not riff_is_whole(clip)
