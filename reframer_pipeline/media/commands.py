@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reframer_pipeline.media.containers import Container
 from reframer_pipeline.media.display import Filter
 from reframer_pipeline.settings import Settings
 
@@ -90,10 +91,14 @@ def headers(path: Path, stream: Opened, settings: Settings) -> list[str]:
     return _ffprobe(path, stream, settings, show_entries=f"stream={_STREAM_FIELDS}", of="json")
 
 
-def look(path: Path, stream: Opened, settings: Settings) -> list[str]:
-    """ffprobe: the first `LOOK_PACKETS` packets of a stream and the pictures in them, as JSON."""
+def look(path: Path, stream: Opened, settings: Settings, container: Container) -> list[str]:
+    """ffprobe: the first `LOOK_PACKETS` packets of a stream and the pictures in them, as JSON.
+
+    Edit lists do not count: pictures before the part that is shown tell the same, and would be passed over.
+    """
+    whole = {"ignore_editlist": 1} if container == "mov" else {}
     entries = f"packet=flags:frame={_FRAME_FIELDS}"
-    return _ffprobe(path, stream, settings, read_intervals=f"%+#{LOOK_PACKETS}", show_entries=entries, of="json")
+    return _ffprobe(path, stream, settings, read_intervals=f"%+#{LOOK_PACKETS}", show_entries=entries, of="json", **whole)
 
 
 def packets(path: Path, stream: Opened, settings: Settings) -> list[str]:

@@ -141,14 +141,14 @@ class First:
     fields: bool = False
 
 
-def look(path: Path, header: Header, settings: Settings) -> First:
+def look(path: Path, header: Header, container: Container, settings: Settings) -> First:
     """Decodes the first few packets.
 
     Raises:
         UnsupportedCodec: The picture's codec is not accepted. Nothing of it has been decoded.
         DamagedVideo: ffprobe did not come to the end of its answer.
     """
-    done = run_guarded(commands.look(path, header.opened, settings), Limits.of(settings, units=commands.LOOK_PACKETS))
+    done = run_guarded(commands.look(path, header.opened, settings, container), Limits.of(settings, units=commands.LOOK_PACKETS))
     if done.returncode and refused_decoders(done.stderr):
         raise UnsupportedCodec(f"The codec {header.codec} is not accepted.")
     try:

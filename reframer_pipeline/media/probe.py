@@ -117,7 +117,7 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
     with path.open("rb") as file:
         container = recognise(file.read(HEAD_BYTES))
     header = read_header(path, settings)
-    first = look(path, header, settings)
+    first = look(path, header, container, settings)
     way = orientation(first.matrix or header.matrix)
     coded = first.size or header.size
     width, height = displayed(coded, header.sar, way or Orientation())

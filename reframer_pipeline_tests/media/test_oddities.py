@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reframer_pipeline.failures import NoDecodableFrames, NotAVideo, TruncatedVideo, UnsupportedCodec
+from reframer_pipeline.failures import DamagedVideo, NoDecodableFrames, NotAVideo, TruncatedVideo, UnsupportedCodec
 from reframer_pipeline.media import probe as probe_module
 from reframer_pipeline.media.boxes import MOST_STEPS, Boxes, Edit, read_boxes, riff_is_whole
 from reframer_pipeline.media.probe import VideoMetadata, probe
@@ -281,6 +283,19 @@ def test_hdr_of_an_odd_size(tmp_path: Path) -> None:
 
 
 # --- messages
+
+
+def test_an_answer_that_breaks_off_is_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ffprobe dies while it prints what it saw of the first pictures."""
+    clip, folder = numbered(tmp_path / "a.mp4"), tmp_path / "bin"
+    folder.mkdir()
+    real = shutil.which("ffprobe")
+    dying = f'case "$*" in *read_intervals*) {real} "$@" | head -c 99; kill -SEGV $$;; *) exec {real} "$@";; esac'
+    (folder / "ffprobe").write_text(f"#!/bin/sh\n{dying}\n")
+    (folder / "ffprobe").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    with pytest.raises(DamagedVideo, match="first pictures cannot be read"):
+        facts(clip)
 
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
