@@ -53,6 +53,11 @@ class Header:
         return self.picture.get("pix_fmt")
 
     @property
+    def is_yuv(self) -> bool:
+        """Whether pixels are luma and chroma."""
+        return (self.pix_fmt or "").startswith("yuv")
+
+    @property
     def transfer(self) -> str | None:
         """FFmpeg's name of the transfer function."""
         return self.picture.get("color_transfer")

@@ -135,7 +135,7 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
     fps = found.rate(time_base, header.rate)
     check_promise(found, time_base, promised_s, fps)
     transfer = first.transfer or header.transfer
-    mapped = transfer if transfer in HDR and (header.pix_fmt or "").startswith("yuv") and tone_maps() else None
+    mapped = transfer if transfer in HDR and header.is_yuv and tone_maps() else None
     return VideoMetadata(
         container=header.container,
         codec=header.codec,
@@ -189,4 +189,6 @@ def _notes(header: Header, boxes: Boxes, way: Orientation | None, transfer: str 
     if mapped:
         yield f"HDR ({HDR[mapped]}), mapped to SDR (BT.709)."
     elif transfer in HDR:
-        yield f"HDR ({HDR[transfer]}), not mapped to SDR, which the installed FFmpeg cannot. Colours look dull."
+        no_yuv = f"only YUV is, and this is {header.pix_fmt}."
+        no_filter = "the installed FFmpeg lacks zscale or tonemap. Once it has them, --force computes the video again."
+        yield f"HDR ({HDR[transfer]}), not mapped to SDR, so colours look dull: {no_filter if header.is_yuv else no_yuv}"

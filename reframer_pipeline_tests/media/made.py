@@ -155,13 +155,15 @@ def ffprobe_pts(video: Path, stream_index: int) -> list[str]:
     return [line.split("|")[0] for line in lines]
 
 
-def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float = 203) -> Path:
+def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float = 203, more: str = "lossless=1") -> Path:
     """A clip of one colour of SDR (BT.709), written as HDR in BT.2020 with SDR's white at `white` cd/m2, as ITU-R BT.2408 has it.
 
     Args:
         target: The file.
         rgb: The colour, of 8 bits.
         transfer: smpte2084 (PQ, SMPTE ST 2084) or arib-std-b67 (HLG, ITU-R BT.2100, for a display of 1000 cd/m2).
+        white: Light of white.
+        more: Other options of x265.
     """
     import numpy as np
 
@@ -181,6 +183,6 @@ def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float 
     picture = b"".join(np.full(size, round(plane), "<u2").tobytes() for size, plane in zip(sizes, planes, strict=True))
     (target.parent / "hdr.yuv").write_bytes(picture * 6)
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", "64x64", "-r", "25", "-i", target.parent / "hdr.yuv"]
-    tags = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:lossless=1"
+    tags = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:{more}"
     ffmpeg(*raw, "-c:v", "libx265", "-x265-params", tags, target)
     return target

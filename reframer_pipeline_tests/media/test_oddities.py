@@ -269,10 +269,29 @@ def test_hdr_is_mapped_to_sdr(tmp_path: Path, transfer: str, rgb: tuple[int, int
     assert np.abs(store.read(0).reshape(-1, 3).mean(axis=0) - rgb).max() < 33  # saturated HLG loses most, 30 of 255
 
 
+def test_white_is_as_light_whatever_peak_a_file_claims(tmp_path: Path) -> None:
+    if not probe_module.tone_maps():
+        pytest.skip("this FFmpeg has no zscale")
+    seen = []
+    for peak in (600, 1000, 4000):
+        clip = hdr(tmp_path / "a.mp4", (255, 255, 255), "smpte2084", more=f"lossless=1:max-cll={peak},400")
+        seen.append(round(float(sampled(clip, tmp_path / "store")[2].read(0).mean())))
+    assert seen == [217] * 3
+
+
+def test_hdr_that_is_not_yuv_is_no_fault_of_ffmpeg(tmp_path: Path) -> None:
+    ffmpeg("-i", hdr(tmp_path / "a.mp4", (200, 30, 30), "smpte2084"), "-pix_fmt", "gbrp10le", "-c:v", "libx265", "-x265-params",
+           "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=gbr", tmp_path / "b.mp4")  # fmt: skip
+    metadata = facts(tmp_path / "b.mp4")
+    assert metadata.tone_mapped_from is None
+    assert metadata.notes == ("HDR (PQ), not mapped to SDR, so colours look dull: only YUV is, and this is gbrp10le.",)
+
+
 def test_hdr_without_zscale_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "tone_maps", lambda: False)
     metadata, rows, _ = sampled(hdr(tmp_path / "a.mp4", (200, 30, 30), "smpte2084"), tmp_path / "store")
-    assert len(rows) == 6 and metadata.tone_mapped_from is None and "HDR (PQ), not mapped" in metadata.notes[0]
+    assert len(rows) == 6 and metadata.tone_mapped_from is None
+    assert "HDR (PQ), not mapped" in metadata.notes[0] and "--force" in metadata.notes[0]
 
 
 def test_hdr_of_an_odd_size(tmp_path: Path) -> None:
