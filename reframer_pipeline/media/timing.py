@@ -94,8 +94,9 @@ def check_promise(found: Timing, time_base: Fraction, promised_s: float, rate: F
     Raises:
         TruncatedVideo: It was cut off.
     """
-    # A track that begins later (an empty edit) is declared with what comes before its first picture.
-    found_s = float((max(found.start_pts or 0, 0) + found.span) * time_base)
+    # A track that begins later (an empty edit, a live stream) is declared with what comes before its first picture.
+    promised_s -= float(max(found.start_pts or 0, 0) * time_base)
+    found_s = found.seconds(time_base)
     if found_s < WHOLE * promised_s and (promised_s - found_s) * rate > FEW_FRAMES:
         raise TruncatedVideo(f"The header promises {promised_s:.2f} s of picture, the file holds {found_s:.2f} s.")
 

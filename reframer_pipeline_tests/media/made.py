@@ -91,6 +91,20 @@ def edited(video: Path, edits: list[tuple[float, float | None, float]]) -> Path:
     return video
 
 
+def absolute(fragmented: Path, seconds: int) -> Path:
+    """Moves the fragments of an mp4, and its list of them, to a later time, as in a recording of a live stream."""
+    data = bytearray(fragmented.read_bytes())
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)
+    for kind, offset in ((b"tfdt", 8), (b"sidx", 16)):
+        at = data.find(kind)
+        while at >= 0:
+            form = ">Q" if data[at + 4] else ">I"
+            struct.pack_into(form, data, at + offset, struct.unpack_from(form, data, at + offset)[0] + seconds * scale)
+            at = data.find(kind, at + 1)
+    fragmented.write_bytes(data)
+    return fragmented
+
+
 def fields(frames: int) -> list[bytes]:
     """Numbered frames of 64x64 in H.264, two fields each, as access units of a field: intra alone, samples as they are (I_PCM).
 

@@ -22,7 +22,7 @@ from reframer_pipeline.media.probe import VideoMetadata, probe
 from reframer_pipeline.results.parquet import read_batches
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.metadata import METADATA
-from reframer_pipeline_tests.media.made import avi, edited, facts, ffmpeg, fields, hdr, numbered, numbered_jpeg, sampled
+from reframer_pipeline_tests.media.made import absolute, avi, edited, facts, ffmpeg, fields, hdr, numbered, numbered_jpeg, sampled
 from reframer_pipeline_tests.support import MemoryInput, media_dir
 
 PICTURES = [numbered_jpeg(number) for number in range(40)]
@@ -195,6 +195,19 @@ def test_an_empty_edit_hides_no_cut(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").write_bytes(data[: len(data) // 2])
     with pytest.raises(TruncatedVideo):
         facts(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize("late_s", [0, 1000])
+def test_a_recording_of_a_live_stream_is_whole_or_cut_off_whenever_it_began(tmp_path: Path, late_s: int) -> None:
+    """What its list of fragments promises counts from time 0."""
+    options = "-g 10 -bf 0 -movflags frag_keyframe+empty_moov+global_sidx"
+    clip = absolute(numbered(tmp_path / "a.mp4", frames=100, filters="noise=alls=60:allf=t", options=options), late_s)
+    metadata = facts(clip)
+    assert (metadata.frame_count, metadata.duration_seconds, metadata.start_pts) == (100, 4.0, late_s / metadata.time_base)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    with pytest.raises(TruncatedVideo, match="promises 4.00 s"):
+        facts(clip)
 
 
 # --- edit lists
