@@ -71,7 +71,6 @@ def sheet(
                 results["detections"].batches(),
                 _rows(results, "masks"),
                 _tracks(results, numbers, min_sightings),
-                strays=min_sightings <= 1,
             )
         drawn = [image for _, image in pictures]
     mark = f", {DEMO_MODELS}" if is_demo(results) else ""
@@ -103,9 +102,7 @@ def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: in
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         tracks = _tracks(results, None, min_sightings)
-        drawn = annotated_frames(
-            pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions, strays=min_sightings <= 1
-        )
+        drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions)
         seconds = sampled_times(results["frames"])[1]
         tick = VideoMetadata.from_batch(next(results["metadata"].batches())).time_base
         fps, shown = pace(seconds, median_step(seconds), float(tick))
