@@ -1,4 +1,4 @@
-"""The one decode of a video: the `frames` stage.
+"""The decode of a video, all of it once: the `frames` stage.
 
 What belongs here: driving ffmpeg's decode, naming every source frame's number, pts, timestamp and content score, storing
 the sampled ones, and finding out that the file ended before its time. What does not: where a cut is (`scenes.shots`
