@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from reframer_pipeline.failures import DamagedVideo, NoVideoStream, TooManyStreams, UnsupportedCodec
 from reframer_pipeline.media import commands
-from reframer_pipeline.media.boxes import riff_is_whole
+from reframer_pipeline.media.boxes import read_boxes, riff_is_whole
 from reframer_pipeline.media.commands import Opened
 from reframer_pipeline.media.containers import Container
 from reframer_pipeline.media.fence import Limits
-from reframer_pipeline.media.refusals import refusal, refused_decoders
+from reframer_pipeline.media.refusals import demuxed, refusal, refused_decoders
 from reframer_pipeline.media.runner import run_guarded
 from reframer_pipeline.settings import Settings
 
@@ -122,11 +122,11 @@ def read_header(path: Path, settings: Settings) -> Header:
     Raises:
         NotAVideo, NoVideoStream, UnsupportedCodec, TooManyStreams, TruncatedVideo, DamagedVideo: As their classes say.
     """
-    answer, elsewhere = _ask(path, settings)
+    answer, opened = _ask(path, settings)
     streams = answer.get("streams", [])
     picture = _main_stream(streams)
     sound = any(stream.get("codec_type") == "audio" for stream in streams)
-    return Header(answer["format"]["format_name"], picture, Opened(picture["index"], elsewhere), sound)
+    return Header(answer["format"]["format_name"], picture, replace(opened, index=picture["index"]), sound)
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,25 @@ def look(path: Path, header: Header, container: Container, settings: Settings) -
     )
 
 
-def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What ffprobe says of the file, and which decoders off the list its streams want."""
-    elsewhere: tuple[str, ...] = ()
+def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened]:
+    """What ffprobe says of the file, and what it takes to have it say so."""
+    opened = Opened()
     while True:
-        done = run_guarded(commands.headers(path, Opened(None, elsewhere), settings), Limits.of(settings))
+        done = run_guarded(commands.headers(path, opened, settings), Limits.of(settings))
         if not done.returncode:
             break
-        more = refused_decoders(done.stderr) - set(elsewhere)
-        if not more or len(elsewhere) >= settings.max_streams:
-            raise refusal(done.stderr, codecs=False) or DamagedVideo("The file begins like a video, but its header cannot be read.")
-        elsewhere += tuple(sorted(more))
+        more, beside = refused_decoders(done.stderr) - set(opened.elsewhere), read_boxes(path).beside
+        known = refusal(done.stderr, codecs=False)
+        if more and len(opened.elsewhere) < settings.max_streams:
+            opened = replace(opened, elsewhere=opened.elsewhere + tuple(sorted(more)))
+        elif beside and not opened.hidden and not known and demuxed(done.stderr):
+            opened = replace(opened, hidden=beside)
+        else:
+            raise known or DamagedVideo("The file begins like a video, but its header cannot be read.")
     answer: dict[str, Any] = json.loads(done.stdout)
     if answer.get("format", {}).get("nb_streams", 0) > settings.max_streams:
         raise TooManyStreams(f"The file holds {answer['format']['nb_streams']} streams; {settings.max_streams} are allowed.")
-    return answer, elsewhere
+    return answer, opened
 
 
 def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:

@@ -182,7 +182,9 @@ def _check_length(seconds: float, settings: Settings) -> None:
 def _notes(header: Header, boxes: Boxes, way: Orientation | None, transfer: str | None, mapped: str | None) -> Iterator[str]:
     """What is odd about the file and refuses nothing."""
     for name in header.opened.elsewhere:
-        yield f"Beside the picture there is a stream in {name}, which is not opened."
+        yield f"Beside the picture there is a stream in {name}, which is not decoded."
+    if header.opened.hidden:
+        yield "Beside the picture there is something that cannot be opened, such as a sound in an unknown form."
     yield from edit_notes(boxes.edits.get(header.track, []))
     if way is None:
         yield "The display matrix turns by no quarter; the picture is left as it is stored."

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +72,38 @@ def test_a_sound_that_nobody_decodes_refuses_nothing(tmp_path: Path, name: str, 
     ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", sound, *rate, "-ac", "1", clip)
     metadata, rows, _ = sampled(clip, tmp_path / "store")
     assert (metadata.frame_count, len(rows), metadata.has_audio) == (20, 20, True)
-    assert metadata.notes == (f"Beside the picture there is a stream in {sound}, which is not opened.",)
+    assert metadata.notes == (f"Beside the picture there is a stream in {sound}, which is not decoded.",)
+
+
+@pytest.mark.parametrize(
+    ("sound", "name", "fill"),
+    [("aac", b"esds", b"\xff"), ("alac", b"alac", b"\0"), ("libopus", b"dOps", b"\xff")],
+)
+@pytest.mark.parametrize("options", ["-bf 2", "-movflags +faststart", "-movflags frag_keyframe+empty_moov"])
+def test_a_sound_whose_decoder_cannot_be_opened_refuses_nothing(tmp_path: Path, sound: str, name: bytes, fill: bytes, options: str) -> None:
+    """As of AAC in a form that FFmpeg does not know (xHE-AAC): what the header holds for the decoder is not understood."""
+    clip = tmp_path / "b.mp4"
+    ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", sound, *options.split(), clip)
+    whole, data = facts(clip), bytearray(clip.read_bytes())
+    at = data.rindex(name)
+    end = at - 4 + int(struct.unpack_from(">I", data, at - 4)[0])
+    start = data.index(b"\x05\x80\x80\x80", data.index(b"\x04\x80\x80\x80", at)) + 5 if sound == "aac" else at + 8
+    data[start:end] = fill * (end - start)
+    clip.write_bytes(data)
+    metadata, rows, _ = sampled(clip, tmp_path / "store")
+    assert metadata.notes == ("Beside the picture there is something that cannot be opened, such as a sound in an unknown form.",)
+    assert replace(metadata, notes=()) == whole and len(rows) == 20
+
+
+def test_a_header_that_ffmpeg_cannot_read_is_damaged_whatever_is_in_it(tmp_path: Path) -> None:
+    """The demuxer gives up, over the sound or not: then no decode can open the file."""
+    ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", "flac", "-strict", "-2", tmp_path / "b.mp4")
+    data = bytearray((tmp_path / "b.mp4").read_bytes())
+    at = data.rindex(b"dfLa") + 8
+    data[at : at + 8] = bytes(8)
+    (tmp_path / "b.mp4").write_bytes(data)
+    with pytest.raises(DamagedVideo, match="header cannot be read"):
+        facts(tmp_path / "b.mp4")
 
 
 def test_a_cover_that_nobody_decodes_refuses_nothing(tmp_path: Path) -> None:
@@ -92,7 +124,7 @@ def test_notes_are_in_the_table_that_people_see(tmp_path: Path) -> None:
     ffmpeg("-i", numbered(tmp_path / "a.mp4"), *SINE, "-c:v", "copy", "-c:a", "adpcm_yamaha", tmp_path / "a.avi")
     rows = facts(tmp_path / "a.avi").to_batch().to_pylist()
     _, cells, _ = METADATA.cells(MemoryInput("metadata", rows))
-    assert ["note 1", "Beside the picture there is a stream in adpcm_yamaha, which is not opened."] in cells
+    assert ["note 1", "Beside the picture there is a stream in adpcm_yamaha, which is not decoded."] in cells
 
 
 def test_facts_of_code_version_1_stay_readable(tmp_path: Path) -> None:
