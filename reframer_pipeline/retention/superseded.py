@@ -1,8 +1,8 @@
 """Superseded results: those whose place another has taken for so long that nobody will want them back.
 
 What belongs here: which they are, and deleting them, rows first and objects then. What does not: objects that no result names (`orphans`).
-A crash between rows and objects leaves orphans, never a result without its object. What is newer than what readers see is never
-superseded: it waits for a later stage, which may fail for as long as it likes.
+A crash between rows and objects leaves orphans, never a result without its object. What is newer than what readers see waits for a later
+stage, which may fail for long; if it was a setting that was tried and given up, nothing comes any more, so the waiting has an end.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import psycopg
 
 STATEMENT_S = 1800.0  # deleting the rows of the longest video
-# Since when another one has its place; null if it was made after that.
-_SINCE: LiteralString = "CASE WHEN greatest(r.created_at, r.recomputed_at) < p.published_at THEN p.published_at END"
+WAITING_DAYS: LiteralString = "90"  # for what readers see next; to make it again costs no more than time
+# Since when another one has its place; if it was made after that, since when it waits no more.
+_MADE: LiteralString = "greatest(r.created_at, r.recomputed_at)"
+_SINCE: LiteralString = f"CASE WHEN {_MADE} < p.published_at THEN p.published_at ELSE {_MADE} + {WAITING_DAYS} * interval '1 day' END"
 _OLD: LiteralString = f"{_SINCE} < now() - %(days)s * interval '1 day'"
 _OF_STAGE: LiteralString = "results r JOIN published p ON p.video_id = r.video_id AND p.stage = r.stage"
 
@@ -34,7 +36,7 @@ class Candidate:
         result_id: Its id.
         inputs: Result ids that it was made from.
         published: Whether readers see it.
-        since: When its place was taken; None if it is newer than what readers see.
+        since: When its place was taken; what is newer than what readers see waits that long for them.
         objects: Keys of its objects.
         bytes: Their size.
     """
@@ -42,7 +44,7 @@ class Candidate:
     result_id: str
     inputs: tuple[str, ...]
     published: bool
-    since: datetime | None
+    since: datetime
     objects: tuple[str, ...] = ()
     bytes: int = 0
 
@@ -55,7 +57,7 @@ def superseded(candidates: Iterable[Candidate], before: datetime) -> list[Candid
         before: Only what was superseded before may go.
     """
     known = {one.result_id: one for one in candidates}
-    staying = [one for one in known.values() if one.published or one.since is None or one.since >= before]
+    staying = [one for one in known.values() if one.published or one.since >= before]
     kept: set[str] = set()
     while staying:
         one = staying.pop()
