@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.results import rows
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
 
-STATEMENT_S = 1800.0  # deleting the rows of the longest video
 WAITING_DAYS: LiteralString = "90"  # for what readers see next; to make it again costs no more than time
 # Since when another one has its place; if it was made after that, since when it waits no more.
 _MADE: LiteralString = "greatest(r.created_at, r.recomputed_at)"
@@ -91,7 +91,7 @@ def delete(db: Database, store: ObjectStore, video_id: str, lease_token: str, da
         conn.execute("DELETE FROM results WHERE result_id = ANY(%s::uuid[])", ([one.result_id for one in found],))
         return found
 
-    gone = db.run(act, timeout_s=STATEMENT_S)
+    gone = db.run(act, timeout_s=rows.STATEMENT_S)
     for one in gone:
         for key in one.objects:
             store.delete(key)
@@ -101,8 +101,8 @@ def delete(db: Database, store: ObjectStore, video_id: str, lease_token: str, da
 def _find(conn: psycopg.Connection[Row], video_id: str, days: int) -> list[Candidate]:
     query: LiteralString = f"""SELECT r.*, p.result_id = r.result_id AS published, {_SINCE} AS since,
             now() - %(days)s * interval '1 day' AS before FROM {_OF_STAGE} WHERE r.video_id = %(video)s"""
-    rows = conn.execute(query, {"video": video_id, "days": days}).fetchall()
-    return superseded(map(_candidate, rows), rows[0]["before"]) if rows else []
+    found = conn.execute(query, {"video": video_id, "days": days}).fetchall()
+    return superseded(map(_candidate, found), found[0]["before"]) if found else []
 
 
 def _candidate(row: Row) -> Candidate:
