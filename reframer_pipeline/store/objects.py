@@ -205,6 +205,7 @@ class ObjectStore:
                 seconds = modified(info)
                 at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
                 yield StoredObject(self._key(path), int(info.get("size") or 0), at)
+            self._demand_ours(prefix)  # of a disk that was unmounted meanwhile, the rest of the folders seem to have vanished
 
     def _in_parts(self) -> dict[str, int]:
         """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
