@@ -214,14 +214,12 @@ def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeyp
     ages.age_database(storage, 9)
     ages.age_objects(storage, 5)
     (orphan,) = orphans.find(storage.db, storage.store)
-    written = ingest._write_video
 
     def sweep_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(ingest, "_write_video", written)
         storage.store.delete(orphan.key)
-        return written(*arguments)
+        return lock_file(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", sweep_first)
+    monkeypatch.setattr(ingest, "lock_file", sweep_first)
     assert add_video(storage) == (video_id, sha)
     with storage.store.open_object(orphan.key) as file:
         assert file.read() == video_bytes()

@@ -19,6 +19,7 @@ from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of
+from reframer_pipeline.work.videos import lock_file
 from reframer_pipeline_tests.factories import Maker, commit_all, video_bytes
 from reframer_pipeline_tests.machine import FAILING_FILE
 from reframer_pipeline_tests.servers import Server, fresh_database
@@ -190,24 +191,43 @@ def test_a_second_put_that_fails_leaves_no_video_without_its_file(
     """A sweep took the file for an orphan just before the row, and then the store went away."""
     upload = tmp_path / "a.mp4"
     upload.write_bytes(video_bytes())
-    key, written, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), ingest._write_video, storage.store.put
+    key, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), storage.store.put
     if known:
         assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
 
     def swept(*arguments: Any) -> bool:
         storage.store.delete(key)
         monkeypatch.setattr(storage.store, "put", _away)
-        return written(*arguments)
+        return lock_file(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", swept)
+    monkeypatch.setattr(ingest, "lock_file", swept)
     before = storage.db.fetch("SELECT id FROM uploads")
     with pytest.raises(StoreUnavailable):
         ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1")
     assert storage.db.fetch("SELECT id FROM uploads") == before and len(storage.db.fetch("SELECT 1 FROM videos")) == known
-    monkeypatch.setattr(ingest, "_write_video", written)
+    monkeypatch.setattr(ingest, "lock_file", lock_file)
     monkeypatch.setattr(storage.store, "put", put)
     assert ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1").failure is None
     assert storage.store.exists(key)
+
+
+def test_a_store_that_hangs_keeps_no_row_from_others(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again within the transaction; the same uploader's next file has to get in meanwhile."""
+    first, second = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    first.write_bytes(video_bytes())
+    second.write_bytes(video_bytes(1))
+    exists, asked = storage.store.exists, list[str]()
+
+    def hangs(key: str) -> bool:
+        asked.append(key)
+        if len(asked) == 2:
+            add = "INSERT INTO users (email) VALUES ('local@localhost') ON CONFLICT (email) DO UPDATE SET email = EXCLUDED.email"
+            storage.db.execute(add, within_s=10)
+        return exists(key)
+
+    monkeypatch.setattr(storage.store, "exists", hangs)
+    assert ingest_file(first, storage.db, storage.store, storage.settings).failure is None
+    assert len(asked) == 2 and ingest_file(second, storage.db, storage.store, storage.settings).failure is None
 
 
 def _away(*_: object) -> None:
