@@ -1,7 +1,7 @@
 """The boxes of an mp4 or mov and the chunks of an AVI, as far as ffprobe does not tell what they say.
 
-What belongs here: a bounded walk to edit lists and to what is beside the pictures, whether a file is only the head of a stream, whether an AVI is
-all there.
+What belongs here: a bounded walk to edit lists and to what is beside the pictures, whether a file is only the head of a stream, whether an
+AVI is all there.
 What does not: anything that ffprobe reports.
 
 Uploads are hostile: boxes are read one header at a time, none beyond its parent's end, and so many at most, the entries of edit lists among

@@ -3,8 +3,9 @@
 What belongs here: every option that reaches the two programs, and why. What does not: running them (`runner`), reading
 their answers (`probe`, `sampling`).
 
-Each command opens exactly one local file (`file:`; with zeros where `Opened.hidden` says so), as mov/mp4 or AVI and nothing else: a playlist
-that calls itself .avi cannot lead to another file or host. Codecs are whitelisted: the hundreds of rarely used decoders are given no data (`Opened.elsewhere`).
+Each command opens exactly one local file (`file:`; with zeros where `Opened.hidden` says so), as mov/mp4 or AVI and nothing else: a
+playlist that calls itself .avi cannot lead to another file or host. Codecs are whitelisted: the
+hundreds of rarely used decoders are given no data (`Opened.elsewhere`).
 """
 
 from __future__ import annotations
