@@ -142,7 +142,7 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
 def test_what_is_in_no_track_is_not_drawn(scene: tuple) -> None:
     """Whether the track was left out of the results or of the picture: here of what was seen in the first frame alone."""
     frames, (found,), masks = scene
-    times, rows = [(number, number / 25) for number, _ in frames], found.to_pylist()
+    times, rows = [(number, number / 25, 0.2) for number, _ in frames], found.to_pylist()
     once = [pa.RecordBatch.from_pylist([row for row in rows if row["ordinal"] != 1 or row["frame_number"] == 0], DETECTIONS)]
     never = [pa.RecordBatch.from_pylist([row for row in rows if row["ordinal"] != 1], DETECTIONS)]
 
