@@ -69,8 +69,8 @@ class Database:
         self._used: MutableMapping[psycopg.Connection[Row], float] = WeakKeyDictionary()
 
     @classmethod
-    def open(cls, settings: Settings) -> Database:
-        """The database of these settings; the embedded server is started if it is the one.
+    def open(cls, settings: Settings, max_size: int = 4) -> Database:
+        """The database of these settings, with so many connections at most; the embedded server is started if it is the one.
 
         Raises:
             DatabaseUnavailable: The embedded server does not start. (A remote one is first asked when it is used.)
@@ -78,8 +78,8 @@ class Database:
         """
         url = embedded.database_url(settings)
         if settings.database_url is not None:
-            return cls(url, schema=settings.database_schema)
-        return cls(url, revive=lambda: embedded.database_url(settings))
+            return cls(url, max_size, schema=settings.database_schema)
+        return cls(url, max_size, revive=lambda: embedded.database_url(settings))
 
     def __enter__(self) -> Database:
         return self
@@ -117,7 +117,12 @@ class Database:
         """
         from reframer_pipeline.database.connection import patient
 
-        with self._mapped(), patient(timeout_s, deadline), self._pool().connection(_left(deadline, self._patience_s)) as conn:
+        with (
+            self._mapped(),
+            patient(deadline=deadline),
+            self._pool().connection(_left(deadline, self._patience_s)) as conn,
+            patient(timeout_s),
+        ):
             try:
                 conn.execute(self._begin(snapshot, _left(deadline, timeout_s)))
                 yield conn
@@ -211,11 +216,8 @@ class Database:
         """See that a connection still works which lay idle: the server may have been restarted, or suspended, since."""
         from psycopg_pool import ConnectionPool
 
-        from reframer_pipeline.database.connection import patient
-
         if time.monotonic() - self._used[conn] > _IDLE_S:
-            with patient():
-                ConnectionPool.check_connection(conn)
+            ConnectionPool.check_connection(conn)
 
     def _note_use(self, conn: psycopg.Connection[Row]) -> None:
         self._used[conn] = time.monotonic()

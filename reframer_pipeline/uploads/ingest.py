@@ -24,13 +24,12 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.users.people import LOCAL_USER
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
-
-LOCAL_USER = "local@localhost"
 
 
 @dataclass(frozen=True)
@@ -134,10 +133,9 @@ def ingest_file(
 
         def act(conn: psycopg.Connection[Row]) -> bool:
             lock_file(conn, sha256)
-            is_new = _write_video(conn, event, sha256, size)
             if not store.exists(key):  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
                 store.put(copy, key)
-            return is_new
+            return _write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
 
         is_new = db.run(act)
         return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
