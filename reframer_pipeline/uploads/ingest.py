@@ -1,7 +1,8 @@
 """Ingest: from a file to a video that can be computed.
 
-What belongs here: the copy by content into the store, of a local file or of exactly the version in the bucket that was asked for, and the
-rows of `uploads` and `videos`. What does not: looking into the file (`content`, `media`), watching a bucket, computing.
+What belongs here: the copy by content into the store, of a local file, of one that was received, or of exactly the version in the bucket
+that was asked for, and the rows of `uploads` and `videos`. What does not: looking into the file (`content`, `media`), watching a bucket,
+jobs (`submitting`), computing.
 An upload that can be read leaves a row, and a refused one leaves nothing else. What is no fault of the file is an exception, and leaves a
 row too unless it came from the bucket, where it is tried again.
 """
@@ -23,7 +24,8 @@ from reframer_pipeline.failures import FileNotReadable, FileTooLarge, HomeNotWri
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
-from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.receiving import Received
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
 
@@ -39,7 +41,7 @@ class IngestResult:
 
     Attributes:
         upload_id: Its row in `uploads`.
-        video_id: The video, or None if the file was refused.
+        video_id: The video, or None if the file was refused, or deleted before.
         failure: Why it was refused, or None.
         already_known: Whether the same bytes had been uploaded before.
     """
@@ -61,13 +63,14 @@ def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStor
         BucketUnavailable, and what `ingest_file` raises: It may be tried again.
     """
     upload = upload_id(key, etag)
-    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status = 'completed' AND video_id IS NOT NULL", (upload,))
+    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status IN ('completed', 'deleted')", (upload,))
     if done is not None:
         return IngestResult(upload, done["video_id"], already_known=True)
     filename = PurePosixPath(key).name
     entry = bucket.expect(key, etag)
-    if entry.size > settings.max_upload_mb * 1_000_000:  # not worth a download
-        failure = FileTooLarge(f"{filename} has {entry.size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
+    try:
+        demand_size(filename, entry.size, settings)  # else it is not worth a download
+    except FileTooLarge as failure:
         return refuse_upload(db, failure, filename=filename, bucket_key=key, etag=etag)
     with bucket.local_file(entry, settings.scratch_dir) as path:
         return ingest_file(
@@ -120,9 +123,7 @@ def ingest_file(
                 ingest_file_checks(path, settings, beneath=beneath)
                 sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, beneath=beneath)
             confirm()
-            key = video_key(sha256)
-            if not store.exists(key):
-                store.put(copy, key)
+            _store(copy, sha256, store)
         except ReframerError as failure:
             if bucket_key is not None and isinstance(failure, FileNotReadable):
                 raise  # rights and mounts are mended without the file becoming another one
@@ -132,18 +133,31 @@ def ingest_file(
                 raise
             return _refuse(db, event, failure)
 
-        def act(conn: psycopg.Connection[Row]) -> bool:
-            lock_file(conn, sha256)
-            is_new = _write_video(conn, event, sha256, size)
-            if not store.exists(key):  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
-                store.put(copy, key)
-            return is_new
-
-        is_new = db.run(act)
-        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
+        return _take_up(copy, sha256, size, event, db, store)
     finally:
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
+
+
+def ingest_received(
+    file: Received, upload_id: str, user_email: str, db: Database, store: ObjectStore, note: Callable[[psycopg.Connection[Row]], None]
+) -> IngestResult:
+    """Take in a file that was received. It may become the object itself, and must not be written to any more.
+
+    Args:
+        file: The file; it was judged while it came.
+        upload_id: Of its row; the same may be taken in twice, as after an answer that was lost.
+        user_email: The uploader; made known if new.
+        db: Gets the rows.
+        store: Gets the file.
+        note: Called in the transaction, after the rows; may raise, and then nothing was written.
+
+    Raises:
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable, DiskFull, MachineTrouble: It has left no row.
+    """
+    _store(file.path, file.sha256, store)
+    event = _Event(upload_id, user_email, clean_text(file.filename), None, None)
+    return _take_up(file.path, file.sha256, file.size, event, db, store, note)
 
 
 def refuse_upload(db: Database, failure: ReframerError, *, filename: str, bucket_key: str, etag: str) -> IngestResult:
@@ -207,6 +221,35 @@ def _event(filename: str, bucket_key: str | None, etag: str | None, email: str =
     if bucket_key is None or etag is None:
         return _Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
     return _Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
+
+
+def _store(copy: Path, sha256: str, store: ObjectStore) -> None:
+    key = video_key(sha256)
+    if not store.exists(key):
+        store.put(copy, key)
+
+
+def _take_up(
+    copy: Path,
+    sha256: str,
+    size: int,
+    event: _Event,
+    db: Database,
+    store: ObjectStore,
+    note: Callable[[psycopg.Connection[Row]], None] = lambda conn: None,
+) -> IngestResult:
+    """The rows of a file that is stored."""
+
+    def act(conn: psycopg.Connection[Row]) -> IngestResult:
+        lock_file(conn, sha256)
+        if conn.execute("SELECT 1 FROM uploads WHERE id = %s AND status = 'deleted' FOR UPDATE", (event.upload_id,)).fetchone():
+            return IngestResult(event.upload_id, already_known=True)
+        is_new = _write_video(conn, event, sha256, size)
+        _store(copy, sha256, store)  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
+        note(conn)
+        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
+
+    return db.run(act)
 
 
 def _refuse(db: Database, event: _Event, failure: ReframerError) -> IngestResult:

@@ -1,4 +1,4 @@
-"""What the database knows of the bucket: which of its files have been dealt with, and which videos from it still wait.
+"""What the database knows of uploads: which files of the bucket have been dealt with, and which videos still wait for a run.
 
 What belongs here: the questions that the sensor asks, each one query whatever the number of files. What does not: writing
 (`ingest`), deciding (`watching`).
@@ -16,7 +16,7 @@ WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, thre
 
 # Conditions on `videos`: the upload sensor will ask for it, and no run has taken it up.
 FOR_THE_SENSOR: Final[LiteralString] = """status = 'pending' AND EXISTS (
-    SELECT 1 FROM uploads WHERE video_id = videos.id AND bucket_key IS NOT NULL AND uploads.status = 'completed')"""
+    SELECT 1 FROM uploads WHERE video_id = videos.id AND (bucket_key IS NOT NULL OR requested) AND uploads.status = 'completed')"""
 NEVER_RAN: Final[LiteralString] = "NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)"
 
 
