@@ -1,4 +1,4 @@
-"""The labels that executors, pools and the UI understand. Leaf module: constants only, no imports of ours."""
+"""The names and labels that Dagster, executors, pools and the UI understand. Leaf module: constants only, no imports of ours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ GPU_POOL: Final = "gpu"
 GPU_TAGS: Final = {"reframer/device": "gpu", "dagster-celery/queue": "gpu"}
 CPU_TAGS: Final = {"reframer/device": "cpu"}
 
+PARTITIONS: Final = "videos"  # the partition set; a key is a video's id
+PROCESS_VIDEO: Final = "process_video"  # the job of all stages
+UPLOAD_SENSOR: Final = "upload_sensor"
+
 # Run tags
 PARTITION_TAG: Final = "dagster/partition"  # the video; dagster.yaml limits the number of runs that carry it
+RUN_KEY_TAG: Final = "dagster/run_key"
+SENSOR_TAG: Final = "dagster/sensor_name"
 PRIORITY_TAG: Final = "dagster/priority"  # higher goes first in the queue
+VIDEO_PRIORITY: Final = "5"
 BACKFILL_PRIORITY: Final = "-5"  # uploads come first
 BACKFILL_TAG: Final = "reframer/backfill"  # the stages that the backfill requested
 LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller of the run holds
