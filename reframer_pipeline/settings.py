@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         50, ge=1, le=1000, description="Uploads requested in a tick of the sensor, and under way at a time; likewise videos."
     )
 
+    # --- the HTTP API
+    api_host: str = Field("127.0.0.1", min_length=1, description="Address that the API listens on; 0.0.0.0: all of the machine's.")
+    api_port: int = Field(8000, ge=1, le=65_535, description="Port of the API.")
+
     # --- limits on uploads
     max_upload_mb: int = Field(500, ge=1, le=1_000_000, description="Largest upload, in millions of bytes.")
     min_side: int = Field(16, ge=1, le=65_536, description="Smallest width or height, pixels.")
