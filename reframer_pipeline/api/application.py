@@ -15,13 +15,13 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import operating, problems
+from reframer_pipeline.api import jobs, operating, problems, upkeep
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 
 VERSION: Final = "/v1"
-ROUTERS: Final = (operating.router,)
+ROUTERS: Final = (operating.router, jobs.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -30,7 +30,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with upkeep.running(app.state.services):
+            yield
         storage.close()
 
     app = FastAPI(
