@@ -70,6 +70,11 @@ class Judge:
             if len(self._head) >= DECIDING_BYTES:
                 self.end()
 
+    def resume(self, head: bytes, size: int) -> None:
+        """Go on with an upload of which so many bytes have come, and were judged; `head` is how they begin."""
+        self._head, self.size = head[:HEAD_BYTES], size
+        self._known = len(self._head) >= DECIDING_BYTES
+
     def end(self) -> None:
         """There are no more. Raises `NotAVideo` if they were too few to be one."""
         if not self.size:
@@ -143,7 +148,7 @@ def open_ours(path: Path) -> BinaryIO:
 
 
 def whole(path: Path, filename: str) -> Received:
-    """A file that has come in several connections and was judged then. Raises `OSError`."""
+    """A file that has come in several connections, and was judged while it did. Raises `OSError`."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return Received(path, filename, sha256, os.fstat(file.fileno()).st_size)
