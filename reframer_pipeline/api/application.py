@@ -15,13 +15,13 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import deleting, jobs, operating, problems, upkeep
+from reframer_pipeline.api import deleting, jobs, operating, problems, resumable, upkeep
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 
 VERSION: Final = "/v1"
-ROUTERS: Final = (operating.router, jobs.router, deleting.router)
+ROUTERS: Final = (operating.router, jobs.router, resumable.router, deleting.router)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -17,6 +17,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileTooLarge, RequestInvalid
@@ -30,13 +31,15 @@ _FIELD: Final = 10_000  # longest text of one field, bytes
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body, as it arrives. Raises `RequestInvalid` if nothing more does."""
+    """The body, as it arrives. Raises `RequestInvalid` if it breaks off, or nothing more comes."""
     stream = request.stream()
     while True:
         try:
             piece = await asyncio.wait_for(anext(stream), IDLE_S)
         except StopAsyncIteration:
             return
+        except ClientDisconnect:
+            raise RequestInvalid("The connection broke off.") from None
         except TimeoutError:
             raise RequestInvalid(f"No more bytes came for {IDLE_S:.0f} seconds.") from None
         if piece:

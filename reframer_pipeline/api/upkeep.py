@@ -1,4 +1,4 @@
-"""What the server does beside answering: it clears what killed servers left.
+"""What the server does beside answering: it clears what killed servers left, and sees to resumable uploads.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
@@ -9,23 +9,34 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from reframer_pipeline.api.services import Services
+from reframer_pipeline.orchestration.requests.asking import ask
+from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.receiving import sweep_received
 
+RESUMABLE_S: Final = 600.0
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def running(services: Services) -> AsyncIterator[None]:
     """Do it while the block lasts."""
-    tasks = [asyncio.create_task(_every(None, lambda: sweep_received(services.settings)))]
+    acts = (_every(None, lambda: sweep_received(services.settings)), _every(RESUMABLE_S, lambda: _resumable(services)))
+    tasks = [asyncio.create_task(act) for act in acts]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _resumable(services: Services) -> None:
+    for job in resumable.complete_all(services.storage):
+        ask(services.settings.dagster_url, services.db, job.video_id)
+    resumable.sweep(services.storage)
 
 
 async def _every(pause_s: float | None, act: Callable[[], object]) -> None:
