@@ -14,10 +14,12 @@ CREATE TABLE api_keys (
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz,                                  -- null: never
     last_used_at timestamptz,                                  -- to the minute
-    revoked_at   timestamptz
+    revoked_at   timestamptz,
+    made_by      uuid REFERENCES api_keys (id) ON DELETE CASCADE   -- the key that began a session: it ends with the key
 );
 CREATE INDEX idx_api_keys_prefix ON api_keys (prefix);
 CREATE INDEX idx_api_keys_user_id ON api_keys (user_id);
+CREATE INDEX idx_api_keys_made_by ON api_keys (made_by);
 
 -- What a key has used of its quotas. Bytes are counted apart from uploads, so that deleting an upload gives none back.
 ALTER TABLE uploads ADD COLUMN api_key_id uuid REFERENCES api_keys (id) ON DELETE SET NULL;

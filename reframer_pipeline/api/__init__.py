@@ -15,8 +15,11 @@ def __getattr__(name: str) -> Any:
     """`app` is made when somebody asks for it: importing this room must stay light."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from reframer_pipeline.api import logs
     from reframer_pipeline.api.application import create_app
     from reframer_pipeline.settings import Settings
 
-    globals()[name] = made = create_app(Settings())
+    settings = Settings()
+    logs.configure(settings)
+    globals()[name] = made = create_app(settings)
     return made

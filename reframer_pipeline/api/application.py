@@ -3,6 +3,7 @@
 What belongs here: putting together. What does not: routes, one module a subject. A new one is added to `ROUTERS`.
 
 Each address is there twice, as `/jobs` and as `/v1/jobs`. It is one route: `/v1` counts as the place where the application is mounted.
+A body may have `BODY_BYTES`; a route that takes larger ones says so itself (`max_body_size`).
 """
 
 from __future__ import annotations
@@ -13,25 +14,34 @@ from importlib import metadata
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import deleting, jobs, operating, problems, resumable, upkeep
+from reframer_pipeline.api import deleting, describing, jobs, operating, problems, resumable, sessions, upkeep
+from reframer_pipeline.api.access import Doorman
+from reframer_pipeline.api.metrics import Metrics
+from reframer_pipeline.api.rates import Rates
 from reframer_pipeline.api.services import Services
+from reframer_pipeline.api.watching import Watched
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 
 VERSION: Final = "/v1"
-ROUTERS: Final = (operating.router, jobs.router, resumable.router, deleting.router)
+BODY_BYTES: Final = 1_000_000
+ROUTERS: Final = (operating.router, sessions.router, jobs.router, resumable.router, deleting.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
     storage = Storage(settings)
+    services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with upkeep.running(app.state.services):
+        async with upkeep.running(services):
             yield
+        services.ending.set()
         storage.close()
 
     app = FastAPI(
@@ -42,12 +52,22 @@ def create_app(settings: Settings) -> FastAPI:
         root_path_in_servers=False,
         docs_url=None,  # these load programs from elsewhere into a page that may have a session
         redoc_url=None,
+        max_body_size=BODY_BYTES,
+        generate_unique_id_function=describing.operation_id,
         lifespan=lifespan,
     )
-    app.state.services = Services(settings, storage)
+    app.state.services = services
     problems.install(app)
+    describing.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    # the last is the outermost
+    app.add_middleware(GZipMiddleware, compresslevel=4)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.api_cors_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
+        )
+    app.add_middleware(Watched, services=services)
     app.add_middleware(_Versioned)
     return app
 

@@ -1,49 +1,65 @@
 """A video in a multipart form, received as it streams.
 
-What belongs here: the pieces of a request's body, and the form around the file. What does not: judging the bytes (`uploads.receiving`),
-what the fields mean (`jobs`). FastAPI's own forms are whole on a disk before a route sees them: too late to refuse 500 MB.
+What belongs here: the pieces of a request's body and what they are charged to, and the form around the file. What does not: judging the
+bytes (`uploads.receiving`), what the fields mean (`jobs`). FastAPI's own forms are whole on a disk before a route sees them: too late to
+refuse 500 MB.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect
 
+from reframer_pipeline.api.access import Writer
+from reframer_pipeline.api.services import Served
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileTooLarge, RequestInvalid
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.content import demand_size
 from reframer_pipeline.uploads.receiving import Received, Receiver, receiving
+from reframer_pipeline.users.quotas import spend_bytes
 
-IDLE_S: Final = 60.0  # a sender that is silent for so long has gone
+UNLIMITED: Final = 2**62  # for routes whose bodies are judged while they arrive
 _AROUND: Final = 1_000_000  # bytes of a form that are not the file's
 _FIELD: Final = 10_000  # longest text of one field, bytes
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body, as it arrives. Raises `RequestInvalid` if it breaks off, or nothing more comes."""
-    stream = request.stream()
-    while True:
-        try:
-            piece = await asyncio.wait_for(anext(stream), IDLE_S)
-        except StopAsyncIteration:
-            return
-        except ClientDisconnect:
-            raise RequestInvalid("The connection broke off.") from None
-        except TimeoutError:
-            raise RequestInvalid(f"No more bytes came for {IDLE_S:.0f} seconds.") from None
+    """The body, as it arrives. Raises `ClientDisconnect` if it breaks off, or nothing more comes."""
+    async for piece in request.stream():
         if piece:
+            request.state.received = getattr(request.state, "received", 0) + len(piece)
             yield piece
+
+
+async def _paid(request: Request, served: Served, who: Writer) -> AsyncIterator[None]:
+    """The body's bytes come off the key's quota before the first of them is read; what did not come is given back.
+
+    Raises:
+        FileTooLarge: It is announced to be larger than any upload.
+        QuotaUsedUp: Not so many are left.
+    """
+    announced, largest = request.headers.get("content-length", ""), served.settings.max_upload_mb * 1_000_000
+    count = int(announced) if announced.isdecimal() else largest
+    demand_size("The upload", count - _AROUND, served.settings)
+    await run_in_threadpool(spend_bytes, served.db, who.key_id, count, served.settings.api_upload_mb_per_day * 1_000_000)
+    try:
+        yield
+    finally:
+        left = count - getattr(request.state, "received", 0)
+        if left > 0:
+            await run_in_threadpool(spend_bytes, served.db, who.key_id, -left, 0)
+
+
+Paid = Depends(_paid)
 
 
 def base_name(filename: str) -> str:
@@ -56,13 +72,10 @@ async def received_form(request: Request, settings: Settings) -> AsyncIterator[t
     """The one file of a form, and its other fields; the file goes with the block.
 
     Raises:
-        FileTooLarge, NotAVideo: At the first byte that decides it; from Content-Length, before any.
+        FileTooLarge, NotAVideo: At the first byte that decides it.
         RequestInvalid: It is no such form, or has no file or several, or broke off.
         DiskFull, MachineTrouble, HomeNotWritable: The file cannot be kept.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal():
-        demand_size("The upload", int(announced) - _AROUND, settings)
     form, came = _Form(request.headers.get("content-type", "")), 0
     with ExitStack() as stack:
         receiver: Receiver | None = None

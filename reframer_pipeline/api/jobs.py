@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
-from reframer_pipeline.api.forms import pieces, received_form
+from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
 from reframer_pipeline.orchestration.requests.asking import ask
@@ -119,7 +119,7 @@ _BODIES: Final[dict[str, Any]] = {
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY, pattern=r"^[\x21-\x7e]+$")]
 
 
-@router.post("/jobs", status_code=202, openapi_extra=_BODIES)
+@router.post("/jobs", status_code=202, openapi_extra=_BODIES, dependencies=[Paid], max_body_size=UNLIMITED)
 async def create(request: Request, response: Response, served: Served, who: Writer, later: BackgroundTasks, key: Key = None) -> NewJob:
     """Submit a video: a file in a form, or the key of a file in the watched bucket. The same Idempotency-Key makes the same job."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
@@ -161,7 +161,7 @@ async def show(
     while True:
         job = await run_in_threadpool(_look, served, who, job_id)
         left = until - time.monotonic()
-        if job.ended or left <= 0 or await request.is_disconnected():
+        if job.ended or left <= 0 or served.ending.is_set() or await request.is_disconnected():
             return Job.of(job)
         await asyncio.sleep(min(POLL_S, left))
 
@@ -185,7 +185,7 @@ async def events(
             if latest.state != seen:
                 seen, beat = latest.state, time.monotonic()
                 yield f"id: {latest.state}\nevent: {latest.status}\ndata: {Job.of(latest).model_dump_json()}\n\n"
-            if latest.ended or await request.is_disconnected():
+            if latest.ended or served.ending.is_set() or await request.is_disconnected():
                 return
             if time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()

@@ -7,6 +7,7 @@ Of what is the server's own trouble (5xx) a caller is told the kind and the requ
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -35,9 +36,11 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.VideoBusy: 409,
     f.UploadChanged: 409,
     f.OffsetConflict: 409,
+    f.TooSlow: 408,
     f.FramesEvicted: 410,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
+    f.HostUnknown: 421,
     f.RequestInvalid: 422,
     f.IdempotencyKeyReused: 422,
     f.WebhookRefused: 422,
@@ -51,8 +54,9 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.InternalError: 500,
     f.InvalidResult: 500,
     f.ObjectMissing: 500,
-    f.StoreMismatch: 500,
-    f.SchemaMismatch: 500,
+    f.StoreMismatch: 503,
+    f.SchemaMismatch: 503,
+    f.DatabaseNotPrepared: 503,
     # what a kind of failure has if itself has none
     f.CallerError: 500,
     f.PermanentFailure: 422,
@@ -60,6 +64,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     ReframerError: 500,
 }
 _LATER: Final = "Try again later. If it stays, give the request's id to whoever runs this server."
+_SOON: Final = "10"  # seconds
 _log = logging.getLogger(__name__)
 
 
@@ -113,8 +118,14 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
     ).model_dump(mode="json", exclude_none=True)
     if ours:
         _log.error("%s: %s", failure.code, failure.message, exc_info=failure)
-    more = {"WWW-Authenticate": "ApiKey"} if status == HTTPStatus.UNAUTHORIZED else {}
-    return JSONResponse(content, status, {**more, **(headers or {}), **getattr(failure, "headers", {})}, MEDIA_TYPE)
+    more = dict(headers or {})
+    if status == HTTPStatus.UNAUTHORIZED:
+        more["WWW-Authenticate"] = "ApiKey"
+    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp):
+        more["Retry-After"] = str(math.ceil(failure.retry_after_s))
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        more["Retry-After"] = _SOON
+    return JSONResponse(content, status, more, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from reframer_pipeline.api.access import Caller, Writer
-from reframer_pipeline.api.forms import base_name, pieces
+from reframer_pipeline.api.forms import UNLIMITED, Paid, base_name, pieces
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.failures import NothingThere, ReframerError, RequestInvalid, UploadInUse
 from reframer_pipeline.orchestration.requests.asking import ask
@@ -97,6 +97,8 @@ async def offset(upload_id: str, served: Served, who: Writer, response: Response
 @router.patch(
     "/uploads/{upload_id}",
     status_code=204,
+    dependencies=[Paid],
+    max_body_size=UNLIMITED,
     openapi_extra={"requestBody": {"required": True, "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}},
 )
 async def append(

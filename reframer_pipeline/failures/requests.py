@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from reframer_pipeline.failures.base import CallerError, RetryableFailure
+
+
+class _Limited:
+    """A limit stands in the way, for a time.
+
+    Attributes:
+        retry_after_s: Seconds after which it may not.
+    """
+
+    retry_after_s = 60.0
+
+    def after(self, seconds: float) -> Self:
+        """Say when."""
+        self.retry_after_s = seconds
+        return self
 
 
 class KeyMissing(CallerError):
@@ -33,6 +50,21 @@ class RequestInvalid(CallerError):
     default_remedy = "Correct what `errors` names; /openapi.json describes every parameter."
 
 
+class HostUnknown(CallerError):
+    """The request names another host than those that this server answers for."""
+
+    code = "host_unknown"
+    default_remedy = "Ask under a name that REFRAMER_API_HOSTS lists, or add this one to it."
+
+
+class TooSlow(RetryableFailure):
+    """Nothing more of the request's body arrived."""
+
+    code = "too_slow"
+    blames_video = False
+    default_remedy = "Send it again; a resumable upload goes on from where it broke off."
+
+
 class NothingThere(CallerError):
     """There is nothing under this address, or nothing that this person may see."""
 
@@ -47,7 +79,7 @@ class MethodUnknown(CallerError):
     default_remedy = "Use a method that the header Allow names."
 
 
-class TooManyRequests(RetryableFailure):
+class TooManyRequests(_Limited, RetryableFailure):
     """More requests than the key may make in a minute."""
 
     code = "too_many_requests"
@@ -55,7 +87,7 @@ class TooManyRequests(RetryableFailure):
     default_remedy = "Wait as long as the header Retry-After says."
 
 
-class QuotaUsedUp(RetryableFailure):
+class QuotaUsedUp(_Limited, RetryableFailure):
     """The key's quota is used up: bytes a day, or jobs at once."""
 
     code = "quota_used_up"

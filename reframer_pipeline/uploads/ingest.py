@@ -26,13 +26,12 @@ from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.receiving import Received
+from reframer_pipeline.users.people import LOCAL_USER
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
-
-LOCAL_USER = "local@localhost"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.ingest import ingest_received
 from reframer_pipeline.uploads.receiving import Received
+from reframer_pipeline.users.quotas import demand_place
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,6 +84,7 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
 
     Raises:
         IdempotencyKeyReused: Something else was submitted under this key.
+        QuotaUsedUp: Too many jobs of the API key are open.
         ReframerError: As for `ingest_received`; there is no job.
     """
     job, digest = job_id or str(uuid.uuid4()), _digest(file, asked)
@@ -98,9 +100,11 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
             known = _known(conn, asked, digest)
             if known is not None and known.job_id != job:
                 raise _KnownMeanwhile(known)
+        if asked.api_key_id is not None:
+            demand_place(conn, asked.api_key_id, storage.settings.api_jobs_at_once)
         conn.execute(
-            "UPDATE uploads SET requested = true, idempotency_key = %s, request_digest = %s WHERE id = %s",
-            (asked.idempotency_key, digest if asked.idempotency_key is not None else None, job),
+            "UPDATE uploads SET requested = true, idempotency_key = %s, request_digest = %s, api_key_id = %s WHERE id = %s",
+            (asked.idempotency_key, digest if asked.idempotency_key is not None else None, asked.api_key_id, job),
         )
         if asked.webhook_url is not None:
             secret = f"whsec_{b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"

@@ -33,7 +33,8 @@ _BYTES: Final = 32
 _SHOWN: Final = len(MARK) + 8  # 48 bits: enough to find one, of no use to guess the rest
 _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
 _NOBODY: Final = bytes(32)
-_IS_GOOD: Final = """k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())"""
+_IS_GOOD: Final = """k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    AND NOT EXISTS (SELECT 1 FROM api_keys p WHERE p.id = k.made_by AND (p.revoked_at IS NOT NULL OR p.expires_at <= now()))"""
 _LISTED: Final = """k.id::text AS key_id, u.email, k.kind, k.name, k.scopes, k.prefix, k.created_at, k.expires_at, k.last_used_at,
     k.revoked_at"""
 
@@ -45,7 +46,7 @@ class Holder:
     Attributes:
         user_id: The user's id.
         email: Their address.
-        key_id: The key's id; quotas are counted by it.
+        key_id: The key's id, or that of the key that began the session; quotas are counted by it.
         scopes: What it may be used for. None follows from another.
     """
 
@@ -62,6 +63,7 @@ def add(
     scopes: Collection[Scope],
     lasts: timedelta | None = None,
     kind: Kind = "key",
+    made_by: str | None = None,
 ) -> str:
     """Make a key and return its secret, which nobody can show again.
 
@@ -72,9 +74,10 @@ def add(
         scopes: What it may be used for; at least one.
         lasts: How long; None: until it is revoked.
         kind: For the header X-API-Key, for a browser's cookie, or for being exchanged for a cookie once.
+        made_by: Id of the key that begins this session, and ends it.
     """
     secret = MARK + secrets.token_urlsafe(_BYTES)
-    return db.run(lambda conn: _insert(conn, secret, user_id, name, scopes, lasts, kind))
+    return db.run(lambda conn: _insert(conn, secret, user_id, name, scopes, lasts, kind, made_by))
 
 
 def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
@@ -87,7 +90,7 @@ def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
 
     def act(conn: psycopg.Connection[Row]) -> Row | None:
         rows = conn.execute(
-            f"""SELECT k.id::text AS key_id, k.user_id::text, u.email, k.scopes, k.hash,
+            f"""SELECT k.id, coalesce(k.made_by, k.id)::text AS key_id, k.user_id::text, u.email, k.scopes, k.hash,
                     k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS stale
                 FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.prefix = %s AND k.kind = %s AND {_IS_GOOD}""",
             (_prefix(secret), kind),
@@ -97,7 +100,7 @@ def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
             if hmac.compare_digest(row["hash"], digest):
                 found = row
         if found is not None and found["stale"]:
-            conn.execute("UPDATE api_keys SET last_used_at = now() WHERE id = %s", (found["key_id"],))
+            conn.execute("UPDATE api_keys SET last_used_at = now() WHERE id = %s", (found["id"],))
         return found
 
     row = db.run(act)
@@ -160,6 +163,14 @@ def revoke(db: Database, key_id: str) -> None:
     db.execute("UPDATE api_keys SET revoked_at = now() WHERE id = %s AND revoked_at IS NULL", (key_id,))
 
 
+def end_session(db: Database, secret: str) -> None:
+    """The session with this secret is over."""
+    db.execute(
+        "UPDATE api_keys SET revoked_at = now() WHERE prefix = %s AND hash = %s AND kind = 'session' AND revoked_at IS NULL",
+        (_prefix(secret), _digest(secret)),
+    )
+
+
 def rotate(db: Database, key_id: str, overlap: timedelta) -> str:
     """Make a key like this one, which itself is good for a while longer.
 
@@ -199,14 +210,15 @@ def _insert(
     scopes: Collection[str],
     lasts: timedelta | None,
     kind: Kind,
+    made_by: str | None = None,
 ) -> str:
     """Once, though the answer of a COMMIT is lost and this is said again: the secret is drawn before."""
     digest = _digest(secret)
     conn.execute(
-        """INSERT INTO api_keys (user_id, kind, name, scopes, prefix, hash, expires_at)
-           SELECT %s, %s, %s, %s, %s, %s, now() + %s::interval
+        """INSERT INTO api_keys (user_id, kind, name, scopes, prefix, hash, expires_at, made_by)
+           SELECT %s, %s, %s, %s, %s, %s, now() + %s::interval, %s
            WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE prefix = %s AND hash = %s)""",
-        (user_id, kind, clean_text(name), sorted(scopes), _prefix(secret), digest, lasts, _prefix(secret), digest),
+        (user_id, kind, clean_text(name), sorted(scopes), _prefix(secret), digest, lasts, made_by, _prefix(secret), digest),
     )
     return secret
 

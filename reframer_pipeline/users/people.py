@@ -6,7 +6,7 @@ Removing a user ends their keys and keeps the row: uploads and videos name who b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
@@ -14,6 +14,8 @@ from reframer_pipeline.failures import UnknownUser
 
 if TYPE_CHECKING:
     import psycopg
+
+LOCAL_USER: Final = "local@localhost"  # whoever sits at this machine: what the command line uploads is theirs
 
 
 def add(db: Database, email: str) -> str:

@@ -39,7 +39,7 @@ def begun(serving: Serving, key: str, announced: int | None = None, content: byt
         head = f"{len(head):x}\r\n".encode() + head + b"\r\n"
     connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
     lines = (
-        f"POST /jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n{length}\r\n\r\n"
+        f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n{length}\r\n\r\n"
     )
     connection.sendall(lines.encode() + head)
     return connection

@@ -49,7 +49,7 @@ def half_sent(serving: Serving, client: httpx2.Client, where: str, offset: int, 
     key = client.headers["x-api-key"]
     head = (
         f"PATCH {where} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"X-API-Key: {key}",
         f"Upload-Offset: {offset}",
         f"Content-Length: {len(CONTENT) - offset}",
