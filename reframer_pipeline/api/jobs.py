@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
+from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
 from reframer_pipeline.orchestration.requests.asking import ask
@@ -217,6 +218,8 @@ def _rates_of(served: Services, minute: int) -> Rates:
 
 
 def _submit(served: Services, who: Caller, key: str | None, file: Received, webhook_url: str | None) -> Submitted:
+    if webhook_url is not None:
+        demand_url(webhook_url, served.settings.webhook_private)
     return submit(served.storage, file, Asked(who.user_id, who.email, key, webhook_url, who.key_id))
 
 

@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 
 from reframer_pipeline.api.access import Caller, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, base_name, pieces
+from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.failures import NothingThere, ReframerError, RequestInvalid, UploadInUse
 from reframer_pipeline.orchestration.requests.asking import ask
@@ -74,6 +75,8 @@ def create(
 ) -> None:
     """Begin an upload that may come in several connections. Its id becomes its job's. Metadata: `filename` and `webhook_url`."""
     said = _metadata(metadata)
+    if said.get("webhook_url"):
+        demand_url(said["webhook_url"], served.settings.webhook_private)
     asked = Asked(who.user_id, who.email, webhook_url=said.get("webhook_url") or None, api_key_id=who.key_id)
     made = resumable.create(served.storage, asked, base_name(said.get("filename", "")), length)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/uploads/{made.upload_id}"

@@ -1,4 +1,4 @@
-"""What the server does beside answering: it clears what killed servers left, and sees to resumable uploads.
+"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, and tells webhooks.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
@@ -11,19 +11,25 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from reframer_pipeline.api import webhooks
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.receiving import sweep_received
 
 RESUMABLE_S: Final = 600.0
+WEBHOOKS_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def running(services: Services) -> AsyncIterator[None]:
     """Do it while the block lasts."""
-    acts = (_every(None, lambda: sweep_received(services.settings)), _every(RESUMABLE_S, lambda: _resumable(services)))
+    acts = (
+        _every(None, lambda: sweep_received(services.settings)),
+        _every(RESUMABLE_S, lambda: _resumable(services)),
+        _every(WEBHOOKS_S, lambda: webhooks.tell_due(services)),
+    )
     tasks = [asyncio.create_task(act) for act in acts]
     try:
         yield

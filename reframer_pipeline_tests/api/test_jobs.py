@@ -38,10 +38,8 @@ def begun(serving: Serving, key: str, announced: int | None = None, content: byt
     if announced is None:
         head = f"{len(head):x}\r\n".encode() + head + b"\r\n"
     connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
-    lines = (
-        f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n{length}\r\n\r\n"
-    )
-    connection.sendall(lines.encode() + head)
+    lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", f"Content-Type: {FORM}", length, "", "")
+    connection.sendall("\r\n".join(lines).encode() + head)
     return connection
 
 
