@@ -22,14 +22,15 @@ from reframer_pipeline.api.access import Caller, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, base_name, pieces
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
-from reframer_pipeline.failures import NothingThere, ReframerError, RequestInvalid, UploadInUse
+from reframer_pipeline.failures import NothingThere, RequestInvalid, UploadInUse
 from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.resumable import Resumable
-from reframer_pipeline.uploads.submitting import Asked
+from reframer_pipeline.uploads.submitting import Asked, new_secret
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,expiration,termination"
+LET_GO_S: Final = 30.0  # for what has come to be on the disk
 BYTES: Final = "application/offset+octet-stream"
 
 
@@ -42,13 +43,8 @@ class _TusRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
                 return Response(status_code=412, headers={"Tus-Version": VERSION})
-            try:
-                answer = await handler(request)
-            except ReframerError as failure:
-                failure.headers = {"Tus-Resumable": VERSION}  # type: ignore[attr-defined]  # `problems` looks for them
-                raise
-            answer.headers["Tus-Resumable"] = VERSION
-            return answer
+            request.state.headers["Tus-Resumable"] = VERSION
+            return await handler(request)
 
         return handle
 
@@ -77,10 +73,13 @@ def create(
     said = _metadata(metadata)
     if said.get("webhook_url"):
         demand_url(said["webhook_url"], served.settings.webhook_private)
-    asked = Asked(who.user_id, who.email, webhook_url=said.get("webhook_url") or None, api_key_id=who.key_id)
+    url = said.get("webhook_url") or None
+    asked = Asked(who.user_id, who.email, webhook_url=url, webhook_secret=url and new_secret(), api_key_id=who.key_id)
     made = resumable.create(served.storage, asked, base_name(said.get("filename", "")), length)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/uploads/{made.upload_id}"
     response.headers["Upload-Expires"] = _date(made.expires_at)
+    if asked.webhook_secret is not None:
+        response.headers["Webhook-Secret"] = asked.webhook_secret
 
 
 @router.head("/uploads/{upload_id}")
@@ -167,7 +166,7 @@ async def _end_receiving(upload_id: str) -> None:
     task = _receiving.pop(upload_id, None)
     if task is not None:
         task.cancel()
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=LET_GO_S)
 
 
 def _complete(served: Services, upload: Resumable, later: BackgroundTasks) -> bool:

@@ -26,6 +26,7 @@ from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.receiving import Received
+from reframer_pipeline.uploads.rows import Event, write_refusal, write_video
 from reframer_pipeline.users.people import LOCAL_USER
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
@@ -114,7 +115,7 @@ def ingest_file(
             bucket, or it was known already.
         FileNotReadable: The same, for a file of the bucket; any other is refused.
     """
-    event = _event(filename or path.name, bucket_key, etag, user_email)
+    event = _event_of(filename or path.name, bucket_key, etag, user_email)
     copy = settings.scratch_dir / f"upload-{event.upload_id}-{uuid.uuid4().hex[:8]}"  # a second run of the same upload has its own
     try:
         try:
@@ -155,13 +156,13 @@ def ingest_received(
         DatabaseUnavailable, DatabaseFull, StoreUnavailable, DiskFull, MachineTrouble: It has left no row.
     """
     _store(file.path, file.sha256, store)
-    event = _Event(upload_id, user_email, clean_text(file.filename), None, None)
+    event = Event(upload_id, user_email, clean_text(file.filename), None, None)
     return _take_up(file.path, file.sha256, file.size, event, db, store, note)
 
 
 def refuse_upload(db: Database, failure: ReframerError, *, filename: str, bucket_key: str, etag: str) -> IngestResult:
     """Note that a file of the bucket is not taken in, and why: the latest reason stays. What was taken in meanwhile stays so."""
-    return _refuse(db, _event(filename, bucket_key, etag), failure)
+    return _refuse(db, _event_of(filename, bucket_key, etag), failure)
 
 
 @contextlib.contextmanager
@@ -207,19 +208,10 @@ def _blaming(sha256: str, opened: Callable[[], BinaryIO]) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class _Event:
-    upload_id: str
-    email: str
-    filename: str
-    bucket_key: str | None
-    etag: str | None
-
-
-def _event(filename: str, bucket_key: str | None, etag: str | None, email: str = LOCAL_USER) -> _Event:
+def _event_of(filename: str, bucket_key: str | None, etag: str | None, email: str = LOCAL_USER) -> Event:
     if bucket_key is None or etag is None:
-        return _Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
-    return _Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
+        return Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
+    return Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
 
 
 def _store(copy: Path, sha256: str, store: ObjectStore) -> None:
@@ -232,7 +224,7 @@ def _take_up(
     copy: Path,
     sha256: str,
     size: int,
-    event: _Event,
+    event: Event,
     db: Database,
     store: ObjectStore,
     note: Callable[[psycopg.Connection[Row]], None] = lambda conn: None,
@@ -243,7 +235,7 @@ def _take_up(
         lock_file(conn, sha256)
         if conn.execute("SELECT 1 FROM uploads WHERE id = %s AND status = 'deleted' FOR UPDATE", (event.upload_id,)).fetchone():
             return IngestResult(event.upload_id, already_known=True)
-        is_new = _write_video(conn, event, sha256, size)
+        is_new = write_video(conn, event, sha256, size)
         _store(copy, sha256, store)  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
         note(conn)
         return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
@@ -251,39 +243,6 @@ def _take_up(
     return db.run(act)
 
 
-def _refuse(db: Database, event: _Event, failure: ReframerError) -> IngestResult:
-    def act(conn: psycopg.Connection[Row]) -> None:
-        user, said = _user(conn, event.email), clean_text(str(failure))
-        conn.execute(
-            """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
-               VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s)
-               ON CONFLICT (id) DO UPDATE SET failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message
-                   WHERE uploads.status = 'failed'""",
-            (event.upload_id, user, event.bucket_key, event.etag, event.filename, failure.code, said),
-        )
-
-    db.run(act)
+def _refuse(db: Database, event: Event, failure: ReframerError) -> IngestResult:
+    db.run(lambda conn: write_refusal(conn, event, failure))
     return IngestResult(event.upload_id, failure=failure)
-
-
-def _user(conn: psycopg.Connection[Row], email: str) -> str:
-    conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (email,))
-    row = conn.execute("SELECT id FROM users WHERE email = %s", (email,)).fetchone()
-    assert row is not None
-    return str(row["id"])
-
-
-def _write_video(conn: psycopg.Connection[Row], event: _Event, sha256: str, size: int) -> bool:
-    user, video = _user(conn, event.email), video_id_of(sha256)
-    added = conn.execute(
-        "INSERT INTO videos (id, user_id, sha256, filename, size_bytes) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
-        (video, user, sha256, event.filename, size),
-    )
-    conn.execute(
-        """INSERT INTO uploads (id, user_id, video_id, bucket_key, etag, filename, size_bytes, status)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed')
-           ON CONFLICT (id) DO UPDATE SET video_id = EXCLUDED.video_id, size_bytes = EXCLUDED.size_bytes, status = 'completed',
-               failure_code = NULL, failure_message = NULL""",
-        (event.upload_id, user, video, event.bucket_key, event.etag or sha256, event.filename, size),
-    )
-    return added.rowcount == 1

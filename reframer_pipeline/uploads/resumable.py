@@ -69,7 +69,8 @@ def create(storage: Storage, asked: Asked, filename: str, size: int) -> Resumabl
         DiskFull, MachineTrouble, HomeNotWritable: Its file cannot be made.
     """
     demand_size(filename, size, storage.settings)
-    upload_id, more = str(uuid.uuid4()), {"webhook_url": asked.webhook_url, "api_key_id": asked.api_key_id}
+    upload_id = str(uuid.uuid4())
+    more = {"webhook_url": asked.webhook_url, "webhook_secret": asked.webhook_secret, "api_key_id": asked.api_key_id}
     with scratch.writing(storage.settings.scratch_dir):
         open_ours(_path(storage.settings, upload_id)).close()
     storage.db.execute(
@@ -151,7 +152,7 @@ def complete(storage: Storage, upload: Resumable) -> Submitted | None:
             return None
         with scratch.writing(storage.settings.scratch_dir):
             file = whole(upload.path, upload.filename)
-        asked = Asked(upload.user_id, upload.email, webhook_url=upload.asked["webhook_url"], api_key_id=upload.asked["api_key_id"])
+        asked = Asked(upload.user_id, upload.email, **upload.asked)
         job = submit(storage, file, asked, upload.upload_id)
         remove(storage, upload)
         return job

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import scratch
-from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import FileNotReadable, IdempotencyKeyReused
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
@@ -44,6 +44,7 @@ class Asked:
         email: Their address.
         idempotency_key: The same for a request that is repeated, or None.
         webhook_url: Is told when the job has ended, or None.
+        webhook_secret: Signs what it is told; None: a new one.
         api_key_id: The key that was used, or None.
     """
 
@@ -51,6 +52,7 @@ class Asked:
     email: str
     idempotency_key: str | None = None
     webhook_url: str | None = None
+    webhook_secret: str | None = None
     api_key_id: str | None = None
 
 
@@ -88,6 +90,7 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
         ReframerError: As for `ingest_received`; there is no job.
     """
     job, digest = job_id or str(uuid.uuid4()), _digest(file, asked)
+    secret = None if asked.webhook_url is None else asked.webhook_secret or new_secret()
     if asked.idempotency_key is not None:
         known = storage.db.run(lambda conn: _known(conn, asked, digest))
         if known is not None:
@@ -107,7 +110,6 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
             (asked.idempotency_key, digest if asked.idempotency_key is not None else None, asked.api_key_id, job),
         )
         if asked.webhook_url is not None:
-            secret = f"whsec_{b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
             query = "INSERT INTO webhooks (upload_id, url, secret) VALUES (%s, %s, %s) ON CONFLICT (upload_id) DO NOTHING"
             conn.execute(query, (job, asked.webhook_url, secret))
 
@@ -116,7 +118,12 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
     except _KnownMeanwhile as meanwhile:
         return meanwhile.known
     assert taken.video_id is not None  # only uploads of the bucket are remembered once they are deleted
-    return Submitted(job, taken.video_id, file.filename, webhook_secret=_secret(storage.db, job) if asked.webhook_url else None)
+    return Submitted(job, taken.video_id, file.filename, webhook_secret=secret)
+
+
+def new_secret() -> str:
+    """A secret for a webhook, in the form that Standard Webhooks has."""
+    return f"whsec_{b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
 
 
 @contextlib.contextmanager
@@ -167,8 +174,3 @@ def _known(conn: psycopg.Connection[Row], asked: Asked, digest: str) -> Submitte
     if row["request_digest"] != digest:
         raise IdempotencyKeyReused(f"Something else was submitted with the Idempotency-Key {asked.idempotency_key} before.")
     return Submitted(row["id"], row["video_id"], row["filename"], repeated=True, webhook_secret=row["secret"])
-
-
-def _secret(db: Database, job_id: str) -> str | None:
-    row = db.fetch_one("SELECT secret FROM webhooks WHERE upload_id = %s", (job_id,))
-    return None if row is None else str(row["secret"])

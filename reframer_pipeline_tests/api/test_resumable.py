@@ -27,10 +27,11 @@ def client(serving: Serving) -> Iterator[httpx2.Client]:
         yield opened
 
 
-def begun(client: httpx2.Client, size: int = len(CONTENT), filename: str = "clip.mp4") -> str:
-    said = f"filename {base64.b64encode(filename.encode()).decode()}"
+def begun(client: httpx2.Client, size: int = len(CONTENT), **said_of_it: str) -> str:
+    said = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in said_of_it.items())
     made = client.post("/v1/uploads", headers={"Upload-Length": str(size), "Upload-Metadata": said})
     assert made.status_code == 201 and made.headers["tus-resumable"] == "1.0.0" and "GMT" in made.headers["upload-expires"], made.text
+    assert made.headers.get("webhook-secret", "").startswith("whsec_") is ("webhook_url" in said_of_it)
     return str(made.headers["location"])
 
 
@@ -58,7 +59,7 @@ def half_sent(serving: Serving, client: httpx2.Client, where: str, offset: int, 
     connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
     connection.sendall(lines.encode() + content)
     path = serving.storage.settings.scratch_dir / f"resumable-{where.rpartition('/')[2]}.part"
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while path.stat().st_size < offset + len(content):
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -69,7 +70,7 @@ def test_an_upload_in_pieces_becomes_a_job(serving: Serving, client: httpx2.Clie
     options = client.options("/v1/uploads")
     assert options.status_code == 204 and options.headers["tus-extension"] == "creation,expiration,termination"
     assert options.headers["tus-max-size"] == "500000000"
-    where = begun(client, filename="my clip.mp4")
+    where = begun(client, filename="my clip.mp4", webhook_url="https://example.org/hook")
     assert offset_of(client, where) == 0
     assert patched(client, where, 0, CONTENT[:1000]).headers["upload-offset"] == "1000"
     wrong = patched(client, where, 999, CONTENT[999:])
@@ -83,6 +84,7 @@ def test_an_upload_in_pieces_becomes_a_job(serving: Serving, client: httpx2.Clie
     with serving.storage.store.open_object(next(serving.storage.store.list("videos"))) as stored:
         assert stored.read() == CONTENT
     assert serving.db.fetch("SELECT * FROM resumable_uploads") == []
+    assert [row["url"] for row in serving.db.fetch("SELECT url FROM webhooks")] == ["https://example.org/hook"]
 
 
 def test_it_goes_on_after_the_connection_and_after_the_server_broke_off(serving: Serving, client: httpx2.Client) -> None:
@@ -149,4 +151,7 @@ def test_another_protocol_is_refused(client: httpx2.Client) -> None:
     assert (answer.status_code, answer.headers["tus-version"]) == (412, "1.0.0")
     assert client.post("/v1/uploads", headers={"Upload-Length": "100", "Upload-Metadata": "filename !"}).status_code == 422
     assert client.post("/v1/uploads").status_code == 422
+    private = base64.b64encode(b"http://127.0.0.1/").decode()
+    bad = client.post("/v1/uploads", headers={"Upload-Length": "100", "Upload-Metadata": f"webhook_url {private}"})
+    assert bad.json()["code"] == "webhook_refused"
     assert client.patch(begun(client), headers={"Upload-Offset": "0"}, content=b"x").status_code == 422
