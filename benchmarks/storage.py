@@ -71,7 +71,7 @@ class LongMaker(Maker):
             yield {
                 "track_id": f"obj_{number + 1:03}", "object_class": seen[0]["object_class"], "label": "cup",
                 "start_frame": 0, "end_frame": seen[-1]["frame_number"] + 1, "avg_confidence": 0.9,
-                "frames": [{"frame": row["frame_number"], **{name: row[name] for name in names}} for row in seen],
+                "frames": [{"frame": row["frame_number"], **{name: row[name] for name in names}, "seconds": 5 / FPS} for row in seen],
             }  # fmt: skip
 
 

@@ -105,6 +105,7 @@ TRAJECTORY_FRAME: Final = pa.struct(
         pa.field("y2", pa.float32(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
         pa.field("detection_id", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),  # what the sighting stands for: until the next sampled frame, within its shot
     ]
 )
 

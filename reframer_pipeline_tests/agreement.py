@@ -97,6 +97,7 @@ def _tracks(storage: Storage, video_id: str, kept: Rows) -> None:
             "start_frame": r["start_frame"],
             "end_frame": r["end_frame"],
             "duration_frames": r["end_frame"] - r["start_frame"],
+            **({"seconds": round(sum(s["seconds"] for s in r["frames"]), 6)} if "seconds" in r["frames"][0] else {}),
             "avg_confidence": r["avg_confidence"],
             "frames": [
                 {
@@ -105,6 +106,7 @@ def _tracks(storage: Storage, video_id: str, kept: Rows) -> None:
                     "bbox": bbox(s),
                     "confidence": single(s["confidence"]),
                     "detection_id": s["detection_id"],
+                    **({"seconds": s["seconds"]} if "seconds" in s else {}),
                 }
                 for s in r["frames"]
             ],

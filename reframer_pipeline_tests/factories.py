@@ -129,7 +129,10 @@ class Maker:
         for number, kind in enumerate(("person", "product")):
             seen = [row for row in self._detections() if row["ordinal"] == number]
             names = ("timestamp", "x1", "y1", "x2", "y2", "confidence", "detection_id")
-            steps = [{"frame": row["frame_number"], **{name: row[name] for name in names}} for row in seen]
+            steps = [
+                {"frame": row["frame_number"], **{name: row[name] for name in names}, "seconds": self.settings.vid_stride / FPS}
+                for row in seen
+            ]
             if steps:
                 yield {
                     "track_id": f"obj_{number + 1:03}", "object_class": kind, "label": seen[0]["label"],

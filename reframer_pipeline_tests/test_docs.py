@@ -22,7 +22,7 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 
 
-@pytest.mark.parametrize("name", ["settings.md", "failure-codes.md", "difficulty.md"])
+@pytest.mark.parametrize("name", ["settings.md", "failure-codes.md", "difficulty.md", "vocabulary.md"])
 def test_tables_are_up_to_date(name: str) -> None:
     made = runpy.run_path(str(REPOSITORY / "scripts" / "docs_tables.py"))["page"](name)
     assert (DOCS / name).read_text() == made, "run `make docs`"

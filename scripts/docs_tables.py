@@ -1,4 +1,4 @@
-"""Writes the tables of docs/settings.md, docs/failure-codes.md and docs/difficulty.md from the code, where a test compares them.
+"""Writes the tables of docs/settings.md, failure-codes.md, difficulty.md and vocabulary.md from the code, where a test compares them.
 
 What belongs here: what the tables show. What does not: the words around them, which are written by hand in the pages themselves.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from reframer_pipeline.cli.options import API, COMPUTING
 from reframer_pipeline.failures import all_failures
+from reframer_pipeline.reading.tables import TABLES as VOCABULARY
 from reframer_pipeline.scenes.difficulty import FACTORS, Limits
 from reframer_pipeline.settings import Settings
 
@@ -48,7 +49,18 @@ def difficulty() -> Iterator[str]:
         yield f"| `{one.name}` | {one.what} | {_limits(one.product)} | {_limits(one.person)} | {one.why} |\n"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"settings.md": settings, "failure-codes.md": failures, "difficulty.md": difficulty}
+def vocabulary() -> Iterator[str]:
+    """One table per table of results."""
+    for table in VOCABULARY.values():
+        yield f"\n## `{table.name}`\n\nA row is {table.says}.\n\n| column | type | meaning |\n|---|---|---|\n"
+        for one in table.columns:
+            kind = {"string": "text", "int32": "integer", "int64": "integer", "double": "number"}.get(str(one.type), "texts")
+            yield f"| `{one.name}` | {kind}{', or empty' if one.nullable else ''} | {one.says} |\n"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings, "failure-codes.md": failures, "difficulty.md": difficulty, "vocabulary.md": vocabulary,
+}  # fmt: skip
 
 
 def page(name: str) -> str:

@@ -59,7 +59,7 @@ def show(video_id: str, settings: Settings, as_json: bool, min_sightings: int) -
     with open_storage(settings) as storage:
         found = show_video(storage.db, find_video(storage.db, video_id))
     all_tracks = found["tracks"]
-    found["tracks"] = [track for track in all_tracks if track["frames"] >= min_sightings]
+    found["tracks"] = [track for track in all_tracks if track["sightings"] >= min_sightings]
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
@@ -124,11 +124,12 @@ def _print_gemini(asked: list[dict[str, Any]]) -> None:
 def _print_tracks(tracks: list[dict[str, Any]]) -> None:
     if not tracks:
         return
-    columns = table("track", "class", "label", "frames", "seen", "confidence", title="tracks")
+    columns = table("track", "class", "label", "frames", "seconds", "seen", "confidence", title="tracks")
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
         label = cell(track["label"] or "")
-        columns.add_row(track["track_id"], track["class"], label, span, str(track["frames"]), f"{track['avg_confidence']:.2f}")
+        figures = f"{track['seconds']:.2f}", str(track["sightings"]), f"{track['confidence']:.2f}"
+        columns.add_row(track["track_id"], track["class"], label, span, *figures)
     OUT.print(columns)
 
 

@@ -124,6 +124,22 @@ class NotPublished(PermanentFailure):
     default_remedy = "`reframer run` with its file computes it; `reframer show ID` says how it stands."
 
 
+class RowsArchived(PermanentFailure):
+    """The rows of the video's results are in Parquet only."""
+
+    code = "rows_archived"
+    blames_video = False
+    default_remedy = "Load them back: `reframer restore ID`."
+
+
+class UnknownFrame(PermanentFailure):
+    """No picture of this frame: the video has no such frame, or it was not looked at."""
+
+    code = "unknown_frame"
+    blames_video = False
+    default_remedy = "Choose one of the frames that were looked at: every fifth by default."
+
+
 class UnknownVideo(PermanentFailure):
     """No video with this id."""
 

@@ -69,10 +69,8 @@ _SHOWN: dict[str, LiteralString] = {
                      recomputed_at FROM current_results WHERE video_id = %s""",
     "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
                   WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
-    "tracks": """SELECT track_id, object_class AS class, trajectory_data ->> 'label' AS label, start_frame, end_frame,
-                     (trajectory_data ->> 'avg_confidence')::float8 AS avg_confidence,
-                     jsonb_array_length(trajectory_data -> 'frames') AS frames
-                 FROM current_tracking_trajectories WHERE video_id = %s ORDER BY track_id""",
+    "tracks": """SELECT track_id, class, label, start_frame, end_frame, seconds, sightings, confidence FROM tracks
+                 WHERE video_id = %s ORDER BY start_frame, track_id""",
     "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
                  FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",
     "gemini": """SELECT model, prompt_version, model_version, requests, input_tokens, output_tokens, cost_usd::float8 AS cost_usd,

@@ -6,7 +6,7 @@ What belongs here: all that is special about it. What does not: tracking (`visio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
-from reframer_pipeline.media.sampled import median_step, seconds_by_frame
+from reframer_pipeline.media.sampled import median_step, sampled_times
+from reframer_pipeline.scenes.measures import Sampling
 from reframer_pipeline.scenes.shots import find_shots
 from reframer_pipeline.schemas import CLASSES
 from reframer_pipeline.stages.checks import Validator, numbers, packed
@@ -28,17 +29,20 @@ from reframer_pipeline.vision.trajectories import track_detections
 
 
 def _compute(work: Work, metadata: StageInput, frames: StageInput, detections: StageInput) -> StageOutput:
-    times, found = seconds_by_frame(frames), by_frame(detections.batches())
+    sampling, found = Sampling(*sampled_times(frames)), by_frame(detections.batches())
     shots = find_shots(frames.batches(), next(metadata.batches()).to_pylist()[0], work.settings)
-    cuts = [shot.start_frame for shot in shots[1:]]
-    rows = track_detections(times.items(), found, median_step(times.values()), work.settings, work.progress, len(times), cuts)
-    return StageOutput("trajectories", rows)
+    spans = np.concatenate([np.empty(0), *(sampling.within(shot).spans(shot) for shot in shots)])
+    looks = zip(sampling.frame.tolist(), sampling.seconds.tolist(), spans.tolist(), strict=True)
+    step, cuts = median_step(sampling.seconds), [shot.start_frame for shot in shots[1:]]
+    return StageOutput("trajectories", track_detections(looks, found, step, work.settings, work.progress, spans.size, cuts))
 
 
 class TrajectoriesValidator(Validator):
     """Tracks that rise in time over existing detections, none of which is in two tracks."""
 
-    names = ("frames_rise", "span_is_frames", "detections_exist", "detections_used_once", "track_ids_unique", "classes_known")
+    names = (
+        "frames_rise", "span_is_frames", "seconds_finite", "detections_exist", "detections_used_once", "track_ids_unique", "classes_known",
+    )  # fmt: skip
 
     def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
         super().__init__(key, upstream)
@@ -60,6 +64,8 @@ class TrajectoriesValidator(Validator):
         spans = filled.copy()
         spans[filled] = (frame[first[filled]] == start[filled]) & (frame[(first + lengths - 1)[filled]] + 1 == end[filled])
         self.expect("span_is_frames", spans)
+        seconds = pc.struct_field(steps, "seconds").to_numpy(zero_copy_only=False)
+        self.expect("seconds_finite", np.isfinite(seconds) & (seconds >= 0), "a step stands for no time")
         known, seen_in, _ = self._known.find(seen)
         self.expect("detections_exist", known & (seen_in == frame), "a step names no detection of its frame")
         self.expect("detections_used_once", self._known.use(seen) | ~known, "a detection is in two tracks")
@@ -76,17 +82,23 @@ def _columns(batch: pa.RecordBatch, key: StageKey) -> Columns:
     def field(name: str) -> pa.Array:
         return pc.struct_field(steps, name)
 
+    ends = np.cumsum(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    of_step: Sequence[pa.Array | str] = ()
+    of_track: Sequence[pa.Array | str] = ()
+    if steps.type.get_field_index("seconds") >= 0:  # results of version 2 and before do not say what a sighting stands for
+        sums = np.diff(np.concatenate(([0.0], np.cumsum(field("seconds").to_numpy())))[np.concatenate(([0], ends))])
+        of_step, of_track = (', "seconds": ', text(field("seconds"))), (', "seconds": ', text(pa.array(np.round(sums, 6))))
     texts = join(
         '{"frame": ', text(field("frame")), ', "timestamp": ', text(field("timestamp")),
         ', "bbox": ', bbox(*(field(name) for name in ("x1", "y1", "x2", "y2"))), ', "confidence": ', text(field("confidence")),
-        ', "detection_id": ', quoted(field("detection_id")), "}",
+        ', "detection_id": ', quoted(field("detection_id")), *of_step, "}",
     )  # fmt: skip
-    offsets = np.concatenate(([0], np.cumsum(pc.list_value_length(lists).to_numpy(zero_copy_only=False)))).astype(np.int32)
+    offsets = np.concatenate(([0], ends)).astype(np.int32)
     start, end = batch.column("start_frame"), batch.column("end_frame")
     data = join(
         '{"track_id": ', quoted(tracks), ', "class": ', quoted(batch.column("object_class")),
         ', "label": ', quoted(batch.column("label")),
-        ', "start_frame": ', text(start), ', "end_frame": ', text(end), ', "duration_frames": ', text(pc.subtract(end, start)),
+        ', "start_frame": ', text(start), ', "end_frame": ', text(end), ', "duration_frames": ', text(pc.subtract(end, start)), *of_track,
         ', "avg_confidence": ', text(batch.column("avg_confidence")),
         ', "frames": [', pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ", "), "]}",
     )  # fmt: skip
@@ -104,7 +116,7 @@ TRAJECTORIES: Final = Stage(
     name="trajectories",
     says="The path of every person and product through time, one row per track (ByteTrack: motion only, fresh for every shot).",
     inputs=("metadata", "frames", "detections"),
-    code_version=2,
+    code_version=3,
     settings=("track_thresh", "track_buffer", "match_thresh", "min_sightings", "shot_threshold", "min_shot_s"),
     schema=schemas.TRAJECTORIES,
     compute=_compute,

@@ -2,9 +2,9 @@
 
 What belongs here: one tracker per shot and class, numbering, and rows of `schemas.TRAJECTORIES`. What does not: matching (`tracker`).
 
-Memory: a sighting takes 48 bytes, so a track is kept compactly until it ends. Rows come in order of first sight, so an ended track
+Memory: a sighting takes 56 bytes, so a track is kept compactly until it ends. Rows come in order of first sight, so an ended track
 waits for older ones that still run: at worst, somebody stays from the first frame to the last, the whole result is held, which
-for ten objects in each of 100,000 sampled frames is 48 MB.
+for ten objects in each of 100,000 sampled frames is 56 MB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from reframer_pipeline.vision.tracker import ByteTracker, Tracker
 
 TRACKS_A_BATCH = 64
 
-_SIGHTING = np.dtype([("frame", "<i4"), ("timestamp", "<f8"), ("xyxy", "<f4", 4), ("confidence", "<f4"), ("detection_id", "V16")])
+_SIGHTING = np.dtype(
+    [("frame", "<i4"), ("timestamp", "<f8"), ("xyxy", "<f4", 4), ("confidence", "<f4"), ("detection_id", "V16"), ("seconds", "<f8")]
+)
 
 
 @dataclass
@@ -38,9 +40,9 @@ class _Track:
     labels: Counter[str] = field(default_factory=Counter)
     sightings: bytearray = field(default_factory=bytearray)
 
-    def add(self, frame: FrameDetections, row: int) -> None:
+    def add(self, frame: FrameDetections, row: int, seconds: float) -> None:
         detection_id = uuid.UUID(frame.detection_ids[row]).bytes
-        sighting = (frame.frame_number, frame.timestamp, frame.xyxy[row], frame.confidence[row], detection_id)
+        sighting = (frame.frame_number, frame.timestamp, frame.xyxy[row], frame.confidence[row], detection_id, seconds)
         self.sightings += np.array(sighting, dtype=_SIGHTING).tobytes()
         self.labels[frame.labels[row]] += 1
 
@@ -55,7 +57,7 @@ class _Track:
 
 
 def track_detections(
-    frames: Iterable[tuple[int, float]],
+    frames: Iterable[tuple[int, float, float]],
     detected: Iterable[FrameDetections],
     step_seconds: float,
     settings: Settings,
@@ -67,7 +69,7 @@ def track_detections(
     """The trajectories stage.
 
     Args:
-        frames: Every sampled frame, in order: source frame number, seconds since the first frame.
+        frames: Every sampled frame, in order: source frame number, seconds since the first frame, seconds that it stands for.
         detected: The frames that have detections, in order.
         step_seconds: Median time between two sampled frames.
         settings: See `tracker.ByteTracker`; `min_sightings` as well.
@@ -94,7 +96,7 @@ def track_detections(
 
 
 def _ended(
-    frames: Iterable[tuple[int, float]],
+    frames: Iterable[tuple[int, float, float]],
     detected: Iterable[FrameDetections],
     fresh: Callable[[], Tracker],
     progress: Progress,
@@ -107,7 +109,7 @@ def _ended(
     waiting: dict[Hashable, _Track] = {}  # in order of first sight
     upcoming = iter(detected)
     current = next(upcoming, None)
-    for done, (frame_number, timestamp) in enumerate(frames, start=1):
+    for done, (frame_number, timestamp, seconds) in enumerate(frames, start=1):
         if not trackers or (shots and shots[0] <= frame_number):
             yield from waiting.values()
             waiting.clear()
@@ -122,7 +124,7 @@ def _ended(
                 continue
             if key not in waiting:
                 waiting[key] = _Track(here.object_classes[row])
-            waiting[key].add(here, row)
+            waiting[key].add(here, row, seconds)
         alive = set().union(*(tracker.alive() for tracker in trackers.values()))
         while waiting and (oldest := next(iter(waiting))) not in alive:
             yield waiting.pop(oldest)
@@ -149,8 +151,9 @@ def _as_batch(tracks: list[_Track], first: int) -> pa.RecordBatch:
     seen = [track.observations() for track in tracks]
     joined = np.concatenate(seen)
     ids = [str(uuid.UUID(bytes=bytes(raw))) for raw in joined["detection_id"]]
-    columns = [joined["frame"], joined["timestamp"], *joined["xyxy"].T, joined["confidence"]]
-    arrays = [pa.array(np.ascontiguousarray(column)) for column in columns] + [pa.array(ids, pa.string())]
+    figures = (joined["frame"], joined["timestamp"], *joined["xyxy"].T, joined["confidence"], joined["seconds"])
+    *arrays, seconds = [pa.array(np.ascontiguousarray(column)) for column in figures]
+    arrays += [pa.array(ids, pa.string()), seconds]
     sightings = pa.StructArray.from_arrays(arrays, fields=list(TRAJECTORY_FRAME))
     offsets = np.concatenate(([0], np.cumsum([len(one) for one in seen]))).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), sightings, type=TRAJECTORIES.field("frames").type)

@@ -112,9 +112,9 @@ def test_a_key_that_is_revoked_ends_within_seconds(serving: Serving) -> None:
 
 def test_problems_of_the_framework_look_like_ours(serving: Serving) -> None:
     with serving.client() as client:
-        nothing, method, value = client.get("/v1/nothing"), client.post("/v1/healthz"), client.get("/login")
+        nothing, method, value = client.get("/v1/nothing"), client.put("/v1/session"), client.get("/login")
     assert (nothing.status_code, nothing.json()["code"]) == (404, "nothing_there")
-    assert (method.status_code, method.json()["code"], method.headers["allow"]) == (405, "method_unknown", "GET")
+    assert (method.status_code, method.json()["code"], method.headers["allow"]) == (405, "method_unknown", "POST, DELETE")
     assert (value.status_code, value.json()["code"]) == (422, "request_invalid")
     assert value.json()["errors"] == [{"place": "query.token", "message": "Field required"}]
     assert {one.headers["content-type"] for one in (nothing, method, value)} == {PROBLEM}

@@ -14,8 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from reframer_pipeline.users import local
+from reframer_pipeline.api.metrics import Metrics
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.users import local, people
 from reframer_pipeline_tests.api.serving import Serving, started
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.servers import PASSWORD, Server
 
 GEMINI = "AIza-canary-of-gemini"
@@ -85,6 +88,7 @@ def test_an_id_that_is_not_fit_for_a_log_is_replaced(sent: str, serving: Serving
 def test_a_request_is_one_line(odd: Serving) -> None:
     with odd.client(odd.key()) as client:
         given = client.get("/v1/me", params={"q": "1"}).headers["x-request-id"]
+    odd.until(lambda: given in odd.log.read_text(), 5)  # it is written once the answer is out
     (line,) = [line for line in lines(odd) if line.get("request_id") == given]
     (key,) = odd.db.fetch("SELECT id::text, user_id::text FROM api_keys")
     expected = {"event": "request", "level": "info", "method": "GET", "path": "/v1/me", "status": 200, "key_id": key["id"]}
@@ -131,13 +135,31 @@ def test_requests_under_way_come_to_their_end(odd: Serving) -> None:
 
 
 def test_metrics(odd: Serving) -> None:
+    uploaded = people.add(odd.db, "two@example.org")
+    odd.db.execute(
+        """INSERT INTO uploads (user_id, filename, status, failure_code, created_at)
+           SELECT %s, 'a.mp4', 'failed', 'truncated', now() - n * interval '40 minutes' FROM generate_series(0, 3) n""",
+        (uploaded,),
+    )
     with odd.client(odd.key()) as client:
         for path in ("/v1/me", "/me", "/v1/nothing/there"):
             client.get(path)
         answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    figures = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
-    assert float(figures['reframer_http_requests_total{method="GET",route="/me",status="200"}']) == 2
-    assert float(figures['reframer_http_requests_total{method="GET",route="none",status="404"}']) == 1
-    assert float(figures['reframer_videos_open{status="pending"}']) == 0
-    assert float(figures['reframer_stage_results_last_hour{stage="masks"}']) == 0
+    figures = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in answer.text.splitlines() if line[0] != "#")}
+    assert figures['reframer_http_requests_total{method="GET",route="/me",status="200"}'] == 2
+    assert figures['reframer_http_requests_total{method="GET",route="none",status="404"}'] == 1
+    assert figures['reframer_http_request_seconds_count{method="GET",route="/me"}'] == 2
+    assert figures['reframer_failures_last_hour{code="truncated",of="upload"}'] == 2
+    assert figures['reframer_videos_open{status="pending"}'] == figures['reframer_stage_results_last_hour{stage="masks"}'] == 0
+
+
+def test_metrics_of_what_was_computed(storage: Storage) -> None:
+    video_id, sha256 = add_video(storage)
+    commit_all(storage, video_id, Maker(sha256, storage.settings))
+    text = Metrics().text(storage.db).decode()
+    (duration,) = storage.db.fetch("SELECT duration FROM videos")
+    (took,) = storage.db.fetch("SELECT seconds FROM results WHERE stage = 'masks'")
+    assert f"reframer_video_seconds_last_hour {duration['duration']}" in text
+    assert 'reframer_stage_results_last_hour{stage="masks"} 1.0' in text
+    assert f'reframer_stage_seconds_last_hour{{stage="masks"}} {took["seconds"]}' in text

@@ -130,8 +130,8 @@ def test_list_and_show(home: Path, done: VideoOutcome) -> None:
 def test_tracks_with_few_sightings_are_left_out_when_asked(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
     video_id = done.video_id or ""
     every = json.loads(called(home, "show", video_id, "--json").stdout)
-    most = max(track["frames"] for track in every["tracks"])
-    kept = [track for track in every["tracks"] if track["frames"] == most]
+    most = max(track["sightings"] for track in every["tracks"])
+    kept = [track for track in every["tracks"] if track["sightings"] == most]
     assert 0 < len(kept) < len(every["tracks"])
     assert json.loads(called(home, "show", video_id, "--json", "--min-sightings", str(most)).stdout) == {**every, "tracks": kept}
     shown = called(home, "show", video_id, "--min-sightings", str(most)).stdout

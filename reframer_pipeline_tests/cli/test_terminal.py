@@ -76,8 +76,9 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
                 "label": "cup [/x]",
                 "start_frame": 0,
                 "end_frame": 9,
-                "frames": 3,
-                "avg_confidence": 1.0,
+                "seconds": 0.6,
+                "sightings": 3,
+                "confidence": 1.0,
             }
         ],
         "scenes": [{"scene_number": 1, "start_frame": 0, "end_frame": 9, "analysis_data": {**analysis, "replaceable_elements": [element]}}],

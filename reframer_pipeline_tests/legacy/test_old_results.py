@@ -22,6 +22,8 @@ from PIL import Image
 from psycopg.rows import dict_row
 
 from reframer_pipeline.cli import app
+from reframer_pipeline.reading.tables import TABLES as VOCABULARY
+from reframer_pipeline.reading.tables import batches, published_set
 from reframer_pipeline.results import parquet
 from reframer_pipeline.results.digest import ContentDigest
 from reframer_pipeline.results.storage import open_storage, storage_of
@@ -141,6 +143,22 @@ def test_list_and_show(old: Deployment) -> None:
         assert {stage["result_id"] for stage in found["stages"]} == published[video["id"]]
         assert found["tracks"] and found["scenes"]
         assert video["filename"] in old.reframer("show", video["id"])
+
+
+def test_the_vocabulary_has_them(old: Deployment) -> None:
+    """What a sighting stands for was not kept then: a track lasts from its first to its last."""
+    with open_storage(old.settings) as storage:
+        for video in old.videos("completed"):
+            found = published_set(storage.db, video["id"])
+            read = {
+                name: [row for batch in batches(storage.db, table, found) for row in batch.to_pylist()]
+                for name, table in VOCABULARY.items()
+            }
+            assert all(read.values())
+            for track in read["tracks"]:
+                times = [one["timestamp"] for one in read["sightings"] if one["track_id"] == track["track_id"]]
+                assert (len(times), track["seconds"]) == (track["sightings"], pytest.approx(times[-1] - times[0]))
+            assert {element["difficulty"] for element in read["elements"]} <= {"easy", "medium", "hard"}
 
 
 @pytest.mark.parametrize("kind", ["jpg", "mp4"])

@@ -32,7 +32,7 @@ class HandMade:
         for frame, (x1, y1, x2, y2) in boxes.items():
             name, time = f"{track_id}@{frame}", frame / FPS
             place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "confidence": 0.9}
-            sightings.append({"frame": frame, "timestamp": time, **place, "detection_id": name})
+            sightings.append({"frame": frame, "timestamp": time, **place, "detection_id": name, "seconds": 0.2})
             self.detections.append({"detection_id": name, "frame_number": frame, "timestamp": time, "ordinal": 0, "candidate": False,
                                     "object_class": object_class, "label": label, **place})  # fmt: skip
             if fill is not None:

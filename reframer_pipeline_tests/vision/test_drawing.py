@@ -110,7 +110,7 @@ def scene() -> tuple[list, list[pa.RecordBatch], list[pa.RecordBatch]]:
 
 def test_each_stage_of_knowledge_can_be_drawn(scene: tuple) -> None:
     frames, found, masks = scene
-    times = [(number, number / 25) for number, _ in frames]
+    times = [(number, number / 25, 0.2) for number, _ in frames]
     tracks = tracks_of(track_detections(times, by_frame(found), 0.2, Settings()))
     assert len(set(tracks.values())) >= 2 and min(tracks.values()) == (1, "obj_001")
     plain = dict(frames)
@@ -126,7 +126,7 @@ def test_each_stage_of_knowledge_can_be_drawn(scene: tuple) -> None:
 
 def test_a_track_keeps_its_colour(scene: tuple) -> None:
     frames, found, _ = scene
-    times = [(number, number / 25) for number, _ in frames]
+    times = [(number, number / 25, 0.2) for number, _ in frames]
     trajectories = list(track_detections(times, by_frame(found), 0.2, Settings()))
     tracks = tracks_of(trajectories)
     longest = max(pa.Table.from_batches(trajectories).to_pylist(), key=lambda track: len(track["frames"]))
@@ -141,7 +141,7 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
 
 def test_names_for_some_frames_hold_only_their_sightings(scene: tuple) -> None:
     frames, found, masks = scene
-    times = [(number, number / 25) for number, _ in frames]
+    times = [(number, number / 25, 0.2) for number, _ in frames]
     trajectories = list(track_detections(times, by_frame(found), 0.2, Settings()))
     everything, some = tracks_of(trajectories), tracks_of(trajectories, [15, 20])
     assert some.items() <= everything.items() and 0 < len(some) <= len(everything) / 3

@@ -32,7 +32,7 @@ def frame(number: int, seconds: float, *found: Found, label: str = "cup") -> Fra
 
 
 def tracks(frames: list[FrameDetections], step: float = 1 / 6, **settings: object) -> list[dict]:
-    times = [(f.frame_number, f.timestamp) for f in frames]
+    times = [(f.frame_number, f.timestamp, 0.2) for f in frames]
     found = [f for f in frames if len(f)]
     batches = list(track_detections(times, found, step, Settings(**settings)))  # type: ignore[arg-type]
     return pa.Table.from_batches(batches, TRAJECTORIES).to_pylist()
@@ -121,7 +121,7 @@ def test_numbers_follow_first_sight_across_classes_and_rows_come_in_that_order()
 
 def test_no_track_goes_through_a_cut() -> None:
     frames = [frame(5 * i, i / 6, ("person", 0.9, box(100))) for i in range(9)]
-    times = [(f.frame_number, f.timestamp) for f in frames]
+    times = [(f.frame_number, f.timestamp, 0.2) for f in frames]
     for cuts, spans in (([], [(0, 41)]), ([13], [(0, 11), (15, 41)]), ([15, 16, 30], [(0, 11), (15, 16), (20, 26), (30, 41)])):
         rows = pa.Table.from_batches(track_detections(times, frames, 1 / 6, Settings(), cuts=cuts)).to_pylist()
         assert [(row["start_frame"], row["end_frame"]) for row in rows] == spans
@@ -212,7 +212,7 @@ def test_equal_times_do_no_harm(recwarn: pytest.WarningsRecorder) -> None:
 
 def test_detections_outside_the_sampled_frames_are_refused() -> None:
     with pytest.raises(InvalidResult, match="frame 7"):
-        list(track_detections([(0, 0.0), (5, 0.2)], [frame(7, 0.3, ("person", 0.9, box(1)))], 0.2, Settings()))
+        list(track_detections([(0, 0.0, 0.2), (5, 0.2, 0.2)], [frame(7, 0.3, ("person", 0.9, box(1)))], 0.2, Settings()))
 
 
 def test_no_detections_no_rows() -> None:
@@ -228,7 +228,7 @@ def test_an_ended_track_is_handed_on_before_the_video_ends() -> None:
             yield frame(i, i / 6, *([("person", 0.9, box(100))] if i % 20 < 2 else []))
 
     at: list[int] = []
-    times = ((i, i / 6) for i in range(200 * 20))
+    times = ((i, i / 6, 1 / 6) for i in range(200 * 20))
     detected = (f for f in found() if len(f))
     for batch in track_detections(times, detected, 1 / 6, Settings(), lambda done, total: at.append(done)):
         if not handed:
