@@ -25,6 +25,7 @@ from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
+from reframer_pipeline.api.tracing import request_id
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
 from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.reading import jobs as reading
@@ -131,7 +132,7 @@ async def create(request: Request, response: Response, served: Served, who: Writ
             if strange:
                 raise RequestInvalid(f"The form has fields that a job has not: {', '.join(sorted(strange))}.")
             job = await run_in_threadpool(_submit, served, who, key, file, fields.get("webhook_url") or None)
-    later.add_task(ask, served.settings.dagster_url, served.db, job.video_id)
+    later.add_task(ask, served.settings.dagster_url, served.db, job.video_id, request_id())
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.job_id}"
     return NewJob.model_validate(job, from_attributes=True)
 

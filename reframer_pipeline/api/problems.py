@@ -41,6 +41,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.TooSlow: 408,
     f.FramesEvicted: 410,
     f.RowsArchived: 410,
+    f.ProtocolUnknown: 412,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
     f.HostUnknown: 421,

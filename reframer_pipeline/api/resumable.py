@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, BackgroundTasks, Header, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.routing import APIRoute
 
 from reframer_pipeline.api.access import Caller, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, base_name, pieces
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
-from reframer_pipeline.failures import NothingThere, RequestInvalid, UploadInUse
+from reframer_pipeline.api.tracing import request_id
+from reframer_pipeline.failures import NothingThere, ProtocolUnknown, RequestInvalid, UploadInUse
 from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.resumable import Resumable
@@ -34,33 +33,27 @@ LET_GO_S: Final = 30.0  # for what has come to be on the disk
 BYTES: Final = "application/offset+octet-stream"
 
 
-class _TusRoute(APIRoute):
-    """Says its version with every answer, and takes no other."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
-                return Response(status_code=412, headers={"Tus-Version": VERSION})
-            request.state.headers["Tus-Resumable"] = VERSION
-            return await handler(request)
-
-        return handle
+def _version(request: Request, who: Writer) -> None:
+    """Says its version with every answer, and takes no other. Raises `ProtocolUnknown`."""
+    request.state.headers["Tus-Resumable"] = VERSION
+    if request.headers.get("tus-resumable") != VERSION:
+        request.state.headers["Tus-Version"] = VERSION
+        raise ProtocolUnknown(f"This is tus {VERSION}, and the request is not.")
 
 
-router = APIRouter(tags=["uploads"], route_class=_TusRoute)
+_tus = Depends(_version)
+router = APIRouter(tags=["uploads"])
 _receiving: dict[str, asyncio.Task[int]] = {}  # by upload, in this process
 
 
-@router.options("/uploads", status_code=204)
+@router.options("/uploads", status_code=204, include_in_schema=False)
 def protocol(served: Served, response: Response) -> None:
     """Which protocol this is, and how large an upload may be."""
     response.headers["Tus-Version"], response.headers["Tus-Extension"] = VERSION, EXTENSIONS
     response.headers["Tus-Max-Size"] = str(served.settings.max_upload_mb * 1_000_000)
 
 
-@router.post("/uploads", status_code=201)
+@router.post("/uploads", status_code=201, dependencies=[_tus])
 def create(
     request: Request,
     response: Response,
@@ -82,7 +75,7 @@ def create(
         response.headers["Webhook-Secret"] = asked.webhook_secret
 
 
-@router.head("/uploads/{upload_id}")
+@router.head("/uploads/{upload_id}", dependencies=[_tus])
 async def offset(upload_id: str, served: Served, who: Writer, response: Response, later: BackgroundTasks) -> None:
     """How many bytes of an upload have come."""
     await _end_receiving(upload_id)
@@ -99,7 +92,7 @@ async def offset(upload_id: str, served: Served, who: Writer, response: Response
 @router.patch(
     "/uploads/{upload_id}",
     status_code=204,
-    dependencies=[Paid],
+    dependencies=[_tus, Paid],
     max_body_size=UNLIMITED,
     openapi_extra={"requestBody": {"required": True, "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}},
 )
@@ -136,7 +129,7 @@ async def append(
         response.headers["Upload-Expires"] = _date(upload.expires_at)
 
 
-@router.delete("/uploads/{upload_id}", status_code=204)
+@router.delete("/uploads/{upload_id}", status_code=204, dependencies=[_tus])
 async def end(upload_id: str, served: Served, who: Writer) -> None:
     """Give an upload up; its bytes go at once."""
     await _end_receiving(upload_id)
@@ -172,7 +165,7 @@ async def _end_receiving(upload_id: str) -> None:
 def _complete(served: Services, upload: Resumable, later: BackgroundTasks) -> bool:
     job = resumable.complete(served.storage, upload) if upload.offset == upload.size else None
     if job is not None:
-        later.add_task(ask, served.settings.dagster_url, served.db, job.video_id)
+        later.add_task(ask, served.settings.dagster_url, served.db, job.video_id, request_id())
     return job is not None
 
 

@@ -32,3 +32,10 @@ class OffsetConflict(CallerError):
 
     code = "offset_conflict"
     default_remedy = "Ask for the offset with HEAD, and go on from there."
+
+
+class ProtocolUnknown(CallerError):
+    """A resumable upload speaks no version of tus that this server does."""
+
+    code = "protocol_unknown"
+    default_remedy = "Use a client for tus 1.0, or send the file as a form to /jobs."

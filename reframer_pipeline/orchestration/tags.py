@@ -27,4 +27,5 @@ LEASE_TAG: Final = "reframer/lease"  # token of the video lease that the caller 
 FILENAME_TAG: Final = "reframer/filename"
 # Of the deployment whose daemon or UI launched the run: another machine cannot ask its processes. The UI hides what begins like this.
 HOME_TAG: Final = ".dagster/reframer/home"
+REQUEST_TAG: Final = "reframer/request"  # id of the HTTP request that asked for the run: in the API's log it has the same
 FAILURE_TAG: Final = "reframer/failure"  # code of what the run met; an upload may be refused by a run that ended well

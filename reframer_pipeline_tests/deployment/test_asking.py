@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import dagster as dg
+import httpx2
 import pytest
 
+from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.requests.asking import ask
-from reframer_pipeline.orchestration.tags import PARTITION_TAG, SENSOR_TAG
+from reframer_pipeline.orchestration.tags import PARTITION_TAG, PARTITIONS, REQUEST_TAG, SENSOR_TAG
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.running.dagster_home import open_instance
+from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.deployment.deployment import Deployment
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.servers import free_port
@@ -59,3 +63,24 @@ def test_without_a_web_server_the_sensor_asks(deployment: Deployment, caplog: py
     deployment.wait("the sensor's request", lambda: runs(deployment, job.video_id))
     (run,) = runs(deployment, job.video_id)
     assert run.tags[SENSOR_TAG] == "upload_sensor"
+
+
+def test_a_job_from_its_upload_to_its_deletion(deployment: Deployment, tmp_path: Path) -> None:
+    """What somebody at this machine does over HTTP, and nothing else touched."""
+    storage, clip = storage_of(deployment.settings), tmp_path / "clip.mp4"
+    write_clip(make_clip(3_500_003, n_frames=25, shots=1), clip)
+    secret = keys.add(storage.db, people.add(storage.db, "ann@example.org"), "test", ("read", "write"))
+    with httpx2.Client(base_url=deployment.api_url, headers={"X-API-Key": secret}, timeout=90) as client, clip.open("rb") as file:
+        made = client.post("/v1/jobs", files={"file": ("clip.mp4", file)}, headers={"X-Request-ID": "mine-1"})
+        began = time.monotonic()
+        assert made.status_code == 202
+        video_id = made.json()["video_id"]
+        deployment.wait("the queue", lambda: runs(deployment, video_id), every_s=0.05)
+        assert time.monotonic() - began < 2 and runs(deployment, video_id)[0].tags[REQUEST_TAG] == "mine-1"
+        deployment.wait("the end", lambda: client.get(made.headers["location"], params={"wait": 30}).json()["status"] == "completed")
+        assert client.delete(f"/v1/videos/{video_id}").status_code == 204
+        assert client.get(made.headers["location"]).status_code == client.delete(f"/v1/videos/{video_id}").status_code == 404
+    assert not [key for key in storage.store.list("results") if video_id in key]
+    deployment.wait("Dagster's forgetting", lambda: not runs(deployment, video_id))
+    with open_instance(deployment.settings) as instance:
+        assert video_id not in instance.get_dynamic_partitions(PARTITIONS)

@@ -18,7 +18,15 @@ from typing import Any, Final
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.requests.video_runs import run_key, run_tags
-from reframer_pipeline.orchestration.tags import PARTITION_TAG, PARTITIONS, PROCESS_VIDEO, RUN_KEY_TAG, SENSOR_TAG, UPLOAD_SENSOR
+from reframer_pipeline.orchestration.tags import (
+    PARTITION_TAG,
+    PARTITIONS,
+    PROCESS_VIDEO,
+    REQUEST_TAG,
+    RUN_KEY_TAG,
+    SENSOR_TAG,
+    UPLOAD_SENSOR,
+)
 from reframer_pipeline.uploads.known import ASKING_S, NEVER_RAN
 from reframer_pipeline.work import jobs
 
@@ -33,13 +41,14 @@ _LAUNCH: Final = """mutation ($partition: String!, $key: String!, $repository: R
     launchRun(executionParams: $run) { __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
 
 
-def ask(url: str | None, db: Database, video_id: str) -> str | None:
+def ask(url: str | None, db: Database, video_id: str, request_id: str = "") -> str | None:
     """Ask for the run of a video that nobody has begun to compute.
 
     Args:
         url: Of Dagster's web server; None: the sensor asks.
         db: The database.
         video_id: The video.
+        request_id: Of the request that this is for; the run is tagged with it.
 
     Returns:
         The run's id; None if there was nothing to ask for, or nobody to ask. Nothing is raised: the log says what the trouble was.
@@ -49,7 +58,7 @@ def ask(url: str | None, db: Database, video_id: str) -> str | None:
     try:
         query = f"SELECT filename, created_at FROM videos WHERE id = %s AND status = 'pending' AND {NEVER_RAN}"
         for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
-            run_id = _launch(url.rstrip("/"), video_id, video)
+            run_id = _launch(url.rstrip("/"), video_id, video, {REQUEST_TAG: request_id} if request_id else {})
             if run_id is not None:
                 jobs.queue(db, {run_id: video_id})  # so that people see it in the queue at once
             return run_id
@@ -59,13 +68,13 @@ def ask(url: str | None, db: Database, video_id: str) -> str | None:
     return None
 
 
-def _launch(url: str, video_id: str, video: Mapping[str, Any]) -> str | None:
+def _launch(url: str, video_id: str, video: Mapping[str, Any], more: Mapping[str, str]) -> str | None:
     name = {"key": RUN_KEY_TAG, "value": run_key(video_id, video["created_at"])}
     if _said(url, _REQUESTED, {"key": name})["runsOrError"]["results"]:
         return None
     repository, location = _repository(url)
     where = {"repositoryName": repository, "repositoryLocationName": location}
-    labels = {SENSOR_TAG: UPLOAD_SENSOR, PARTITION_TAG: video_id, **run_tags(video["filename"])}
+    labels = {SENSOR_TAG: UPLOAD_SENSOR, PARTITION_TAG: video_id, **run_tags(video["filename"]), **more}
     run = {
         "selector": {**where, "jobName": PROCESS_VIDEO},
         "executionMetadata": {"tags": [name, *({"key": key, "value": value} for key, value in labels.items())]},

@@ -4,7 +4,7 @@ What belongs here: collecting what the plan must know, and turning its answer in
 (`uploads.watching`), the queries (`uploads.known`), the work (`ingest_job`, the assets).
 A tick does nothing that cannot be done twice: it may be lost or repeated at any point. Dagster makes one run for each run key of this
 sensor, for as long as it remembers the run; it does not compare with the runs of others. So before a video is requested its unfinished runs
-are looked at, whoever asked for them, and the backfill leaves videos from the bucket to this sensor until they ran once.
+are looked at, whoever asked for them, and the backfill leaves videos from the bucket and of jobs to this sensor until they ran once.
 """
 
 import time
