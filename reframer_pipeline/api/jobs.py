@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import functools
 import json
 import time
+import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -254,6 +254,6 @@ def _place(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, job_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(at), str(job_id)
-    except (ValueError, TypeError, binascii.Error) as error:
+        return datetime.fromisoformat(at), str(uuid.UUID(job_id))
+    except (ValueError, TypeError, AttributeError) as error:  # of base64, JSON, date and id
         raise RequestInvalid("The cursor is none of this list's.") from error

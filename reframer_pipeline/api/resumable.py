@@ -26,6 +26,7 @@ from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.resumable import Resumable
 from reframer_pipeline.uploads.submitting import Asked, new_secret
+from reframer_pipeline.work.videos import is_video_id
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,expiration,termination"
@@ -171,8 +172,8 @@ def _complete(served: Services, upload: Resumable, later: BackgroundTasks) -> bo
 
 def _whole(served: Services, who: Caller, upload_id: str) -> tuple[int, int]:
     """Of an upload that is a job already. Raises `NothingThere`."""
-    query = "SELECT size_bytes FROM uploads WHERE id::text = %s AND user_id = %s AND requested AND status = 'completed'"
-    row = served.db.fetch_one(query, (upload_id, who.user_id))
+    query = "SELECT size_bytes FROM uploads WHERE id = %s AND user_id = %s AND requested AND status = 'completed'"
+    row = served.db.fetch_one(query, (upload_id, who.user_id)) if is_video_id(upload_id) else None
     if row is None:
         raise NothingThere("There is no such upload.")
     return row["size_bytes"], row["size_bytes"]

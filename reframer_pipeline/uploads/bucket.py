@@ -8,6 +8,7 @@ writes to the bucket, and none of its files is trusted to stay as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -86,6 +87,10 @@ class Bucket:
                 return None
             except PermissionError as error:  # the listing was allowed: of this file
                 raise FileNotReadable(f"{PurePosixPath(key).name} may not be looked at in the bucket.") from error
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return None
+                raise
 
     def expect(self, key: str, etag: str) -> Entry:
         """The file under this key, if it is still the version with this tag.

@@ -136,7 +136,7 @@ def from_bucket(bucket: Bucket, key: str, settings: Settings) -> Iterator[Receiv
         DiskFull, MachineTrouble, HomeNotWritable: The scratch folder cannot be used.
     """
     path, filename = PurePosixPath(key), PurePosixPath(key).name
-    entry = None if path.is_absolute() or ".." in path.parts or not filename else bucket.find(key)
+    entry = None if path.is_absolute() or ".." in path.parts or not filename or "\0" in key else bucket.find(key)
     if entry is None:
         raise FileNotReadable(f"There is no file {key} in the bucket.", "Name a file of the bucket, by its path below the bucket's URL.")
     demand_size(filename, entry.size, settings)

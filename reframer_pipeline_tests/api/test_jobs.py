@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import socket
@@ -93,7 +94,8 @@ def test_a_list_of_jobs_has_pages(serving: Serving) -> None:
         first = client.get("/jobs", params={"limit": 2}).json()
         second = client.get("/jobs", params={"limit": 2, "cursor": first["next"]}).json()
         assert [job["job_id"] for job in first["jobs"] + second["jobs"]] == made[::-1] and second["next"] is None
-        assert client.get("/jobs", params={"cursor": "nonsense"}).status_code == 422
+        for cursor in ("nonsense", base64.b64encode(b'["2026-01-01", "x"]').decode(), base64.b64encode(b"1").decode()):
+            assert client.get("/jobs", params={"cursor": cursor}).status_code == 422
 
 
 def test_a_repeated_request_is_one_job(serving: Serving, client: httpx2.Client) -> None:

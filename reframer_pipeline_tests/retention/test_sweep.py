@@ -202,14 +202,14 @@ def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeyp
     ages.age_database(storage, 9)
     ages.age_objects(storage, 5)
     (orphan,) = orphans.find(storage.db, storage.store)
-    written = ingest._write_video
+    written = ingest.write_video
 
     def sweep_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(ingest, "_write_video", written)
+        monkeypatch.setattr(ingest, "write_video", written)
         storage.store.delete(orphan.key)
         return written(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", sweep_first)
+    monkeypatch.setattr(ingest, "write_video", sweep_first)
     assert add_video(storage) == (video_id, sha)
     with storage.store.open_object(orphan.key) as file:
         assert file.read() == video_bytes()

@@ -175,7 +175,7 @@ def test_a_second_put_that_fails_leaves_no_video_without_its_file(
     """A sweep took the file for an orphan just before the row, and then the store went away."""
     upload = tmp_path / "a.mp4"
     upload.write_bytes(video_bytes())
-    key, written, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), ingest._write_video, storage.store.put
+    key, written, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), ingest.write_video, storage.store.put
     if known:
         assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
 
@@ -184,12 +184,12 @@ def test_a_second_put_that_fails_leaves_no_video_without_its_file(
         monkeypatch.setattr(storage.store, "put", _away)
         return written(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", swept)
+    monkeypatch.setattr(ingest, "write_video", swept)
     before = storage.db.fetch("SELECT id FROM uploads")
     with pytest.raises(StoreUnavailable):
         ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1")
     assert storage.db.fetch("SELECT id FROM uploads") == before and len(storage.db.fetch("SELECT 1 FROM videos")) == known
-    monkeypatch.setattr(ingest, "_write_video", written)
+    monkeypatch.setattr(ingest, "write_video", written)
     monkeypatch.setattr(storage.store, "put", put)
     assert ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1").failure is None
     assert storage.store.exists(key)

@@ -84,7 +84,17 @@ def test_a_file_of_the_bucket_becomes_a_job(storage: Storage, tmp_path: Path) ->
         job = submit(storage, file, person(storage.db))
     (row,) = storage.db.fetch("SELECT filename, bucket_key, requested, video_id::text FROM uploads")
     assert tuple(row.values()) == ("clip.mp4", None, True, job.video_id)
-    for key in ("gone.mp4", "in", "", "../outside.mp4", str(tmp_path / "outside.mp4"), "link.mp4", "in/../../outside.mp4"):
+    for key in (
+        "gone.mp4",
+        "in",
+        "",
+        "../outside.mp4",
+        str(tmp_path / "outside.mp4"),
+        "link.mp4",
+        "in/../../outside.mp4",
+        "a\0b",
+        "a" * 500,
+    ):
         with pytest.raises(FileNotReadable), from_bucket(bucket, key, settings):
             pass
     with pytest.raises(NotAVideo), from_bucket(bucket, "notes.mp4", settings):
