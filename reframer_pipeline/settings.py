@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     dagster_url: str | None = Field(
         None,
         pattern="^https?://",
-        description="Dagster's web server, asked for a job's run at once; unset or away: the upload sensor asks, within half a minute.",
+        description="Dagster's web server, asked for a job's run at once; unset or away: the upload sensor asks, within a minute.",
     )
     webhook_private: bool = Field(False, description="Whether webhooks may lead to private addresses, such as those of this machine.")
     api_hosts: Annotated[tuple[str, ...], NoDecode] = Field(

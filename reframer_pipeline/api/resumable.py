@@ -54,7 +54,7 @@ def protocol(served: Served, response: Response) -> None:
     response.headers["Tus-Max-Size"] = str(served.settings.max_upload_mb * 1_000_000)
 
 
-@router.post("/uploads", status_code=201, dependencies=[_tus])
+@router.post("/uploads", status_code=201, dependencies=[_tus], response_class=Response)
 def create(
     request: Request,
     response: Response,
@@ -76,7 +76,7 @@ def create(
         response.headers["Webhook-Secret"] = asked.webhook_secret
 
 
-@router.head("/uploads/{upload_id}", dependencies=[_tus])
+@router.head("/uploads/{upload_id}", dependencies=[_tus], response_class=Response)
 async def offset(upload_id: str, served: Served, who: Writer, response: Response, later: BackgroundTasks) -> None:
     """How many bytes of an upload have come."""
     await _end_receiving(upload_id)

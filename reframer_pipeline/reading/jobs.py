@@ -136,9 +136,9 @@ def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: tuple
         after: `created_at` and `job_id` of the last one on the page before.
     """
     at, job_id = after or (None, None)
+    beyond: LiteralString = "" if after is None else "AND (u.created_at, u.id) < (%(at)s, %(id)s::uuid)"  # along the index, no OR
     rows = db.fetch(
-        f"""{_JOBS} AND u.user_id = %(user)s AND (%(at)s::timestamptz IS NULL OR (u.created_at, u.id) < (%(at)s, %(id)s::uuid))
-            ORDER BY u.created_at DESC, u.id DESC LIMIT %(limit)s""",
+        f"{_JOBS} AND u.user_id = %(user)s {beyond} ORDER BY u.created_at DESC, u.id DESC LIMIT %(limit)s",
         {"user": user_id, "at": at, "id": job_id, "limit": limit},
     )
     return [_job(row, rates, None, 1) for row in rows]

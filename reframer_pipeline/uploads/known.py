@@ -19,7 +19,7 @@ WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, thre
 FOR_THE_SENSOR: Final[LiteralString] = """status = 'pending' AND EXISTS (
     SELECT 1 FROM uploads WHERE video_id = videos.id AND (bucket_key IS NOT NULL OR requested) AND uploads.status = 'completed')"""
 # Whoever takes a job in asks for its run at once, and takes no longer than that. Then the sensor does.
-ASKING_S: Final = 10.0
+ASKING_S: Final = 20.0
 NEVER_RAN: Final[LiteralString] = "NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)"
 
 
