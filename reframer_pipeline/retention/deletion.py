@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.results.manifest import ManifestRow
+from reframer_pipeline.results.rows import STATEMENT_S
 from reframer_pipeline.retention import orphans
-from reframer_pipeline.retention.superseded import STATEMENT_S
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, StoredObject, video_key
 from reframer_pipeline.work.videos import lock_file

@@ -235,8 +235,8 @@ def _take_up(
         lock_file(conn, sha256)
         if conn.execute("SELECT 1 FROM uploads WHERE id = %s AND status = 'deleted' FOR UPDATE", (event.upload_id,)).fetchone():
             return IngestResult(event.upload_id, already_known=True)
-        is_new = write_video(conn, event, sha256, size)
         _store(copy, sha256, store)  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
+        is_new = write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
         note(conn)
         return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
 
