@@ -155,6 +155,12 @@ class Settings(BaseSettings):
     # --- the HTTP API
     api_host: str = Field("127.0.0.1", min_length=1, description="Address that the API listens on; 0.0.0.0: all of the machine's.")
     api_port: int = Field(8000, ge=1, le=65_535, description="Port of the API.")
+    dagster_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Dagster's web server, asked for a job's run at once; unset or away: the upload sensor asks, within a minute.",
+    )
+    webhook_private: bool = Field(False, description="Whether webhooks may lead to private addresses, such as those of this machine.")
     api_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names that requests may give as Host, comma-separated; unset: on a loopback address its own, otherwise any."
     )

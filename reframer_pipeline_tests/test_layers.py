@@ -73,7 +73,7 @@ def test_a_wrong_import_breaks_the_lint(module: str, line: str, broken: str, tmp
 
 def test_dagsters_private_names_have_one_room() -> None:
     ruff = [Path(sys.executable).with_name("ruff"), "check", "--output-format=concise", "-", "--stdin-filename"]
-    line = "from dagster._core.storage.tags import RUN_KEY_TAG as RUN_KEY_TAG\n"
+    line = "from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG\n"
     for room, allowed in (("running", False), ("orchestration/upkeep", False), ("orchestration/dagster_internals", True)):
         found = subprocess.run([*ruff, PACKAGE / room / "some.py"], cwd=REPOSITORY, input=line, capture_output=True, text=True)
         assert (found.returncode == 0) is allowed, found.stdout

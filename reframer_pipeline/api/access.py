@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader
 
 from reframer_pipeline.api.services import Served
@@ -41,19 +42,19 @@ class Doorman:
         self._known: dict[tuple[str, Kind], tuple[float, Caller]] = {}
         self._lock = threading.Lock()
 
-    def holder(self, db: Database, secret: str, kind: Kind) -> Caller | None:
-        """As `keys.holder`, or what that said in the last `REMEMBERED_S`. Nobody who was refused is remembered."""
+    def known(self, secret: str, kind: Kind) -> Caller | None:
+        """Whom `ask` found in the last `REMEMBERED_S`."""
         with self._lock:
             until, caller = self._known.get((secret, kind), (0.0, None))
-        if time.monotonic() < until:
-            return caller
+        return caller if time.monotonic() < until else None
+
+    def ask(self, db: Database, secret: str, kind: Kind) -> Caller | None:
+        """As `keys.holder`. Nobody who was refused is remembered."""
         found = keys.holder(db, secret, kind)
-        with self._lock:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            if found is None:
-                self._known.pop((secret, kind), None)
-            else:
+        if found is not None:
+            with self._lock:
+                if len(self._known) >= _MOST:
+                    self._known.clear()
                 self._known[secret, kind] = (time.monotonic() + REMEMBERED_S, found)
         return found
 
@@ -63,7 +64,7 @@ class Doorman:
             self._known.pop((secret, kind), None)
 
 
-def _caller(request: Request, served: Served, key: Annotated[str | None, Security(_scheme)] = None) -> Caller:
+async def _caller(request: Request, served: Served, key: Annotated[str | None, Security(_scheme)] = None) -> Caller:
     """Who asks; counted as one of their requests.
 
     Raises:
@@ -77,7 +78,7 @@ def _caller(request: Request, served: Served, key: Annotated[str | None, Securit
         kind, secret = "session", request.cookies.get(COOKIE, "")
     if not secret:
         raise KeyMissing("The request has no key.")
-    found = served.doorman.holder(served.db, secret, kind)
+    found = served.doorman.known(secret, kind) or await run_in_threadpool(lambda: served.doorman.ask(served.db, secret, kind))
     if found is None:
         raise KeyMissing("The key is unknown, or good no more." if kind == "key" else "The session is over.")
     if kind == "session" and request.method not in _CHANGE_NOTHING and not _same_site(request):
@@ -90,7 +91,7 @@ def _caller(request: Request, served: Served, key: Annotated[str | None, Securit
 Anybody = Annotated[Caller, Depends(_caller)]
 
 
-def needs(scope: Scope) -> Callable[..., Caller]:
+def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency: who asks, with that scope.
 
     Raises:
@@ -98,7 +99,7 @@ def needs(scope: Scope) -> Callable[..., Caller]:
         NotAllowed: The key lacks the scope.
     """
 
-    def allowed(who: Anybody) -> Caller:
+    async def allowed(who: Anybody) -> Caller:
         if scope not in who.scopes:
             raise NotAllowed(f"The key lacks the scope {scope}.")
         return who

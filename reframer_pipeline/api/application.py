@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import describing, operating, problems, sessions
+from reframer_pipeline.api import deleting, describing, jobs, operating, problems, resumable, sessions, upkeep
 from reframer_pipeline.api.access import Doorman
 from reframer_pipeline.api.metrics import Metrics
 from reframer_pipeline.api.rates import Rates
@@ -30,7 +30,7 @@ from reframer_pipeline.settings import Settings
 VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
-ROUTERS: Final = (operating.router, sessions.router)
+ROUTERS: Final = (operating.router, sessions.router, jobs.router, resumable.router, deleting.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,7 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with upkeep.running(services):
+            yield
         services.ending.set()
         storage.close()
 

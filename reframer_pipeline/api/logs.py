@@ -52,6 +52,7 @@ def configure(settings: Settings, quiet: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it starts and ends is said elsewhere
 
 
 class _Blotting(logging.Formatter):

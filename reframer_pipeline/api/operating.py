@@ -69,6 +69,6 @@ def metrics(served: Served, _: Admin) -> Response:
 
 
 @router.get("/me")
-def me(who: Anybody) -> Me:
+async def me(who: Anybody) -> Me:
     """Whom this key lets in, and to what."""
     return Me(email=who.email, scopes=sorted(who.scopes))

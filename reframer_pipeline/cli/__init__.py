@@ -38,6 +38,7 @@ SECTIONS: Final = {
         "models": ("models:models", "The official models: YOLO finds, SAM2 masks."),
         "db": ("db:db", "The database of results."),
         "restore": ("restore:restore", "Load the rows of an archived video back into Postgres."),
+        "delete": ("delete:delete", "Delete videos with everything that was made of them."),
         "completion": ("completion:completion", "Let the shell complete commands, options and ids."),
         "fake-gemini": ("fake_gemini:fake_gemini", "Run a stand-in for Gemini on this machine."),
     },

@@ -108,16 +108,19 @@ def adopt_store(settings: Settings) -> None:
 def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
     """Delete what nobody needs any more.
 
-    These are results that were replaced REFRAMER_KEEP_SUPERSEDED_DAYS days ago, and objects that no row names. What is published or
-    in use stays, and so does every object younger than a day. A schedule does this every night.
+    These are results that were replaced REFRAMER_KEEP_SUPERSEDED_DAYS days ago, objects that no row names, and what a deletion that was
+    cut off has left. What is published or in use stays, and so does every object younger than a day. A schedule does this every night.
 
     \b
     reframer db sweep --dry-run
     """
     from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.retention import deletion
     from reframer_pipeline.retention.sweep import sweep as run
 
     with open_storage(settings) as storage:
+        if not dry_run:
+            deletion.finish(storage.db, storage.store, settings)
         swept = run(storage.db, storage.store, settings.keep_superseded_days, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(asdict(swept)))

@@ -78,6 +78,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         **os.environ,
         **{name: value for name, value in dagster_home.as_environment(settings).items() if value},
         **instance_variables,
+        Settings.variable("dagster_url"): f"http://127.0.0.1:{port}",
     }
     aside(f"Dagster starts. Its UI opens at http://127.0.0.1:{port} within a minute; this is said here.")
     threading.Thread(target=_tell_when_open, args=(port,), name="ui", daemon=True).start()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from reframer_pipeline.failures.base import *
 from reframer_pipeline.failures.gemini import *
+from reframer_pipeline.failures.jobs import *
 from reframer_pipeline.failures.models import *
 from reframer_pipeline.failures.requests import *
 from reframer_pipeline.failures.running import *

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from reframer_pipeline.failures import NotAVideo
 
 HEAD_BYTES: Final = 4096
+DECIDING_BYTES: Final = 12  # from so many on, more of them change the words of a refusal, and never whether there is one
 Container = Literal["mov", "avi"]  # the demuxers' names; mov reads mp4 too
 
 # Boxes that a QuickTime or ISO base media file may begin with. Old QuickTime files have no ftyp.

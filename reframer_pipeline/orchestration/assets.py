@@ -15,13 +15,12 @@ import dagster as dg
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.orchestration.stage.stage_run import StageEvents, run_stage
-from reframer_pipeline.orchestration.tags import CPU_TAGS, GPU_POOL, GPU_TAGS
+from reframer_pipeline.orchestration.tags import CPU_TAGS, GPU_POOL, GPU_TAGS, PARTITIONS, PROCESS_VIDEO
 from reframer_pipeline.stages import STAGES
 from reframer_pipeline.stages.stage import Stage
 from reframer_pipeline.work.videos import video_ids
 
-VIDEOS: Final = dg.DynamicPartitionsDefinition(name="videos")  # the key is the video id
-PROCESS_VIDEO: Final = "process_video"
+VIDEOS: Final = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
 
 def asset_of(stage: Stage, gpu_pool: bool) -> dg.AssetsDefinition:
@@ -67,8 +66,8 @@ def process_video() -> "dg.UnresolvedAssetJobDefinition":
 
 def register_partitions(instance: dg.DagsterInstance, db: Database) -> list[str]:
     """Add a partition for every video that has none yet. Returns those added."""
-    known = set(instance.get_dynamic_partitions(VIDEOS.name or ""))
+    known = set(instance.get_dynamic_partitions(PARTITIONS))
     missing = [video_id for video_id in video_ids(db) if video_id not in known]
     if missing:
-        instance.add_dynamic_partitions(VIDEOS.name or "", missing)
+        instance.add_dynamic_partitions(PARTITIONS, missing)
     return missing

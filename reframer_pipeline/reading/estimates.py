@@ -7,7 +7,7 @@ What belongs here: seconds and dollars per second of video or sampled frame, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reframer_pipeline.database.postgres import Database
@@ -49,6 +49,23 @@ class Rates:
 
 def rates(db: Database) -> Rates:
     """The rates by the latest results of each stage."""
+    speed = speeds(db)
+    dollars = db.fetch(
+        """SELECT model, sum(cost_usd)::float8 / sum(greatest(v.duration, 0.1)) AS rate
+           FROM (SELECT * FROM gemini_questions WHERE answered_at IS NOT NULL ORDER BY answered_at DESC LIMIT %s) q
+           JOIN videos v ON v.id = q.video_id WHERE v.duration IS NOT NULL GROUP BY model""",
+        (_LATEST,),
+    )
+    paid = db.fetch("SELECT video_id::text AS id, model, prompt_version FROM gemini_questions WHERE answered_at IS NOT NULL")
+    return replace(
+        speed,
+        dollars={row["model"]: float(row["rate"]) for row in dollars},
+        paid=frozenset((row["id"], row["model"], row["prompt_version"]) for row in paid),
+    )
+
+
+def speeds(db: Database) -> Rates:
+    """Of the rates those that take no look at all questions to Gemini: seconds by stage, and the usual length."""
     seconds = db.fetch(
         """SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY latest.seconds / greatest(v.duration, 0.1)) AS rate
            FROM unnest(%s::text[]) AS stage,
@@ -57,23 +74,14 @@ def rates(db: Database) -> Rates:
            WHERE v.duration IS NOT NULL GROUP BY stage""",
         (list(NAMES), _LATEST),
     )
-    dollars = db.fetch(
-        """SELECT model, sum(cost_usd)::float8 / sum(greatest(v.duration, 0.1)) AS rate
-           FROM (SELECT * FROM gemini_questions WHERE answered_at IS NOT NULL ORDER BY answered_at DESC LIMIT %s) q
-           JOIN videos v ON v.id = q.video_id WHERE v.duration IS NOT NULL GROUP BY model""",
-        (_LATEST,),
-    )
     usual = db.fetch_one(
         """SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY duration) AS duration
            FROM (SELECT duration FROM videos WHERE duration IS NOT NULL ORDER BY created_at DESC LIMIT %s) latest""",
         (_LATEST,),
     )
-    paid = db.fetch("SELECT video_id::text AS id, model, prompt_version FROM gemini_questions WHERE answered_at IS NOT NULL")
     return Rates(
         {row["stage"]: float(row["rate"]) for row in seconds},
-        {row["model"]: float(row["rate"]) for row in dollars},
-        float(usual["duration"]) if usual and usual["duration"] is not None else None,
-        frozenset((row["id"], row["model"], row["prompt_version"]) for row in paid),
+        usual_duration=float(usual["duration"]) if usual and usual["duration"] is not None else None,
     )
 
 

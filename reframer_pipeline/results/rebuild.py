@@ -59,6 +59,8 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
     from; where nothing was made from it, the oldest. A result made from other rows than its inputs now have is left out, and so
     is whatever cannot be read or restored. Of several sets of a video the one completed last is published.
 
+    What was deleted stays away, though some of it may still lie in the store.
+
     Until a rebuild has gone through and left out nothing that another one might restore, a sweep deletes nothing (`is_incomplete`).
 
     Raises:
@@ -68,7 +70,8 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
     skipped: list[str] = []
     replaced: set[str] = set()
     for_good = 0
-    found = _in_order(_footers(store, skipped))
+    deleted = {row["id"] for row in db.fetch("SELECT video_id::text AS id FROM deletions WHERE video_id NOT IN (SELECT id FROM videos)")}
+    found = [footer for footer in _in_order(_footers(store, skipped)) if footer.manifest.video_id not in deleted]
     videos = results = 0
     for done, footer in enumerate(found):
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline import failures
-from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG, PARTITIONS, PROCESS_VIDEO
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.dagster_home import as_environment, environment, open_instance
 from reframer_pipeline.stages.order import Order
@@ -37,7 +37,6 @@ def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: 
     import dagster as dg
 
     from reframer_pipeline.definitions import build_definitions
-    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS
     from reframer_pipeline.orchestration.stage.interrupting import interruptible
     from reframer_pipeline.orchestration.stage.runs import expecting, for_children
     from reframer_pipeline.orchestration.upkeep.dead_runs import ending_dead_runs
@@ -48,7 +47,7 @@ def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: 
         ending_dead_runs(instance, storage.db, token),
         expecting(token, order),
     ):
-        instance.add_dynamic_partitions(VIDEOS.name or "", [video_id])
+        instance.add_dynamic_partitions(PARTITIONS, [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if storage.settings.executor != "in_process":
@@ -69,7 +68,6 @@ def _execute_in_children(
     """The same run with a process per stage. Children load the definitions anew, so settings and order travel as environment."""
     import dagster as dg
 
-    from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
     from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
 
     job, tags = reconstructable_job(PROCESS_VIDEO), {**tags, PARTITION_TAG: video_id}

@@ -8,6 +8,7 @@ writes to the bucket, and none of its files is trusted to stay as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -72,21 +73,33 @@ class Bucket:
             scratch.made(bucket.root)
         return bucket
 
-    def expect(self, key: str, etag: str) -> Entry:
-        """The file under this key, if it is still the version with this tag.
+    def find(self, key: str) -> Entry | None:
+        """The file under this key, as it is now; None if there is none.
 
         Raises:
-            UploadChanged: It is another one, or gone.
             FileNotReadable: It may not be looked at.
             BucketUnavailable: The bucket does not answer.
         """
         with reading_bucket():
             try:
-                entry = self._look(key)
-            except FileNotFoundError:
-                entry = None
+                return self._look(key)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
             except PermissionError as error:  # the listing was allowed: of this file
                 raise FileNotReadable(f"{PurePosixPath(key).name} may not be looked at in the bucket.") from error
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return None
+                raise
+
+    def expect(self, key: str, etag: str) -> Entry:
+        """The file under this key, if it is still the version with this tag.
+
+        Raises:
+            UploadChanged: It is another one, or gone.
+            FileNotReadable, BucketUnavailable: As for `find`.
+        """
+        entry = self.find(key)
         if entry is None or entry.etag != etag:
             raise UploadChanged(f"{PurePosixPath(key).name} is {'another file now' if entry else 'no longer in the bucket'}.")
         return entry

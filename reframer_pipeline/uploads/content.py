@@ -1,7 +1,7 @@
 """An upload's bytes: the cheap refusals before anything is copied, and the copy that is then worked on.
 
-What belongs here: looking at a local file's size and first bytes, copying it while hashing it. What does not: demuxing
-(`media.probe`), rows and partitions (`uploads.ingest`), listing a bucket.
+What belongs here: how large an upload may be, looking at a local file's first bytes, copying it while hashing it. What does not: bytes that
+are still arriving (`receiving`), demuxing (`media.probe`), rows and partitions (`uploads.ingest`), listing a bucket.
 """
 
 from __future__ import annotations
@@ -47,13 +47,18 @@ def ingest_file_checks(path: Path, settings: Settings, *, beneath: Path | None =
     fd = _open_regular(path, beneath)
     with os.fdopen(fd, "rb") as file:
         size = os.fstat(fd).st_size
-        if size > settings.max_upload_mb * 1_000_000:
-            raise FileTooLarge(f"{path.name} has {size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
+        demand_size(path.name, size, settings)
         if not size:
             raise NotAVideo(f"{path.name} is empty.")
         with _reading(path.name):
             head = file.read(HEAD_BYTES)
         return recognise(head, path.name)
+
+
+def demand_size(name: str, size: int, settings: Settings) -> None:
+    """Raises `FileTooLarge` if a file of so many bytes is over `max_upload_mb`."""
+    if size > settings.max_upload_mb * 1_000_000:
+        raise FileTooLarge(f"{name} has {size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
 
 
 def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, beneath: Path | None = None) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Ingest: from a file to a video that can be computed.
 
-What belongs here: the copy by content into the store, of a local file or of exactly the version in the bucket that was asked for, and the
-rows of `uploads` and `videos`. What does not: looking into the file (`content`, `media`), watching a bucket, computing.
+What belongs here: the copy by content into the store, of a local file, of one that was received, or of exactly the version in the bucket
+that was asked for, and the rows of `uploads` and `videos`. What does not: looking into the file (`content`, `media`), watching a bucket,
+jobs (`submitting`), computing.
 An upload that can be read leaves a row, and a refused one leaves nothing else. What is no fault of the file is an exception, and leaves a
 row too unless it came from the bucket, where it is tried again.
 """
@@ -23,7 +24,9 @@ from reframer_pipeline.failures import FileNotReadable, FileTooLarge, HomeNotWri
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
-from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
+from reframer_pipeline.uploads.receiving import Received
+from reframer_pipeline.uploads.rows import Event, write_refusal, write_video
 from reframer_pipeline.users.people import LOCAL_USER
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
@@ -38,7 +41,7 @@ class IngestResult:
 
     Attributes:
         upload_id: Its row in `uploads`.
-        video_id: The video, or None if the file was refused.
+        video_id: The video, or None if the file was refused, or deleted before.
         failure: Why it was refused, or None.
         already_known: Whether the same bytes had been uploaded before.
     """
@@ -60,13 +63,14 @@ def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStor
         BucketUnavailable, and what `ingest_file` raises: It may be tried again.
     """
     upload = upload_id(key, etag)
-    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status = 'completed' AND video_id IS NOT NULL", (upload,))
+    done = db.fetch_one("SELECT video_id::text FROM uploads WHERE id = %s AND status IN ('completed', 'deleted')", (upload,))
     if done is not None:
         return IngestResult(upload, done["video_id"], already_known=True)
     filename = PurePosixPath(key).name
     entry = bucket.expect(key, etag)
-    if entry.size > settings.max_upload_mb * 1_000_000:  # not worth a download
-        failure = FileTooLarge(f"{filename} has {entry.size / 1e6:.1f} MB; {settings.max_upload_mb} MB are allowed.")
+    try:
+        demand_size(filename, entry.size, settings)  # else it is not worth a download
+    except FileTooLarge as failure:
         return refuse_upload(db, failure, filename=filename, bucket_key=key, etag=etag)
     with bucket.local_file(entry, settings.scratch_dir) as path:
         return ingest_file(
@@ -111,7 +115,7 @@ def ingest_file(
             bucket, or it was known already.
         FileNotReadable: The same, for a file of the bucket; any other is refused.
     """
-    event = _event(filename or path.name, bucket_key, etag, user_email)
+    event = _event_of(filename or path.name, bucket_key, etag, user_email)
     copy = settings.scratch_dir / f"upload-{event.upload_id}-{uuid.uuid4().hex[:8]}"  # a second run of the same upload has its own
     try:
         try:
@@ -119,9 +123,7 @@ def ingest_file(
                 ingest_file_checks(path, settings, beneath=beneath)
                 sha256, size = sha256_copy(path, copy, max_bytes=settings.max_upload_mb * 1_000_000, beneath=beneath)
             confirm()
-            key = video_key(sha256)
-            if not store.exists(key):
-                store.put(copy, key)
+            _store(copy, sha256, store)
         except ReframerError as failure:
             if bucket_key is not None and isinstance(failure, FileNotReadable):
                 raise  # rights and mounts are mended without the file becoming another one
@@ -131,22 +133,36 @@ def ingest_file(
                 raise
             return _refuse(db, event, failure)
 
-        def act(conn: psycopg.Connection[Row]) -> bool:
-            lock_file(conn, sha256)
-            if not store.exists(key):  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
-                store.put(copy, key)
-            return _write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
-
-        is_new = db.run(act)
-        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
+        return _take_up(copy, sha256, size, event, db, store)
     finally:
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
 
 
+def ingest_received(
+    file: Received, upload_id: str, user_email: str, db: Database, store: ObjectStore, note: Callable[[psycopg.Connection[Row]], None]
+) -> IngestResult:
+    """Take in a file that was received. It may become the object itself, and must not be written to any more.
+
+    Args:
+        file: The file; it was judged while it came.
+        upload_id: Of its row; the same may be taken in twice, as after an answer that was lost.
+        user_email: The uploader; made known if new.
+        db: Gets the rows.
+        store: Gets the file.
+        note: Called in the transaction, after the rows; may raise, and then nothing was written.
+
+    Raises:
+        DatabaseUnavailable, DatabaseFull, StoreUnavailable, DiskFull, MachineTrouble: It has left no row.
+    """
+    _store(file.path, file.sha256, store)
+    event = Event(upload_id, user_email, clean_text(file.filename), None, None)
+    return _take_up(file.path, file.sha256, file.size, event, db, store, note)
+
+
 def refuse_upload(db: Database, failure: ReframerError, *, filename: str, bucket_key: str, etag: str) -> IngestResult:
     """Note that a file of the bucket is not taken in, and why: the latest reason stays. What was taken in meanwhile stays so."""
-    return _refuse(db, _event(filename, bucket_key, etag), failure)
+    return _refuse(db, _event_of(filename, bucket_key, etag), failure)
 
 
 @contextlib.contextmanager
@@ -192,54 +208,41 @@ def _blaming(sha256: str, opened: Callable[[], BinaryIO]) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class _Event:
-    upload_id: str
-    email: str
-    filename: str
-    bucket_key: str | None
-    etag: str | None
-
-
-def _event(filename: str, bucket_key: str | None, etag: str | None, email: str = LOCAL_USER) -> _Event:
+def _event_of(filename: str, bucket_key: str | None, etag: str | None, email: str = LOCAL_USER) -> Event:
     if bucket_key is None or etag is None:
-        return _Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
-    return _Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
+        return Event(str(uuid.uuid4()), email, clean_text(filename), bucket_key, etag)
+    return Event(upload_id(bucket_key, etag), email, clean_text(filename), clean_text(bucket_key), etag)
 
 
-def _refuse(db: Database, event: _Event, failure: ReframerError) -> IngestResult:
-    def act(conn: psycopg.Connection[Row]) -> None:
-        user, said = _user(conn, event.email), clean_text(str(failure))
-        conn.execute(
-            """INSERT INTO uploads (id, user_id, bucket_key, etag, filename, status, failure_code, failure_message)
-               VALUES (%s, %s, %s, %s, %s, 'failed', %s, %s)
-               ON CONFLICT (id) DO UPDATE SET failure_code = EXCLUDED.failure_code, failure_message = EXCLUDED.failure_message
-                   WHERE uploads.status = 'failed'""",
-            (event.upload_id, user, event.bucket_key, event.etag, event.filename, failure.code, said),
-        )
+def _store(copy: Path, sha256: str, store: ObjectStore) -> None:
+    key = video_key(sha256)
+    if not store.exists(key):
+        store.put(copy, key)
 
-    db.run(act)
+
+def _take_up(
+    copy: Path,
+    sha256: str,
+    size: int,
+    event: Event,
+    db: Database,
+    store: ObjectStore,
+    note: Callable[[psycopg.Connection[Row]], None] = lambda conn: None,
+) -> IngestResult:
+    """The rows of a file that is stored."""
+
+    def act(conn: psycopg.Connection[Row]) -> IngestResult:
+        lock_file(conn, sha256)
+        if conn.execute("SELECT 1 FROM uploads WHERE id = %s AND status = 'deleted' FOR UPDATE", (event.upload_id,)).fetchone():
+            return IngestResult(event.upload_id, already_known=True)
+        _store(copy, sha256, store)  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
+        is_new = write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
+        note(conn)
+        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
+
+    return db.run(act)
+
+
+def _refuse(db: Database, event: Event, failure: ReframerError) -> IngestResult:
+    db.run(lambda conn: write_refusal(conn, event, failure))
     return IngestResult(event.upload_id, failure=failure)
-
-
-def _user(conn: psycopg.Connection[Row], email: str) -> str:
-    conn.execute("INSERT INTO users (email) VALUES (%s) ON CONFLICT (email) DO NOTHING", (email,))
-    row = conn.execute("SELECT id FROM users WHERE email = %s", (email,)).fetchone()
-    assert row is not None
-    return str(row["id"])
-
-
-def _write_video(conn: psycopg.Connection[Row], event: _Event, sha256: str, size: int) -> bool:
-    user, video = _user(conn, event.email), video_id_of(sha256)
-    added = conn.execute(
-        "INSERT INTO videos (id, user_id, sha256, filename, size_bytes) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
-        (video, user, sha256, event.filename, size),
-    )
-    conn.execute(
-        """INSERT INTO uploads (id, user_id, video_id, bucket_key, etag, filename, size_bytes, status)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed')
-           ON CONFLICT (id) DO UPDATE SET video_id = EXCLUDED.video_id, size_bytes = EXCLUDED.size_bytes, status = 'completed',
-               failure_code = NULL, failure_message = NULL""",
-        (event.upload_id, user, video, event.bucket_key, event.etag or sha256, event.filename, size),
-    )
-    return added.rowcount == 1

@@ -1,4 +1,4 @@
-"""What the database knows of the bucket: which of its files have been dealt with, and which videos from it still wait.
+"""What the database knows of uploads: which files of the bucket have been dealt with, and which videos still wait for a run.
 
 What belongs here: the questions that the sensor asks, each one query whatever the number of files. What does not: writing
 (`ingest`), deciding (`watching`).
@@ -7,7 +7,8 @@ What belongs here: the questions that the sensor asks, each one query whatever t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, LiteralString, NamedTuple
+from datetime import datetime
+from typing import Final, LiteralString, NamedTuple
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.uploads.bucket import Entry, upload_id
@@ -16,16 +17,23 @@ WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, thre
 
 # Conditions on `videos`: the upload sensor will ask for it, and no run has taken it up.
 FOR_THE_SENSOR: Final[LiteralString] = """status = 'pending' AND EXISTS (
-    SELECT 1 FROM uploads WHERE video_id = videos.id AND bucket_key IS NOT NULL AND uploads.status = 'completed')"""
+    SELECT 1 FROM uploads WHERE video_id = videos.id AND (bucket_key IS NOT NULL OR requested) AND uploads.status = 'completed')"""
+# Whoever takes a job in asks for its run at once, and takes no longer than that. Then the sensor does.
+ASKING_S: Final = 20.0
 NEVER_RAN: Final[LiteralString] = "NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)"
 
 
 class WaitingVideo(NamedTuple):
-    """A video that nobody has begun to compute; `place` is where the next page goes on."""
+    """A video that nobody has begun to compute."""
 
     video_id: str
     filename: str
-    place: tuple[Any, str]
+    created_at: datetime
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Where the next page goes on."""
+        return self.created_at, self.video_id
 
 
 def known_uploads(db: Database, entries: Iterable[Entry]) -> set[tuple[str, str]]:
@@ -42,8 +50,8 @@ def known_uploads(db: Database, entries: Iterable[Entry]) -> set[tuple[str, str]
     return set(named.values())
 
 
-def waiting_videos(db: Database, after: tuple[Any, str] | None = None, limit: int = 500) -> list[WaitingVideo]:
-    """Videos from the bucket that are pending and that no run has taken up, oldest first, one page.
+def waiting_videos(db: Database, after: tuple[datetime, str] | None = None, limit: int = 500) -> list[WaitingVideo]:
+    """Videos from the bucket or of jobs that are pending and that no run has taken up, oldest first, one page.
 
     Args:
         db: The database.
@@ -53,9 +61,11 @@ def waiting_videos(db: Database, after: tuple[Any, str] | None = None, limit: in
     created_at, video_id = after or (None, None)
     rows = db.fetch(
         f"""SELECT id::text, filename, created_at FROM videos
-           WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
+           WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND NOT EXISTS (SELECT 1 FROM uploads WHERE video_id = videos.id AND requested
+               AND uploads.created_at > clock_timestamp() - %(asking)s * interval '1 second')
+               AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
            ORDER BY videos.created_at, videos.id LIMIT %(limit)s""",
-        {"at": created_at, "id": video_id, "limit": limit},
+        {"asking": ASKING_S, "at": created_at, "id": video_id, "limit": limit},
         within_s=WITHIN_S,
     )
-    return [WaitingVideo(row["id"], row["filename"], (row["created_at"], row["id"])) for row in rows]
+    return [WaitingVideo(row["id"], row["filename"], row["created_at"]) for row in rows]

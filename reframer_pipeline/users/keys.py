@@ -35,6 +35,7 @@ _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
 _NOBODY: Final = bytes(32)
 _IS_GOOD: Final = """k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
     AND NOT EXISTS (SELECT 1 FROM api_keys p WHERE p.id = k.made_by AND (p.revoked_at IS NOT NULL OR p.expires_at <= now()))"""
+_LONG_UNUSED: Final = "k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute'"
 _LISTED: Final = """k.id::text AS key_id, u.email, k.kind, k.name, k.scopes, k.prefix, k.created_at, k.expires_at, k.last_used_at,
     k.revoked_at"""
 
@@ -91,7 +92,7 @@ def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
     def act(conn: psycopg.Connection[Row]) -> Row | None:
         rows = conn.execute(
             f"""SELECT k.id, coalesce(k.made_by, k.id)::text AS key_id, k.user_id::text, u.email, k.scopes, k.hash,
-                    k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS stale
+                    {_LONG_UNUSED} AS long_unused
                 FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.prefix = %s AND k.kind = %s AND {_IS_GOOD}""",
             (_prefix(secret), kind),
         ).fetchall()
@@ -99,8 +100,8 @@ def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
         for row in rows or [{"hash": _NOBODY}]:
             if hmac.compare_digest(row["hash"], digest):
                 found = row
-        if found is not None and found["stale"]:
-            conn.execute("UPDATE api_keys SET last_used_at = now() WHERE id = %s", (found["id"],))
+        if found is not None and found["long_unused"]:
+            conn.execute(f"UPDATE api_keys k SET last_used_at = now() WHERE id = %s AND ({_LONG_UNUSED})", (found["id"],))
         return found
 
     row = db.run(act)

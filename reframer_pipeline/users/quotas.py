@@ -6,10 +6,12 @@ minute, which one server counts for itself (`api.rates`); the limits (`settings`
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import QuotaUsedUp
+from reframer_pipeline.settings import A_DAY_S
 
 if TYPE_CHECKING:
     import psycopg
@@ -18,7 +20,7 @@ _RETRY_JOB_S = 60.0  # nobody knows when a job ends
 
 
 def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
-    """Take bytes off today's quota: all of them, or none.
+    """Take bytes off today's quota: all of them, or none. Twice, if the connection is lost in the moment of the COMMIT.
 
     Args:
         db: The database.
@@ -42,9 +44,8 @@ def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
         ).fetchone()
 
     if db.run(act) is None:
-        left = db.fetch("SELECT extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day'"
-                        " - now() AT TIME ZONE 'UTC')::float8 AS seconds")  # fmt: skip
-        raise QuotaUsedUp(f"The key may upload {limit / 1e6:.0f} MB a day, and has not so much left.").after(left[0]["seconds"])
+        left_s = A_DAY_S - time.time() % A_DAY_S
+        raise QuotaUsedUp(f"The key may upload {limit / 1e6:.0f} MB a day, and has not so much left.").after(left_s)
 
 
 def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int) -> None:

@@ -108,14 +108,19 @@ def start(
     return None if row is None else Started(str(row["id"]), row["pinned"])
 
 
-def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> None:
-    """How far a stage of the job is: `done` of `total` in its own unit, total 0 for unknown. Two stages may go on side by side."""
+def progress(db: Database, job_id: str, stage: str, done: int, total: int) -> bool:
+    """How far a stage of the job is: `done` of `total` in its own unit, total 0 for unknown. Two stages may go on side by side.
+
+    Returns:
+        Whether there is such a job, however it stands: it goes with its video.
+    """
     share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
-    db.execute(
+    noted = db.execute(
         """UPDATE processing_jobs SET stage = %s, done = %s, total = %s, progress = %s, updated_at = now()
            WHERE id = %s AND status = 'processing'""",
         (stage, done, total, share, job_id),
     )
+    return noted > 0 or db.fetch_one("SELECT 1 AS one FROM processing_jobs WHERE id = %s", (job_id,)) is not None
 
 
 def complete(db: Database, video_id: str, run_id: str, stages: Collection[str]) -> bool:

@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.dagster_internals import Worker, worker_of
+from reframer_pipeline.orchestration.tags import PROCESS_VIDEO
 from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.planning.backlog import FIRST_PAUSE_S
 from reframer_pipeline.running import dagster_home

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
+from reframer_pipeline.orchestration.tags import PROCESS_VIDEO
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline_tests.deployment.deployment import Deployment

@@ -21,7 +21,6 @@ from dagster._core.launcher import LaunchRunContext as LaunchRunContext
 from dagster._core.launcher import WorkerStatus as WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
-from dagster._core.storage.tags import RUN_KEY_TAG as RUN_KEY_TAG
 from dagster._serdes import deserialize_value
 
 PAUSE_S: Final = 0.1  # between two looks at a pool; Ctrl-C and the events of other steps wait for it

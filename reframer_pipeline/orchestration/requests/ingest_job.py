@@ -49,6 +49,8 @@ def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None
 def _shown(result: IngestResult) -> dict[str, str | bool]:
     if result.failure is not None:
         return {"outcome": "refused", "upload_id": result.upload_id, **as_metadata(result.failure)}
+    if result.video_id is None:
+        return {"outcome": "deleted before, and not taken in again", "upload_id": result.upload_id}
     return {"outcome": "taken in", "upload_id": result.upload_id, "video_id": str(result.video_id), "known_bytes": result.already_known}
 
 

@@ -12,9 +12,16 @@ from dataclasses import replace
 import dagster as dg
 
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, register_partitions
+from reframer_pipeline.orchestration.assets import register_partitions
 from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
-from reframer_pipeline.orchestration.tags import BACKFILL_PRIORITY, BACKFILL_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG
+from reframer_pipeline.orchestration.tags import (
+    BACKFILL_PRIORITY,
+    BACKFILL_TAG,
+    FILENAME_TAG,
+    PARTITION_TAG,
+    PRIORITY_TAG,
+    PROCESS_VIDEO,
+)
 from reframer_pipeline.planning import showing
 from reframer_pipeline.planning.backlog import due, waits
 from reframer_pipeline.planning.planner import Planner

@@ -4,7 +4,7 @@ What belongs here: collecting what the plan must know, and turning its answer in
 (`uploads.watching`), the queries (`uploads.known`), the work (`ingest_job`, the assets).
 A tick does nothing that cannot be done twice: it may be lost or repeated at any point. Dagster makes one run for each run key of this
 sensor, for as long as it remembers the run; it does not compare with the runs of others. So before a video is requested its unfinished runs
-are looked at, whoever asked for them, and the backfill leaves videos from the bucket to this sensor until they ran once.
+are looked at, whoever asked for them, and the backfill leaves videos from the bucket and of jobs to this sensor until they ran once.
 """
 
 import time
@@ -16,10 +16,17 @@ import dagster as dg
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import IngestAbandoned, Interrupted, ReframerError
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS, process_video
-from reframer_pipeline.orchestration.dagster_internals import RUN_KEY_TAG
-from reframer_pipeline.orchestration.requests import ingest_job
-from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PRIORITY_TAG
+from reframer_pipeline.orchestration.assets import VIDEOS, process_video
+from reframer_pipeline.orchestration.requests import ingest_job, video_runs
+from reframer_pipeline.orchestration.tags import (
+    FAILURE_TAG,
+    FILENAME_TAG,
+    PARTITION_TAG,
+    PRIORITY_TAG,
+    PROCESS_VIDEO,
+    RUN_KEY_TAG,
+    UPLOAD_SENSOR,
+)
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads import known, watching
@@ -30,18 +37,18 @@ from reframer_pipeline.uploads.listing import list_bucket
 EVERY_S: Final = 15
 LISTING_S: Final = 5.0  # a tick shall take 10 at most: other sensors wait for it
 INGEST_PRIORITY: Final = 10
-VIDEO_PRIORITY: Final = 5
 LOOKED_UP: Final = 500  # videos in one question to Dagster
 ENDED: Final = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 UNFINISHED: Final = [status for status in dg.DagsterRunStatus if status not in ENDED]
 
 
 @dg.sensor(
+    name=UPLOAD_SENSOR,
     jobs=[ingest_job.ingest, process_video()],
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     required_resource_keys={"storage"},
-    description="Watches the bucket (REFRAMER_UPLOADS_URL): whole new files are taken in, and their videos computed.",
+    description="Watches the bucket (REFRAMER_UPLOADS_URL): whole new files are taken in, and their videos and those of jobs computed.",
 )
 def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """One look at the bucket. What fails is said, and costs nothing but time: the cursor stays."""
@@ -148,13 +155,10 @@ def _ingest_request(request: watching.IngestRequest) -> dg.RunRequest:
 
 
 def _video_key(video: known.WaitingVideo) -> str:
-    return f"video:{video.video_id}"
+    return video_runs.run_key(video.video_id, video.created_at)
 
 
 def _video_request(video: known.WaitingVideo) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=_video_key(video),
-        job_name=PROCESS_VIDEO,
-        partition_key=video.video_id,
-        tags={PRIORITY_TAG: str(VIDEO_PRIORITY), FILENAME_TAG: video.filename[:200]},
+        run_key=_video_key(video), job_name=PROCESS_VIDEO, partition_key=video.video_id, tags=video_runs.run_tags(video.filename)
     )

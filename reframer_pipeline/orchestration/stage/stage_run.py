@@ -16,7 +16,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from reframer_pipeline.failures import InvalidResult, ReframerError, WeightsChanged
+from reframer_pipeline.failures import InvalidResult, ReframerError, UnknownVideo, WeightsChanged
 from reframer_pipeline.handover import Progress, StageInput
 from reframer_pipeline.orchestration.dagster_internals import StageCheck
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted
@@ -94,9 +94,11 @@ def _work(run: Run, stage: Stage, scratch: Path, watchdog: Watchdog, job_id: str
         alive()
         now = time.monotonic()
         if now - reported >= PROGRESS_EVERY_S or (total and done >= total):  # people need it no more often
-            reported = now
+            reported, there = now, True
             with suppress(ReframerError):  # hours of work must not end because a note could not be taken
-                jobs.progress(storage.db, job_id, stage.name, done, total)
+                there = jobs.progress(storage.db, job_id, stage.name, done, total)
+            if not there:
+                raise UnknownVideo("The video was deleted while it was computed.", "Nothing to do: nobody asks for it any more.")
 
     told: Progress = progress
     return Work(run.order, stage.name, storage.db, scratch, lambda: local_copy(sha256, storage.store, scratch), told, alive)

@@ -1,7 +1,8 @@
 """Status that is true: what the database says of runs is held against what became of them.
 
 What belongs here: queued runs get their row, ended ones their end. What does not: starting anything (`schedules`), finding out runs whose
-process died (Dagster's run monitoring, by the `launcher`; `dead_runs` for those of the command line). Looked at every half minute by a
+process died (Dagster's run monitoring, by the `launcher`; `dead_runs` for those of the command line), forgetting what was deleted
+(`deleted`). Looked at every half minute by a
 sensor, and when `reframer dev` starts.
 """
 
@@ -16,6 +17,7 @@ from reframer_pipeline import failures
 from reframer_pipeline.orchestration.stage.run_failure import failure_of_run
 from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
+from reframer_pipeline.orchestration.upkeep.deleted import forget_deleted
 from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
@@ -41,6 +43,7 @@ def reconcile(instance: dg.DagsterInstance, storage: Storage) -> Reconciled:
     """Bring the rows of runs up to date with the runs."""
     db, done = storage.db, Reconciled()
     end_dead_runs(instance, db)
+    forget_deleted(instance, db)
     open_jobs = jobs.open_jobs(db)
     queued = {run.run_id: video_of(run) for run in instance.get_runs(dg.RunsFilter(statuses=QUEUED))}
     waiting = {run_id: video_id for run_id, video_id in queued.items() if video_id is not None}

@@ -62,13 +62,15 @@ def evict_frames(context: dg.OpExecutionContext, storage: Storage) -> dict[str, 
     return _went(went, "bytes")
 
 
-@_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphan objects, `.part` files and scratch files of killed runs are deleted.")
+@_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphans, and what deletions and killed runs left are deleted.")
 def sweep_storage(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Sweep: the scratch folder first, for it needs neither store nor database, and a full disk may keep both from working."""
+    from reframer_pipeline.retention import deletion
     from reframer_pipeline.retention.sweep import sweep
     from reframer_pipeline.scratch import sweep_scratch
 
     scratch = sweep_scratch(storage.settings)
+    deletion.finish(storage.db, storage.store, storage.settings)
     swept = sweep(storage.db, storage.store, storage.settings.keep_superseded_days)
     figures = {"superseded_results": swept.results, "orphan_objects": swept.orphans, "bytes": swept.bytes, "busy_videos": swept.busy}
     return {**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]}

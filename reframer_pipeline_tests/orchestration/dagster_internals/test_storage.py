@@ -16,9 +16,9 @@ from dagster_postgres.utils import DagsterPostgresException
 from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO, VIDEOS
+from reframer_pipeline.orchestration.assets import VIDEOS
 from reframer_pipeline.orchestration.dagster_internals.storage import PATIENCE, PooledRunStorage, PooledStorage
-from reframer_pipeline.orchestration.tags import PARTITION_TAG
+from reframer_pipeline.orchestration.tags import PARTITION_TAG, PROCESS_VIDEO
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos

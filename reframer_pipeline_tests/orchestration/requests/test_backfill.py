@@ -13,8 +13,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.requests.schedules import backfill
+from reframer_pipeline.orchestration.tags import PROCESS_VIDEO
 from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.planner import Planner
 from reframer_pipeline.results.storage import Storage

@@ -15,10 +15,9 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.dagster_internals import SubmitRunContext
 from reframer_pipeline.orchestration.requests import coordinator
-from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PROCESS_VIDEO
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline_tests.computed import add

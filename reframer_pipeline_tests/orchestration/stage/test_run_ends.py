@@ -15,9 +15,8 @@ import pytest
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.failures import DiskFull, SchemaMismatch, StoreUnavailable, all_failures
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_run
-from reframer_pipeline.orchestration.tags import FAILURE_TAG
+from reframer_pipeline.orchestration.tags import FAILURE_TAG, PROCESS_VIDEO
 from reframer_pipeline.results import commit
 from reframer_pipeline.results.commit import Committed, Prepared
 from reframer_pipeline.results.storage import Storage

@@ -35,10 +35,9 @@ from reframer_pipeline import failures
 from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration import assets
-from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.stage import stage_end
 from reframer_pipeline.orchestration.stage.runs import give_back, run_of, token_of
-from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG
+from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG, PROCESS_VIDEO
 from reframer_pipeline.orchestration.upkeep import launcher, reconcile
 from reframer_pipeline.results import commit
 from reframer_pipeline.results.storage import Storage

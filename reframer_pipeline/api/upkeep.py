@@ -1,0 +1,57 @@
+"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, and tells webhooks.
+
+What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from reframer_pipeline.api import webhooks
+from reframer_pipeline.api.services import Services
+from reframer_pipeline.orchestration.requests.asking import ask
+from reframer_pipeline.uploads import resumable
+from reframer_pipeline.uploads.receiving import sweep_received
+
+RESUMABLE_S: Final = 600.0
+WEBHOOKS_S: Final = 2.0
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def running(services: Services) -> AsyncIterator[None]:
+    """Do it while the block lasts."""
+    acts = (
+        _every(None, lambda: sweep_received(services.settings)),
+        _every(RESUMABLE_S, lambda: _resumable(services)),
+        _every(WEBHOOKS_S, lambda: webhooks.tell_due(services)),
+    )
+    tasks = [asyncio.create_task(act) for act in acts]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _resumable(services: Services) -> None:
+    for job in resumable.complete_all(services.storage):
+        ask(services.settings.dagster_url, services.db, job.video_id)
+    resumable.sweep(services.storage)
+
+
+async def _every(pause_s: float | None, act: Callable[[], object]) -> None:
+    """Now, and then again and again, or once."""
+    while True:
+        try:
+            await asyncio.to_thread(act)
+        except Exception as error:  # of whichever kind: the next time may be better
+            _log.warning("Upkeep: %s: %s", type(error).__name__, error)
+        if pause_s is None:
+            return
+        await asyncio.sleep(pause_s)

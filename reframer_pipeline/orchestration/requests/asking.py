@@ -1,0 +1,102 @@
+"""Asking for a new video's run at once, by the web server of the deployment: what the upload sensor would ask for with its next look.
+
+What belongs here: the requests over HTTP, under the very name that the sensor gives the run, so that neither asks for what the other has.
+What does not: launching (Dagster's queue does, as for the sensor). It does not import Dagster: the API's process does without. If the web
+server is away nothing is lost: the sensor leaves a job to this for `uploads.known.ASKING_S`, and then asks itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Any, Final
+
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.orchestration.requests.video_runs import run_key, run_tags
+from reframer_pipeline.orchestration.tags import (
+    PARTITION_TAG,
+    PARTITIONS,
+    PROCESS_VIDEO,
+    REQUEST_TAG,
+    RUN_KEY_TAG,
+    SENSOR_TAG,
+    UPLOAD_SENSOR,
+)
+from reframer_pipeline.uploads.known import ASKING_S, NEVER_RAN
+from reframer_pipeline.work import jobs
+
+WITHIN_S: Final = ASKING_S / 4  # each request; there are three, and the look into the database before
+_log = logging.getLogger(__name__)
+_REPOSITORY: Final = "query { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } jobs { name } } } } }"
+_REQUESTED: Final = (
+    """query ($key: ExecutionTag!) { runsOrError(filter: {tags: [$key]}, limit: 1) { ... on Runs { results { runId } } } }"""
+)
+_LAUNCH: Final = """mutation ($partition: String!, $key: String!, $repository: RepositorySelector!, $run: ExecutionParams!) {
+    addDynamicPartition(partitionsDefName: $partition, partitionKey: $key, repositorySelector: $repository) { __typename }
+    launchRun(executionParams: $run) { __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+
+
+def ask(url: str | None, db: Database, video_id: str, request_id: str = "") -> str | None:
+    """Ask for the run of a video that nobody has begun to compute.
+
+    Args:
+        url: Of Dagster's web server; None: the sensor asks.
+        db: The database.
+        video_id: The video.
+        request_id: Of the request that this is for; the run is tagged with it.
+
+    Returns:
+        The run's id; None if there was nothing to ask for, or nobody to ask. Nothing is raised: the log says what the trouble was.
+    """
+    if url is None:
+        return None
+    try:
+        query = f"SELECT filename, created_at FROM videos WHERE id = %s AND status = 'pending' AND {NEVER_RAN}"
+        for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
+            run_id = _launch(url.rstrip("/"), video_id, video, {REQUEST_TAG: request_id} if request_id else {})
+            if run_id is not None:
+                jobs.queue(db, {run_id: video_id})  # so that people see it in the queue at once
+            return run_id
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, ReframerError) as error:
+        why = error.message if isinstance(error, ReframerError) else f"{type(error).__name__}: {error}"
+        _log.warning("The run of video %s could not be asked for at once; the upload sensor will: %s", video_id, why)
+    return None
+
+
+def _launch(url: str, video_id: str, video: Mapping[str, Any], more: Mapping[str, str]) -> str | None:
+    name = {"key": RUN_KEY_TAG, "value": run_key(video_id, video["created_at"])}
+    if _said(url, _REQUESTED, {"key": name})["runsOrError"]["results"]:
+        return None
+    repository, location = _repository(url)
+    where = {"repositoryName": repository, "repositoryLocationName": location}
+    labels = {SENSOR_TAG: UPLOAD_SENSOR, PARTITION_TAG: video_id, **run_tags(video["filename"]), **more}
+    run = {
+        "selector": {**where, "jobName": PROCESS_VIDEO},
+        "executionMetadata": {"tags": [name, *({"key": key, "value": value} for key, value in labels.items())]},
+    }
+    launched = _said(url, _LAUNCH, {"partition": PARTITIONS, "key": video_id, "repository": where, "run": run})["launchRun"]
+    if launched["__typename"] != "LaunchRunSuccess":
+        raise ValueError(f"{launched['__typename']} {launched.get('message', '')}")
+    return str(launched["run"]["runId"])
+
+
+@functools.lru_cache(8)
+def _repository(url: str) -> tuple[str, str]:
+    """Names of the repository that has the job, and of its code location."""
+    for one in _said(url, _REPOSITORY, {})["repositoriesOrError"]["nodes"]:
+        if any(job["name"] == PROCESS_VIDEO for job in one["jobs"]):
+            return one["name"], one["location"]["name"]
+    raise LookupError(f"nothing there has the job {PROCESS_VIDEO}")
+
+
+def _said(url: str, query: str, variables: Mapping[str, Any]) -> Any:
+    """What the web server answers. No proxy lies between."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=WITHIN_S) as answer:
+        return json.load(answer)["data"]

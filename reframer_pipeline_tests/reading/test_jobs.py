@@ -1,0 +1,79 @@
+"""Jobs as people see them, from what the database knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reframer_pipeline.failures import DamagedVideo
+from reframer_pipeline.reading import estimates
+from reframer_pipeline.reading.estimates import Rates
+from reframer_pipeline.reading.jobs import Failure, Job, get_job, list_jobs
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.stages import NAMES
+from reframer_pipeline.work import jobs, status
+from reframer_pipeline_tests.factories import Maker, commit_all, start_job
+from reframer_pipeline_tests.submitted import person, submitted
+
+RATES = Rates(dict.fromkeys(NAMES, 2.0), usual_duration=10.0)  # 20 seconds a stage, 120 a video
+
+
+def seen(storage: Storage, job_id: str, email: str = "ann@example.org", rates: Rates = RATES) -> Job:
+    job = get_job(storage.db, person(storage.db, email).user_id, job_id, rates, at_once=2)
+    assert job is not None
+    return job
+
+
+def test_a_job_from_the_queue_to_its_end(storage: Storage) -> None:
+    job = submitted(storage, person(storage.db), filename="mine.mp4")
+    waits = seen(storage, job.job_id)
+    assert (waits.status, waits.filename, waits.place_in_queue, waits.progress, waits.seconds_left) == (
+        "pending",
+        "mine.mp4",
+        1,
+        0.0,
+        120.0,
+    )
+    run = start_job(storage.db, job.video_id, "run", stage="frames")
+    jobs.progress(storage.db, run, "frames", 30, 40)
+    runs = seen(storage, job.job_id)
+    assert runs.stage is not None and (runs.stage.name, runs.stage.progress, runs.stage.done, runs.stage.total) == ("frames", 0.75, 30, 40)
+    assert (runs.status, runs.progress, runs.seconds_left, runs.place_in_queue) == ("processing", round(1.75 / 6, 4), 85.0, None)
+    jobs.fail(storage.db, job.video_id, "run", DamagedVideo("It is damaged."))
+    status.fail(storage.db, job.video_id, DamagedVideo("It is damaged."))
+    failed = seen(storage, job.job_id)
+    assert (failed.status, failed.ended, failed.seconds_left) == ("failed", True, None)
+    assert failed.failure == Failure("damaged", "It is damaged.", DamagedVideo.default_remedy)
+    sha256 = storage.db.fetch("SELECT sha256 FROM videos")[0]["sha256"]
+    commit_all(storage, job.video_id, Maker(sha256, storage.settings))
+    done = seen(storage, job.job_id)
+    assert (done.status, done.progress, done.failure, done.ended) == ("completed", 1.0, None, True)
+    assert len({waits.state, runs.state, failed.state, done.state}) == 4 and seen(storage, job.job_id).state == done.state
+    measured = seen(storage, submitted(storage, person(storage.db), 1).job_id, rates=estimates.speeds(storage.db))
+    assert measured.seconds_left is not None
+
+
+def test_the_queue_is_counted_and_timed(storage: Storage) -> None:
+    first, second, third = (submitted(storage, person(storage.db), seed) for seed in range(3))
+    assert [seen(storage, job.job_id).place_in_queue for job in (first, second, third)] == [1, 2, 3]
+    assert [seen(storage, job.job_id).seconds_left for job in (first, second, third)] == [120.0, 180.0, 240.0]
+    run = start_job(storage.db, first.video_id, "run", stage="scenes")
+    jobs.progress(storage.db, run, "scenes", 1, 2)
+    assert seen(storage, third.job_id).seconds_left == 120 + (10 + 120) / 2
+    assert seen(storage, third.job_id, rates=Rates()).seconds_left is None
+    assert seen(storage, third.job_id, rates=replace(RATES, usual_duration=None)).seconds_left is None
+
+
+def test_people_see_their_own_jobs_only_and_page_through_them(storage: Storage) -> None:
+    ann, bob = person(storage.db), person(storage.db, "bob@example.org")
+    mine = [submitted(storage, ann, seed).job_id for seed in range(5)]
+    theirs = submitted(storage, bob, 0, filename="theirs.mp4")
+    assert get_job(storage.db, ann.user_id, theirs.job_id, RATES, 2) is None and get_job(storage.db, ann.user_id, "x", RATES, 2) is None
+    assert seen(storage, theirs.job_id, "bob@example.org").filename == "theirs.mp4"
+    pages: list[str] = []
+    page = list_jobs(storage.db, ann.user_id, RATES, 2)
+    while page:
+        pages += [job.job_id for job in page]
+        page = list_jobs(storage.db, ann.user_id, RATES, 2, after=(page[-1].created_at, page[-1].job_id))
+    assert pages == mine[::-1]
+    storage.db.execute("UPDATE uploads SET requested = false")
+    assert list_jobs(storage.db, ann.user_id, RATES, 10) == []
