@@ -23,6 +23,8 @@ COCO_PRODUCTS = (
 DEMO_PRODUCTS = ("box", "phone")
 DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
 
+_LISTS = ("person_labels", "product_labels", "api_hosts", "api_cors_origins")  # comma-separated
+
 # Upper limits: far above any use, far below what overflows (32-bit counts of pixels and milliseconds, dates, the wait of a thread).
 DAYS = 36_500  # a hundred years: further back than that no date of this world's videos lies
 A_DAY_S = 86_400.0
@@ -148,6 +150,27 @@ class Settings(BaseSettings):
         50, ge=1, le=1000, description="Uploads requested in a tick of the sensor, and under way at a time; likewise videos."
     )
 
+    # --- the HTTP API
+    api_host: str = Field("127.0.0.1", min_length=1, description="Address that the API listens on; 0.0.0.0: all of the machine's.")
+    api_port: int = Field(8000, ge=1, le=65_535, description="Port of the API.")
+    api_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names that requests may give as Host, comma-separated; unset: on a loopback address its own, otherwise any."
+    )
+    api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may use the API with a key (CORS), such as https://example.org, comma-separated; *: all."
+    )
+    api_requests_per_minute: int = Field(600, ge=1, le=1_000_000, description="Requests a minute that a key may make.")
+    api_upload_mb_per_day: int = Field(
+        50_000, ge=1, le=1_000_000_000, description="Millions of bytes that a key may upload in a day (UTC)."
+    )
+    api_jobs_at_once: int = Field(100, ge=1, le=1_000_000, description="Jobs of a key that may wait or be computed at a time.")
+    api_idle_s: float = Field(
+        30.0, gt=0, le=A_DAY_S, description="Seconds after which a request is given up of which nothing more arrives."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="How the API logs: json, or text for people; auto: text on a terminal."
+    )
+
     # --- limits on uploads
     max_upload_mb: int = Field(500, ge=1, le=1_000_000, description="Largest upload, in millions of bytes.")
     min_side: int = Field(16, ge=1, le=65_536, description="Smallest width or height, pixels.")
@@ -183,7 +206,7 @@ class Settings(BaseSettings):
                 value = value.strip()
             if value == "":
                 continue
-            if key in ("person_labels", "product_labels") and isinstance(value, str):
+            if key in _LISTS and isinstance(value, str):
                 value = tuple(part.strip() for part in value.split(",") if part.strip())
             cleaned[key] = value
         return cleaned

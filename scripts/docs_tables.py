@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reframer_pipeline.cli.options import COMPUTING
+from reframer_pipeline.cli.options import API, COMPUTING
 from reframer_pipeline.failures import all_failures
 from reframer_pipeline.reading.tables import TABLES as VOCABULARY
 from reframer_pipeline.scenes.difficulty import FACTORS, Limits
@@ -30,7 +30,7 @@ def settings() -> Iterator[str]:
                 return
             yield f"\n## {title}\n\n| variable | option | default | meaning |\n|---|---|---|---|\n"
         elif (found := re.match(r"    (\w+): ", line)) and (field := Settings.model_fields.get(found[1])):
-            option = f"`--{found[1].replace('_', '-')}`" if found[1] in COMPUTING else ""
+            option = f"`--{found[1].replace('_', '-')}`" if found[1] in (*COMPUTING, *API) else ""
             yield f"| `{Settings.variable(found[1])}` | {option} | {_default(field.default)} | {field.description} |\n"
 
 

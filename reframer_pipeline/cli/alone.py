@@ -65,18 +65,18 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def free_port(port: int) -> None:
-    """Refuse a port that is taken: Dagster would go on without its UI.
+def free_port(port: int, host: str = "127.0.0.1", option: str = "--port") -> None:
+    """Refuse a port that is taken, or an address that is not this machine's: Dagster would go on without its UI.
 
     Raises:
         click.BadParameter: It cannot be used.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was used until now is free
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
-            raise click.BadParameter(f"port {port} cannot be used: {error.strerror}", param_hint="--port") from error
+            raise click.BadParameter(f"port {port} cannot be used: {error.strerror}", param_hint=option) from error
 
 
 def _end_leftovers(dagster_home: Path) -> int:

@@ -29,8 +29,10 @@ SECTIONS: Final = {
     "Tracks": ("track_thresh", "track_low_conf", "track_buffer", "match_thresh"),
     "Scenes": ("describer", "gemini_model", "gemini_media", "shot_threshold", "min_shot_s"),
     "Running": ("max_upload_mb", "executor"),
+    "The HTTP API": ("api_host", "api_port"),
 }
-COMPUTING: Final = tuple(name for names in SECTIONS.values() for name in names if name != "uploads_url")
+API: Final = SECTIONS["The HTTP API"]
+COMPUTING: Final = tuple(name for names in SECTIONS.values() for name in names if name not in (*API, "uploads_url"))
 
 
 def with_settings(*names: str, common: Collection[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

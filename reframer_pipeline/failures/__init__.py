@@ -12,6 +12,7 @@ from __future__ import annotations
 from reframer_pipeline.failures.base import *
 from reframer_pipeline.failures.gemini import *
 from reframer_pipeline.failures.models import *
+from reframer_pipeline.failures.requests import *
 from reframer_pipeline.failures.running import *
 from reframer_pipeline.failures.storage import *
 from reframer_pipeline.failures.uploads import *

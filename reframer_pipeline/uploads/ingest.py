@@ -24,13 +24,12 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.store.objects import ObjectStore, video_key
 from reframer_pipeline.uploads.bucket import Bucket, upload_id
 from reframer_pipeline.uploads.content import ingest_file_checks, sha256_copy
+from reframer_pipeline.users.people import LOCAL_USER
 from reframer_pipeline.versions import video_id_of
 from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
     import psycopg
-
-LOCAL_USER = "local@localhost"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""Who asks, and whether they may.
+
+What belongs here: the key or the session out of a request, and the scopes that a route needs. What does not: keys themselves
+(`users.keys`), whether a video is theirs (queries say that: what is another's looks like what is not there).
+
+A key comes in the header X-API-Key, or as a bearer token for programs that know nothing else. A browser has a session in a cookie, and with
+it changes something only from a page of this server.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
+
+from reframer_pipeline.api.services import Served
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.failures import CrossSite, KeyMissing, NotAllowed
+from reframer_pipeline.users import keys
+from reframer_pipeline.users.keys import Holder as Caller
+from reframer_pipeline.users.keys import Kind, Scope
+
+__all__ = ["COOKIE", "Admin", "Anybody", "Caller", "Reader", "Writer", "needs"]
+
+HEADER: Final = "X-API-Key"
+COOKIE: Final = "reframer_session"
+REMEMBERED_S: Final = 5.0  # for so long at most a key that was revoked is still good
+_MOST: Final = 10_000
+_CHANGE_NOTHING: Final = {"GET", "HEAD", "OPTIONS"}
+_scheme = APIKeyHeader(name=HEADER, scheme_name="key", description="A key made by `reframer keys add`.", auto_error=False)
+
+
+class Doorman:
+    """Knows for a moment whom it has let in, so that not every request of a client asks the database."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Kind], tuple[float, Caller]] = {}
+        self._lock = threading.Lock()
+
+    def holder(self, db: Database, secret: str, kind: Kind) -> Caller | None:
+        """As `keys.holder`, or what that said in the last `REMEMBERED_S`. Nobody who was refused is remembered."""
+        with self._lock:
+            until, caller = self._known.get((secret, kind), (0.0, None))
+        if time.monotonic() < until:
+            return caller
+        found = keys.holder(db, secret, kind)
+        with self._lock:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            if found is None:
+                self._known.pop((secret, kind), None)
+            else:
+                self._known[secret, kind] = (time.monotonic() + REMEMBERED_S, found)
+        return found
+
+    def forget(self, secret: str, kind: Kind) -> None:
+        """Ask the database the next time."""
+        with self._lock:
+            self._known.pop((secret, kind), None)
+
+
+def _caller(request: Request, served: Served, key: Annotated[str | None, Security(_scheme)] = None) -> Caller:
+    """Who asks; counted as one of their requests.
+
+    Raises:
+        KeyMissing: No key and no session, or none that is good.
+        CrossSite: Another site's page would change something.
+        TooManyRequests: One more than they may make.
+    """
+    kind: Kind = "key"
+    secret = key or _bearer(request)
+    if not secret:
+        kind, secret = "session", request.cookies.get(COOKIE, "")
+    if not secret:
+        raise KeyMissing("The request has no key.")
+    found = served.doorman.holder(served.db, secret, kind)
+    if found is None:
+        raise KeyMissing("The key is unknown, or good no more." if kind == "key" else "The session is over.")
+    if kind == "session" and request.method not in _CHANGE_NOTHING and not _same_site(request):
+        raise CrossSite("The request comes from a page of another site, or does not say from where.")
+    request.state.caller = found
+    served.rates.count(found.key_id, request.state.headers)
+    return found
+
+
+Anybody = Annotated[Caller, Depends(_caller)]
+
+
+def needs(scope: Scope) -> Callable[..., Caller]:
+    """A dependency: who asks, with that scope.
+
+    Raises:
+        KeyMissing, CrossSite, TooManyRequests: They are not let in.
+        NotAllowed: The key lacks the scope.
+    """
+
+    def allowed(who: Anybody) -> Caller:
+        if scope not in who.scopes:
+            raise NotAllowed(f"The key lacks the scope {scope}.")
+        return who
+
+    return allowed
+
+
+Reader = Annotated[Caller, Depends(needs("read"))]
+Writer = Annotated[Caller, Depends(needs("write"))]
+Admin = Annotated[Caller, Depends(needs("admin"))]
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def _same_site(request: Request) -> bool:
+    """Whether the browser says that a page of this server asks; what says nothing is no page of ours.
+
+    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html, fetch metadata, then Origin.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin", "")
+    return bool(origin) and origin.partition("://")[2] == request.headers.get("Host")

@@ -1,0 +1,85 @@
+"""The application: every router, behind what each request passes through.
+
+What belongs here: putting together. What does not: routes, one module a subject. A new one is added to `ROUTERS`.
+
+Each address is there twice, as `/jobs` and as `/v1/jobs`. It is one route: `/v1` counts as the place where the application is mounted.
+A body may have `BODY_BYTES`; a route that takes larger ones says so itself (`max_body_size`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reframer_pipeline.api import describing, operating, problems, sessions
+from reframer_pipeline.api.access import Doorman
+from reframer_pipeline.api.metrics import Metrics
+from reframer_pipeline.api.rates import Rates
+from reframer_pipeline.api.services import Services
+from reframer_pipeline.api.watching import Watched
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.settings import Settings
+
+VERSION: Final = "/v1"
+BODY_BYTES: Final = 1_000_000
+ROUTERS: Final = (operating.router, sessions.router)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
+    storage = Storage(settings)
+    services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.ending.set()
+        storage.close()
+
+    app = FastAPI(
+        title="reframer_pipeline",
+        version=metadata.version("reframer_pipeline"),
+        summary="Every person and product in a video: found, masked, tracked and placed in its scene.",
+        servers=[{"url": VERSION}, {"url": "/"}],
+        root_path_in_servers=False,
+        docs_url=None,  # these load programs from elsewhere into a page that may have a session
+        redoc_url=None,
+        max_body_size=BODY_BYTES,
+        generate_unique_id_function=describing.operation_id,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    problems.install(app)
+    describing.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    # the last is the outermost
+    app.add_middleware(GZipMiddleware, compresslevel=4)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.api_cors_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
+        )
+    app.add_middleware(Watched, services=services)
+    app.add_middleware(_Versioned)
+    return app
+
+
+class _Versioned:
+    """`/v1` before an address is where the application is mounted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            root = scope.get("root_path", "") + VERSION
+            if scope["path"].startswith(f"{root}/"):
+                scope = {**scope, "root_path": root}
+        await self._app(scope, receive, send)

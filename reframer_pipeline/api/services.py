@@ -1,0 +1,52 @@
+"""What routes work with: settings, storage and memory of this server, taken from the application that they run in."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from reframer_pipeline.api.access import Doorman
+    from reframer_pipeline.api.metrics import Metrics
+    from reframer_pipeline.api.rates import Rates
+
+
+@dataclass(frozen=True)
+class Services:
+    """One server's.
+
+    Attributes:
+        settings: As it was started with.
+        storage: Database and object store, opened on first use.
+        doorman: Knows who was let in a moment ago.
+        rates: Requests a minute, by key.
+        metrics: What this server counts.
+        ending: Set when the server is told to end: what waits or streams without end stops then.
+    """
+
+    settings: Settings
+    storage: Storage
+    doorman: Doorman
+    rates: Rates
+    metrics: Metrics
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def db(self) -> Database:
+        """The database, migrated."""
+        return self.storage.db
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Served = Annotated[Services, Depends(_services)]

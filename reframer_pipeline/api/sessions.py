@@ -1,0 +1,55 @@
+"""Sessions: how a browser comes in.
+
+What belongs here: a token or a key exchanged for a cookie, and its end. What does not: what a session may do (`access`). The cookie is out
+of reach for scripts, and other sites' pages cannot send it along.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from reframer_pipeline.api.access import COOKIE, Anybody
+from reframer_pipeline.api.services import Served
+from reframer_pipeline.failures import KeyMissing
+from reframer_pipeline.users import keys
+
+LASTS: Final = timedelta(days=30)
+NAME: Final = "browser"
+router = APIRouter(tags=["sessions"])
+
+
+@router.get("/login", status_code=303, response_class=RedirectResponse)
+def log_in(request: Request, served: Served, token: Annotated[str, Query(max_length=128)]) -> Response:
+    """Exchange the token that `reframer serve` printed for a session. It is good once."""
+    secret = keys.exchange(served.db, token, NAME, LASTS)
+    if secret is None:
+        raise KeyMissing("This address was used already, or is too old.", "Start `reframer serve` again: it prints a new one.")
+    return _with_cookie(RedirectResponse(request.scope.get("root_path", "") + "/", 303), request, secret)
+
+
+@router.post("/session", status_code=204, response_class=Response)
+def begin(request: Request, served: Served, who: Anybody) -> Response:
+    """Begin a session with a key: for a page where somebody types their key in. The session has the key's scopes."""
+    secret = keys.add(served.db, who.user_id, NAME, who.scopes, LASTS, "session", made_by=who.key_id)
+    return _with_cookie(Response(status_code=204), request, secret)
+
+
+@router.delete("/session", status_code=204, response_class=Response)
+def end(request: Request, served: Served, _: Anybody) -> Response:
+    """End the session that the cookie holds."""
+    secret = request.cookies.get(COOKIE, "")
+    keys.end_session(served.db, secret)
+    served.doorman.forget(secret, "session")
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+def _with_cookie(response: Response, request: Request, secret: str) -> Response:
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, secret, max_age=int(LASTS.total_seconds()), httponly=True, samesite="lax", secure=secure)
+    return response

@@ -1,0 +1,129 @@
+"""What each request passes through first and last: its id, the clock, the log, the metrics, and a net for what nobody foresaw.
+
+What belongs here: what is so for every request, whatever it asks for. What does not: who may ask (`access`), what a failure looks like
+(`problems`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reframer_pipeline.api import tracing
+from reframer_pipeline.api.problems import problem
+from reframer_pipeline.api.services import Services
+from reframer_pipeline.failures import HostUnknown, InternalError, TooSlow
+
+# Said of every answer unless its route says otherwise: it is for this client alone, it is what it says it is, and its address, which may
+# hold a token, is told to nobody.
+_ALWAYS: Final = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_GONE: Final = 499  # in log and metrics: the client went away before it had an answer
+_log = logging.getLogger(__name__)
+
+
+class Watched:
+    """An application whose every request is watched."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
+        self._hosts = _hosts(services)
+        self._idle_s = services.settings.api_idle_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, sent = time.monotonic(), Headers(scope=scope)
+        request_id = tracing.begin(sent.get(tracing.HEADER))
+        state = scope.setdefault("state", {})
+        state["headers"] = extra = {tracing.HEADER: request_id}  # what goes out with whatever is answered
+        body, status = _Body(receive, self._idle_s), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status, headers = message["status"], MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers.setdefault(name, value)
+                headers.update(extra)
+                if body.gave_up:
+                    headers["Connection"] = "close"
+            await send(message)
+
+        try:
+            if self._hosts is not None and _name_of(sent.get("Host", "")) not in self._hosts:
+                await problem(HostUnknown("This server does not answer for the host that was asked for."))(scope, receive, answer)
+            else:
+                await self._app(scope, body.receive, answer)
+        except ClientDisconnect:
+            if body.gave_up:
+                await problem(TooSlow(f"Nothing of the request's body arrived for {self._idle_s:g} s."))(scope, receive, answer)
+        except Exception as error:
+            failure = InternalError(f"{type(error).__name__}: {error}")
+            if status:
+                _log.exception("An answer broke off")
+                raise
+            await problem(failure.with_traceback(error.__traceback__))(scope, receive, answer)
+        finally:
+            self._note(scope, status or _GONE, time.monotonic() - begun)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._services.metrics.note(scope["method"], route, status, seconds)
+        caller = scope["state"].get("caller")
+        client = scope.get("client")
+        fields = {
+            "method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 4),
+            "client": client and client[0], "user_id": caller and caller.user_id, "key_id": caller and caller.key_id,
+        }  # fmt: skip  # never the query: it may hold a token
+        _log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=fields)
+
+
+class _Body:
+    """The request's body, which must go on arriving."""
+
+    def __init__(self, receive: Receive, idle_s: float) -> None:
+        self._receive, self._idle_s = receive, idle_s
+        self._whole = False
+        self.gave_up = False
+
+    async def receive(self) -> Message:
+        """The next part; that the client went away, if nothing arrives for so long. What comes after the body has all the time there is."""
+        if self._whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), self._idle_s)
+        except TimeoutError:
+            self.gave_up = True
+            return {"type": "http.disconnect"}
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+def _hosts(services: Services) -> set[str] | None:
+    """Names that are answered for, None for any. On loopback a page elsewhere could reach us by a name of its own (DNS rebinding)."""
+    settings = services.settings
+    if settings.api_hosts:
+        return None if "*" in settings.api_hosts else {name.lower() for name in settings.api_hosts}
+    return {"127.0.0.1", "localhost", "[::1]", settings.api_host} if is_loopback(settings.api_host) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name_of(host: str) -> str:
+    """A Host header without its port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()

@@ -1,0 +1,116 @@
+"""Failures of asking: who asks, whether they may, how often, and for what."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from reframer_pipeline.failures.base import CallerError, RetryableFailure
+
+
+class _Limited:
+    """A limit stands in the way, for a time.
+
+    Attributes:
+        retry_after_s: Seconds after which it may not.
+    """
+
+    retry_after_s = 60.0
+
+    def after(self, seconds: float) -> Self:
+        """Say when."""
+        self.retry_after_s = seconds
+        return self
+
+
+class KeyMissing(CallerError):
+    """The request names no key, or none that is good: unknown, expired or revoked."""
+
+    code = "key_missing"
+    default_remedy = "Send a valid key in the header X-API-Key; `reframer keys add` makes one."
+
+
+class NotAllowed(CallerError):
+    """The key is good, but lacks the scope for this."""
+
+    code = "not_allowed"
+    default_remedy = "Use a key with that scope; `reframer keys list` shows what each has."
+
+
+class CrossSite(CallerError):
+    """A page of another site would have changed something in the name of a browser's session."""
+
+    code = "cross_site"
+    default_remedy = "Ask from a page of this server, or with a key in the header X-API-Key."
+
+
+class RequestInvalid(CallerError):
+    """The request has a parameter or a body that does not fit."""
+
+    code = "request_invalid"
+    default_remedy = "Correct what `errors` names; /openapi.json describes every parameter."
+
+
+class HostUnknown(CallerError):
+    """The request names another host than those that this server answers for."""
+
+    code = "host_unknown"
+    default_remedy = "Ask under a name that REFRAMER_API_HOSTS lists, or add this one to it."
+
+
+class TooSlow(RetryableFailure):
+    """Nothing more of the request's body arrived."""
+
+    code = "too_slow"
+    blames_video = False
+    default_remedy = "Send it again; a resumable upload goes on from where it broke off."
+
+
+class NothingThere(CallerError):
+    """There is nothing under this address, or nothing that this person may see."""
+
+    code = "nothing_there"
+    default_remedy = "Check the address and the id; /openapi.json lists every address."
+
+
+class MethodUnknown(CallerError):
+    """This address does not know the method."""
+
+    code = "method_unknown"
+    default_remedy = "Use a method that the header Allow names."
+
+
+class TooManyRequests(_Limited, RetryableFailure):
+    """More requests than the key may make in a minute."""
+
+    code = "too_many_requests"
+    blames_video = False
+    default_remedy = "Wait as long as the header Retry-After says."
+
+
+class QuotaUsedUp(_Limited, RetryableFailure):
+    """The key's quota is used up: bytes a day, or jobs at once."""
+
+    code = "quota_used_up"
+    blames_video = False
+    default_remedy = "Wait as long as the header Retry-After says."
+
+
+class UnknownUser(CallerError):
+    """No user with this address."""
+
+    code = "unknown_user"
+    default_remedy = "`reframer users list` shows the users; `reframer users add` adds one."
+
+
+class UnknownKey(CallerError):
+    """No key begins like this, or more than one."""
+
+    code = "unknown_key"
+    default_remedy = "`reframer keys list` shows the keys; say as much of one as is shown there."
+
+
+class NobodyToServe(CallerError):
+    """The API would be open to other machines, and nobody has a key."""
+
+    code = "nobody_to_serve"
+    default_remedy = "Make a user and a key first: `reframer users add you@example.org`, then `reframer keys add you@example.org`."

@@ -1,0 +1,5 @@
+"""The server that the tests of a file share."""
+
+from reframer_pipeline_tests.api.serving import serving
+
+__all__ = ["serving"]

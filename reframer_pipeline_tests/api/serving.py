@@ -1,0 +1,95 @@
+"""`reframer serve` as people run it: a process of its own on loopback, over a database and a data folder of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import httpx2
+import pytest
+
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.users import keys, people
+from reframer_pipeline_tests.command import environment
+from reframer_pipeline_tests.servers import Server, free_port, fresh_database
+
+EVERYTHING: tuple[keys.Scope, ...] = ("read", "write", "admin")
+
+
+class Serving:
+    """A server, started and stopped over one data folder.
+
+    Attributes:
+        url: Where it answers.
+        storage: What it answers from.
+        log: All that it wrote.
+    """
+
+    def __init__(self, storage: Storage, *args: str, **variables: str) -> None:
+        self.storage = storage
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = storage.settings.home_dir / "serve.log"
+        self._command = [sys.executable, "-m", "reframer_pipeline", "serve", "--api-port", str(self.port), *args]
+        assert storage.settings.database_url is not None
+        url = storage.settings.database_url.get_secret_value()
+        self._environment = environment(storage.settings.home_dir, REFRAMER_DATABASE_URL=url, **variables)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self.storage.db
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.stop(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=out)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            assert self._process.poll() is None, self.log.read_text()
+            with suppress(httpx2.HTTPError):
+                if httpx2.get(f"{self.url}/healthz").is_success:
+                    return
+            time.sleep(0.1)
+        pytest.fail(f"the server did not start: {self.log.read_text()}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send it a signal, and wait for its end."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        code, self._process = self._process.wait(30), None
+        return code
+
+    def key(self, email: str = "one@example.org", scopes: tuple[keys.Scope, ...] = EVERYTHING) -> str:
+        """A new key of a user, who is made if need be."""
+        return keys.add(self.db, people.add(self.db, email), "test", scopes)
+
+    def client(self, key: str | None = None, **headers: str) -> httpx2.Client:
+        """A client that sends this key."""
+        return httpx2.Client(base_url=self.url, headers=headers | ({"X-API-Key": key} if key else {}), timeout=30)
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
+    """One server for the tests of a file."""
+    for url in fresh_database(embedded_server):
+        home: Path = tmp_path_factory.mktemp("serving")
+        with open_storage(Settings(home=home, database_url=url)) as storage, Serving(storage) as started:
+            yield started
