@@ -21,7 +21,7 @@ test-quick: setup ## the tests without models, deployment and browser
 lint: setup ## lint, layers and types only
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
-dev: setup ## the Dagster UI, with the embedded Postgres
+dev: setup ## the Dagster UI and the HTTP API, with the embedded Postgres
 	@$(BIN)/reframer dev
 
 bench: setup ## all benchmarks (minutes)

@@ -138,7 +138,7 @@ def test_dev_answers_and_ends_on_ctrl_c(shown: str, installed: Path) -> None:
 def dev(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`reframer dev` and its address, once its code is loaded."""
     port = free_port()
-    command, surroundings = reframer(folder, "dev", "--port", str(port))
+    command, surroundings = reframer(folder, "dev", "--port", str(port), "--api-port", str(free_port()))
     with (folder / "dev.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **surroundings)
     try:

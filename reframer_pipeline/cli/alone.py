@@ -11,7 +11,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,8 +20,12 @@ from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.database import clients
 from reframer_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    import psutil
+
 LOCK: Final = "dev.lock"
 PARTS: Final = {"dagster._daemon", "dagster_webserver"}  # as `dagster dev` starts them, and nothing else does
+API: Final = "serve"  # as `reframer dev` starts it beside; anybody may start another
 PATIENCE_S: Final = 10.0
 
 
@@ -80,17 +84,17 @@ def free_port(port: int, host: str = "127.0.0.1", option: str = "--port") -> Non
 
 
 def _end_leftovers(dagster_home: Path) -> int:
-    """End what a killed `reframer dev` of this folder has left: `dagster dev`, daemon, webserver. Returns how many there were."""
+    """End what a killed `reframer dev` of this folder has left: `dagster dev`, daemon, webserver, API. Returns how many there were."""
     import psutil
 
     left = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
-            if PARTS.isdisjoint(process.cmdline()) or process.environ().get("DAGSTER_HOME") != str(dagster_home):
+            if not _is_part(process, dagster_home):
                 continue
             parent = process.parent()
             if parent is not None and "dev" in parent.cmdline():
-                if not parent.environ().get(clients.VARIABLE, "").startswith("reframer dev "):
+                if not _is_of_dev(parent):
                     raise click.ClickException(f"`dagster dev` is running already over {dagster_home}, as process {parent.pid}.")
                 left.add(parent)
             left.add(process)
@@ -101,3 +105,15 @@ def _end_leftovers(dagster_home: Path) -> int:
         with suppress(psutil.Error):
             process.kill()
     return len(left)
+
+
+def _is_part(process: psutil.Process, dagster_home: Path) -> bool:
+    """Whether it is a part of a deployment over this folder."""
+    words = process.cmdline()
+    ours = not PARTS.isdisjoint(words) or (API in words and _is_of_dev(process))
+    return ours and process.environ().get("DAGSTER_HOME") == str(dagster_home)
+
+
+def _is_of_dev(process: psutil.Process) -> bool:
+    """Whether a `reframer dev` has started it."""
+    return process.environ().get(clients.VARIABLE, "").startswith("reframer dev ")

@@ -1,4 +1,4 @@
-"""`reframer dev`: the Dagster UI over the same data as the command line."""
+"""`reframer dev`: the Dagster UI and the HTTP API over the same data as the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import SecretStr
 
-from reframer_pipeline.cli.alone import be_alone, free_port
+from reframer_pipeline.cli.alone import API, be_alone, free_port
 from reframer_pipeline.cli.help import SectionedCommand
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI, on 127.0.0.1.")
 @click.option("--print-env", is_flag=True, help='Only print what plain `dagster dev` needs: eval "$(reframer dev --print-env)".')
-@with_settings(*COMPUTING, "uploads_url", common=("home", "uploads_url"))
+@with_settings(*COMPUTING, "uploads_url", "api_port", common=("home", "uploads_url", "api_port"))
 def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI, and watch a folder for uploads.
 
-    It starts the embedded Postgres, brings its tables up to date, and runs Dagster's webserver and daemon. Files that are dropped
+    It starts the embedded Postgres, brings its tables up to date, and runs Dagster's webserver and daemon. Beside them it runs the
+    HTTP API, as `reframer serve` does. Both addresses are said once they answer. Files that are dropped
     into REFRAMER_HOME/uploads are taken in and computed.
 
     Its settings are saved as the deployment's. All videos are computed with them, except those that somebody ran with others. Older
@@ -58,6 +59,9 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     if not print_env:
         be_alone(settings)
         free_port(port)
+        free_port(settings.api_port, settings.api_host, "--api-port")
+        if port == settings.api_port:
+            raise click.BadParameter(f"port {port} is that of the API, too; say another --port or --api-port.", param_hint="--port")
     with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
         bucket = Bucket.open(settings)
         changed = {} if print_env else result_settings.save(storage.db, settings)
@@ -82,9 +86,10 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    api = [sys.executable, "-m", "reframer_pipeline", API, "--quiet"]
     with dagster_home.open_instance(settings) as instance:
         _put_right(instance, storage_of(settings))
-        sys.exit(run_until_stopped(command, environment, instance, storage_of(settings)))
+        sys.exit(run_until_stopped(command, api, environment, instance, storage_of(settings)))
 
 
 def _tell_when_open(port: int) -> None:

@@ -1,11 +1,11 @@
-"""`dagster dev` as a child, and its end: after Ctrl-C nothing that it started is left within ten seconds.
+"""`dagster dev` and the API as children, and their end: after Ctrl-C nothing that they started is left within ten seconds.
 
 What belongs here: processes, signals and the clock. What does not: the runs' side of it (`orchestration.upkeep.stopping`), what an earlier
 one left behind (`alone`).
 
-The child has a process group of its own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it would
-start what waits in the queue. Runs are asked to end; they clear up and write their end down. What lives on after `GENTLE_S` is killed, and
-the end of killed runs is written for them.
+The children have a process group of their own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it
+would start what waits in the queue. Runs and the API are asked to end; they clear up, and runs write their end down. What lives on after
+`GENTLE_S` is killed, and the end of killed runs is written for them.
 """
 
 from __future__ import annotations
@@ -35,31 +35,42 @@ GENTLE_S: Final = 4.0  # from the first signal on
 WRITE_S: Final = 2.5
 
 
-def run_until_stopped(command: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage) -> int:
-    """Run `dagster dev` until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that it started.
+def run_until_stopped(
+    command: Sequence[str], api: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage
+) -> int:
+    """Run `dagster dev`, with the API beside it, until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that was started.
+
+    Args:
+        command: Of `dagster dev`.
+        api: Command of the API. If that ends, the rest goes on.
+        environment: Of both.
+        instance: Dagster's.
+        storage: Where ends of runs are written down.
 
     Returns:
-        Its exit status; 0 after a signal.
+        The exit status of `dagster dev`; 0 after a signal.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup means
             signal.signal(number, signal.default_int_handler)
     home = environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
+    beside = subprocess.Popen(api, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
     try:
         return dagster.wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        _end(dagster, instance, storage)
+        _end(dagster, beside, instance, storage)
 
 
-def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, storage: Storage) -> None:
+def _end(dagster: subprocess.Popen[bytes], api: subprocess.Popen[bytes], instance: dg.DagsterInstance, storage: Storage) -> None:
     import psutil
 
     until = time.monotonic() + GENTLE_S
     try:
         dagster.send_signal(signal.SIGINT)  # it ends the code server as soon as that has no runs any more
+        api.terminate()
         for process in _members(dagster.pid):
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
@@ -76,6 +87,7 @@ def _end(dagster: subprocess.Popen[bytes], instance: dg.DagsterInstance, storage
         with suppress(psutil.Error):
             process.kill()
     dagster.wait()
+    api.wait()
     psutil.wait_procs(left, 1)
     _within(WRITE_S, partial(stopping.write_ends, instance, storage), "How runs end could not be written down")
     aside("Stopped.")

@@ -9,7 +9,7 @@ import click
 from reframer_pipeline.cli.alone import free_port
 from reframer_pipeline.cli.help import SectionedCommand
 from reframer_pipeline.cli.options import API, PLACES, with_settings
-from reframer_pipeline.cli.tables import ERR, aside
+from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures import NobodyToServe
 from reframer_pipeline.settings import Settings
 
@@ -53,7 +53,7 @@ def serve(settings: Settings, quiet: bool) -> None:
     logs.configure(settings, quiet)
 
     def tell() -> None:
-        ERR.print(f"API: {address}/v1", highlight=False)
+        aside(f"API: {address}/v1")
         if token is not None:
             aside(f"In a browser, once: {address}/login?token={token}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.servers import free_port
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
 
@@ -37,6 +37,7 @@ class Deployment:
 
     Attributes:
         url: Of the UI.
+        api_url: Of the API.
         uploads: The folder that the sensor watches.
         db: The deployment's database, which outlives a kill.
     """
@@ -45,10 +46,9 @@ class Deployment:
         """Over the data folder `home`, with these environment variables beside the usual ones."""
         self._variables = VARIABLES | variables
         self.settings = Settings(home=home, models="demo", device="cpu", upload_settle_s=1)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port, self._api_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self._port}"
+        self.api_url = f"http://127.0.0.1:{self._api_port}"
         self.uploads = Path(self.settings.bucket_url)
         self.db = storage_of(self.settings).db
         self._log = home / "dev.log"
@@ -70,7 +70,7 @@ class Deployment:
 
     def start(self) -> None:
         """Start it, and wait until it says that its web server answers; it does not say so before."""
-        command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port)]
+        command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port), "--api-port", str(self._api_port)]
         others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
         environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
         told = self._log.stat().st_size if self._log.exists() else 0
@@ -78,6 +78,10 @@ class Deployment:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
         self.wait("the web server", lambda: f"Dagster UI: {self.url}".encode() in self._log.read_bytes()[told:])
         assert self._answers()
+
+    def said(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
 
     def stop(self, how: signal.Signals) -> str:
         """Send it a signal that ends it. Returns what it said since. It must keep its promise: within 10 s nothing of it is left."""
