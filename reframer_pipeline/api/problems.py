@@ -33,10 +33,12 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.UnknownKey: 404,
     f.MethodUnknown: 405,
     f.NotPublished: 409,
+    f.RowsArchived: 409,
     f.VideoBusy: 409,
     f.UploadChanged: 409,
     f.TooSlow: 408,
     f.FramesEvicted: 410,
+    f.ResultsGone: 410,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
     f.HostUnknown: 421,
@@ -117,7 +119,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
     more = dict(headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         more["WWW-Authenticate"] = "ApiKey"
-    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp):
+    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp | f.BeingMade):
         more["Retry-After"] = str(math.ceil(failure.retry_after_s))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         more["Retry-After"] = _SOON
