@@ -132,6 +132,14 @@ class RowsArchived(PermanentFailure):
     default_remedy = "Load them back: `reframer restore ID`."
 
 
+class UnknownFrame(PermanentFailure):
+    """No picture of this frame: the video has no such frame, or it was not looked at."""
+
+    code = "unknown_frame"
+    blames_video = False
+    default_remedy = "Choose one of the frames that were looked at: every fifth by default."
+
+
 class UnknownVideo(PermanentFailure):
     """No video with this id."""
 

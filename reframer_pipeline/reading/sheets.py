@@ -45,6 +45,14 @@ def published(storage: Storage, video_id: str) -> dict[str, StageInput]:
     return {one.stage: one for one in storage.results.open_all([str(row["result_id"]) for row in rows]).values()}
 
 
+def results_of(storage: Storage, result_id: str) -> dict[str, StageInput]:
+    """A set of results by stage, named by its scenes result (`reading.tables`). Empty if that is not there any more."""
+    scenes = storage.results.open_all([result_id]).get(result_id)
+    if scenes is None:
+        return {}
+    return {one.stage: one for one in (scenes, *storage.results.open_all(list(scenes.manifest.inputs.values())).values())}
+
+
 def is_demo(results: Mapping[str, StageInput]) -> bool:
     """Whether the demonstration models made any of these results; detections or masks must be among them."""
     made = [result.manifest.components["weights"] for result in results.values() if isinstance(result, StoredResult)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -258,15 +259,29 @@ def _demand_rows(conn: psycopg.Connection[Row], result_id: str) -> None:
         raise RowsArchived(f"The results that were being read were archived on {row['archived_at']:%Y-%m-%d}.")
 
 
-def batches(db: Database, table: Table, result_id: str, rows: int = PAGE) -> Iterator[pa.RecordBatch]:
-    """All rows of a table, a page at a time, each in a short transaction of its own: whoever takes them may be slow.
+def pages(
+    db: Database, table: Table, result_id: str, size: int = PAGE, columns: Sequence[str] | None = None, wanted: Filter = NOTHING
+) -> Iterator[list[Row]]:
+    """Page after page, each in a short transaction of its own: whoever takes them may be slow.
 
     Raises:
         ResultsGone, RowsArchived: As `page` does, at any page.
     """
     after: tuple[Any, ...] = ()
-    while found := page(db, table, result_id, after, rows):
-        yield pa.RecordBatch.from_pylist(found, schema=table.schema)
-        if len(found) < rows:
+    while found := page(db, table, result_id, after, size, columns, wanted):
+        yield found
+        if len(found) < size:
             return
         after = tuple(found[-1][name] for name in table.key)
+
+
+def rows(
+    db: Database, table: Table, result_id: str, size: int = PAGE, columns: Sequence[str] | None = None, wanted: Filter = NOTHING
+) -> Iterator[Row]:
+    """All rows, one by one, read as `pages` are."""
+    return chain.from_iterable(pages(db, table, result_id, size, columns, wanted))
+
+
+def batches(db: Database, table: Table, result_id: str, rows: int = PAGE) -> Iterator[pa.RecordBatch]:
+    """All rows of a table, read as `pages` are."""
+    return (pa.RecordBatch.from_pylist(found, schema=table.schema) for found in pages(db, table, result_id, rows))

@@ -46,7 +46,22 @@ def decode(compressed: str, height: int, width: int) -> BoolMask:
     Raises:
         InvalidResult: The runs do not add up to `height * width`.
     """
-    counts = counts_of(compressed)
+    return _filled(counts_of(compressed), height, width)
+
+
+def decode_plain(counts: str, height: int, width: int) -> BoolMask:
+    """The same for the plain counts, `"3,5,10"`.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`.
+    """
+    try:
+        return _filled(np.array(counts.split(","), np.int64), height, width)
+    except ValueError as error:
+        raise InvalidResult("A stored mask is not a list of run lengths.") from error
+
+
+def _filled(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:
     # Limits before np.repeat: a damaged row must not ask for gigabytes.
     if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
         raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
