@@ -29,6 +29,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.CrossSite: 403,
     f.NothingThere: 404,
     f.UnknownVideo: 404,
+    f.UnknownFrame: 404,
     f.UnknownUser: 404,
     f.UnknownKey: 404,
     f.MethodUnknown: 405,
@@ -48,6 +49,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.QuotaUsedUp: 429,
     f.DiskFull: 507,
     f.DatabaseFull: 507,
+    f.BeingMade: 503,
     # no fault of who asks, whatever the type says of the video
     f.InternalError: 500,
     f.InvalidResult: 500,
@@ -103,7 +105,7 @@ def status_of(failure: ReframerError) -> int:
 def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, errors: list[dict[str, Any]] | None = None) -> Response:
     """A failure as an answer."""
     status, title = status_of(failure), (type(failure).__doc__ or "").strip().splitlines()[0]
-    ours = status >= 500
+    ours = status >= 500 and not isinstance(failure, f.BeingMade)
     content = Problem(
         type=f"urn:reframer:problem:{failure.code}",
         title=title,

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.reading.tables import MASKS, SIGHTINGS, rows
+from reframer_pipeline.reading.tables import MASKS, SIGHTINGS, demand_rows, rows
 
 MASK_ROWS: Final = 200  # a mask is some 9 kB
 TRACK_ROWS: Final = 4  # a track may have ten thousands of sightings
@@ -53,6 +53,7 @@ def document(db: Database, video: Row, parts: Collection[str]) -> Iterator[str]:
             for number, item in enumerate(items(db, video["result_id"])):
                 yield f", {item}" if number else item
             yield "]"
+    demand_rows(db, video["result_id"])
     yield "}"
 
 

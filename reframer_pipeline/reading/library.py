@@ -13,7 +13,8 @@ from typing import Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
-from reframer_pipeline.failures import NothingThere, NotPublished, RowsArchived
+from reframer_pipeline.failures import NothingThere, NotPublished, ResultsGone, RowsArchived
+from reframer_pipeline.reading.tables import GONE
 from reframer_pipeline.reading.videos import SUMMARY
 from reframer_pipeline.work.videos import is_video_id
 
@@ -149,9 +150,14 @@ def of_job(db: Database, user_id: str, job_id: str) -> Seen:
     return Seen(seen.video_id, row["filename"], seen.result_id, seen.archived_at)
 
 
-def has_set(db: Database, video_id: str, result_id: str) -> bool:
-    """Whether this is a set of results of this video that is still kept."""
-    return bool(db.fetch("SELECT 1 FROM results WHERE result_id = %s AND video_id = %s AND stage = 'scenes'", (result_id, video_id)))
+def demand_set(db: Database, video_id: str, result_id: str) -> None:
+    """Go on only if this is a set of results of this video that is still kept.
+
+    Raises:
+        ResultsGone: It is not.
+    """
+    if not db.fetch("SELECT 1 FROM results WHERE result_id = %s AND video_id = %s AND stage = 'scenes'", (result_id, video_id)):
+        raise ResultsGone(GONE)
 
 
 _NO_VIDEO: Final = "There is no such video."

@@ -22,6 +22,7 @@ from reframer_pipeline.work.videos import get_video, plain
 if TYPE_CHECKING:
     import psycopg
 
+GONE: Final = "The results that were being read have been replaced by newer ones, and deleted."
 PAGE: Final = 2_000  # rows; a mask is some 9 kB
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
@@ -251,10 +252,19 @@ def page(
     return db.run(act, snapshot=True)
 
 
+def demand_rows(db: Database, result_id: str) -> None:
+    """Go on only if a set and its rows are there: whoever has read whole tables asks afterwards, and knows that nothing was missing.
+
+    Raises:
+        ResultsGone, RowsArchived: They are not.
+    """
+    db.run(lambda conn: _demand_rows(conn, result_id))
+
+
 def _demand_rows(conn: psycopg.Connection[Row], result_id: str) -> None:
     row = conn.execute("SELECT archived_at FROM results WHERE result_id = %s AND stage = 'scenes'", (result_id,)).fetchone()
     if row is None:
-        raise ResultsGone("The results that were being read have been replaced by newer ones, and deleted.")
+        raise ResultsGone(GONE)
     if row["archived_at"] is not None:
         raise RowsArchived(f"The results that were being read were archived on {row['archived_at']:%Y-%m-%d}.")
 

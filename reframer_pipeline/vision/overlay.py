@@ -17,6 +17,7 @@ import pyarrow as pa
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
 from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, captioned, colour_of
+from reframer_pipeline.vision.rle import BoolMask
 
 Value = TypeVar("Value")
 
@@ -99,16 +100,20 @@ def items_of(
             continue
         compressed = masks.get(found.detection_ids[row])
         mask = rle.decode(compressed, *size) if compressed else None
+        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
         label = found.labels[row]
         if tracks is None:
-            text, colour = f"{label} {found.confidence[row]:.2f}", colour_of(row)
-        elif track is None:
-            text, colour = label, UNTRACKED
+            items.append(Item((x1, y1, x2, y2), f"{label} {found.confidence[row]:.2f}", colour_of(row), mask))
         else:
-            text, colour = f"{track[1]} {label}", colour_of(track[0])
-        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
-        items.append(Item((x1, y1, x2, y2), text, colour, mask))
+            items.append(tracked_item((x1, y1, x2, y2), label, track, mask))
     return items
+
+
+def tracked_item(xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str] | None, mask: BoolMask | None) -> Item:
+    """What to draw for a detection in a track, or, where tracks are known, in none."""
+    if track is None:
+        return Item(xyxy, label, UNTRACKED, mask)
+    return Item(xyxy, f"{track[1]} {label}", colour_of(track[0]), mask)
 
 
 def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, str]]]:
