@@ -13,6 +13,7 @@ from reframer_pipeline_tests.support import REPOSITORY
 
 PACKAGE = REPOSITORY / "reframer_pipeline"
 SHELL = {"cli", "running", "definitions", "orchestration", "__main__"}
+OF_THE_API = ("fastapi", "starlette", "uvicorn", "structlog", "limits", "prometheus_client")
 HEAVY = ("torch", "cv2", "ultralytics", "sam2", "google.genai", "supervision", "trackers", "scenedetect")
 
 
@@ -23,12 +24,19 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_definitions_load_nothing_heavy() -> None:
-    assert not set(HEAVY) & loaded_by("reframer_pipeline.definitions")
+    assert not {*HEAVY, *OF_THE_API} & loaded_by("reframer_pipeline.definitions")
 
 
-@pytest.mark.parametrize("command", ["db", "dev", "plan", "run", "show"])
+@pytest.mark.parametrize("command", ["db", "dev", "keys", "plan", "run", "serve", "show", "users"])
 def test_a_command_loads_dagster_when_it_needs_it(command: str) -> None:
-    assert not {"dagster", *HEAVY} & loaded_by(f"reframer_pipeline.cli.{command}")
+    assert not {"dagster", *HEAVY, *OF_THE_API} & loaded_by(f"reframer_pipeline.cli.{command}")
+
+
+def test_the_api_is_made_when_it_is_asked_for() -> None:
+    assert not {"dagster", *HEAVY, *OF_THE_API} & loaded_by("reframer_pipeline.api")
+    code = "import sys, reframer_pipeline.api; print(type(reframer_pipeline.api.app).__name__, *sys.modules)"
+    name, *modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert name == "FastAPI" and not {"dagster", *HEAVY} & set(modules)
 
 
 def test_the_core_imports_no_dagster() -> None:

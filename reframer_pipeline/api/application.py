@@ -30,12 +30,13 @@ from reframer_pipeline.settings import Settings
 
 VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
+CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = (operating.router, sessions.router, results.router, pictures.router, searching.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
-    storage = Storage(settings)
+    storage = Storage(settings, CONNECTIONS)
     services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics(), Drawings(settings))
 
     @asynccontextmanager

@@ -21,10 +21,10 @@ from reframer_pipeline.stages import NAMES
 _WITHIN_S: Final = 5.0
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OPEN: Final = "SELECT status, count(*) AS n FROM videos WHERE status IN ('pending', 'processing') GROUP BY status"
-_DONE: Final = """SELECT s.stage, count(r.result_id) AS n, coalesce(sum(r.seconds), 0) AS took, coalesce(sum(v.duration), 0) AS length
-    FROM unnest(%s::text[]) WITH ORDINALITY AS s (stage, place) LEFT JOIN (results r JOIN videos v ON v.id = r.video_id)
-        ON r.stage = s.stage AND r.created_at > now() - interval '1 hour'
-    GROUP BY s.stage, s.place ORDER BY s.place"""
+_DONE: Final = """SELECT s.stage, done.* FROM unnest(%s::text[]) WITH ORDINALITY AS s (stage, place) CROSS JOIN LATERAL (
+        SELECT count(*) AS n, coalesce(sum(r.seconds), 0) AS took, coalesce(sum(v.duration), 0) AS length
+        FROM results r JOIN videos v ON v.id = r.video_id WHERE r.stage = s.stage AND r.created_at > now() - interval '1 hour') done
+    ORDER BY s.place"""
 _FAILED: Final = """SELECT 'run' AS of, failure_code AS code, count(*) AS n FROM processing_jobs
     WHERE status = 'failed' AND finished_at > now() - interval '1 hour' GROUP BY failure_code
     UNION ALL SELECT 'upload', failure_code, count(*) FROM uploads

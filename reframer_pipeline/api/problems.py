@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from reframer_pipeline import failures as f
 from reframer_pipeline.api.tracing import request_id
@@ -29,17 +30,17 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.CrossSite: 403,
     f.NothingThere: 404,
     f.UnknownVideo: 404,
-    f.UnknownFrame: 404,
     f.UnknownUser: 404,
     f.UnknownKey: 404,
+    f.UnknownFrame: 404,
     f.MethodUnknown: 405,
     f.NotPublished: 409,
-    f.RowsArchived: 409,
     f.VideoBusy: 409,
     f.UploadChanged: 409,
     f.TooSlow: 408,
     f.FramesEvicted: 410,
     f.ResultsGone: 410,
+    f.RowsArchived: 410,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
     f.HostUnknown: 421,
@@ -139,11 +140,22 @@ def install(app: FastAPI) -> None:
         return problem(f.RequestInvalid(f"{len(faults)} of the request's values do not fit."), errors=faults)
 
     async def plain(request: Request, error: Any) -> Response:
-        return problem(_of_status(error), error.headers)
+        headers = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return problem(_of_status(error), headers)
 
     app.add_exception_handler(ReframerError, typed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of this address, whichever route has them: Starlette names those of the first."""
+    known = [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(known)
 
 
 def _of_status(error: HTTPException) -> ReframerError:

@@ -66,11 +66,10 @@ class Watched:
             if body.gave_up:
                 await problem(TooSlow(f"Nothing of the request's body arrived for {self._idle_s:g} s."))(scope, receive, answer)
         except Exception as error:
-            failure = InternalError(f"{type(error).__name__}: {error}")
-            if status:
-                _log.exception("An answer broke off")
+            if status:  # half of an answer is out: all that is left is to break off, which the server does, and logs
                 raise
-            await problem(failure.with_traceback(error.__traceback__))(scope, receive, answer)
+            failure = InternalError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+            await problem(failure)(scope, receive, answer)
         finally:
             self._note(scope, status or _GONE, time.monotonic() - begun)
 

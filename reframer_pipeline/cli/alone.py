@@ -80,7 +80,7 @@ def free_port(port: int, host: str = "127.0.0.1", option: str = "--port") -> Non
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise click.BadParameter(f"port {port} cannot be used: {error.strerror}", param_hint=option) from error
+            raise click.BadParameter(f"port {port} cannot be used on {host}: {error.strerror}", param_hint=option) from error
 
 
 def _end_leftovers(dagster_home: Path) -> int:

@@ -69,8 +69,8 @@ class Database:
         self._used: MutableMapping[psycopg.Connection[Row], float] = WeakKeyDictionary()
 
     @classmethod
-    def open(cls, settings: Settings) -> Database:
-        """The database of these settings; the embedded server is started if it is the one.
+    def open(cls, settings: Settings, max_size: int = 4) -> Database:
+        """The database of these settings, with so many connections at most; the embedded server is started if it is the one.
 
         Raises:
             DatabaseUnavailable: The embedded server does not start. (A remote one is first asked when it is used.)
@@ -78,8 +78,8 @@ class Database:
         """
         url = embedded.database_url(settings)
         if settings.database_url is not None:
-            return cls(url, schema=settings.database_schema)
-        return cls(url, revive=lambda: embedded.database_url(settings))
+            return cls(url, max_size, schema=settings.database_schema)
+        return cls(url, max_size, revive=lambda: embedded.database_url(settings))
 
     def __enter__(self) -> Database:
         return self

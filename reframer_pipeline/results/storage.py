@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 class Storage:
     """Settings, and what they name. Cheap to make: opens nothing until asked, and is closed with the process at the latest.
 
+    Args:
+        settings: The settings.
+        connections: To the database at most, at a time.
+
     `db`, `store` and `results` raise:
         DatabaseUnavailable, StoreUnavailable: One cannot be reached.
         SchemaMismatch, StoreMismatch: They cannot be used as they are; nothing was changed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connections: int = 4) -> None:
         self.settings = settings
+        self._connections = connections
         self._lock = threading.Lock()
         self._open = contextlib.ExitStack()
         self._parts: tuple[Database, ObjectStore, Results] | None = None
@@ -66,7 +71,7 @@ class Storage:
         with self._lock:
             if self._parts is None:
                 with contextlib.ExitStack() as stack:
-                    db = stack.enter_context(Database.open(self.settings))
+                    db = stack.enter_context(Database.open(self.settings, self._connections))
                     store = ObjectStore.open(self.settings)
                     migrate(db)
                     bind(db, store)

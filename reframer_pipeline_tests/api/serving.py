@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import httpx2
+import psutil
 import pytest
 
 from reframer_pipeline.database.postgres import Database
@@ -21,6 +22,7 @@ from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.command import environment
 from reframer_pipeline_tests.servers import Server, free_port, fresh_database
 
+SERVE = ("-m", "reframer_pipeline", "serve", "--api-port", "PORT")
 EVERYTHING: tuple[keys.Scope, ...] = ("read", "write", "admin")
 
 
@@ -30,18 +32,19 @@ class Serving:
     Attributes:
         url: Where it answers.
         storage: What it answers from.
+        home: Its data folder.
         log: All that it wrote.
     """
 
-    def __init__(self, storage: Storage, *args: str, **variables: str) -> None:
-        self.storage = storage
+    def __init__(self, storage: Storage, program: Sequence[str] = SERVE, **variables: str) -> None:
+        self.storage, self.home = storage, storage.settings.home_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = storage.settings.home_dir / "serve.log"
-        self._command = [sys.executable, "-m", "reframer_pipeline", "serve", "--api-port", str(self.port), *args]
+        self.log = self.home / "serve.log"
+        self._command = [sys.executable, *(str(self.port) if word == "PORT" else word for word in program)]
         assert storage.settings.database_url is not None
         url = storage.settings.database_url.get_secret_value()
-        self._environment = environment(storage.settings.home_dir, REFRAMER_DATABASE_URL=url, **variables)
+        self._environment = environment(self.home, REFRAMER_DATABASE_URL=url, **variables)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -61,14 +64,7 @@ class Serving:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=out)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            assert self._process.poll() is None, self.log.read_text()
-            with suppress(httpx2.HTTPError):
-                if httpx2.get(f"{self.url}/healthz").is_success:
-                    return
-            time.sleep(0.1)
-        pytest.fail(f"the server did not start: {self.log.read_text()}")
+        self.until(self._answers, 60)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its end."""
@@ -77,19 +73,43 @@ class Serving:
         code, self._process = self._process.wait(30), None
         return code
 
+    def until(self, so: Callable[[], object], seconds: float) -> None:
+        """Wait until something is so."""
+        end = time.monotonic() + seconds
+        while not so():
+            assert self._process is None or self._process.poll() is None, self.log.read_text()
+            if time.monotonic() > end:
+                pytest.fail(f"it did not come about within {seconds} s: {self.log.read_text()[-3000:]}")
+            time.sleep(0.1)
+
     def key(self, email: str = "one@example.org", scopes: tuple[keys.Scope, ...] = EVERYTHING) -> str:
         """A new key of a user, who is made if need be."""
         return keys.add(self.db, people.add(self.db, email), "test", scopes)
+
+    def connections(self) -> list[object]:
+        """Its connections with clients."""
+        assert self._process is not None
+        found = psutil.Process(self._process.pid).net_connections("tcp")
+        return [one for one in found if one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port]
 
     def client(self, key: str | None = None, **headers: str) -> httpx2.Client:
         """A client that sends this key."""
         return httpx2.Client(base_url=self.url, headers=headers | ({"X-API-Key": key} if key else {}), timeout=30)
 
+    def _answers(self) -> bool:
+        with suppress(httpx2.HTTPError):
+            return httpx2.get(f"{self.url}/healthz").is_success
+        return False
+
+
+def started(home: Path, server: Server, program: Sequence[str] = SERVE, **variables: str) -> Iterator[Serving]:
+    """A server over a new database; for a fixture."""
+    for url in fresh_database(server):
+        with open_storage(Settings(home=home, database_url=url)) as storage, Serving(storage, program, **variables) as serving:
+            yield serving
+
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
     """One server for the tests of a file."""
-    for url in fresh_database(embedded_server):
-        home: Path = tmp_path_factory.mktemp("serving")
-        with open_storage(Settings(home=home, database_url=url)) as storage, Serving(storage) as started:
-            yield started
+    yield from started(tmp_path_factory.mktemp("serving"), embedded_server)

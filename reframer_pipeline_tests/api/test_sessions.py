@@ -1,0 +1,75 @@
+"""How a browser comes in, and what pages of other sites cannot do with that."""
+
+from __future__ import annotations
+
+import pytest
+
+from reframer_pipeline.users import keys, local
+from reframer_pipeline.users.people import LOCAL_USER
+from reframer_pipeline_tests.api.serving import Serving
+
+
+@pytest.fixture
+def token(serving: Serving) -> str:
+    serving.db.execute("DELETE FROM api_keys")
+    made = local.token(serving.db)
+    assert made is not None
+    return made
+
+
+def test_a_token_is_exchanged_for_a_session_once(serving: Serving, token: str) -> None:
+    with serving.client() as browser, serving.client() as other:
+        came = browser.get("/login", params={"token": token})
+        assert came.status_code == 303 and came.headers["location"] == "/" and came.headers["referrer-policy"] == "no-referrer"
+        attributes = came.headers["set-cookie"].split("; ")
+        assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(attributes) and token not in came.headers["set-cookie"]
+        assert browser.get("/v1/me").json() == {"email": LOCAL_USER, "scopes": ["admin", "read", "write"]}
+        again = other.get("/login", params={"token": token})
+        assert again.status_code == 401 and "set-cookie" not in again.headers
+        assert other.get("/v1/me").status_code == 401
+        (listed,) = keys.list_(serving.db)
+        assert (listed["kind"], listed["name"], listed["email"]) == ("session", "browser", LOCAL_USER)
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),  # another port of this machine
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Origin": "http://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "OURS"}, True),
+        ({"Origin": "OURS", "Sec-Fetch-Site": "cross-site"}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_page_of_ours_changes_something(serving: Serving, token: str, headers: dict[str, str], allowed: bool) -> None:
+    with serving.client() as browser:
+        browser.get("/login", params={"token": token})
+        said = {name: value.replace("OURS", serving.url) for name, value in headers.items()}
+        answer = browser.delete("/session", headers=said)
+        assert answer.status_code == (204 if allowed else 403)
+        if not allowed:
+            assert answer.json()["code"] == "cross_site"
+            assert browser.get("/me", headers=said).is_success  # looking is harmless: no other site can read the answer
+
+
+def test_a_session_that_is_ended_is_over_at_once(serving: Serving, token: str) -> None:
+    with serving.client(**{"Sec-Fetch-Site": "same-origin"}) as browser:
+        browser.get("/login", params={"token": token})
+        cookies = dict(browser.cookies)
+        assert browser.get("/me").is_success and browser.delete("/session").status_code == 204
+        assert not browser.cookies
+        browser.cookies.update(cookies)
+        assert browser.get("/me").status_code == 401
+
+
+def test_a_session_that_a_key_begins_has_its_scopes_and_ends_with_it(serving: Serving) -> None:
+    key = serving.key("one@example.org", ("read",))
+    with serving.client() as browser:
+        assert browser.post("/session", headers={"X-API-Key": key}).status_code == 204
+        assert browser.get("/me").json() == {"email": "one@example.org", "scopes": ["read"]}
+        keys.revoke(serving.db, keys.named(serving.db, key[:11])["key_id"])
+        serving.until(lambda: browser.get("/me").status_code == 401, 6)
