@@ -68,17 +68,19 @@ class Drawings:
         return path
 
     def _make(self, name: str, path: Path, draw: Callable[[Path], None], made: Future[None]) -> None:
+        failed: BaseException | None = None
         try:
             with self._places, scratch.writing(self._folder), scratch.appearing(path) as part:
                 draw(part)
             self._tidy(path)
         except BaseException as error:
-            made.set_exception(error)
-        else:
+            failed = error
+        with self._lock:
+            del self._being_made[name]  # before anybody is told: whoever asks again after a failure begins anew
+        if failed is None:
             made.set_result(None)
-        finally:
-            with self._lock:
-                del self._being_made[name]
+        else:
+            made.set_exception(failed)
 
     def _tidy(self, newest: Path) -> None:
         """Delete what nobody asked for longest, until the rest is within the bound. What is being sent is sent to its end all the same."""

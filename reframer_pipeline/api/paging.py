@@ -67,8 +67,8 @@ def tag(request: Request, result_id: str) -> dict[str, str]:
 
 def unchanged(request: Request, headers: dict[str, str]) -> Response | None:
     """The answer 304, if the client has what these headers name."""
-    known = {one.strip() for one in request.headers.get("If-None-Match", "").split(",")}
-    return Response(status_code=304, headers=headers) if known & {headers["ETag"], "*"} else None
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")}
+    return Response(status_code=304, headers=headers) if known & {headers["ETag"].removeprefix("W/"), "*"} else None
 
 
 def _mark(request: Request, said: bytes) -> bytes:

@@ -47,7 +47,7 @@ class Services:
         return self.storage.db
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 

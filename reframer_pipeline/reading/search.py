@@ -99,7 +99,8 @@ def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order:
         values |= {f"a{number}": value for number, value in enumerate(after)}
     columns = ", ".join(f'one."{column.name}"' for column in searched.table.columns)
     query: Any = f"""SELECT {columns}, l.filename, {by} AS sorted_by
-        FROM {searched.table.name} one JOIN library l ON l.video_id = one.video_id
+        FROM result_{searched.table.name} one JOIN published p ON p.result_id = one.result_id AND p.stage = 'scenes'
+            JOIN library l ON l.video_id = p.video_id
         WHERE {" AND ".join(where)} ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT %(limit)s"""
 
     def act(conn: psycopg.Connection[Row]) -> list[Row]:
