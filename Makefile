@@ -32,3 +32,4 @@ docs: setup ## write the tables of docs/ anew from the code
 
 lock: ## resolve the dependencies anew into requirements.lock (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 -o requirements.lock
+	@echo datumaro | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/exports/datumaro.lock

@@ -204,6 +204,28 @@ class Video:
             data={"class_name": boxes["label"].to_numpy(object), **{name: boxes[name].to_numpy(object) for name in _NAMES}},
         )
 
+    def export(self, format: str, output: str | Path) -> Path:
+        """Write the results for another program, as `reframer export` does.
+
+        Args:
+            format: Of docs/exports.md: `"coco"`.
+            output: A folder that is not there yet; or a file, if it is named `.zip`, or as the format's own file is.
+
+        Returns:
+            Where they are.
+
+        Raises:
+            UnknownFormat: There is no such format.
+            OutputNotWritable: There is something already, or it cannot be written.
+        """
+        from reframer_pipeline.exports.formats import named
+        from reframer_pipeline.exports.packing import write
+        from reframer_pipeline.exports.videos import Video, safe_name
+
+        written = Path(output)
+        write(named(format), [Video(self.id, self.filename, safe_name(self.filename), self.result_id, self._storage)], written)
+        return written
+
     @cached_property
     def _results(self) -> dict[str, StageInput]:
         from reframer_pipeline.reading.sheets import results_of

@@ -40,7 +40,9 @@ def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
 
 
 def make(folder: Path) -> None:
-    """Make a folder, and those above it that are not there: nobody else may enter them. Those that are there stay as they are."""
+    """Make a folder of the data folder, and those above it that are not there: nobody else may enter them. Those that are there stay as
+    they are. (For root, `database.embedded_cluster` lets the server's user, and so all, pass through the data folder itself.)
+    """
     if not folder.is_dir():
         make(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".reframer"), description="Data folder: embedded database, objects, uploads, weights.")
     database_url: SecretStr | None = Field(None, description="Postgres URL; unset: the embedded server in the data folder.")
     database_schema: str = Field(
-        "public", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="Schema of the pipeline's tables in database_url; it must exist."
+        "public",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$",
+        description="Schema of the pipeline's tables in database_url; it must exist. The embedded database has no other than public.",
     )
     dagster_database_url: SecretStr | None = Field(
         None, description="Dagster's own database (direct URL); unset: a second database on the embedded server."

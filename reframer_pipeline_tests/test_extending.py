@@ -97,8 +97,8 @@ def _run(copy: Path, *command: str) -> str:
 def test_every_example_is_taken_from_the_page() -> None:
     assert [file for file, _ in BLOCK.findall(PAGE)] == [
         "reframer_pipeline/vision/colours.py", "reframer_pipeline/stages/colours.py", "reframer_pipeline/stages/__init__.py",
-        "sql/0100_colours.sql", "reframer_pipeline/vision/ssd.py", "reframer_pipeline/vision/models.py", "reframer_pipeline/cli/csv.py",
-        "reframer_pipeline/cli/__init__.py",
+        "sql/0100_colours.sql", "reframer_pipeline/vision/ssd.py", "reframer_pipeline/vision/models.py",
+        "reframer_pipeline/exports/yolo.py", "reframer_pipeline/exports/formats.py",
     ]  # fmt: skip
 
 
@@ -108,8 +108,9 @@ def test_the_stage_and_the_exporter(extended: Path) -> None:
         plan = _run(extended, "-m", "reframer_pipeline", "plan")
         assert "1 videos are fresh" in plan or "1 video is fresh" in plan
         (video,) = re.findall(r'"video_id": ?"([0-9a-f-]{36})"', _run(extended, "-m", "reframer_pipeline", "list", "--json"))
-        table = _run(extended, "-m", "reframer_pipeline", "csv", video).splitlines()
-        assert table[0].startswith('"track_id","object_class"') and table[1].startswith('"obj_001",')
+        _run(extended, "-m", "reframer_pipeline", "export", video, "--format", "yolo", "-o", str(extended / "yolo"))
+        lines = [line for path in (extended / "yolo" / "labels" / "clip").iterdir() for line in path.read_text().splitlines()]
+        assert lines and all(re.fullmatch(r"[01]( [01]\.\d{6}){4}", line) for line in lines)
     finally:
         embedded.stop(Settings(home=extended / "home"))
 

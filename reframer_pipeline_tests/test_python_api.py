@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import reframer_pipeline as rp
-from reframer_pipeline.failures import NotPublished, SettingsInvalid, UnknownFrame, UnknownVideo
+from reframer_pipeline.failures import NotPublished, SettingsInvalid, UnknownFormat, UnknownFrame, UnknownVideo
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.reading.sheets import published
 from reframer_pipeline.results.storage import Storage, storage_of
@@ -53,6 +54,13 @@ def test_tables_are_the_published_ones(video: rp.Video, done: VideoOutcome) -> N
     assert (len(video.scenes), len(video.tracks)) == (done.scenes, done.tracks)
     assert len(video.detections) == done.detections and len(video.elements) > 0
     assert set(video.detections["track_id"].dropna()) <= set(video.tracks["track_id"])
+
+
+def test_an_export_is_that_of_the_command(video: rp.Video, tmp_path: Path) -> None:
+    assert video.export("coco", tmp_path / "coco") == tmp_path / "coco"
+    assert len(json.loads((tmp_path / "coco" / "annotations.json").read_text())["annotations"]) == len(video.detections)
+    with pytest.raises(UnknownFormat, match="'coko'.*coco, mot"):
+        video.export("coko", tmp_path / "other")
 
 
 def test_masks_and_pictures_of_a_frame_are_the_stored_ones(video: rp.Video, shared: Storage) -> None:

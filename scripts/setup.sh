@@ -148,3 +148,17 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
     "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
     echo "$stamp" >.venv/.stamp
 fi
+
+# An environment of its own for a reader that wants older libraries than ours.
+if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
+    readers=reframer_pipeline_tests/exports/datumaro.lock
+    stamp=$(sha256sum <$readers | cut -d' ' -f1)-$python
+    if [ "$(cat .tools/datumaro/.stamp 2>/dev/null)" != "$stamp" ]; then
+        uv=$(find_uv)
+        adopt_pip_configuration
+        say "Filling .tools/datumaro, with which the tests read CVAT's format (about 500 MB, once)"
+        "$uv" venv -q --allow-existing --python "$python" .tools/datumaro
+        quietly "$uv" pip install --python .tools/datumaro/bin/python --require-hashes -r $readers || fail "datumaro could not be installed"
+        echo "$stamp" >.tools/datumaro/.stamp
+    fi
+fi

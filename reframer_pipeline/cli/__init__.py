@@ -26,6 +26,7 @@ SECTIONS: Final = {
         "list": ("show:list_", "List the videos and where they stand."),
         "show": ("show:show", "Show what was found in one video."),
         "preview": ("preview:preview", "Draw what was found into a video or a picture."),
+        "export": ("export:export", "Export results for other programs."),
         "uploads": ("uploads:uploads", "List what came of each upload."),
     },
     "Operate": {

@@ -48,16 +48,21 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
 
 
 def _sampled_frames(settings: Settings, storage: Storage, video_id: str) -> int:
-    """Frames to be looked at. Nothing is downloaded to know it: of a video in a remote store, 0 until its metadata has been computed."""
-    from reframer_pipeline.media.probe import probe
+    """Frames to be looked at. Nothing is downloaded or counted to know it: before the metadata have been computed, it is what the header
+    claims, and 0 where it claims nothing or the store is remote.
+    """
+    from reframer_pipeline.media.headers import read_header
+    from reframer_pipeline.media.sampling import Looks
     from reframer_pipeline.store.objects import video_key
     from reframer_pipeline.work.videos import get_video
 
     try:
         video = get_video(storage.db, video_id)
         path = storage.store.local_path(video_key(video["sha256"]))
-        frames = video["frame_count"] or (probe(path, settings, sha256=video["sha256"]).frame_count if path else None)
-        return frames // settings.vid_stride + 1 if frames else 0
+        if video["frame_count"]:
+            return Looks.about(settings.vid_stride, video["frame_count"], video["duration"])
+        header = read_header(path, settings) if path else None
+        return Looks.about(settings.vid_stride, header.frames, header.seconds) if header else 0
     except ReframerError:
         return 0  # what is wrong with the file is said when it is run
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,17 +48,23 @@ def find(given: tuple[Path, ...], home: Path) -> list[Input]:
             found.update((one.path, one) for one in _in_folder(path, home) if one.path not in found)
         elif os.path.lexists(path) or not glob.has_magic(str(path)):
             found.setdefault(path, Input(path, path.name))
-        elif matches := _matches(str(path)):
+        elif matches := _matches(path):
             found.update((one.path, one) for one in find(matches, home) if one.path not in found)
         else:
             found[path] = Input(path, str(path), NoVideosThere(f"Nothing matches {path}."))
     return list(found.values())
 
 
-def _matches(pattern: str) -> tuple[Path, ...]:
-    """Each file or folder once, by its shortest path: `**` follows links, also in a circle."""
-    shortest = {os.path.realpath(match): match for match in sorted(glob.glob(pattern, recursive=True), key=len, reverse=True)}
-    return tuple(Path(match) for match in sorted(shortest.values()))
+def _matches(pattern: Path) -> tuple[Path, ...]:
+    """Each file or folder once, by its shortest path. As in a shell, `**` follows no links, and a hidden name has to be asked for."""
+    dotted = [part for part in pattern.parts if part.startswith(".")]
+
+    def asked_for(match: Path) -> bool:
+        return all(any(fnmatchcase(part, one) for one in dotted) for part in match.parts if part.startswith("."))
+
+    found = filter(asked_for, Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    shortest = {os.path.realpath(match): match for match in sorted(found, key=lambda match: len(str(match)), reverse=True)}
+    return tuple(sorted(shortest.values()))
 
 
 def _in_folder(folder: Path, home: Path) -> Iterator[Input]:

@@ -1,13 +1,10 @@
 """`reframer preview`: a video's results drawn into a file of the user's choice.
 
-What belongs here: the file, which appears when it is whole. What does not: what is drawn (`previews`).
+What belongs here: which kind of file. What does not: what is drawn (`reading.sheets`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,7 +12,7 @@ import click
 from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
 from reframer_pipeline.cli.tables import line
-from reframer_pipeline.failures import OutputNotWritable
+from reframer_pipeline.reading.outputs import appearing
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
@@ -50,25 +47,3 @@ def preview(video_id: str, settings: Settings, output: Path, min_sightings: int)
             else:
                 sheets.write_video(results, part, min_sightings)
     line(f"Wrote {output}")
-
-
-@contextlib.contextmanager
-def appearing(output: Path) -> Iterator[Path]:
-    """A new empty file beside the target, which takes its name when the block has ended well and is deleted when not.
-
-    Raises:
-        OutputNotWritable: Before the block where the target cannot be written, or later, such as on a full disk.
-    """
-    part = output.with_name(f".reframer-{uuid.uuid4().hex[:12]}{output.suffix}")
-    try:
-        if output.is_dir():
-            raise OutputNotWritable(f"{output} is a folder.")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
-        try:
-            yield part
-            part.replace(output)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputNotWritable(f"{output} cannot be written: {error.strerror or type(error).__name__}.") from error

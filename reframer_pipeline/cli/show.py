@@ -49,7 +49,7 @@ def _listed(row: Row) -> tuple[str | Name, ...]:
 def show(video_id: str, settings: Settings, as_json: bool, min_sightings: int) -> None:
     """Show what was found in one video.
 
-    Its facts, stages, tracks and scenes, and what can be replaced. The first characters of the id are enough.
+    Its facts, stages with what is odd about them, tracks and scenes, and what can be replaced. The first characters of the id are enough.
 
     \b
     reframer show 3f2a
@@ -100,6 +100,13 @@ def _print_facts(found: dict[str, Any]) -> None:
         more = f" (and {candidates} candidates)" if candidates else ""
         more += "   pictures evicted" if stage["result_id"] in found["evicted"] else ""
         line(f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}")
+        for said in (*stage["stats"].get("notes", ()), *_warnings(stage["checks"])):
+            line(f"      {said}", style="yellow")
+
+
+def _warnings(checks: list[dict[str, Any]]) -> list[str]:
+    """Of what is stored, only what warns has not passed."""
+    return [f"{check['name']}: {check['detail']}" for check in checks if not check["passed"]]
 
 
 def _print_gemini(asked: list[dict[str, Any]]) -> None:

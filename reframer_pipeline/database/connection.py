@@ -71,12 +71,14 @@ def patient(each_s: float = _BETWEEN_S, deadline: float = math.inf) -> Iterator[
 
 
 def _until(gen: Generator[Any, Any, T], end: float) -> Generator[Any, Any, T]:
-    """The same waits. psycopg comes back from each after a tenth of a second, whether there was something or not."""
+    """The same waits. psycopg comes back from each after a tenth of a second, whether there was something or not. What is there is taken,
+    however late: this process may have been asleep.
+    """
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
-            if time.monotonic() > end:
+            if not ready and time.monotonic() > end:
                 raise Silence("nothing was heard of it in time")
             wanted = gen.send(ready)
     except StopIteration as done:

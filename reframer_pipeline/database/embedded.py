@@ -103,33 +103,25 @@ def server(settings: Settings) -> EmbeddedServer:
         return found
     scratch.made(settings.home_dir)
     data_dir = _data_dir(settings)
-    try:
-        with _locked(data_dir):
-            cluster.ensure_cluster(data_dir)
-            found = _listening(data_dir) or _start(data_dir)
-            if not (data_dir / _READY_MARK).exists():
-                _create_databases(found)
-                (data_dir / _READY_MARK).touch()
-            return found
-    except cluster.DataFolderInUse as error:
-        raise DatabaseUnavailable(
-            f"The embedded PostgreSQL does not start: {error}.",
-            "One data folder belongs to one container or machine at a time: stop what runs in the other (`reframer db stop`), or set "
-            "REFRAMER_DATABASE_URL and REFRAMER_DAGSTER_DATABASE_URL.",
-        ) from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DatabaseUnavailable(
-            f"The embedded PostgreSQL in {data_dir} does not start: {_explain(error, data_dir)}",
-            "Look into its server.log; `reframer doctor` tests it. REFRAMER_DATABASE_URL names another server.",
-        ) from error
+    with _locked(data_dir, "start"):
+        cluster.ensure_cluster(data_dir)
+        found = _listening(data_dir) or _start(data_dir)
+        if not (data_dir / _READY_MARK).exists():
+            _create_databases(found)
+            (data_dir / _READY_MARK).touch()
+        return found
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the server, ending its connections; False if none ran."""
+    """Stop the server, ending its connections; False if none ran.
+
+    Raises:
+        DatabaseUnavailable: It does not end.
+    """
     data_dir = _data_dir(settings)
     if not (data_dir / "postmaster.pid").exists():
         return False
-    with _locked(data_dir):
+    with _locked(data_dir, "stop"):
         if cluster.postmaster(data_dir) is None:
             return False
         cluster.halt(data_dir)
@@ -142,10 +134,7 @@ def _data_dir(settings: Settings) -> Path:
 
 def _listening(data_dir: Path) -> EmbeddedServer | None:
     """What the pid file names, if its socket answers. No import and no query: attaching must cost nothing."""
-    try:
-        lines = (data_dir / "postmaster.pid").read_text().splitlines()
-    except OSError:
-        return None
+    lines = cluster.pid_file(data_dir)
     if len(lines) < 8 or lines[7].strip() != "ready":
         return None
     socket_dir = Path(lines[4].strip())
@@ -159,11 +148,23 @@ def _listening(data_dir: Path) -> EmbeddedServer | None:
 
 
 @contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    with open(data_dir.with_suffix(".lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _locked(data_dir: Path, verb: str) -> Iterator[None]:
+    """One process at a time, whose trouble with starting or stopping gets its name."""
+    try:
+        with open(data_dir.with_suffix(".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except cluster.DataFolderInUse as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL does not {verb}: {error}.",
+            "One data folder belongs to one container or machine at a time: stop what runs in the other (`reframer db stop`), or set "
+            "REFRAMER_DATABASE_URL and REFRAMER_DAGSTER_DATABASE_URL.",
+        ) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL in {data_dir} does not {verb}: {_explain(error, data_dir)}",
+            "Look into its server.log; `reframer doctor` tests it. REFRAMER_DATABASE_URL names another server.",
+        ) from error
 
 
 def _start(data_dir: Path) -> EmbeddedServer:

@@ -32,6 +32,7 @@ PORT = 5432  # names the socket file; nothing listens on TCP
 SUPERUSER = "postgres"
 SERVICE_USER = "pgserver"
 START_TIMEOUT_S = 120  # crash recovery included
+STOP_TIMEOUT_S = 120  # the checkpoint included
 LOCK = "reframer.lock"
 _LOCK_TIMEOUT_S = 10.0  # the children of a server that was killed live on for moments
 _NOBODYS_PID = 2**31 - 2  # above every system's limit
@@ -60,14 +61,13 @@ def launch(data_dir: Path) -> None:
 
     Raises:
         DataFolderInUse: Another server has the folder.
-        OSError, subprocess.SubprocessError: It does not start.
+        OSError, subprocess.SubprocessError: It does not start, or the one before does not end.
     """
     if postmaster(data_dir) is not None:
-        if _status(data_dir) != "stopping":
+        if status(data_dir) != "stopping":
             return
         _log.warning("The embedded PostgreSQL was shutting down; it is started again.")
-        with contextlib.suppress(subprocess.CalledProcessError):  # it has ended meanwhile
-            halt(data_dir)
+        halt(data_dir)
     with _taken(data_dir) as lock:
         socket_dir = _socket_dir(data_dir)
         _disown(data_dir, socket_dir)
@@ -104,12 +104,35 @@ def _taken(data_dir: Path) -> Iterator[int]:
 
 
 def halt(data_dir: Path) -> None:
-    """Stop the server, ending its connections."""
-    _pg("pg_ctl", "-w", "-m", "fast", "stop", data_dir=data_dir)
+    """Stop the server, ending its connections. One that has ended meanwhile is stopped, too.
+
+    Raises:
+        TimeoutError: It is still there.
+        OSError, subprocess.SubprocessError: It cannot be told to end.
+    """
+    try:
+        _pg("pg_ctl", "-w", "-t", str(STOP_TIMEOUT_S), "-m", "fast", "stop", data_dir=data_dir)
+    except subprocess.CalledProcessError as error:
+        if postmaster(data_dir) is not None:
+            raise TimeoutError("the server that was there is still shutting down") from error
     socket_dir = _socket_dir(data_dir)
     if socket_dir != data_dir:
         with contextlib.suppress(OSError):
             socket_dir.rmdir()
+
+
+def pid_file(data_dir: Path) -> list[str]:
+    """The lines of the pid file; none if it is not there, or no more."""
+    try:
+        return (data_dir / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def status(data_dir: Path) -> str:
+    """What the server says of itself in its pid file, last of all: `starting`, `ready`, `stopping`."""
+    lines = pid_file(data_dir)
+    return lines[7].strip() if len(lines) > 7 else "starting"
 
 
 def postmaster(data_dir: Path) -> int | None:
@@ -117,18 +140,12 @@ def postmaster(data_dir: Path) -> int | None:
     import psutil
 
     try:
-        pid = int((data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int(next(iter(pid_file(data_dir)), ""))
         process = psutil.Process(pid)
         ours = process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data_dir
     except (OSError, ValueError, psutil.Error):
         return None
     return pid if ours else None
-
-
-def _status(data_dir: Path) -> str:
-    """What the server says of itself in its pid file: `starting`, `ready`, `stopping`."""
-    lines = (data_dir / "postmaster.pid").read_text().splitlines()
-    return lines[7].strip() if len(lines) > 7 else "starting"
 
 
 def _give_away(data_dir: Path) -> None:
@@ -172,10 +189,9 @@ def _disown(data_dir: Path, socket_dir: Path) -> None:
     without init): PostgreSQL takes it for alive. Its pid file stays, with a number that is nobody's, because by the rest of it the
     new server sees whether orphans still use the old one's memory.
     """
-    pid_file = data_dir / "postmaster.pid"
-    with contextlib.suppress(FileNotFoundError):
-        rest = pid_file.read_text().partition("\n")[2]
-        pid_file.write_text(f"{_NOBODYS_PID}\n{rest}")
+    lines = pid_file(data_dir)
+    if lines:
+        (data_dir / "postmaster.pid").write_text("\n".join([str(_NOBODYS_PID), *lines[1:], ""]))
     for name in (f".s.PGSQL.{PORT}.lock", f".s.PGSQL.{PORT}"):
         (socket_dir / name).unlink(missing_ok=True)
 

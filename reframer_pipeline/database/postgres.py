@@ -117,7 +117,12 @@ class Database:
         """
         from reframer_pipeline.database.connection import patient
 
-        with self._mapped(), patient(timeout_s, deadline), self._pool().connection(_left(deadline, self._patience_s)) as conn:
+        with (
+            self._mapped(),
+            patient(deadline=deadline),
+            self._pool().connection(_left(deadline, self._patience_s)) as conn,
+            patient(timeout_s),
+        ):
             try:
                 conn.execute(self._begin(snapshot, _left(deadline, timeout_s)))
                 yield conn
@@ -211,11 +216,8 @@ class Database:
         """See that a connection still works which lay idle: the server may have been restarted, or suspended, since."""
         from psycopg_pool import ConnectionPool
 
-        from reframer_pipeline.database.connection import patient
-
         if time.monotonic() - self._used[conn] > _IDLE_S:
-            with patient():
-                ConnectionPool.check_connection(conn)
+            ConnectionPool.check_connection(conn)
 
     def _note_use(self, conn: psycopg.Connection[Row]) -> None:
         self._used[conn] = time.monotonic()

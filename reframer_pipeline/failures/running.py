@@ -74,6 +74,13 @@ class OutputNotWritable(PermanentFailure):
     default_remedy = "Name a file in a folder that you may write to."
 
 
+class UnknownFormat(CallerError):
+    """No export has this format."""
+
+    code = "unknown_format"
+    default_remedy = "`reframer export --help` lists the formats."
+
+
 class InputMissing(CallerError):
     """A stage was asked for before the stages it reads."""
 

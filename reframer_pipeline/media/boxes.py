@@ -1,10 +1,11 @@
 """The boxes of an mp4 or mov and the chunks of an AVI, as far as ffprobe does not tell what they say.
 
-What belongs here: a bounded walk to the edit list of a track, whether a file is only the head of a stream, whether an AVI is all there.
+What belongs here: a bounded walk to edit lists and to what is beside the pictures, whether a file is only the head of a stream, whether an
+AVI is all there.
 What does not: anything that ffprobe reports.
 
-Uploads are hostile: boxes are read one header at a time, so many at most, none beyond its parent's end, and of an edit list no more than
-its first entries. What cannot be read says nothing, and refuses nothing.
+Uploads are hostile: boxes are read one header at a time, none beyond its parent's end, and so many at most, the entries of edit lists among
+them. What cannot be read says nothing, and refuses nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-MOST_BOXES: Final = 4096
-MOST_EDITS: Final = 4096
+MOST_STEPS: Final = 4096  # of a walk through a file: boxes and entries of edit lists together, or chunks
 NORMAL: Final = 1 << 16  # a rate of 1, in 16.16 fixed point
 
 
@@ -42,10 +42,12 @@ class Boxes:
     Attributes:
         edits: Edit lists by track id.
         head_only: Whether the file has the head of a fragmented stream, and no fragment.
+        beside: Where the names stand of the boxes (`stsd`) that say how the tracks beside the pictures are to be decoded.
     """
 
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     head_only: bool = False
+    beside: tuple[int, ...] = ()
 
 
 def read_boxes(path: Path) -> Boxes:
@@ -58,7 +60,7 @@ def riff_is_whole(path: Path) -> bool:
     """Whether the file ends where its RIFF chunks say, or later; False where a chunk's size is a placeholder."""
     size, at = path.stat().st_size, 0
     with path.open("rb") as file:
-        for _ in range(MOST_BOXES):
+        for _ in range(MOST_STEPS):
             file.seek(at)
             kind, length = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
             if kind != b"RIFF":  # the end, or what somebody put behind it
@@ -73,11 +75,13 @@ class _Walk:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._left = MOST_BOXES
+        self._left = MOST_STEPS
+        self._beside: list[int] = []
 
     def boxes(self) -> Boxes:
         edits: dict[int, list[Edit]] = {}
         fragmented, media = False, False
+        end = 0
         for kind, start, end in self._children(0, self._size):
             media = media or kind in (b"moof", b"mdat")
             if kind != b"moov":
@@ -90,7 +94,8 @@ class _Walk:
                     fragmented = True
                 elif inner == b"trak":
                     edits.update(self._track(inner_start, inner_end, scale))
-        return Boxes(edits, fragmented and not media)
+        head_only = fragmented and not media and end == self._size  # what was not walked to its end may hold some
+        return Boxes(edits, head_only, tuple(self._beside))
 
     def _children(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         """Kind, start and end of each box's content within a range."""
@@ -123,16 +128,30 @@ class _Walk:
             if kind == b"tkhd":
                 at = inner + 4 + (16 if self._read(inner, 1) == b"\1" else 8)
                 (track,) = struct.unpack(">I", self._read(at, 4))
+            elif kind == b"mdia":
+                self._media(inner, inner_end)
             elif kind == b"edts":
                 for one, list_start, list_end in self._children(inner, inner_end):
                     if one == b"elst":
                         edits = self._edits(list_start, list_end, scale)
         return {track: edits} if track is not None and edits else {}
 
+    def _media(self, start: int, end: int) -> None:
+        """Notes the `stsd` of a track that has no pictures."""
+        handler = b""
+        for kind, inner, inner_end in self._children(start, end):
+            if kind == b"hdlr":
+                handler = self._read(inner + 8, 4)
+            elif kind == b"minf" and handler != b"vide":
+                tables = (table for name, *table in self._children(inner, inner_end) if name == b"stbl")
+                found = (at - 4 for table in tables for name, at, _ in self._children(*table) if name == b"stsd")
+                self._beside += [at for at in found if self._read(at, 4) == b"stsd"]  # and not one with a size of 64 bits
+
     def _edits(self, start: int, end: int, scale: int) -> list[Edit]:
         form, long = (">Qqi", 20) if self._read(start, 1) == b"\1" else (">Iii", 12)
         (count,) = struct.unpack(">I", self._read(start + 4, 4))
-        fits = min(count, MOST_EDITS, max(0, end - start - 8) // long)
+        fits = min(count, self._left, max(0, end - start - 8) // long)
+        self._left -= fits
         entries = struct.iter_unpack(form, self._read(start + 8, fits * long))
         return [Edit(length / scale if scale else 0.0, media == -1, rate / NORMAL) for length, media, rate in entries]
 

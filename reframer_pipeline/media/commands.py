@@ -3,8 +3,9 @@
 What belongs here: every option that reaches the two programs, and why. What does not: running them (`runner`), reading
 their answers (`probe`, `sampling`).
 
-Each command opens exactly one local file (`file:`), as mov/mp4 or AVI and nothing else: a playlist that calls itself .avi
-cannot lead to another file or host. Codecs are whitelisted, so that the hundreds of rarely used decoders are out of reach.
+Each command opens exactly one local file (`file:`; with zeros where `Opened.hidden` says so), as mov/mp4 or AVI and nothing else: a
+playlist that calls itself .avi cannot lead to another file or host. Codecs are whitelisted: the
+hundreds of rarely used decoders are given no data (`Opened.elsewhere`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reframer_pipeline.media.containers import Container
 from reframer_pipeline.media.display import Filter
 from reframer_pipeline.settings import Settings
 
@@ -45,11 +47,22 @@ class Opened:
     Attributes:
         index: Of the stream; None while none has been chosen.
         elsewhere: Decoders off the list that streams beside it want. ffprobe gives up if it cannot open the decoder of every stream, so
-            these are opened, and given no data.
+            these are opened: they read what the uploader's header holds for them, within the fence, and are given no data.
+        hidden: Where names of four bytes stand that ffprobe must not see, since it cannot open what they stand for; rising.
     """
 
     index: int | None = None
     elsewhere: tuple[str, ...] = ()
+    hidden: tuple[int, ...] = ()
+
+    def source(self, path: Path) -> str:
+        """The file as FFmpeg's protocols name it, zeros in place of what is hidden."""
+        whole = f"file:{path.absolute()}"
+        if not self.hidden:
+            return whole
+        starts, ends = [0, *(at + 4 for at in self.hidden)], [*self.hidden, path.stat().st_size]
+        parts = [f"subfile,,start,{start},end,{end},,:{whole}" for start, end in zip(starts, ends, strict=True)]
+        return "concat:" + "|subfile,,start,0,end,4,,:file:/dev/zero|".join(parts)
 
 
 def decoder_threads() -> int:
@@ -74,6 +87,7 @@ def _ffprobe(path: Path, stream: Opened, settings: Settings, **wanted: Any) -> l
     elsewhere = ",".join((VIDEO_DECODERS, AUDIO_DECODERS, SUBTITLE_DECODERS, *stream.elsewhere))
     options = {
         **_guards(settings),
+        **({"protocol_whitelist": "file,pipe,concat,subfile"} if stream.hidden else {}),
         "v": "error",
         # Without a kind of stream this binds the demuxer, too: what looks into data to find out facts uses no other decoder.
         "codec_whitelist": ",".join((VIDEO_DECODERS, AUDIO_DECODERS, SUBTITLE_DECODERS)),
@@ -82,7 +96,7 @@ def _ffprobe(path: Path, stream: Opened, settings: Settings, **wanted: Any) -> l
     }
     # of the options that fit a stream, the last one holds
     chosen = [] if stream.index is None else [f"-codec_whitelist:{stream.index}", VIDEO_DECODERS, "-select_streams", str(stream.index)]
-    return ["ffprobe", *convert_kwargs_to_cmd_line_args(options), *chosen, f"file:{path.absolute()}"]
+    return ["ffprobe", *convert_kwargs_to_cmd_line_args(options), *chosen, stream.source(path)]
 
 
 def headers(path: Path, stream: Opened, settings: Settings) -> list[str]:
@@ -90,10 +104,14 @@ def headers(path: Path, stream: Opened, settings: Settings) -> list[str]:
     return _ffprobe(path, stream, settings, show_entries=f"stream={_STREAM_FIELDS}", of="json")
 
 
-def look(path: Path, stream: Opened, settings: Settings) -> list[str]:
-    """ffprobe: the first `LOOK_PACKETS` packets of a stream and the pictures in them, as JSON."""
+def look(path: Path, stream: Opened, settings: Settings, container: Container) -> list[str]:
+    """ffprobe: the first `LOOK_PACKETS` packets of a stream and the pictures in them, as JSON.
+
+    Edit lists do not count: pictures before the part that is shown tell the same, and would be passed over.
+    """
+    whole = {"ignore_editlist": 1} if container == "mov" else {}
     entries = f"packet=flags:frame={_FRAME_FIELDS}"
-    return _ffprobe(path, stream, settings, read_intervals=f"%+#{LOOK_PACKETS}", show_entries=entries, of="json")
+    return _ffprobe(path, stream, settings, read_intervals=f"%+#{LOOK_PACKETS}", show_entries=entries, of="json", **whole)
 
 
 def packets(path: Path, stream: Opened, settings: Settings) -> list[str]:

@@ -24,8 +24,10 @@ _ROW: Final = re.compile(r"^[0-9a-f]{8}:\s+(-?\d+)\s+(-?\d+)\s+-?\d+\s*$", re.MU
 
 # The transfer functions of high dynamic range, by FFmpeg's names, as people call them.
 HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
-# Light of a diffuse white in HDR, in cd/m2 (ITU-R BT.2408): what becomes the white of SDR.
+# Light in HDR, in cd/m2: of a diffuse white (ITU-R BT.2408), which is shown at 217 of 255, and the brightest, which is shown at 255 (the
+# nominal peak of HLG, ITU-R BT.2100). What a file claims of its own peak does not count: FFmpeg reads it on another scale.
 _WHITE: Final = 203
+_PEAK: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,13 @@ def as_shown(size: Size, way: Orientation, transfer: str | None, scaling: str) -
 
 
 def _to_sdr(transfer: str) -> list[Filter]:
-    """HDR to BT.709: linear light, its primaries, brighter light than white pressed together, BT.709's curve."""
+    """HDR to BT.709: linear light, its primaries, bright light pressed together, BT.709's curve."""
     return [
         ("format", ("yuv444p12le",), {}),  # zscale takes no odd sizes where chroma has half of them
         ("zscale", (), {"tin": transfer, "pin": "bt2020", "min": "bt2020nc", "t": "linear", "npl": _WHITE}),
         ("format", ("gbrpf32le",), {}),
         ("zscale", (), {"p": "bt709"}),
-        ("tonemap", ("mobius",), {"desat": 0}),
+        ("tonemap", ("mobius",), {"desat": 0, "peak": _PEAK / _WHITE}),
         ("zscale", (), {"t": "bt709", "m": "gbr", "r": "full"}),
         ("format", ("gbrp",), {}),
     ]

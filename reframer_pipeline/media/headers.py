@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from reframer_pipeline.failures import DamagedVideo, NoVideoStream, TooManyStreams, UnsupportedCodec
 from reframer_pipeline.media import commands
-from reframer_pipeline.media.boxes import riff_is_whole
+from reframer_pipeline.media.boxes import read_boxes, riff_is_whole
 from reframer_pipeline.media.commands import Opened
 from reframer_pipeline.media.containers import Container
 from reframer_pipeline.media.fence import Limits
-from reframer_pipeline.media.refusals import refusal, refused_decoders
+from reframer_pipeline.media.refusals import demuxed, refusal, refused_decoders
 from reframer_pipeline.media.runner import run_guarded
 from reframer_pipeline.settings import Settings
 
@@ -53,6 +53,11 @@ class Header:
         return self.picture.get("pix_fmt")
 
     @property
+    def is_yuv(self) -> bool:
+        """Whether pixels are luma and chroma."""
+        return (self.pix_fmt or "").startswith("yuv")
+
+    @property
     def transfer(self) -> str | None:
         """FFmpeg's name of the transfer function."""
         return self.picture.get("color_transfer")
@@ -83,6 +88,19 @@ class Header:
         return Fraction(self.picture["time_base"])
 
     @property
+    def frames(self) -> int:
+        """The number of frames that the header claims; 0 where it claims none. An AVI that was written to a pipe has a placeholder there
+        (2**30 by FFmpeg).
+        """
+        frames = int(self.picture.get("nb_frames", 0))
+        return frames if frames < 1 << 30 else 0
+
+    @property
+    def seconds(self) -> float:
+        """The length that the header claims; 0 where it claims none."""
+        return float(int(self.picture.get("duration_ts", 0)) * self.time_base)
+
+    @property
     def matrix(self) -> str | None:
         """The container's display matrix."""
         return _matrix(self.picture)
@@ -90,14 +108,12 @@ class Header:
     def promised_s(self, container: Container, path: Path) -> float:
         """Seconds of picture that the header promises, from time 0; 0 where it promises none.
 
-        For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that was written to
-        a pipe has a placeholder there (2**30 by FFmpeg), and a duration that is a guess. An AVI that is all there promises nothing
-        more: its frames may stand for pictures that were dropped (chunks of no bytes).
+        For AVI that is its number of frames: the duration that ffprobe reports shrinks with the file. An AVI that is all there promises
+        nothing more: its frames may stand for pictures that were dropped (chunks of no bytes).
         """
         if container == "mov":
-            return float(int(self.picture.get("duration_ts", 0)) * self.time_base)
-        frames, fps = int(self.picture.get("nb_frames", 0)), self.rate
-        return float(frames / fps) if fps and frames < 1 << 30 and not riff_is_whole(path) else 0.0
+            return self.seconds
+        return float(self.frames / self.rate) if self.rate and not riff_is_whole(path) else 0.0
 
 
 def read_header(path: Path, settings: Settings) -> Header:
@@ -106,11 +122,11 @@ def read_header(path: Path, settings: Settings) -> Header:
     Raises:
         NotAVideo, NoVideoStream, UnsupportedCodec, TooManyStreams, TruncatedVideo, DamagedVideo: As their classes say.
     """
-    answer, elsewhere = _ask(path, settings)
+    answer, opened = _ask(path, settings)
     streams = answer.get("streams", [])
     picture = _main_stream(streams)
     sound = any(stream.get("codec_type") == "audio" for stream in streams)
-    return Header(answer["format"]["format_name"], picture, Opened(picture["index"], elsewhere), sound)
+    return Header(answer["format"]["format_name"], picture, replace(opened, index=picture["index"]), sound)
 
 
 @dataclass(frozen=True)
@@ -130,14 +146,14 @@ class First:
     fields: bool = False
 
 
-def look(path: Path, header: Header, settings: Settings) -> First:
+def look(path: Path, header: Header, container: Container, settings: Settings) -> First:
     """Decodes the first few packets.
 
     Raises:
         UnsupportedCodec: The picture's codec is not accepted. Nothing of it has been decoded.
         DamagedVideo: ffprobe did not come to the end of its answer.
     """
-    done = run_guarded(commands.look(path, header.opened, settings), Limits.of(settings, units=commands.LOOK_PACKETS))
+    done = run_guarded(commands.look(path, header.opened, settings, container), Limits.of(settings, units=commands.LOOK_PACKETS))
     if done.returncode and refused_decoders(done.stderr):
         raise UnsupportedCodec(f"The codec {header.codec} is not accepted.")
     try:
@@ -156,21 +172,25 @@ def look(path: Path, header: Header, settings: Settings) -> First:
     )
 
 
-def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What ffprobe says of the file, and which decoders off the list its streams want."""
-    elsewhere: tuple[str, ...] = ()
+def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened]:
+    """What ffprobe says of the file, and what it takes to have it say so."""
+    opened = Opened()
     while True:
-        done = run_guarded(commands.headers(path, Opened(None, elsewhere), settings), Limits.of(settings))
+        done = run_guarded(commands.headers(path, opened, settings), Limits.of(settings))
         if not done.returncode:
             break
-        more = refused_decoders(done.stderr) - set(elsewhere)
-        if not more or len(elsewhere) >= settings.max_streams:
-            raise refusal(done.stderr, codecs=False) or DamagedVideo("The file begins like a video, but its header cannot be read.")
-        elsewhere += tuple(sorted(more))
+        more, beside = refused_decoders(done.stderr) - set(opened.elsewhere), read_boxes(path).beside
+        known = refusal(done.stderr, codecs=False)
+        if more and len(opened.elsewhere) < settings.max_streams:
+            opened = replace(opened, elsewhere=opened.elsewhere + tuple(sorted(more)))
+        elif beside and not opened.hidden and not known and demuxed(done.stderr):
+            opened = replace(opened, hidden=beside)
+        else:
+            raise known or DamagedVideo("The file begins like a video, but its header cannot be read.")
     answer: dict[str, Any] = json.loads(done.stdout)
     if answer.get("format", {}).get("nb_streams", 0) > settings.max_streams:
         raise TooManyStreams(f"The file holds {answer['format']['nb_streams']} streams; {settings.max_streams} are allowed.")
-    return answer, elsewhere
+    return answer, opened
 
 
 def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:

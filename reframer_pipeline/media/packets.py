@@ -9,8 +9,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from reframer_pipeline.failures import EncryptedVideo, NoDecodableFrames, VideoTooLong
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.media import commands
 from reframer_pipeline.media.commands import Opened
 from reframer_pipeline.media.fence import Limits
@@ -18,9 +20,17 @@ from reframer_pipeline.media.runner import GuardedProcess
 from reframer_pipeline.media.timing import UNKNOWN, Timing, timing
 from reframer_pipeline.settings import Settings
 
+PROGRESS_LINES: Final = 32  # of ffprobe, one a packet or picture: as often as where pictures are decoded for good (`sampling`)
 
-def count_packets(path: Path, stream: Opened, settings: Settings) -> Timing:
+
+def count_packets(path: Path, stream: Opened, settings: Settings, progress: Progress = no_progress) -> Timing:
     """Reads all packets of one stream; keeps 24 bytes of each.
+
+    Args:
+        path: The file.
+        stream: Which stream.
+        settings: The limits.
+        progress: Told the number of packets, as below.
 
     Raises:
         VideoTooLong: More than `max_frames`.
@@ -29,7 +39,7 @@ def count_packets(path: Path, stream: Opened, settings: Settings) -> Timing:
         MediaToolTimeout: A limit was reached.
     """
     pts, dts, durations = array("q"), array("q"), array("q")
-    for fields in _lines(commands.packets(path, stream, settings), Limits.of(settings)):
+    for fields in _lines(commands.packets(path, stream, settings), Limits.of(settings), progress):
         if fields.get("side_data_type", "").startswith("Encryption"):
             raise EncryptedVideo("The picture is encrypted.")
         if "flags" not in fields or "D" in fields["flags"]:
@@ -44,17 +54,19 @@ def count_packets(path: Path, stream: Opened, settings: Settings) -> Timing:
     return timing(pts if complete else dts, durations, min(pts) if complete else None)
 
 
-def count_pictures(path: Path, stream: Opened, settings: Settings, *, packets: Timing) -> Timing:
+def count_pictures(path: Path, stream: Opened, settings: Settings, progress: Progress = no_progress, *, packets: Timing) -> Timing:
     """Decodes one stream to count its pictures: for streams whose packets are fields.
 
     Args:
         path: The file.
         stream: Which stream.
         settings: The limits.
+        progress: Told the number of pictures of at most as many as packets, every 32 and at the end.
         packets: What its packets say; it stands where nothing can be decoded.
     """
     times = array("q")
-    for fields in _lines(commands.pictures(path, stream, settings), Limits.of(settings, units=packets.count)):
+    limits = Limits.of(settings, units=packets.count)
+    for fields in _lines(commands.pictures(path, stream, settings), limits, progress, packets.count):
         if "best_effort_timestamp" in fields:
             times.append(_time(fields["best_effort_timestamp"]))
             check_count(len(times), settings)
@@ -62,11 +74,15 @@ def count_pictures(path: Path, stream: Opened, settings: Settings, *, packets: T
     return timing(times, array("q", [UNKNOWN]) * len(times), min(known)) if known else packets
 
 
-def _lines(command: list[str], limits: Limits) -> Iterator[dict[str, str]]:
+def _lines(command: list[str], limits: Limits, progress: Progress, total: int = 0) -> Iterator[dict[str, str]]:
+    number = 0
     with GuardedProcess(command, limits) as process:
-        for line in process.lines():
+        for number, line in enumerate(process.lines(), start=1):
+            if number % PROGRESS_LINES == 0:
+                progress(number, total)
             yield dict(part.split("=", 1) for part in line.split("|") if "=" in part)
         process.wait()
+    progress(number, total)
 
 
 def _time(text: str | None) -> int:

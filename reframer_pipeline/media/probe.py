@@ -25,6 +25,7 @@ from reframer_pipeline.failures import (
     NoDecodableFrames,
     VideoTooLong,
 )
+from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.media.boxes import Boxes, edit_notes, read_boxes
 from reframer_pipeline.media.containers import HEAD_BYTES, recognise
 from reframer_pipeline.media.display import HDR, Orientation, displayed, orientation
@@ -99,12 +100,13 @@ class VideoMetadata:
         return cls(**{**found, "notes": tuple(found.get("notes") or ())})
 
 
-def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
-    """Measures a video without decoding it.
+def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, sha256: str) -> VideoMetadata:
+    """Measures a video without decoding it, but where fields have packets of their own.
 
     Args:
         path: The file; its name plays no part.
         settings: Limits.
+        progress: Told the number of packets that were read, of a total that is not known; then of pictures that were decoded, of packets.
         sha256: Its digest, as hex: known from the copy, not computed again.
 
     Raises:
@@ -115,7 +117,7 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
     with path.open("rb") as file:
         container = recognise(file.read(HEAD_BYTES))
     header = read_header(path, settings)
-    first = look(path, header, settings)
+    first = look(path, header, container, settings)
     way = orientation(first.matrix or header.matrix)
     coded = first.size or header.size
     width, height = displayed(coded, header.sar, way or Orientation())
@@ -125,15 +127,15 @@ def probe(path: Path, settings: Settings, *, sha256: str) -> VideoMetadata:
     boxes = read_boxes(path) if container == "mov" else Boxes()
     if boxes.head_only:
         raise NoDecodableFrames("The file is only the head of a stream (an initialisation segment); the pictures are in other files.")
-    found = count_packets(path, header.opened, settings)
+    found = count_packets(path, header.opened, settings, progress)
     if first.fields:
-        found = count_pictures(path, header.opened, settings, packets=found)
+        found = count_pictures(path, header.opened, settings, progress, packets=found)
     check_count(found.count, settings)
     _check_length(found.seconds(time_base), settings)
     fps = found.rate(time_base, header.rate)
     check_promise(found, time_base, promised_s, fps)
     transfer = first.transfer or header.transfer
-    mapped = transfer if transfer in HDR and (header.pix_fmt or "").startswith("yuv") and tone_maps() else None
+    mapped = transfer if transfer in HDR and header.is_yuv and tone_maps() else None
     return VideoMetadata(
         container=header.container,
         codec=header.codec,
@@ -180,11 +182,15 @@ def _check_length(seconds: float, settings: Settings) -> None:
 def _notes(header: Header, boxes: Boxes, way: Orientation | None, transfer: str | None, mapped: str | None) -> Iterator[str]:
     """What is odd about the file and refuses nothing."""
     for name in header.opened.elsewhere:
-        yield f"Beside the picture there is a stream in {name}, which is not opened."
+        yield f"Beside the picture there is a stream in {name}, which is not decoded."
+    if header.opened.hidden:
+        yield "Beside the picture there is something that cannot be opened, such as a sound in an unknown form."
     yield from edit_notes(boxes.edits.get(header.track, []))
     if way is None:
         yield "The display matrix turns by no quarter; the picture is left as it is stored."
     if mapped:
         yield f"HDR ({HDR[mapped]}), mapped to SDR (BT.709)."
     elif transfer in HDR:
-        yield f"HDR ({HDR[transfer]}), not mapped to SDR, which the installed FFmpeg cannot. Colours look dull."
+        no_yuv = f"only YUV is, and this is {header.pix_fmt}."
+        no_filter = "the installed FFmpeg lacks zscale or tonemap. Once it has them, --force computes the video again."
+        yield f"HDR ({HDR[transfer]}), not mapped to SDR, so colours look dull: {no_filter if header.is_yuv else no_yuv}"

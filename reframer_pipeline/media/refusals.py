@@ -39,6 +39,11 @@ def refused_decoders(stderr: str) -> set[str]:
     return set(_OFF_THE_LIST.findall(stderr))
 
 
+def demuxed(stderr: str) -> bool:
+    """Whether ffprobe that failed came beyond the container: to a decoder that cannot be opened, of which it says nothing at its end."""
+    return "Invalid data found when processing input" not in stderr
+
+
 def refusal(stderr: str, *, codecs: bool = True) -> PermanentFailure | None:
     """The failure that ffmpeg's or ffprobe's messages stand for; None where they say nothing known.
 

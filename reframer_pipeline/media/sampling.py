@@ -1,4 +1,4 @@
-"""The one decode of a video: the `frames` stage.
+"""The decode of a video, all of it once: the `frames` stage.
 
 What belongs here: driving ffmpeg's decode, naming every source frame's number, pts, timestamp and content score, storing
 the sampled ones, and finding out that the file ended before its time. What does not: where a cut is (`scenes.shots`
@@ -167,6 +167,12 @@ class Looks:
         self._ticks = math.ceil(vid_stride / (SLOWEST * time_base))
         self._number, self._pts = 0, math.nan
         self.expression = f"not(n)+gte(n-prev_selected_n,{self._frames})+gte(pts-prev_selected_pts,{self._ticks})"
+
+    @staticmethod
+    def about(vid_stride: int, frames: int, seconds: float) -> int:
+        """How many of so many frames are looked at if they come evenly."""
+        every = min(vid_stride, math.ceil(vid_stride * frames / (SLOWEST * seconds))) if seconds > 0 else vid_stride
+        return -(-frames // max(every, 1))
 
     def at(self, number: int, pts: float) -> bool:
         """Whether the next frame is looked at.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import statistics
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -65,11 +66,20 @@ def timing(times: array[int], durations: array[int], start_pts: int | None) -> T
     typical = statistics.median_low(steps) if steps else max(durations[0], 1)
     last = shown[-1][1] if shown and shown[-1][1] > 0 else typical
     span = starts[-1] - starts[0] + last if starts else len(times) * typical
-    # One tick is rounding to the time base; so is one per cent of a step where the time base is fine. The last frame's own
-    # length counts, as in the containers' tables: phones write one that is shorter (iphone_rot_face_vfr.mov, 11 after 25s).
-    lengths = [*steps, last]
-    variable = max(lengths) - min(lengths) > max(1, typical // 100)
-    return Timing(len(times), max(span, 1), start_pts, variable)
+    # The last frame's own length counts, as in the containers' tables: phones write one that is shorter (iphone_rot_face_vfr.mov, 11 after
+    # 25s).
+    return Timing(len(times), max(span, 1), start_pts, differ([*steps, last], typical, 1))
+
+
+def differ(lengths: Sequence[float], typical: float, tick: float) -> bool:
+    """Whether pictures last differently, beyond rounding to the time base; one per cent is rounding, too, where that is fine.
+
+    Args:
+        lengths: How long each lasts; at least one.
+        typical: How long they usually last.
+        tick: The time base, in the same unit.
+    """
+    return max(lengths) - min(lengths) > max(tick, typical / 100) + 1e-9  # of sums in floating point
 
 
 def check_promise(found: Timing, time_base: Fraction, promised_s: float, rate: Fraction) -> None:
@@ -84,8 +94,9 @@ def check_promise(found: Timing, time_base: Fraction, promised_s: float, rate: F
     Raises:
         TruncatedVideo: It was cut off.
     """
-    # A track that begins later (an empty edit) is declared with what comes before its first picture.
-    found_s = float((max(found.start_pts or 0, 0) + found.span) * time_base)
+    # A track that begins later (an empty edit, a live stream) is declared with what comes before its first picture.
+    promised_s -= float(max(found.start_pts or 0, 0) * time_base)
+    found_s = found.seconds(time_base)
     if found_s < WHOLE * promised_s and (promised_s - found_s) * rate > FEW_FRAMES:
         raise TruncatedVideo(f"The header promises {promised_s:.2f} s of picture, the file holds {found_s:.2f} s.")
 

@@ -64,7 +64,7 @@ def frame(storage: Storage, result_id: str, number: int) -> Picture:
 
 
 def drawn_frame(storage: Storage, result_id: str, number: int, shown: Collection[Overlay]) -> Picture:
-    """The same with boxes, masks and ids drawn in. A track has one colour wherever it is drawn.
+    """The same with the boxes, masks and ids of tracks drawn in. A track has one colour wherever it is drawn.
 
     Raises:
         ResultsGone, RowsArchived: The rows are not there.
@@ -77,10 +77,11 @@ def drawn_frame(storage: Storage, result_id: str, number: int, shown: Collection
     if "masks" in shown:
         for row in page(storage.db, MASKS, result_id, limit=_MOST, wanted=wanted):
             masks[row["detection_id"]] = decode_plain(row["mask_rle"], row["frame_height"], row["frame_width"])
-    items = []
-    for row in reversed(found):  # the strongest on top
-        track = row["track_id"] and (_place(row["track_id"]), row["track_id"])
-        items.append(tracked_item(_box(row), row["label"], track, masks.get(row["detection_id"])))
+    items = [
+        tracked_item(_box(row), row["label"], (_place(row["track_id"]), row["track_id"]), masks.get(row["detection_id"]))
+        for row in reversed(found)  # the strongest on top
+        if row["track_id"] is not None
+    ]
     return Picture(plain.frame_number, encode(annotate(decode(plain.jpeg), items, "boxes" in shown, "ids" in shown)))
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from reframer_pipeline.failures import NotPublished
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
+from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -78,7 +79,6 @@ def sheet(
                 results["detections"].batches(),
                 _rows(results, "masks"),
                 _tracks(results, numbers, min_sightings),
-                strays=min_sightings <= 1,
             )
         drawn = [image for _, image in pictures]
     mark = f", {DEMO_MODELS}" if is_demo(results) else ""
@@ -110,11 +110,10 @@ def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: in
     with FrameStore(results["frames"].open_attachment()) as store:
         pictures = (frame for group in store.groups(1) for frame in group)
         tracks = _tracks(results, None, min_sightings)
-        drawn = annotated_frames(
-            pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions, strays=min_sightings <= 1
-        )
+        drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions)
         seconds = sampled_times(results["frames"])[1]
-        fps, shown = pace(seconds, median_step(seconds))
+        tick = VideoMetadata.from_batch(next(results["metadata"].batches())).time_base
+        fps, shown = pace(seconds, median_step(seconds), float(tick))
         encode_video((image for (_, image), times in zip(drawn, shown, strict=True) for _ in range(times)), path, fps)
 
 

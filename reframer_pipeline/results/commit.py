@@ -93,13 +93,6 @@ class Results:
         """Those of the results that were committed, by result id, to read."""
         return {result_id: StoredResult(row, self._store) for result_id, row in self.find(result_ids).items()}
 
-    def is_whole(self, row: ManifestRow) -> bool:
-        """Whether all objects of a result are in the store."""
-        return not self._missing(row)
-
-    def _missing(self, row: ManifestRow) -> set[str]:
-        return {key for key in row.objects if not self._store.exists(key)}
-
     def publish(self, video_id: str, keys: Mapping[str, StageKey], lease_token: str) -> None:
         """Show readers six results that all exist already, computing nothing.
 
@@ -162,9 +155,9 @@ class Results:
 
         def commit() -> Committed:
             try:
-                return self._db.run(transaction)
+                return self._db.run(transaction, timeout_s=rows.STATEMENT_S)
             except _ThereAlready as there:  # looked at outside the transaction: a store may take its time
-                return self._db.run(partial(transaction, missing=self._missing(there.row)))
+                return self._db.run(partial(transaction, missing=self._missing(there.row)), timeout_s=rows.STATEMENT_S)
 
         def commit_what_is_there() -> Committed:
             try:
@@ -220,6 +213,9 @@ class Results:
         manifest.insert(conn, made.row)
         rows.copy_rows(conn, made.row, made.batches, alive)
         return made.row
+
+    def _missing(self, row: ManifestRow) -> set[str]:
+        return {key for key in row.objects if not self._store.exists(key)}
 
     def _drop_unless_committed(self, row: ManifestRow) -> None:
         """An earlier try may have been committed without our hearing of it; unknown means keep: an orphan harms nobody."""

@@ -66,7 +66,7 @@ def drain(
     schema = schemas.stored(BY_NAME[output.stage].schema)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=True) as writer:
-        for table in _groups(_conforming(output)):
+        for table in groups(_conforming(output)):
             for batch in table.to_batches():
                 digest.update(batch)
                 validator.feed(batch)
@@ -132,7 +132,7 @@ def _conforming(output: StageOutput) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
 
 
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+def groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Batches gathered or cut to row groups of at most GROUP_ROWS rows, and of about GROUP_BYTES."""
     held: list[pa.RecordBatch] = []
     for batch in batches:

@@ -30,6 +30,10 @@ _UNUSABLE = (ReframerError, OSError, ValueError, KeyError, TypeError)
 _AWAY = (DatabaseUnavailable, DatabaseFull, StoreUnavailable)
 
 
+class _Replaced(ValueError):
+    """No rebuild will ever restore it: an input is there, whole, and was made anew with other rows since."""
+
+
 @dataclass(frozen=True)
 class Rebuilt:
     """What a rebuild brought back.
@@ -55,13 +59,15 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
     from; where nothing was made from it, the oldest. A result made from other rows than its inputs now have is left out, and so
     is whatever cannot be read or restored. Of several sets of a video the one completed last is published.
 
-    Until a rebuild has gone through and left nothing out, a sweep deletes nothing (`is_incomplete`).
+    Until a rebuild has gone through and left out nothing that another one might restore, a sweep deletes nothing (`is_incomplete`).
 
     Raises:
         DatabaseUnavailable, DatabaseFull, StoreUnavailable: Run it again; finished results are kept.
     """
     _note(db, incomplete=True)
     skipped: list[str] = []
+    replaced: set[str] = set()
+    for_good = 0
     found = _in_order(_footers(store, skipped))
     videos = results = 0
     for done, footer in enumerate(found):
@@ -70,12 +76,15 @@ def rebuild(db: Database, store: ObjectStore, progress: Progress = no_progress) 
         except _AWAY:
             raise
         except _UNUSABLE as error:
+            if isinstance(error, _Replaced) or not replaced.isdisjoint(footer.manifest.inputs.values()):
+                replaced.add(footer.manifest.result_id)
+                for_good += 1
             skipped.append(f"{footer.manifest.object_key}: {_said(error)}")
             continue
         videos, results = videos + new_video, results + new_result
         progress(done + 1, len(found))
     published = sum(db.run(lambda conn, video=video: _publish(conn, video)) for video in {f.manifest.video_id for f in found})  # type: ignore[misc]
-    _note(db, incomplete=bool(skipped))
+    _note(db, incomplete=len(skipped) > for_good)
     return Rebuilt(videos, results, published, skipped)
 
 
@@ -133,12 +142,14 @@ def _restore(conn: psycopg.Connection[Row], store: ObjectStore, footer: Footer) 
     if manifest.locked(conn, row.result_id) is not None:
         return new_video, False
     wanted = list(row.inputs.values())
-    there = conn.execute("SELECT result_id::text, content_digest FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))
-    known = {r["result_id"]: r["content_digest"] for r in there}
+    there = conn.execute("SELECT result_id::text, content_digest, object_key FROM results WHERE result_id = ANY(%s::uuid[])", (wanted,))
+    known = {r["result_id"]: r for r in there}
+    fits = {result_id: footer.made_from.get(result_id, r["content_digest"]) == r["content_digest"] for result_id, r in known.items()}
+    if other := [stage for stage, result_id in row.inputs.items() if not fits.get(result_id, True)]:
+        whole = all(store.exists(known[row.inputs[stage]]["object_key"]) for stage in other)  # else a row from a backup of the database
+        raise (_Replaced if whole else ObjectMissing)(f"it was made from other {', '.join(other)} than there are.")
     if missing := [stage for stage, result_id in row.inputs.items() if result_id not in known]:
         raise ObjectMissing(f"its {', '.join(missing)} are not in the store.")
-    if other := [stage for stage, result_id in row.inputs.items() if footer.made_from.get(result_id, known[result_id]) != known[result_id]]:
-        raise ObjectMissing(f"it was made from other {', '.join(other)} than there are.")
     manifest.insert(conn, row)
     if row.attachment_key is not None and not store.exists(row.attachment_key):
         conn.execute("UPDATE results SET evicted_at = now() WHERE result_id = %s", (row.result_id,))

@@ -1,6 +1,7 @@
 """Rows: the one place that writes a stage's rows to Postgres.
 
-What belongs here: COPY. What does not: which column becomes which (`stages`), reading files, transactions.
+What belongs here: COPY, and how long a statement about many rows may take. What does not: which column becomes which (`stages`), reading
+files, transactions.
 Everything is done on whole columns: the text of each COPY field is built by Arrow, and a batch is one write.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from reframer_pipeline.database.postgres import Row
 
+STATEMENT_S = 1800.0  # deleting the rows of the longest video, in one cascade
 COPY_ROWS = 1024  # a write holds a few copies of its text; a mask is some 9 kB of it
 
 

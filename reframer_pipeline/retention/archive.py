@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 WITH_ROWS = [stage.name for stage in STAGES if stage.rows]
 TABLES = [stage.rows.table for stage in STAGES if stage.rows]
-STATEMENT_S = 1800.0  # deleting the rows of the longest video
 _THERE: LiteralString = "v.status = 'completed' AND r.archived_at IS NULL AND r.stage = ANY(%(stages)s)"
 
 
@@ -72,7 +71,7 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
         conn.execute("UPDATE results SET archived_at = now() WHERE result_id = ANY(%s)", (ids,))
         return deleted
 
-    return db.run(act, timeout_s=STATEMENT_S) if ids else 0
+    return db.run(act, timeout_s=rows.STATEMENT_S) if ids else 0
 
 
 def restore(

@@ -1,8 +1,8 @@
 """Superseded results: those whose place another has taken for so long that nobody will want them back.
 
 What belongs here: which they are, and deleting them, rows first and objects then. What does not: objects that no result names (`orphans`).
-A crash between rows and objects leaves orphans, never a result without its object. What is newer than what readers see is never
-superseded: it waits for a later stage, which may fail for as long as it likes.
+A crash between rows and objects leaves orphans, never a result without its object. What is newer than what readers see waits for a later
+stage, which may fail for long; if it was a setting that was tried and given up, nothing comes any more, so the waiting has an end.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.results import rows
 from reframer_pipeline.store.objects import ObjectStore
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
     import psycopg
 
-STATEMENT_S = 1800.0  # deleting the rows of the longest video
-# Since when another one has its place; null if it was made after that.
-_SINCE: LiteralString = "CASE WHEN greatest(r.created_at, r.recomputed_at) < p.published_at THEN p.published_at END"
+WAITING_DAYS: LiteralString = "90"  # for what readers see next; to make it again costs no more than time
+# Since when another one has its place; if it was made after that, since when it waits no more.
+_MADE: LiteralString = "greatest(r.created_at, r.recomputed_at)"
+_SINCE: LiteralString = f"CASE WHEN {_MADE} < p.published_at THEN p.published_at ELSE {_MADE} + {WAITING_DAYS} * interval '1 day' END"
 _OLD: LiteralString = f"{_SINCE} < now() - %(days)s * interval '1 day'"
 _OF_STAGE: LiteralString = "results r JOIN published p ON p.video_id = r.video_id AND p.stage = r.stage"
 
@@ -34,7 +36,7 @@ class Candidate:
         result_id: Its id.
         inputs: Result ids that it was made from.
         published: Whether readers see it.
-        since: When its place was taken; None if it is newer than what readers see.
+        since: When its place was taken; what is newer than what readers see waits that long for them.
         objects: Keys of its objects.
         bytes: Their size.
     """
@@ -42,7 +44,7 @@ class Candidate:
     result_id: str
     inputs: tuple[str, ...]
     published: bool
-    since: datetime | None
+    since: datetime
     objects: tuple[str, ...] = ()
     bytes: int = 0
 
@@ -55,7 +57,7 @@ def superseded(candidates: Iterable[Candidate], before: datetime) -> list[Candid
         before: Only what was superseded before may go.
     """
     known = {one.result_id: one for one in candidates}
-    staying = [one for one in known.values() if one.published or one.since is None or one.since >= before]
+    staying = [one for one in known.values() if one.published or one.since >= before]
     kept: set[str] = set()
     while staying:
         one = staying.pop()
@@ -89,7 +91,7 @@ def delete(db: Database, store: ObjectStore, video_id: str, lease_token: str, da
         conn.execute("DELETE FROM results WHERE result_id = ANY(%s::uuid[])", ([one.result_id for one in found],))
         return found
 
-    gone = db.run(act, timeout_s=STATEMENT_S)
+    gone = db.run(act, timeout_s=rows.STATEMENT_S)
     for one in gone:
         for key in one.objects:
             store.delete(key)
@@ -99,8 +101,8 @@ def delete(db: Database, store: ObjectStore, video_id: str, lease_token: str, da
 def _find(conn: psycopg.Connection[Row], video_id: str, days: int) -> list[Candidate]:
     query: LiteralString = f"""SELECT r.*, p.result_id = r.result_id AS published, {_SINCE} AS since,
             now() - %(days)s * interval '1 day' AS before FROM {_OF_STAGE} WHERE r.video_id = %(video)s"""
-    rows = conn.execute(query, {"video": video_id, "days": days}).fetchall()
-    return superseded(map(_candidate, rows), rows[0]["before"]) if rows else []
+    found = conn.execute(query, {"video": video_id, "days": days}).fetchall()
+    return superseded(map(_candidate, found), found[0]["before"]) if found else []
 
 
 def _candidate(row: Row) -> Candidate:

@@ -35,7 +35,9 @@ from reframer_pipeline.settings import Settings
 
 ADAPTIVE_RATIO: Final = 3.0  # the library's default
 WINDOW: Final = 2  # frames on either side, the library's default
-WINDOW_SECONDS: Final = 0.4  # the default of `min_shot_s`: what is nearer can be no shot of its own, so it is motion
+# What is nearer is motion, for it can be no shot of its own by default. The setting itself is not asked: somebody who wants longer shots
+# still wants each to begin at a slide, and who wants the shortest does not want motion for cuts.
+WINDOW_SECONDS: Final = float(Settings.model_fields["min_shot_s"].default)
 FLASH_SECONDS: Final = 0.2
 ROUNDING: Final = 1e-6  # seconds: what subtracting two times in floating point may be off by
 FLASH_DIFFERENCE: Final = 0.15  # of the larger score

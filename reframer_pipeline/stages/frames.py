@@ -1,4 +1,4 @@
-"""The frames stage: the one decode of the upload.
+"""The frames stage: the decode of the upload.
 
 What belongs here: all that is special about it. What does not: decoding (`media`), COPY (`results.rows`), running it
 (`orchestration.stage`).
@@ -34,7 +34,7 @@ def _compute(work: Work, metadata: StageInput) -> StageOutput:
 class FramesValidator(Validator):
     """Every source frame once, in order; the first is sampled, and then at least every `vid_stride`-th."""
 
-    names = ("frame_numbers_contiguous", "timestamps_rise_from_zero", "pts_rise", "every_nth_sampled", "scores_in_range")
+    names = ("frame_numbers_contiguous", "timestamps_rise_from_zero", "pts_rise", "sampled_often_enough", "scores_in_range")
 
     def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
         super().__init__(key, upstream)
@@ -55,7 +55,7 @@ class FramesValidator(Validator):
         sampled = frame[numbers(batch, "sampled")]
         # from the last sampled frame to each that follows, and to the last of the batch; before frame 0 comes one that demands it
         gaps = np.diff(sampled, prepend=self._last_sampled, append=frame[-1] + 1)
-        self.expect("every_nth_sampled", gaps <= self._stride)
+        self.expect("sampled_often_enough", gaps <= self._stride)
         self._last_sampled = int(sampled[-1]) if sampled.size else self._last_sampled
         self.expect("scores_in_range", (score >= 0) & (score <= 255))
         self._last_time, self._last_pts = float(time[-1]), int(pts[-1])
@@ -81,7 +81,7 @@ def _cells(result: StageInput) -> Cells:
 
 FRAMES: Final = Stage(
     name="frames",
-    says="Every N-th frame, upright and with square pixels, and of every source frame its PTS and shot score (FFmpeg, one decode).",
+    says="Every N-th frame (more of slow footage), upright and with square pixels; of each source frame its PTS and shot score (FFmpeg).",
     inputs=("metadata",),
     code_version=2,
     settings=("vid_stride",),

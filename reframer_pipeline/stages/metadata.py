@@ -18,7 +18,7 @@ from reframer_pipeline.stages.stage import Cells, Stage, Work, facts, first_rows
 
 
 def _compute(work: Work) -> StageOutput:
-    found = probe(work.hold(work.upload()), work.settings, sha256=work.order.video.sha256)
+    found = probe(work.hold(work.upload()), work.settings, work.progress, sha256=work.order.video.sha256)
     if found.notes:
         work.notes["notes"] = list(found.notes)
     return StageOutput("metadata", iter([found.to_batch()]))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,21 +16,38 @@ from reframer_pipeline import scratch
 _BLOCK: Final = 8 * 2**20
 
 
-def put(source: Path, target: Path, alive: Callable[[], None]) -> None:
-    """Put a file under a name, as a hard link where that can be had; `alive` is called while it is copied. Raises `OSError`."""
+def put(source: Path, target: Path, alive: Callable[[], None], private: bool) -> None:
+    """Put a file under a name.
+
+    Args:
+        source: The file.
+        target: Its name. Folders are made.
+        alive: Called while it is copied.
+        private: Nobody else may read it, and it may be a hard link. Else umask and folder say whose it is, as of a new file.
+
+    Raises:
+        OSError: It cannot be put.
+    """
     with beside(target) as part:
-        try:
-            os.link(source, part)
-        except OSError:  # another file system, or one without links
-            with open(source, "rb") as reader, open(part, "wb", opener=_as_open_as(source)) as writer:
-                while chunk := reader.read(_BLOCK):
-                    writer.write(chunk)
-                    alive()
+        if private and _linked(source, part):
+            return
+        with open(source, "rb") as reader, open(part, "wb", opener=_for_us if private else None) as writer:
+            while chunk := reader.read(_BLOCK):
+                writer.write(chunk)
+                alive()
 
 
-def _as_open_as(source: Path) -> Callable[[str, int], int]:
-    """Makes a file that no others may read than the source."""
-    return lambda path, flags: os.open(path, flags, stat.S_IMODE(source.stat().st_mode))
+def _linked(source: Path, part: Path) -> bool:
+    try:
+        os.link(source, part)
+    except OSError:  # another file system, or one without links
+        return False
+    part.chmod(0o600)
+    return True
+
+
+def _for_us(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextlib.contextmanager

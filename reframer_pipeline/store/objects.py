@@ -72,18 +72,21 @@ class ObjectStore:
 
     Attributes:
         root: Local folder, or None if the store is remote.
+        private: Whether it lies in the data folder, which nobody else may enter. Any other one may be shared: the umask says with whom.
         demand_ours: Raises `StoreUnavailable` if it is no longer the store that was bound to the database (`mark.bind`). A disk that is
             not mounted looks like an empty store: that an object is missing is believed, and a folder is written to, only after this.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, home: Path | None = None) -> None:
+        """The store at a URL; `home` is the data folder, where a store is private."""
         self.demand_ours: Callable[[], None] = lambda: None
         self._fs, self._base, self.root = open_place(url, "object store", "REFRAMER_STORE_URL")
+        self.private = home is not None and self.root is not None and self.root.resolve().is_relative_to(home)
 
     @classmethod
     def open(cls, settings: Settings) -> ObjectStore:
         """The store of these settings; nothing is read or written yet."""
-        return cls(settings.objects_url)
+        return cls(settings.objects_url, settings.home_dir)
 
     def __repr__(self) -> str:
         return f"ObjectStore({self._base})"
@@ -95,7 +98,7 @@ class ObjectStore:
     def put(self, source: Path, key: str, alive: Callable[[], None] = lambda: None) -> int:
         """Store a file under a key, durably: it is whole and on disk when this returns.
 
-        In a local store the object may be a hard link to `source`, which must not be changed afterwards: for our own finished
+        In a private store the object may be a hard link to `source`, which must not be changed afterwards: for our own finished
         files, never for a user's upload.
 
         Args:
@@ -118,7 +121,7 @@ class ObjectStore:
                 told = Callback(hooks={"alive": lambda size, value, **_: alive()})
                 self._fs.put_file(str(source), self._path(key), callback=told, **self._in_parts())
             else:
-                folder.put(source, target, alive)
+                folder.put(source, target, alive, self.private)
             return source.stat().st_size
 
     def put_bytes(self, content: bytes, key: str) -> None:
@@ -202,6 +205,7 @@ class ObjectStore:
                 seconds = modified(info)
                 at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
                 yield StoredObject(self._key(path), int(info.get("size") or 0), at)
+            self._demand_ours(prefix)  # of a disk that was unmounted meanwhile, the rest of the folders seem to have vanished
 
     def _in_parts(self) -> dict[str, int]:
         """Cloud stores would say nothing during the first hundred megabytes; those that upload in parts are asked for small ones."""
@@ -212,7 +216,8 @@ class ObjectStore:
         """`local_path` to write to: its folders will be made, and those of a disk that is not mounted must not be."""
         if self.root is not None:
             self._demand_ours(key)
-            scratch.make(self.root)
+            if self.private:
+                scratch.make(self.root)
         return self.local_path(key)
 
     def _demand_ours(self, key: str) -> None:

@@ -60,8 +60,7 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, ben
     """Copies a file by content and returns the digest of what was copied.
 
     Where the file system can share blocks (reflink) they are shared and the copy is hashed; else each block is hashed as it
-    is copied. Never a hard link: overwriting the upload in place would change the copy. The target appears whole or not, and only its
-    owner may read it.
+    is copied. Never a hard link: overwriting the upload in place would change the copy. The target appears whole or not.
 
     Args:
         source: A regular file.
@@ -79,7 +78,7 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, ben
     """
     with os.fdopen(_open_regular(source, beneath), "rb") as reading, scratch.appearing(target) as part:
         before = os.fstat(reading.fileno())
-        with open(part, "w+b", opener=_ours_alone) as writing:
+        with open(part, "w+b") as writing:
             shared = _reflink(reading.fileno(), writing.fileno())
             digest, size = _drain(writing if shared else reading, None if shared else writing, max_bytes, source.name)
             writing.flush()
@@ -133,10 +132,6 @@ def _open_regular(path: Path, beneath: Path | None) -> int:
         os.close(fd)
         raise FileNotReadable(f"{path.name} is not a regular file.")
     return fd
-
-
-def _ours_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _reflink(source: int, target: int) -> bool:

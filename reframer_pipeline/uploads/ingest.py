@@ -133,10 +133,9 @@ def ingest_file(
 
         def act(conn: psycopg.Connection[Row]) -> bool:
             lock_file(conn, sha256)
-            is_new = _write_video(conn, event, sha256, size)
             if not store.exists(key):  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
                 store.put(copy, key)
-            return is_new
+            return _write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
 
         is_new = db.run(act)
         return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)

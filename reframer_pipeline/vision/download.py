@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reframer_pipeline.failures import DownloadFailed, WeightsCorrupt, WeightsMissing
+from reframer_pipeline.failures.typing import of_machine
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.versions import sha256_of
 
@@ -47,7 +48,7 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
 
     Raises:
         WeightsMissing: The server does not have it, or cannot be reached at all.
-        DownloadFailed: It broke off too often, or the disk is full; what arrived is kept.
+        DownloadFailed, DiskFull, MachineTrouble: It broke off too often, or cannot be written; what arrived is kept.
         WeightsCorrupt: It arrived with another digest than `sha256`, and was deleted.
     """
     part = target.with_name(target.name + ".part")
@@ -66,11 +67,8 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
                 raise WeightsCorrupt(f"{target.name} arrived with digest sha256:{digest}, not sha256:{sha256}.", "Fetch it again.")
             part.replace(target)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DownloadFailed(
-                f"The disk is full: {target.parent} has no room for {target.name}.", "Free space, run it again."
-            ) from error
-        raise DownloadFailed(f"{target} cannot be written: {error.strerror}.", "Check REFRAMER_WEIGHTS_DIR and its permissions.") from error
+        what, remedy = f"{target} cannot be written", "Check REFRAMER_WEIGHTS_DIR and its permissions."
+        raise of_machine(error, what) or DownloadFailed(f"{what}: {error.strerror}.", remedy) from error
     _etag_file(part).unlink(missing_ok=True)
     return digest
 

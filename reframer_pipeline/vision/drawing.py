@@ -27,7 +27,6 @@ Colour = tuple[int, int, int]
 
 MASK_OPACITY = 0.45
 INLINE_BYTES = 30_000  # Dagster's event log keeps every preview for ever
-UNTRACKED: Colour = (200, 200, 200)
 CAPTION_LINES = 3
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from reframer_pipeline import scratch
 from reframer_pipeline.failures import InternalError, MediaToolMissing
+from reframer_pipeline.media.timing import differ
 from reframer_pipeline.vision.boxes import Rgb
 
 END_S = 120  # for ffmpeg to finish the file after the last frame
@@ -27,7 +28,6 @@ MAX_SIDE = 1280
 FEWEST_FPS, MOST_FPS = 1.0, 60.0
 VARIABLE_FPS: Final = 30.0  # of pictures at uneven times
 MOST_FRAMES: Final = 20_000  # of pictures at uneven times, which would be repeated without end over a long pause; then fewer a second
-EVEN: Final = 0.01  # share of a step by which even times may differ, rounded as they are in files
 ENCODER: Final[dict[str, str | int]] = {
     "vcodec": "libx264",
     "preset": "veryfast",
@@ -70,21 +70,25 @@ def encode_video(
         return _encode(command, chain([first], frames), first.shape)
 
 
-def pace(seconds: npt.NDArray[np.float64], step: float) -> tuple[float, list[int]]:
+def pace(seconds: npt.NDArray[np.float64], step: float, tick: float) -> tuple[float, list[int]]:
     """How to show pictures at their times in a video of constant rate.
 
     Args:
-        seconds: `(n,)` times of the pictures, never falling.
+        seconds: `(n,)` times of the pictures, never falling; at least one.
         step: Usual distance of two of them; the last one is shown for as long.
+        tick: What the times were rounded to.
 
     Returns:
         Frames a second, and for how many frames each picture is shown: one, where the distances are even. Of several within one frame
         only the last is shown, and of all at least the last.
     """
     ends = np.append(seconds, seconds[-1:] + step) - seconds[:1]
-    even = bool(np.all(np.abs(np.diff(seconds) - step) <= EVEN * step))
-    uneven_fps = min(VARIABLE_FPS, MOST_FRAMES / max(float(ends[-1]), 1.0))
-    fps = min(MOST_FPS, max(FEWEST_FPS, 1 / step if even else uneven_fps))
+    if differ([*np.diff(seconds), step], step, tick):
+        fps = min(VARIABLE_FPS, MOST_FRAMES / max(float(ends[-1]), 1.0))
+    else:
+        ends = np.linspace(0, ends[-1], len(ends))  # as they were before they were rounded
+        fps = 1 / float(ends[1])
+    fps = min(MOST_FPS, max(FEWEST_FPS, fps))
     shown = np.diff(np.floor(ends * fps + 0.5).astype(int))
     shown[-1:] = np.maximum(shown[-1:], 1)
     return fps, shown.tolist()

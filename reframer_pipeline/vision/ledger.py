@@ -67,6 +67,6 @@ class WeightsLedger:
         return entries if isinstance(entries, dict) else {}
 
     def _write(self, entries: dict[str, dict[str, Any]]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.make(self._file.parent)
         with scratch.appearing(self._file) as part:
             part.write_text(json.dumps(entries, indent=2, sort_keys=True))

@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
-from reframer_pipeline.vision.drawing import UNTRACKED, Item, annotate, captioned, colour_of
-from reframer_pipeline.vision.rle import BoolMask
+from reframer_pipeline.vision.drawing import Item, annotate, captioned, colour_of
 
 Value = TypeVar("Value")
 
@@ -64,7 +63,6 @@ def annotated_frames(
     masks: Iterable[pa.RecordBatch] = (),
     tracks: Tracks | None = None,
     captions: Iterable[Caption] = (),
-    strays: bool = True,
 ) -> Iterator[tuple[int, Rgb]]:
     """Draw what is known on each frame.
 
@@ -72,10 +70,9 @@ def annotated_frames(
         frames: Source frame number and picture, in order; any part of the video's sampled frames.
         detections: Rows of `schemas.DETECTIONS`.
         masks: Rows of `schemas.MASKS`, in the same order; none before that stage.
-        tracks: Ids and colours; without them, labels and confidences in the order of confidence. Candidates are drawn only as
-            part of a track.
+        tracks: Ids and colours of what is drawn: of detections that are in none of them, nothing is. Without them, all but candidates,
+            with labels and confidences in the order of confidence.
         captions: Scenes, in order; with any, every picture has a band below it for their words.
-        strays: Whether a detection is drawn that belongs to none of the tracks.
 
     Yields:
         Frame number and annotated picture.
@@ -83,36 +80,32 @@ def annotated_frames(
     boxes, pixels, words = _Cursor((one.frame_number, one) for one in by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
     for number, image in frames:
         found, size = boxes.at(number), (image.shape[0], image.shape[1])
-        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size, strays) if found else [])
+        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size) if found else [])
         if words:
             picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
         yield number, picture
 
 
-def items_of(
-    found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int], strays: bool = True
-) -> list[Item]:
+def items_of(found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int]) -> list[Item]:
     """What to draw for one frame's detections; weakest first, so that the strongest lie on top."""
     items = []
     for row in reversed(range(len(found))):
         track = None if tracks is None else tracks.get(found.detection_ids[row])
-        if track is None and (found.candidate[row] or not strays):
+        if track is None and (tracks is not None or found.candidate[row]):
             continue
         compressed = masks.get(found.detection_ids[row])
         mask = rle.decode(compressed, *size) if compressed else None
-        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
         label = found.labels[row]
-        if tracks is None:
+        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
+        if track is None:
             items.append(Item((x1, y1, x2, y2), f"{label} {found.confidence[row]:.2f}", colour_of(row), mask))
         else:
             items.append(tracked_item((x1, y1, x2, y2), label, track, mask))
     return items
 
 
-def tracked_item(xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str] | None, mask: BoolMask | None) -> Item:
-    """What to draw for a detection in a track, or, where tracks are known, in none."""
-    if track is None:
-        return Item(xyxy, label, UNTRACKED, mask)
+def tracked_item(xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str], mask: rle.BoolMask | None) -> Item:
+    """What to draw for a sighting of a track: its place in order of first sight, and its id."""
     return Item(xyxy, f"{track[1]} {label}", colour_of(track[0]), mask)
 
 

@@ -61,11 +61,49 @@ def decode_plain(counts: str, height: int, width: int) -> BoolMask:
         raise InvalidResult("A stored mask is not a list of run lengths.") from error
 
 
+def cropped(compressed: str, height: int, width: int) -> tuple[int, int, BoolMask]:
+    """The part of a mask within its bounding rectangle; the rest of the frame is never made.
+
+    Args:
+        compressed: COCO's compressed counts; at least one pixel is set.
+        height: Rows of the mask.
+        width: Columns of the mask.
+
+    Returns:
+        Left, top, and `(rows, columns)` bool.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`, or set nothing.
+    """
+    counts = _covering(counts_of(compressed), height, width)
+    edges = np.concatenate(([0], np.cumsum(counts)))
+    ones = np.flatnonzero(counts[1::2])
+    if ones.size == 0:
+        raise InvalidResult("A stored mask that should have pixels has none.")
+    left, right = int(edges[2 * ones[0] + 1]) // height, (int(edges[2 * ones[-1] + 2]) - 1) // height + 1
+    within = np.diff(np.clip(edges, left * height, right * height))
+    columns = np.repeat(np.arange(counts.size) % 2 == 1, within).reshape((height, right - left), order="F")
+    rows = np.flatnonzero(columns.any(axis=1))
+    return left, int(rows[0]), columns[rows[0] : rows[-1] + 1]
+
+
+def runs(bits: BoolMask) -> npt.NDArray[np.int64]:
+    """The lengths of the runs in `(n,)` bits, zeros first."""
+    lengths = np.diff(np.concatenate(([0], np.flatnonzero(np.diff(bits)) + 1, [bits.size])))
+    return np.concatenate(([0], lengths)) if bits.size and bits[0] else lengths
+
+
 def _filled(counts: npt.NDArray[np.int64], height: int, width: int) -> BoolMask:
-    # Limits before np.repeat: a damaged row must not ask for gigabytes.
+    return np.repeat(np.arange(counts.size) % 2 == 1, _covering(counts, height, width)).reshape((height, width), order="F")
+
+
+def _covering(counts: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
+    """The run lengths if they are those of a mask of this size. Limits before anything is made of them: a damaged row must not ask for
+    gigabytes.
+    """
     if counts.size == 0 or counts.min() < 0 or counts.max() > height * width or int(counts.sum()) != height * width:
         raise InvalidResult(f"A stored mask does not have {width}x{height} pixels.")
-    return np.repeat(np.arange(counts.size) % 2 == 1, counts).reshape((height, width), order="F")
+    return counts
 
 
 def counts_of(compressed: str) -> npt.NDArray[np.int64]:

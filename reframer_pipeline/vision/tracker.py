@@ -16,7 +16,7 @@ from reframer_pipeline.vision.boxes import Floats
 
 
 class Tracker(Protocol):
-    """Follows the objects of one class through one video."""
+    """Follows the objects of one class through one shot."""
 
     def update(self, xyxy: Floats, confidence: Floats, timestamp: float) -> list[Hashable | None]:
         """Take the next sampled frame, also when it is empty.
@@ -49,7 +49,7 @@ class ByteTracker:
     """
 
     def __init__(self, settings: Settings, step_seconds: float) -> None:
-        """Start fresh: one per video and class.
+        """Start fresh: one per shot and class.
 
         Args:
             settings: `track_thresh`, `match_thresh` and `track_buffer` are used.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from reframer_pipeline import scratch
 from reframer_pipeline.failures import SettingsInvalid, WeightsMissing, WeightsUntrusted
 from reframer_pipeline.handover import Progress, no_progress
 from reframer_pipeline.settings import Settings
@@ -121,7 +122,8 @@ def fetch(settings: Settings, role: Role, progress: Progress = no_progress, trus
 
     Raises:
         WeightsMissing: Neither in the folder nor to be had.
-        DownloadFailed: The download broke off; the next call resumes it.
+        DownloadFailed, DiskFull, MachineTrouble: The download broke off; the next call resumes it.
+        HomeNotWritable: The data folder cannot be used.
         WeightsCorrupt: Another digest than the published or the recorded one.
     """
     path = path_of(settings, role)
@@ -131,6 +133,7 @@ def fetch(settings: Settings, role: Role, progress: Progress = no_progress, trus
         if release is None:
             return resolve(settings, role)  # a file of the user's own: raises what there is to say
         address = (settings.weights_url.rstrip("/") + "/" if settings.weights_url else release.base) + release.file
+        scratch.made(settings.home_dir)  # closed to others, which the folder for weights need not be
         try:
             digest = download(address, path, release.sha256, progress)
         except WeightsMissing as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import LeaseLost, ReframerError, UnknownVideo, VideoBusy
 from reframer_pipeline.work.heartbeat import Heartbeat
+from reframer_pipeline.work.videos import name_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -81,8 +82,12 @@ def heartbeat(db: Database, video_id: str, token: str, ttl_s: float = TTL_S) -> 
         LeaseLost: It is another one's by now.
         DatabaseUnavailable: It did not answer within a third of the lease's life: there is time for another try.
     """
-    if not db.run(lambda conn: beat(conn, video_id, token, ttl_s), within_s=ttl_s / 3):
-        raise LeaseLost(f"Another run took over video {video_id}.")
+
+    def act(conn: psycopg.Connection[Row]) -> None:
+        if not beat(conn, video_id, token, ttl_s):
+            raise _lost(conn, video_id)
+
+    db.run(act, within_s=ttl_s / 3)
 
 
 def beat(conn: psycopg.Connection[Row], video_id: str, token: str, ttl_s: float = TTL_S) -> bool:
@@ -117,7 +122,11 @@ def demand(conn: psycopg.Connection[Row], video_id: str, token: str) -> None:
     conn.execute(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})", (video_id,))
     row = conn.execute("SELECT token FROM leases WHERE video_id = %s", (video_id,)).fetchone()
     if row is None or str(row["token"]) != token:
-        raise LeaseLost(f"Another run took over video {video_id}.")
+        raise _lost(conn, video_id)
+
+
+def _lost(conn: psycopg.Connection[Row], video_id: str) -> LeaseLost:
+    return LeaseLost(f"Another run took over {name_of(conn, video_id)}.")
 
 
 def revoke(db: Database, video_id: str, token: str | None = None) -> bool:

@@ -40,7 +40,9 @@ def video_ids(db: Database) -> list[str]:
 
 
 def is_video_id(text: str) -> bool:
-    """Whether a video may have this id. Partitions that somebody made by hand have others."""
+    """Whether a video may have this id, spelt as the database spells it: locks go by the text. What people type is looked up by
+    `find_video`; partitions that somebody made by hand have other ids.
+    """
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:
@@ -61,7 +63,12 @@ def get_video(db: Database, video_id: str) -> Row:
 
 def in_words(db: Database, video_id: str) -> str:
     """A video for people: its file's name beside the id."""
-    row = db.fetch_one("SELECT filename FROM videos WHERE id = %s", (video_id,)) if is_video_id(video_id) else None
+    return db.run(lambda conn: name_of(conn, video_id))
+
+
+def name_of(conn: psycopg.Connection[Row], video_id: str) -> str:
+    """`in_words` within a transaction."""
+    row = conn.execute("SELECT filename FROM videos WHERE id = %s", (video_id,)).fetchone() if is_video_id(video_id) else None
     return f"{row['filename']} (video {video_id})" if row else f"video {video_id}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reframer_pipeline.cli import estimate
+from reframer_pipeline.media import commands
 from reframer_pipeline.reading.estimates import seconds_a_frame
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
@@ -45,6 +46,12 @@ def test_a_frame_is_counted_once_whatever_other_strides_were_tried(shared: Stora
             conn.execute("DELETE FROM results WHERE stage_key = 'another'")
 
 
+def looked_at(storage: Storage, done: VideoOutcome) -> int:
+    """Frames that were looked at."""
+    (frames,) = storage.db.fetch("SELECT stats FROM current_results WHERE video_id = %s AND stage = 'frames'", (done.video_id,))
+    return int(frames["stats"]["sampled"])
+
+
 def test_forced_work_is_announced_though_all_is_fresh(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(estimate, "notice", said.append)
@@ -56,7 +63,7 @@ def test_forced_work_is_announced_though_all_is_fresh(shared: Storage, done: Vid
     estimate.warn_if_slow(official, shared, [done.video_id])
     assert said == []
     estimate.warn_if_slow(official, shared, [done.video_id], force=True)
-    assert len(said) == 1 and f"for {done.frames // official.vid_stride + 1} frames" in said[0]
+    assert len(said) == 1 and f"for {looked_at(shared, done)} frames" in said[0]
 
 
 def test_a_remote_video_is_not_downloaded_for_an_estimate(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +74,16 @@ def test_a_remote_video_is_not_downloaded_for_an_estimate(shared: Storage, done:
     def sampled() -> int:
         return estimate._sampled_frames(shared.settings, shared, done.video_id or "")
 
-    assert sampled() == done.frames // shared.settings.vid_stride + 1  # the metadata is there
+    assert sampled() == looked_at(shared, done)  # the metadata is there
     known = get_video(shared.db, done.video_id)
     monkeypatch.setattr(videos, "get_video", lambda db, video_id: {**known, "frame_count": None})
     assert sampled() == 0
+
+
+def test_an_estimate_asks_no_more_than_the_header(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert done.video_id is not None
+    known = get_video(shared.db, done.video_id)
+    monkeypatch.setattr(videos, "get_video", lambda db, video_id: {**known, "frame_count": None})
+    for name in ("look", "packets", "pictures"):
+        monkeypatch.setattr(commands, name, lambda *args: pytest.fail("read before anything was said"))
+    assert estimate._sampled_frames(shared.settings, shared, done.video_id) == looked_at(shared, done)

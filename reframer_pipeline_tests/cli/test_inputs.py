@@ -70,6 +70,16 @@ def test_a_pattern_is_what_the_shell_would_make_of_it(footage: Path) -> None:
     assert find((brackets,), home) == [Input(brackets, "x [1].mp4")]
 
 
+def test_a_pattern_goes_round_in_no_circle(footage: Path) -> None:
+    """Two links to their own folder: 2 to the power of 40 ways through them."""
+    (footage / "day 2" / "again").symlink_to(footage)
+    (footage / "day 2" / "here").symlink_to(footage / "day 2")
+    found = {one.path for one in find((footage / "**" / "*.[Mm]*",), footage / "data")}
+    assert found == {footage / name for name in ("a.mp4", "b.MP4", "day 2/c.mov", "day 2/song.mp3", "data/objects/e.mp4")}
+    assert find((footage / "day*" / "again" / "a.mp4",), footage / "data")[0].name == "a.mp4"
+    assert {one.path for one in find((footage / ".tr*" / "*",), footage / "data")} == {footage / ".trash" / "d.mp4"}
+
+
 def test_where_no_video_is_there_is_a_failure(footage: Path) -> None:
     empty = footage / "stills"
     empty.mkdir()

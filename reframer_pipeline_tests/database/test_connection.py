@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.waiting import Ready, Wait
 
 from reframer_pipeline.database import postgres
+from reframer_pipeline.database.connection import Silence, _until
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseUnavailable, LeaseLost
 from reframer_pipeline.results.storage import Storage
@@ -107,6 +109,32 @@ def test_one_that_falls_silent_keeps_nobody_beyond_his_time(postgres15: Server, 
         assert time.monotonic() - began < AT_MOST_S
         proxy.silent.clear()
         assert db.fetch("SELECT 3 AS three") == [{"three": 3}]
+
+
+@pytest.mark.timeout(60)
+def test_a_rollback_is_not_waited_for_as_long_as_a_statement(postgres15: Server) -> None:
+    with silent_proxy(postgres15.direct.format(database="postgres")) as (proxy, url), Database(url) as db:
+        with pytest.raises(LeaseLost), db.transaction(timeout_s=300) as conn:
+            conn.execute("SELECT 1 AS one")
+            proxy.silent.set()
+            raise LeaseLost("what happened in it")
+        proxy.silent.clear()
+        assert db.fetch("SELECT 3 AS three") == [{"three": 3}]
+
+
+def test_an_answer_that_is_there_is_taken_however_late_it_is_looked_at() -> None:
+    """The process was asleep meanwhile, and the statement was carried out."""
+
+    def asked() -> Generator[Wait, Ready, str]:
+        assert (yield Wait.R) == Ready.R
+        return "answered"
+
+    late, silent = (_until(asked(), time.monotonic() - 1) for _ in range(2))
+    assert next(late) == next(silent) == Wait.R
+    with pytest.raises(StopIteration, match="answered"):
+        late.send(Ready.R)
+    with pytest.raises(Silence):
+        silent.send(Ready.NONE)
 
 
 @pytest.mark.timeout(60)

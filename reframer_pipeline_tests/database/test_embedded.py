@@ -111,6 +111,44 @@ def test_a_server_that_is_shutting_down_is_started_again(folder: Path) -> None:
             client.execute("SELECT 1")
 
 
+def test_a_server_that_does_not_end_in_time_is_said_to_be_shutting_down(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a client's process, and its folder is nobody else's meanwhile: also if it is of a version that took no lock."""
+    settings = Settings(home=folder / "home")
+    first = embedded.server(settings)
+    monkeypatch.setattr(cluster, "STOP_TIMEOUT_S", 1, raising=False)
+    with psycopg.connect(first.database_url) as client:
+        os.kill(client.info.backend_pid, signal.SIGSTOP)
+        try:
+            os.kill(first.pid, signal.SIGTERM)
+            until(lambda: (first.data_dir / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping")
+            (first.data_dir / cluster.LOCK).unlink()
+            before = (first.data_dir / "postmaster.pid").read_text()
+            for act, verb in ((embedded.server, "start"), (embedded.stop, "stop")):
+                with pytest.raises(DatabaseUnavailable, match=f"does not {verb}: the server that was there is still shutting down"):
+                    act(settings)
+            assert (first.data_dir / "postmaster.pid").read_text() == before
+        finally:
+            os.kill(client.info.backend_pid, signal.SIGCONT)
+    assert embedded.server(settings).pid != first.pid
+
+
+def test_a_pid_file_that_vanishes_between_two_looks_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=folder / "home")
+    first = embedded.server(settings)
+    seen = cluster.postmaster
+
+    def and_then_it_ends(data_dir: Path) -> int | None:
+        pid = seen(data_dir)
+        if pid is not None:
+            monkeypatch.setattr(cluster, "postmaster", seen)
+            cluster.halt(data_dir)
+        return pid
+
+    monkeypatch.setattr(cluster, "postmaster", and_then_it_ends)
+    cluster.launch(first.data_dir)
+    assert embedded.server(settings).pid != first.pid
+
+
 def test_a_folder_whose_server_cannot_be_seen_gets_no_second_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(home=folder / "home")
     server = embedded.server(settings)

@@ -91,6 +91,20 @@ def edited(video: Path, edits: list[tuple[float, float | None, float]]) -> Path:
     return video
 
 
+def absolute(fragmented: Path, seconds: int) -> Path:
+    """Moves the fragments of an mp4, and its list of them, to a later time, as in a recording of a live stream."""
+    data = bytearray(fragmented.read_bytes())
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)
+    for kind, offset in ((b"tfdt", 8), (b"sidx", 16)):
+        at = data.find(kind)
+        while at >= 0:
+            form = ">Q" if data[at + 4] else ">I"
+            struct.pack_into(form, data, at + offset, struct.unpack_from(form, data, at + offset)[0] + seconds * scale)
+            at = data.find(kind, at + 1)
+    fragmented.write_bytes(data)
+    return fragmented
+
+
 def fields(frames: int) -> list[bytes]:
     """Numbered frames of 64x64 in H.264, two fields each, as access units of a field: intra alone, samples as they are (I_PCM).
 
@@ -155,13 +169,15 @@ def ffprobe_pts(video: Path, stream_index: int) -> list[str]:
     return [line.split("|")[0] for line in lines]
 
 
-def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float = 203) -> Path:
+def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float = 203, more: str = "lossless=1") -> Path:
     """A clip of one colour of SDR (BT.709), written as HDR in BT.2020 with SDR's white at `white` cd/m2, as ITU-R BT.2408 has it.
 
     Args:
         target: The file.
         rgb: The colour, of 8 bits.
         transfer: smpte2084 (PQ, SMPTE ST 2084) or arib-std-b67 (HLG, ITU-R BT.2100, for a display of 1000 cd/m2).
+        white: Light of white.
+        more: Other options of x265.
     """
     import numpy as np
 
@@ -181,6 +197,6 @@ def hdr(target: Path, rgb: tuple[int, int, int], transfer: str, *, white: float 
     picture = b"".join(np.full(size, round(plane), "<u2").tobytes() for size, plane in zip(sizes, planes, strict=True))
     (target.parent / "hdr.yuv").write_bytes(picture * 6)
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", "64x64", "-r", "25", "-i", target.parent / "hdr.yuv"]
-    tags = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:lossless=1"
+    tags = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:{more}"
     ffmpeg(*raw, "-c:v", "libx265", "-x265-params", tags, target)
     return target

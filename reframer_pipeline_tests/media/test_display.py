@@ -18,7 +18,7 @@ from reframer_pipeline.media.display import Orientation, orientation
 from reframer_pipeline.media.frame_store import decode, encode
 from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.settings import Settings
-from reframer_pipeline_tests.media.made import corners, facts, ffmpeg, ffprobe_pts, sampled, turn
+from reframer_pipeline_tests.media.made import corners, edited, facts, ffmpeg, ffprobe_pts, numbered, sampled, turn
 from reframer_pipeline_tests.media.odd_files import CLIPS, HUNT, LARGE_CLIPS, ODD
 from reframer_pipeline_tests.support import media_dir
 
@@ -142,6 +142,15 @@ def test_an_orientation_in_the_stream_itself(tmp_path: Path) -> None:
     _, _, store = sampled(sei, tmp_path / "store", Settings(vid_stride=1))
     for number in store.frame_numbers:
         alike(store.read(number), store.read(0))
+
+
+def test_an_orientation_in_a_stream_whose_beginning_is_cut_away(tmp_path: Path) -> None:
+    """The part that is shown begins 50 pictures after the one that it is decoded from."""
+    sei = "-g 100 -bf 0 -bsf:v h264_metadata=display_orientation=insert:rotate=90"
+    clip = edited(numbered(tmp_path / "a.mp4", frames=80, options=sei), [(1.0, 2.0, 1)])
+    metadata, rows, store = sampled(clip, tmp_path / "store")
+    assert (metadata.rotation, metadata.frame_count, len(rows)) == (90, 25, 25)
+    assert store.read(0).shape == (metadata.height, metadata.width, 3) == (64, 48, 3)
 
 
 def test_no_matrix_and_nonsense() -> None:

@@ -23,7 +23,7 @@ from reframer_pipeline.failures import (
     TruncatedVideo,
     VideoTooLong,
 )
-from reframer_pipeline.media.sampling import ContentScores, sample_frames, small_size
+from reframer_pipeline.media.sampling import ContentScores, Looks, sample_frames, small_size
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.frames import FramesValidator
@@ -156,8 +156,9 @@ def test_a_size_that_changes_within_the_file(tmp_path: Path) -> None:
 def test_slow_footage_is_looked_at_by_time(tmp_path: Path, rate: str, stride: int, looked_at: list[int]) -> None:
     """With a picture per slide, every fifth picture would pass most slides by."""
     clip = numbered(tmp_path / "a.mp4", frames=7, rate=rate)
-    _, rows, store = sampled(clip, tmp_path / "store", Settings(vid_stride=stride))
+    metadata, rows, store = sampled(clip, tmp_path / "store", Settings(vid_stride=stride))
     assert store.frame_numbers == [row["frame_number"] for row in rows if row["sampled"]] == looked_at
+    assert Looks.about(stride, metadata.frame_count, metadata.duration_seconds) == len(looked_at)
     assert [level(store.read(number)) for number in looked_at] == looked_at
     assert judged(rows, vid_stride=stride)
 

@@ -128,6 +128,7 @@ def test_the_annotated_video_shows_each_picture_at_its_time(tmp_path: Path, seco
             store.add(at, np.full((48, 64, 3), 40 * at + 20, np.uint8))
     rows = [{"frame_number": at, "pts": at, "timestamp": time, "content_score": 0.0, "sampled": True} for at, time in enumerate(seconds)]
     results: dict[str, StageInput] = {stage: MemoryInput(stage, []) for stage in ("detections", "masks", "scenes")}
+    results["metadata"] = MemoryInput("metadata", MAKER.rows("metadata"))
     results["frames"] = MemoryInput("frames", rows, attachment=(tmp_path / "store").read_bytes())
     sheets.write_video(results, tmp_path / "video.mp4")
 

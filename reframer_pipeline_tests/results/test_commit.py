@@ -195,6 +195,19 @@ def test_lost_objects_are_replaced_by_recomputing(storage: Storage) -> None:
     assert len(storage.db.fetch("SELECT * FROM current_results")) == 6
 
 
+def test_results_that_make_way_for_another_have_as_long_as_the_sweep_gives_them(storage: Storage) -> None:
+    """The rows of the longest video go in one statement, here as there."""
+    video_id, sha = add_video(storage)
+    first = commit_all(storage, video_id, Maker(sha, storage.settings))
+    storage.store.delete(first["detections"].manifest.object_key)
+    storage.db.execute("""CREATE TABLE noted (had text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO noted VALUES (current_setting('statement_timeout')); RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER DELETE ON results FOR EACH STATEMENT EXECUTE FUNCTION note()""")
+    commit_all(storage, video_id, Maker(sha, storage.settings, salt=1), ("detections",))
+    assert storage.db.fetch("SELECT had FROM noted") == [{"had": "30min"}]
+
+
 @pytest.mark.parametrize("gone", ["evicted", "lost"])
 def test_pictures_that_come_back_beside_other_scores_keep_the_rows(storage: Storage, gone: str) -> None:
     """Made on another processor: deleting the published set for that would be a loss, not a repair."""
@@ -256,7 +269,7 @@ def test_what_was_swept_while_the_process_slept_is_put_again(storage: Storage, m
     monkeypatch.setattr(storage.results, "_transaction", asleep)
     with lease.hold(storage.db, video_id, "test") as token:
         done = storage.results.commit_prepared(prepared, {}, lease_token=token)
-    assert slept and storage.results.is_whole(done.manifest) and done.outcome == "new"
+    assert slept and all(map(storage.store.exists, done.manifest.objects)) and done.outcome == "new"
     assert sum(batch.num_rows for batch in storage.results.open(done.manifest.result_id).batches()) == 50
 
 
@@ -321,7 +334,7 @@ def test_a_blip_of_store_and_database_is_waited_out(storage: Storage, monkeypatc
         done = storage.results.commit_prepared(prepared, {}, lease_token=token, alive=lambda: fed.append(1))
     assert done.outcome == "new" and fails == {"put": -1, "transaction": -1}
     assert len(fed) >= 3 + 4  # at each try at least
-    assert storage.results.is_whole(done.manifest) and not prepared.local.exists()
+    assert all(map(storage.store.exists, done.manifest.objects)) and not prepared.local.exists()
 
 
 @pytest.mark.usefixtures("brief")
@@ -361,7 +374,7 @@ def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monk
     monkeypatch.setattr(storage.results, "_transaction", unheard)
     with pytest.raises(LeaseLost):
         storage.results.commit_prepared(prepared, {}, lease_token=token)
-    assert storage.results.is_whole(storage.results.open(prepared.row.result_id).manifest) and not prepared.local.exists()
+    assert all(map(storage.store.exists, storage.results.open(prepared.row.result_id).manifest.objects)) and not prepared.local.exists()
 
 
 def test_remote_results_work_too(storage: Storage) -> None:

@@ -125,6 +125,35 @@ def test_what_is_left_out_is_not_swept_and_said_by_the_exit_status(storage: Stor
     assert run_sweep(second) == (0, 0, [])
 
 
+@pytest.mark.parametrize("anew", ["metadata", "detections"])
+def test_what_was_made_from_rows_that_are_no_more_does_not_keep_the_sweep_off(storage: Storage, second: Storage, anew: str) -> None:
+    """A lost object was made anew, with other rows; of what had been made from the old ones the objects were left."""
+    video_id, sha = add_video(storage)
+    done = commit_all(storage, video_id, Maker(sha, storage.settings))
+    storage.store.delete(done[anew].manifest.object_key)
+    commit_all(storage, video_id, Maker(sha, storage.settings, salt=1, frame_count=49), (anew,))
+    left = {key for stage in NAMES[NAMES.index(anew) + 1 :] for key in done[stage].manifest.objects}
+    rebuilt = rebuild(second.db, second.store)
+    assert {line.split(": ")[0] for line in rebuilt.skipped} == {key for key in left if key.endswith(".parquet")}
+    ages.age_objects(storage, 5)
+    ages.age_database(second, 30)
+    assert run_sweep(second) == (0, len(left), []) and not left & ages.objects(storage)
+
+
+def test_what_was_made_after_the_databases_backup_is_not_swept(storage: Storage, second: Storage) -> None:
+    """The backup knows other rows of the same result; their object is lost."""
+    video_id, sha = add_video(storage)
+    done = commit_all(storage, video_id, Maker(sha, storage.settings), NAMES[:3])
+    assert rebuild(second.db, second.store).skipped == []  # the backup
+    storage.store.delete(done["detections"].manifest.object_key)
+    commit_all(storage, video_id, Maker(sha, storage.settings, salt=1), NAMES[2:])
+    ages.age_objects(storage, 5)
+    ages.age_database(second, 30)
+    kept = ages.objects(storage)
+    assert len(rebuild(second.db, second.store).skipped) == 3
+    assert run_sweep(second) == (0, 0, [INCOMPLETE]) and ages.objects(storage) == kept
+
+
 @pytest.mark.parametrize("orphan_first", [True, False])
 def test_of_several_objects_that_counts_which_others_were_made_from(storage: Storage, second: Storage, orphan_first: bool) -> None:
     """A run was killed between put and COMMIT: its object stays, with the id of the committed result and other rows."""

@@ -41,8 +41,9 @@ with open_storage(Settings(home=sys.argv[1], database_url=sys.argv[2])) as stora
     {act}
 """
 NOW = datetime.now(UTC)
-OLD, YOUNG = NOW - timedelta(days=9), NOW
-WEEK = NOW - timedelta(days=7)
+DAY = timedelta(days=1)
+OLD, YOUNG = NOW - 9 * DAY, NOW
+WEEK = NOW - 7 * DAY
 
 
 def run(storage: Storage, dry_run: bool = False) -> Swept:
@@ -58,10 +59,10 @@ def run(storage: Storage, dry_run: bool = False) -> Swept:
         ([("a", "", False, OLD), ("b", "a", False, OLD)], "ab"),
         ([("a", "", False, OLD), ("b", "a", False, YOUNG)], ""),  # the younger one was made from it
         ([("a", "", False, OLD), ("b", "a", False, OLD), ("c", "b", True, OLD), ("d", "a", False, OLD)], "d"),
-        ([("a", "", True, OLD), ("b", "", False, None), ("c", "", False, OLD)], "c"),  # b is newer than what readers see
+        ([("a", "", True, OLD), ("b", "", False, YOUNG + 90 * DAY), ("c", "", False, OLD)], "c"),  # b is newer than what readers see
     ],
 )
-def test_which_results_are_superseded(candidates: list[tuple[str, str, bool, datetime | None]], expected: str) -> None:
+def test_which_results_are_superseded(candidates: list[tuple[str, str, bool, datetime]], expected: str) -> None:
     made = [Candidate(name, tuple(inputs), published, since) for name, inputs, published, since in candidates]
     assert "".join(one.result_id for one in superseded.superseded(made, WEEK)) == expected
 
@@ -100,19 +101,30 @@ def test_unfinished_work_is_not_superseded(storage: Storage) -> None:
     assert run(storage).objects == []  # nothing has taken anything's place
 
 
-def test_results_that_wait_for_a_stage_which_fails_are_kept_however_long_that_takes(storage: Storage) -> None:
+def test_results_that_wait_for_a_stage_which_fails_are_kept(storage: Storage) -> None:
     video_id, sha = add_video(storage)
     commit_all(storage, video_id, Maker(sha, storage.settings))
     wanted = Maker(sha, storage.settings.model_copy(update={"vid_stride": 3}))
     commit_all(storage, video_id, wanted, ("metadata", "frames", "detections", "masks", "trajectories"))  # scenes fail
-    ages.age_database(storage, 9)
-    ages.age_objects(storage, 9)
+    ages.age_database(storage, 96)
+    ages.age_objects(storage, 96)
     kept = ages.objects(storage)
     assert run(storage, dry_run=True).objects == run(storage).objects == [] and ages.objects(storage) == kept
     commit_all(storage, video_id, wanted, ("scenes",))  # which costs no more than this
     ages.age_database(storage, 9)
     assert run(storage).results == 5  # those of the first
     assert len(storage.results.find([key.result_id for key in wanted.keys.values()])) == 6
+
+
+def test_a_setting_that_was_tried_and_given_up_does_not_stay_for_ever(storage: Storage) -> None:
+    """What readers see did not change with it, and so is older than what nobody will go on with."""
+    video_id, sha = add_video(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings))
+    kept, before = ages.objects(storage), rows(storage)
+    commit_all(storage, video_id, Maker(sha, storage.settings.model_copy(update={"conf": 0.4})), ("detections", "masks"))
+    ages.age_database(storage, 98)
+    swept = run(storage)
+    assert (swept.results, ages.objects(storage), rows(storage)) == (2, kept, before)
 
 
 def test_orphans_and_parts_go_once_they_are_a_day_old(storage: Storage) -> None:
@@ -202,14 +214,12 @@ def test_a_video_that_comes_in_again_while_it_is_swept(storage: Storage, monkeyp
     ages.age_database(storage, 9)
     ages.age_objects(storage, 5)
     (orphan,) = orphans.find(storage.db, storage.store)
-    written = ingest._write_video
 
     def sweep_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(ingest, "_write_video", written)
         storage.store.delete(orphan.key)
-        return written(*arguments)
+        return lock_file(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", sweep_first)
+    monkeypatch.setattr(ingest, "lock_file", sweep_first)
     assert add_video(storage) == (video_id, sha)
     with storage.store.open_object(orphan.key) as file:
         assert file.read() == video_bytes()

@@ -128,6 +128,14 @@ def test_a_slide_in_every_frame_is_a_shot_in_every_frame(rate):
     assert cuts_of([0.0, 0.1, 90.0, 0.1, 40.0, 0.1, 60.0, 0.1], time_base=1 / rate) == [2, 4, 6]
 
 
+def test_the_least_length_does_not_say_what_motion_is():
+    """Slides a second apart stay slides where shots are to last two, and motion stays motion where they may last a frame."""
+    assert cuts_of([0.0, 40.0, 178.0, 61.0, 90.0, 45.0, 120.0, 70.0], time_base=Fraction(1), min_shot_s=2) == [2, 4, 6]
+    scores = quiet(100)
+    scores[30:50] = np.linspace(20, 45, 20)
+    assert cuts_of(scores, min_shot_s=0) == []
+
+
 def test_motion_at_few_frames_a_second_is_still_no_cut():
     """At 5 frames a second the neighbours, 0.2 s away, tell that everything moves."""
     scores = quiet(60, 50)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import stat
 import threading
 from pathlib import Path
 
@@ -173,13 +172,6 @@ def test_a_folder_that_was_swapped_for_a_link_leads_nowhere(folder: str, tmp_pat
     (tmp_path / "entrance").symlink_to(bucket)  # where the bucket lies is its owner's choice
     assert "away/secret.mp4" in [one.key for one in list_bucket(Bucket(str(tmp_path / "entrance")), 10)]
     assert ingest_file_checks(tmp_path / "entrance" / "away" / "secret.mp4", Settings(), beneath=tmp_path / "entrance")
-
-
-def test_a_copy_is_nobody_elses(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(video_bytes())
-    (tmp_path / "source").chmod(0o644)
-    sha256_copy(tmp_path / "source", tmp_path / "target")
-    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o600
 
 
 def test_trouble_of_the_machine_is_not_the_files(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from reframer_pipeline.store.objects import video_key
 from reframer_pipeline.uploads import content, ingest
 from reframer_pipeline.uploads.ingest import ingest_file, local_copy
 from reframer_pipeline.versions import video_id_of
-from reframer_pipeline_tests.factories import video_bytes
+from reframer_pipeline.work.videos import lock_file
+from reframer_pipeline_tests.factories import Maker, commit_all, video_bytes
 from reframer_pipeline_tests.machine import FAILING_FILE
 from reframer_pipeline_tests.servers import Server, fresh_database
 
@@ -149,19 +150,34 @@ def test_a_video_is_blamed_only_if_it_is_what_was_uploaded(
             raise DamagedVideo("It cannot be read to its end.")
 
 
-def test_nobody_else_gets_at_what_is_kept(tmp_path: Path, embedded_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, upload = tmp_path / "new" / "home", tmp_path / "a.mp4"
-    for url in fresh_database(embedded_server):
-        with open_storage(Settings(home=home, database_url=url)) as storage:
-            for seed in range(2):
-                upload.write_bytes(video_bytes(seed))
-                upload.chmod(0o644)
-                assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
-                monkeypatch.setattr(os, "link", _another_disk)  # the second is copied into the store
+@pytest.mark.parametrize(
+    ("store", "folders", "files"), [("new/home/objects", 0o700, 0o600), ("new/home/mine", 0o700, 0o600), ("shared", 0o775, 0o664)]
+)
+def test_nobody_else_gets_at_what_the_data_folder_keeps_and_a_shared_store_is_shared(
+    tmp_path: Path, embedded_server: Server, monkeypatch: pytest.MonkeyPatch, store: str, folders: int, files: int
+) -> None:
+    home, upload, root = tmp_path / "new" / "home", tmp_path / "a.mp4", tmp_path / store
+    before = os.umask(0o002)
+    try:
+        for url in fresh_database(embedded_server):
+            with open_storage(Settings(home=home, database_url=url, store_url=str(root))) as storage:
+                for seed in range(2):
+                    upload.write_bytes(video_bytes(seed))
+                    upload.chmod(0o640)
+                    taken = ingest_file(upload, storage.db, storage.store, storage.settings)
+                    assert taken.failure is None and taken.video_id is not None
+                    commit_all(storage, taken.video_id, Maker(hashlib.sha256(video_bytes(seed)).hexdigest(), storage.settings))
+                    monkeypatch.setattr(os, "link", _another_disk)  # what is of the second is copied into the store
+    finally:
+        os.umask(before)
     made = [home.parent, home, *(one for one in home.iterdir() if one.is_dir())]
-    assert len(made) > 3 and {one: stat.S_IMODE(one.stat().st_mode) for one in made} == dict.fromkeys(made, 0o700)
-    videos = [one for one in (home / "objects" / "videos").rglob("*") if one.is_file()]
-    assert [stat.S_IMODE(one.stat().st_mode) for one in videos] == [0o600, 0o600]
+    assert len(made) > 2 and {one: mode(one) for one in made} == dict.fromkeys(made, 0o700)
+    kept = [one for name in ("videos", "results") for one in (root / name).rglob("*") if one.is_file()]
+    assert mode(root) == folders and len(kept) == 2 * (1 + 6 + 1) and {one: mode(one) for one in kept} == dict.fromkeys(kept, files)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _another_disk(*_: object) -> None:
@@ -175,24 +191,43 @@ def test_a_second_put_that_fails_leaves_no_video_without_its_file(
     """A sweep took the file for an orphan just before the row, and then the store went away."""
     upload = tmp_path / "a.mp4"
     upload.write_bytes(video_bytes())
-    key, written, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), ingest._write_video, storage.store.put
+    key, put = video_key(hashlib.sha256(video_bytes()).hexdigest()), storage.store.put
     if known:
         assert ingest_file(upload, storage.db, storage.store, storage.settings).failure is None
 
     def swept(*arguments: Any) -> bool:
         storage.store.delete(key)
         monkeypatch.setattr(storage.store, "put", _away)
-        return written(*arguments)
+        return lock_file(*arguments)
 
-    monkeypatch.setattr(ingest, "_write_video", swept)
+    monkeypatch.setattr(ingest, "lock_file", swept)
     before = storage.db.fetch("SELECT id FROM uploads")
     with pytest.raises(StoreUnavailable):
         ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1")
     assert storage.db.fetch("SELECT id FROM uploads") == before and len(storage.db.fetch("SELECT 1 FROM videos")) == known
-    monkeypatch.setattr(ingest, "_write_video", written)
+    monkeypatch.setattr(ingest, "lock_file", lock_file)
     monkeypatch.setattr(storage.store, "put", put)
     assert ingest_file(upload, storage.db, storage.store, storage.settings, bucket_key="a.mp4", etag="1").failure is None
     assert storage.store.exists(key)
+
+
+def test_a_store_that_hangs_keeps_no_row_from_others(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again within the transaction; the same uploader's next file has to get in meanwhile."""
+    first, second = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    first.write_bytes(video_bytes())
+    second.write_bytes(video_bytes(1))
+    exists, asked = storage.store.exists, list[str]()
+
+    def hangs(key: str) -> bool:
+        asked.append(key)
+        if len(asked) == 2:
+            add = "INSERT INTO users (email) VALUES ('local@localhost') ON CONFLICT (email) DO UPDATE SET email = EXCLUDED.email"
+            storage.db.execute(add, within_s=10)
+        return exists(key)
+
+    monkeypatch.setattr(storage.store, "exists", hangs)
+    assert ingest_file(first, storage.db, storage.store, storage.settings).failure is None
+    assert len(asked) == 2 and ingest_file(second, storage.db, storage.store, storage.settings).failure is None
 
 
 def _away(*_: object) -> None:

@@ -21,7 +21,7 @@ from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
 from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
 from reframer_pipeline.vision.encoder import encode_video
-from reframer_pipeline.vision.overlay import Caption, annotated_frames, tracks_of
+from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, tracks_of
 from reframer_pipeline.vision.trajectories import track_detections
 
 RESULT = "00000000-0000-5000-8000-000000000004"
@@ -137,6 +137,23 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
         x1, y1, y2 = (int(sighting[side]) for side in ("x1", "y1", "y2"))
         edge = image[y1:y2, max(0, x1 - 3) : x1 + 4].astype(int)
         assert (np.abs(edge - colour).sum(axis=2).min(axis=1) < 40).mean() > 0.4  # others' boxes and labels may lie over it
+
+
+def test_what_is_in_no_track_is_not_drawn(scene: tuple) -> None:
+    """Whether the track was left out of the results or of the picture: here of what was seen in the first frame alone."""
+    frames, (found,), masks = scene
+    times, rows = [(number, number / 25, 0.2) for number, _ in frames], found.to_pylist()
+    once = [pa.RecordBatch.from_pylist([row for row in rows if row["ordinal"] != 1 or row["frame_number"] == 0], DETECTIONS)]
+    never = [pa.RecordBatch.from_pylist([row for row in rows if row["ordinal"] != 1], DETECTIONS)]
+
+    def drawn(detections: list[pa.RecordBatch], tracks: Tracks) -> np.ndarray:
+        return next(annotated_frames(frames, detections, masks, tracks))[1]
+
+    every, several = (list(track_detections(times, by_frame(once), 0.2, Settings(min_sightings=n))) for n in (1, 2))
+    assert (drawn(once, tracks_of(every)) != drawn(never, tracks_of(every))).any()
+    for left_out in (tracks_of(several), tracks_of(several, min_sightings=2)):
+        assert (drawn(once, left_out) == drawn(never, left_out)).all()
+    assert (drawn(once, tracks_of(every, min_sightings=2)) == drawn(never, tracks_of(every))).all()
 
 
 def test_names_for_some_frames_hold_only_their_sightings(scene: tuple) -> None:

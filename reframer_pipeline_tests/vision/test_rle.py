@@ -84,3 +84,26 @@ def test_pixels_in_a_box_are_counted_from_the_runs() -> None:
         y1, y2 = np.sort(rng.uniform(0, height, 2))
         there = mask[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))].sum()
         assert rle.inside(rle.counts_of(rle.encode(mask)[0]), height, np.array([x1, y1, x2, y2], np.float32)) == there
+
+
+def test_a_cropped_mask_is_the_mask_within_its_rectangle() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        height, width = rng.integers(1, 40, 2).tolist()
+        mask = rng.random((height, width)) < rng.choice([0.02, 0.1, 0.6, 1.0])
+        mask[rng.integers(height), rng.integers(width)] = True
+        left, top, pixels = rle.cropped(rle.encode(mask)[0], height, width)
+        assert all(pixels[edge].any() for edge in (0, -1, np.s_[:, 0], np.s_[:, -1]))
+        assert pixels.sum() == mask.sum()
+        assert np.array_equal(mask[top : top + pixels.shape[0], left : left + pixels.shape[1]], pixels)
+
+
+def test_a_mask_of_nothing_and_a_damaged_one_have_no_rectangle() -> None:
+    for compressed, height in ((rle.encode(np.zeros((6, 3), bool))[0], 6), (rle.encode(np.ones((6, 3), bool))[0], 5), ("", 6)):
+        with pytest.raises(InvalidResult):
+            rle.cropped(compressed, height, 3)
+
+
+@pytest.mark.parametrize(("bits", "lengths"), [([0, 0, 1], [2, 1]), ([1, 0], [0, 1, 1]), ([1], [0, 1]), ([0], [1])])
+def test_runs_begin_with_zeros(bits: list[int], lengths: list[int]) -> None:
+    assert rle.runs(np.array(bits, bool)).tolist() == lengths

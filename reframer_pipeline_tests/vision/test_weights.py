@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.failures import DownloadFailed, SettingsInvalid, WeightsCorrupt, WeightsMissing, WeightsUntrusted
+from reframer_pipeline.failures import DiskFull, DownloadFailed, SettingsInvalid, WeightsCorrupt, WeightsMissing, WeightsUntrusted
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import download as downloads
 from reframer_pipeline.vision import releases, weights
+from reframer_pipeline_tests.machine import small_disk
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -155,11 +156,21 @@ def test_a_server_in_trouble_is_asked_again_but_not_for_ever(server: Server, tmp
     assert len(server.asked) == downloads.FRUITLESS_TRIES
 
 
-def test_a_full_disk_says_so(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = downloads.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(DownloadFailed, match="disk is full"):
-        get(server, tmp_path / "x.pt")
+@pytest.mark.parametrize("foreseen", [True, False])
+def test_a_full_disk_says_so(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreseen: bool) -> None:
+    with small_disk(tmp_path / "small") as disk:
+        if not foreseen:  # it is filled meanwhile
+            room = downloads.shutil.disk_usage(tmp_path)
+            monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: room)
+        with pytest.raises(DiskFull, match=r"x\.pt cannot be written: No space left"):
+            get(server, disk / "x.pt")
+
+
+def test_a_folder_that_cannot_be_written_to_says_so(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadFailed, match=r"x\.pt cannot be written: ") as caught:
+        get(server, tmp_path / "file" / "x.pt")
+    assert "REFRAMER_WEIGHTS_DIR" in caught.value.remedy
 
 
 def test_two_downloads_at_once_make_one_file(server: Server, tmp_path: Path) -> None:
@@ -180,6 +191,23 @@ def test_first_use_fetches_and_a_published_digest_is_trusted(settings: Settings,
     assert (file.sha256, file.trusted, file.trusted_by) == (DIGEST, True, "published digest")
     assert weights.fetch(settings, "detector") == file == weights.resolve(settings, "detector")
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_data_folder_is_closed_also_if_weights_come_first(settings: Settings, tmp_path: Path, inside: bool) -> None:
+    shared, before = settings if inside else settings.model_copy(update={"weights_dir": tmp_path / "shared"}), os.umask(0o022)
+    try:
+        weights.fetch(shared, "detector")
+    finally:
+        os.umask(before)
+    assert settings.home_dir.stat().st_mode & 0o777 == 0o700 and shared.weights_folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_data_folder_is_closed_also_if_weights_are_looked_at_first(settings: Settings, tmp_path: Path) -> None:
+    elsewhere = settings.model_copy(update={"weights_dir": tmp_path / "shared"})
+    own_file(elsewhere)
+    assert weights.resolve(elsewhere, "detector")
+    assert (settings.home_dir / "weights.json").exists() and settings.home_dir.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_wrong_file_from_the_mirror_is_not_kept(settings: Settings, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from reframer_pipeline.failures import (
 )
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import lease
+from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.factories import add_video
 
 
@@ -75,8 +77,11 @@ def test_one_lease_a_video(storage: Storage) -> None:
     lease.release(storage.db, video_id, token)
     second = lease.acquire(storage.db, video_id, "second", ttl_s=0)
     third = lease.acquire(storage.db, video_id, "third")
-    with pytest.raises(LeaseLost):
+    told = re.escape(f"{get_video(storage.db, video_id)['filename']} (video {video_id})")
+    with pytest.raises(LeaseLost, match=told):
         lease.heartbeat(storage.db, video_id, second)
+    with pytest.raises(LeaseLost, match=told), storage.db.transaction() as conn:
+        lease.demand(conn, video_id, second)
     lease.release(storage.db, video_id, second)  # no longer its own: nothing happens
     lease.heartbeat(storage.db, video_id, third)
     with pytest.raises(UnknownVideo):

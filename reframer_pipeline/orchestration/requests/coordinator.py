@@ -6,23 +6,24 @@ does not: the queue itself, which is Dagster's. dagster.yaml names this coordina
 
 from __future__ import annotations
 
-import functools
-from contextlib import suppress
+import time
 
 import dagster as dg
 
-from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.dagster_internals import SubmitRunContext
+from reframer_pipeline.orchestration.own_database import OwnDatabase
 from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG
-from reframer_pipeline.settings import Settings
 
 WITHIN_S = 3.0  # a run whose file cannot be looked up goes without its name
+AGAIN_AFTER_S = 60.0  # and so do those right after it: a backfill asks for thousands
 
 
-class RunCoordinator(dg.QueuedRunCoordinator):
+class RunCoordinator(OwnDatabase, dg.QueuedRunCoordinator):
     """Dagster's queue, whose runs bear the names of their files."""
+
+    _away_until = 0.0
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Tag the run, and put it into the queue."""
@@ -32,23 +33,22 @@ class RunCoordinator(dg.QueuedRunCoordinator):
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
 
-    def dispose(self) -> None:
-        """Close what looking up has opened."""
-        if "_db" in self.__dict__:
-            self._db.close()
-        super().dispose()
-
     def _tags(self, run: dg.DagsterRun) -> dict[str, str]:
         tags = {}
         if run.parent_run_id is not None and FAILURE_TAG in run.tags:  # a run that is started again gets the tags of the one before
             tags[FAILURE_TAG] = f"{run.tags[FAILURE_TAG].split()[0]} (the run before)"
         video_id = video_of(run)
         if video_id is not None and FILENAME_TAG not in run.tags:
-            with suppress(ReframerError):
-                for video in self._db.fetch("SELECT filename FROM videos WHERE id = %s", (video_id,), within_s=WITHIN_S):
-                    tags[FILENAME_TAG] = video["filename"][:200]
+            for filename in self._filename(video_id):
+                tags[FILENAME_TAG] = filename[:200]
         return tags
 
-    @functools.cached_property
-    def _db(self) -> Database:
-        return Database.open(Settings())
+    def _filename(self, video_id: str) -> list[str]:
+        if time.monotonic() < self._away_until:
+            return []
+        try:
+            found = self._db.fetch("SELECT filename FROM videos WHERE id = %s", (video_id,), within_s=WITHIN_S)
+        except ReframerError:
+            self._away_until = time.monotonic() + AGAIN_AFTER_S
+            return []
+        return [video["filename"] for video in found]

@@ -17,15 +17,15 @@ from reframer_pipeline.orchestration.stage.runs import Run, run_of
 from reframer_pipeline.orchestration.stage.stage_end import typed_failures
 from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
 from reframer_pipeline.reading import sheets
+from reframer_pipeline.results import rows
 from reframer_pipeline.results.commit import Committed
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
 from reframer_pipeline.versions import StageKey
 
-# A cascade of deletes is one statement, and tells nothing until it is done. The database itself ends a statement after 300 s
-# (`database.postgres`); three of them in a row have not stood still.
-COMMIT_S: Final = 900.0
+# A cascade of deletes is one statement, and tells nothing until it is done or the database ends it.
+COMMIT_S: Final = rows.STATEMENT_S + 60.0
 
 
 class ResultsIOManager(dg.IOManager):

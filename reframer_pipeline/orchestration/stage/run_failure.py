@@ -16,7 +16,9 @@ from reframer_pipeline.failures.typing import from_metadata
 
 STEP, RUN, ENGINE = dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ENGINE_EVENT
 STEP_PROCESS_DIED: Final = "ChildProcessCrashException"  # of the multiprocess executor
-ENDED_BY_ITSELF: Final = "unexpectedly exited with code"  # what the code server says of a run's process that no signal killed
+# What the code server says of a run's process that Python ended, for an exception that could not be told: Dagster's own database was away.
+# Whatever else ends it, a signal or a library that calls exit(), is a death.
+ENDED_BY_EXCEPTION: Final = "unexpectedly exited with code 1."
 
 
 def failure_of(events: Iterable[dg.DagsterEvent]) -> ReframerError | None:
@@ -58,7 +60,7 @@ def _of_engine(event: dg.DagsterEvent) -> ReframerError | None:
     error = event.engine_event_data.error
     if error is not None:
         return DagsterFailed(f"The run failed: {_line(error.message)}")
-    return DagsterFailed(_line(event.message or "")) if ENDED_BY_ITSELF in (event.message or "") else None
+    return DagsterFailed(_line(event.message or "")) if ENDED_BY_EXCEPTION in (event.message or "") else None
 
 
 _TELLING: Final = {STEP: _of_step, RUN: _of_run, ENGINE: _of_engine}

@@ -10,7 +10,6 @@ tell, when it gave no sign of life for `DEAD_AFTER_S`, or, if it is no run of a 
 
 from __future__ import annotations
 
-import functools
 import socket
 import time
 import uuid
@@ -18,8 +17,8 @@ from typing import Final
 
 import dagster as dg
 
-from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.orchestration.dagster_internals import CheckRunHealthResult, LaunchRunContext, Worker, WorkerStatus, worker_of
+from reframer_pipeline.orchestration.own_database import OwnDatabase
 from reframer_pipeline.orchestration.stage.runs import token_of, video_of
 from reframer_pipeline.orchestration.tags import HOME_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import of_command_line
@@ -35,7 +34,7 @@ def home_id(settings: Settings) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{socket.gethostname()}:{settings.home_dir}"))
 
 
-class RunLauncher(dg.DefaultRunLauncher):
+class RunLauncher(OwnDatabase, dg.DefaultRunLauncher):
     """Dagster's default launcher, which also says whose a run is, and knows whether its worker lives."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -53,16 +52,6 @@ class RunLauncher(dg.DefaultRunLauncher):
         if self._lives(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The process of this run is gone.")
-
-    def dispose(self) -> None:
-        """Close what judging opened."""
-        if "_db" in self.__dict__:
-            self._db.close()
-        super().dispose()
-
-    @functools.cached_property
-    def _db(self) -> Database:
-        return Database.open(Settings())
 
     def _lives(self, run: dg.DagsterRun) -> bool:
         if of_command_line(run):  # `dead_runs` sees to it

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.assets import PROCESS_VIDEO
 from reframer_pipeline.orchestration.dagster_internals import SubmitRunContext
+from reframer_pipeline.orchestration.requests import coordinator
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
@@ -63,6 +68,22 @@ def test_what_the_run_before_met_is_not_what_this_one_meets(shared: Storage, ins
     instance.delete_run(before)
 
 
-def test_a_database_that_is_away_keeps_no_run_out_of_the_queue(shared: Storage, instance: dg.DagsterInstance, video: str) -> None:
+def test_a_database_that_is_away_keeps_no_run_out_of_the_queue(
+    shared: Storage, instance: dg.DagsterInstance, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {PARTITION_TAG: video}
     with database_away(shared):
-        assert FILENAME_TAG not in queued(shared, instance, **{PARTITION_TAG: video})
+        assert FILENAME_TAG not in queued(shared, instance, **tags)
+        monkeypatch.setattr(coordinator, "WITHIN_S", 1e9)  # the others of a backfill are not even looked up
+        began = time.monotonic()
+        assert not any(FILENAME_TAG in queued(shared, instance, **tags) for _ in range(5)) and time.monotonic() - began < 10
+    monkeypatch.setattr(instance.run_coordinator, "_away_until", 0.0)
+    assert FILENAME_TAG in queued(shared, instance, **tags)
+
+
+def test_the_database_is_opened_once_whoever_asks_first(shared: Storage, instance: dg.DagsterInstance) -> None:
+    for part in (instance.run_coordinator, instance.run_launcher):
+        meet, opened = threading.Barrier(4), list[Database]()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _, part=part, meet=meet, opened=opened: meet.wait() >= 0 and opened.append(part._db), range(4)))  # type: ignore[misc]
+        assert len(opened) == 4 and len(set(map(id, opened))) == 1

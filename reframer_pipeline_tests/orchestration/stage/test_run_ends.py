@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,19 @@ def test_a_long_statement_of_a_commit_does_not_look_stalled(shared: Storage, don
     finally:
         shared.db.execute("DROP TRIGGER long ON results; DROP FUNCTION take_long()")
     assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 1)
+
+
+def test_a_library_that_ends_the_process_is_a_failure_like_any_other(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could count it else: no other event tells of it."""
+    assert done.video_id is not None
+    with monkeypatch.context() as ending:
+        ending.setattr(shared.store, "put", lambda *_: sys.exit(3))
+        assert not materialize_as_the_ui(shared.settings, done.video_id, "trajectories").success
+    job = last_job(shared, done.video_id)
+    assert (job["status"], job["failure_code"]) == ("failed", "internal_error") and "SystemExit: 3" in job["failure_message"]
+    assert materialize_as_the_ui(shared.settings, done.video_id, "trajectories").success
 
 
 def test_an_interrupted_stage_is_not_tried_again(shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,9 +277,10 @@ def test_a_partition_deleted_while_its_run_is_queued_is_no_death(shared: Storage
 
 @pytest.mark.parametrize(
     ("exit_code", "code"),
-    [(-9, "run_died"), (1, "dagster_failed")],  # killed; and ended by an exception that could not be told, Dagster's database being away
+    # killed; ended by a library; and by an exception that could not be told, Dagster's database being away
+    [(-9, "run_died"), (3, "run_died"), (1, "dagster_failed")],
 )
-def test_a_death_is_a_process_that_was_killed(shared: Storage, video: str, exit_code: int, code: str) -> None:
+def test_a_death_is_a_process_that_no_exception_ended(shared: Storage, video: str, exit_code: int, code: str) -> None:
     db = shared.db
     with dagster_home.open_instance(shared.settings) as instance:
         run = instance.create_run_for_job(_job(shared), tags={"dagster/partition": video}, status=STARTED)

@@ -1,0 +1,58 @@
+"""`reframer export`: what is published of videos, in the formats of other programs.
+
+What belongs here: which videos, which format, where to. What does not: formats and files (`exports`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reframer_pipeline.cli.completion import video_ids
+from reframer_pipeline.cli.options import PLACES, with_settings
+from reframer_pipeline.cli.tables import line
+from reframer_pipeline.exports.formats import FORMATS
+from reframer_pipeline.exports.packing import write
+from reframer_pipeline.exports.videos import have_results, published_videos
+from reframer_pipeline.failures import NotPublished
+from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.work.videos import find_video
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=video_ids)
+@click.option("--format", "name", required=True, type=click.Choice(list(FORMATS)), help="What to make.")
+@click.option("--all", "every", is_flag=True, help="Every video that has results.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, or FILE.zip. Default: reframer-FORMAT.")
+@with_settings(*PLACES)
+def export(ids: tuple[str, ...], settings: Settings, name: str, every: bool, output: Path | None) -> None:
+    """Export results for other programs.
+
+    \b
+    coco      boxes, masks and tracks of all videos in one JSON file
+    mot       MOT Challenge: tracks and detections as text
+    cvat      CVAT for video 1.1: tracks and masks, to be corrected
+    davis     DAVIS and YouTube-VOS: masks of tracks as indexed PNGs
+    csv       tables for spreadsheets
+    parquet   the same for pandas, DuckDB, Spark
+    otio      OpenTimelineIO: scenes as clips, elements as markers
+    edl       the same as CMX 3600 edit list
+    fcpxml    the same for Premiere and Resolve (Final Cut Pro 7 XML)
+    vtt       WebVTT: scenes as chapters
+
+    \b
+    reframer export 3f2a --format coco
+    reframer export 3f2a --format vtt -o clip.vtt
+    reframer export --all --format davis -o masks.zip
+    """
+    if bool(ids) == every:
+        raise click.UsageError("name videos by their ids, or give --all")
+    output = output or Path(f"reframer-{name}")
+    with open_storage(settings) as storage:
+        videos = published_videos(storage, have_results(storage) if every else [find_video(storage.db, one) for one in ids])
+        if not videos:
+            raise NotPublished("No video has results yet.", "`reframer run` computes some.")
+        write(FORMATS[name], videos, output)
+    line(f"Wrote {output}")
