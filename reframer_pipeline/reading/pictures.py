@@ -50,11 +50,12 @@ def frame(storage: Storage, result_id: str, number: int) -> Picture:
         number: Frame of the video.
 
     Raises:
+        ResultsGone: The set is not there any more.
         UnknownFrame: The video has no such frame, or none was looked at.
         FramesEvicted: The pictures were deleted to save space.
     """
     results = results_of(storage, result_id)
-    if "frames" not in results or not 0 <= number < results["frames"].row_count:
+    if not 0 <= number < results["frames"].row_count:
         raise UnknownFrame(f"The video has no frame {number}.", "Frames count from 0.")
     with FrameStore(results["frames"].open_attachment()) as store:
         if not store.frame_numbers:
