@@ -9,11 +9,11 @@ CREATE VIEW library AS
         SELECT 1 FROM uploads later WHERE later.user_id = u.user_id AND later.video_id = u.video_id AND later.status = 'completed'
             AND (later.created_at, later.id) > (u.created_at, u.id));
 
--- What is searched comes in an order that goes on where a page ended: each index ends with what tells its rows apart.
+-- What is searched comes in an order that goes on where a page ended. Each index has the whole order, or enough of it to leave few alike.
 DROP INDEX idx_trajectories_label, idx_trajectories_class, idx_scenes_importance, idx_elements_difficulty, idx_elements_label;
-CREATE INDEX idx_trajectories_seconds ON tracking_trajectories (seconds DESC, result_id DESC, track_id DESC);
-CREATE INDEX idx_trajectories_class ON tracking_trajectories (object_class, seconds DESC, result_id DESC, track_id DESC);
-CREATE INDEX idx_trajectories_label ON tracking_trajectories (label, seconds DESC, result_id DESC, track_id DESC);
+CREATE INDEX idx_trajectories_seconds ON tracking_trajectories (seconds DESC, confidence DESC);
+CREATE INDEX idx_trajectories_class ON tracking_trajectories (object_class, seconds DESC, confidence DESC);
+CREATE INDEX idx_trajectories_label ON tracking_trajectories (label, seconds DESC, confidence DESC);
 CREATE INDEX idx_scenes_importance ON scene_analysis (importance DESC, result_id DESC, scene_number DESC);
 CREATE INDEX idx_elements_score ON scene_elements ((coalesce(difficulty_score, 101)), result_id, scene_number, element_number);
 CREATE INDEX idx_elements_difficulty ON scene_elements

@@ -61,7 +61,7 @@ _WAIT: Final = "Wait until it is computed; `status` and the job say how far it i
 # A page first, what there is to say of each video then: otherwise it would be gathered for the whole library.
 _PAGE: Final[LiteralString] = """
     WITH page AS MATERIALIZED (
-        SELECT l.*, v.status FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
+        SELECT l.* FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
         ORDER BY l.uploaded_at DESC, l.upload_id DESC LIMIT %(limit)s)
     SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, v.status, v.failure_code, v.failure_message,
         v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at, about.*

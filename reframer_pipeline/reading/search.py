@@ -25,11 +25,11 @@ class Order:
     """An order of hits.
 
     Attributes:
-        by: An expression over the columns of the table, never null. An index has it.
+        by: Expressions over the columns of the table, never null. An index has them, and few rows are alike in all of them.
         descending: The largest first; what tells rows apart follows in the same direction, so that the index can be read on from any row.
     """
 
-    by: LiteralString
+    by: tuple[LiteralString, ...]
     descending: bool = True
 
 
@@ -56,7 +56,7 @@ _THING: Final[dict[str, LiteralString]] = {
     "min_share": "one.area_share >= %(min_share)s",
 }
 SEARCHED: Final = {
-    "tracks": Searched(TRACKS, _THING, {"seconds": Order("one.seconds")}),
+    "tracks": Searched(TRACKS, _THING, {"seconds": Order(("one.seconds", "one.confidence"))}),
     "scenes": Searched(
         SCENES,
         {
@@ -64,12 +64,12 @@ SEARCHED: Final = {
             "min_importance": "one.importance >= %(min_importance)s",
             "words": _WORDS.replace("{}", "coalesce(one.description, '')"),
         },
-        {"importance": Order("one.importance")},
+        {"importance": Order(("one.importance",))},
     ),
     "elements": Searched(
         ELEMENTS,
         {**_THING, "difficulty": "one.difficulty = %(difficulty)s", "words": _WORDS.replace("{}", "one.description")},
-        {"difficulty": Order("coalesce(one.difficulty_score, 101)", descending=False)},
+        {"difficulty": Order(("coalesce(one.difficulty_score, 101)",), descending=False)},
     ),
 }
 
@@ -90,27 +90,22 @@ def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order:
         Dicts with the columns of the table, `filename`, as this person calls the video, and `place`, from where a search can go on.
     """
     searched = SEARCHED[kind]
-    by, direction = searched.orders[order].by, "DESC" if searched.orders[order].descending else "ASC"
-    keys = [by, "one.result_id", *(f"one.{name}" for name in searched.table.key)]
+    direction = "DESC" if searched.orders[order].descending else "ASC"
+    keys = [*searched.orders[order].by, "one.result_id", *(f"one.{name}" for name in searched.table.key)]
     where = ["l.user_id = %(user)s", *(searched.asked[name] for name in wanted)]
     values = {name: clean_text(value) if isinstance(value, str) else value for name, value in wanted.items()}
     if after:
-        where.append(f"({', '.join(keys)}) {'<' if direction == 'DESC' else '>'} (%(a0)s, %(a1)s::uuid, {', '.join(_rest(after))})")
-        values |= {f"a{number}": value for number, value in enumerate(after)}
+        there = (f"%(after{number})s{'::uuid' if key == 'one.result_id' else ''}" for number, key in enumerate(keys))
+        where.append(f"({', '.join(keys)}) {'<' if direction == 'DESC' else '>'} ({', '.join(there)})")
+        values |= {f"after{number}": value for number, value in enumerate(after)}
     columns = ", ".join(f'one."{column.name}"' for column in searched.table.columns)
-    query: Any = f"""SELECT {columns}, l.filename, {by} AS sorted_by
+    query: Any = f"""SELECT {columns}, l.filename, jsonb_build_array({", ".join(keys)}) AS place
         FROM result_{searched.table.name} one JOIN published p ON p.result_id = one.result_id AND p.stage = 'scenes'
             JOIN library l ON l.video_id = p.video_id
         WHERE {" AND ".join(where)} ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT %(limit)s"""
 
     def act(conn: psycopg.Connection[Row]) -> list[Row]:
+        conn.execute("SET LOCAL max_parallel_workers_per_gather = 0")  # few rows are read: workers take longer to start than that
         return [plain(row) for row in conn.execute(query, {**values, "user": user_id, "limit": limit})]
 
-    found = db.run(act)
-    for hit in found:
-        hit["place"] = [hit.pop("sorted_by"), hit["result_id"], *(hit[name] for name in searched.table.key)]
-    return found
-
-
-def _rest(after: Sequence[Any]) -> list[str]:
-    return [f"%(a{number})s" for number in range(2, len(after))]
+    return db.run(act)

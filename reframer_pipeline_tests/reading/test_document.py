@@ -20,13 +20,13 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 
 def facts(storage: Storage, seed: int, frame_count: int) -> dict[str, object]:
     video_id, sha = add_video(storage, seed)
-    commit_all(storage, video_id, Maker(sha, storage.settings, frame_count=frame_count, width=6_000), batch_rows=1_000)
+    commit_all(storage, video_id, Maker(sha, storage.settings, frame_count=frame_count, width=8_000), batch_rows=1_000)
     return library.one(storage.db, people.named(storage.db, LOCAL_USER), video_id)
 
 
 def test_a_longer_video_takes_no_more_memory(storage: Storage) -> None:
     peaks, parts = [], set(PARTS) - {"tracks"}  # one track is held at a time, however long it is
-    for seed, frame_count in ((1, 9_000), (2, 27_000)):
+    for seed, frame_count in ((1, 15_000), (2, 30_000)):
         video = facts(storage, seed, frame_count)
         tracemalloc.start()
         length = sum(map(len, document(storage.db, video, parts)))
