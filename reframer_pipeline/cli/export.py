@@ -6,6 +6,7 @@ What belongs here: which videos, which format, where to. What does not: formats 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -20,33 +21,27 @@ from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
 
+_FORMATS: Final = "\n".join(f"{one.name:<8} {one.says}" for one in FORMATS.values())
+_HELP: Final = f"""Export results for other programs.
 
-@click.command()
+\b
+{_FORMATS}
+
+\b
+reframer export 3f2a --format coco
+reframer export 3f2a --format vtt -o clip.vtt
+reframer export --all --format davis -o masks.zip
+"""
+
+
+@click.command(help=_HELP)
 @click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=video_ids)
 @click.option("--format", "name", required=True, type=click.Choice(list(FORMATS)), help="What to make.")
 @click.option("--all", "every", is_flag=True, help="Every video that has results.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, or FILE.zip. Default: reframer-FORMAT.")
 @with_settings(*PLACES)
 def export(ids: tuple[str, ...], settings: Settings, name: str, every: bool, output: Path | None) -> None:
-    """Export results for other programs.
-
-    \b
-    coco      boxes, masks and tracks of all videos in one JSON file
-    mot       MOT Challenge: tracks and detections as text
-    cvat      CVAT for video 1.1: tracks and masks, to be corrected
-    davis     DAVIS and YouTube-VOS: masks of tracks as indexed PNGs
-    csv       tables for spreadsheets
-    parquet   the same for pandas, DuckDB, Spark
-    otio      OpenTimelineIO: scenes as clips, elements as markers
-    edl       the same as CMX 3600 edit list
-    fcpxml    the same for Premiere and Resolve (Final Cut Pro 7 XML)
-    vtt       WebVTT: scenes as chapters
-
-    \b
-    reframer export 3f2a --format coco
-    reframer export 3f2a --format vtt -o clip.vtt
-    reframer export --all --format davis -o masks.zip
-    """
+    """Export results for other programs."""
     if bool(ids) == every:
         raise click.UsageError("name videos by their ids, or give --all")
     output = output or Path(f"reframer-{name}")

@@ -1,7 +1,7 @@
 """What is on each frame: boxes, tracks and masks of a video brought together, a frame at a time.
 
 What belongs here: joining the stored rows. What does not: what a format makes of them. Boxes and masks are read along with the frames and
-never held; of the tracks some 200 bytes a sighting are.
+never held; of the tracks some 400 bytes a sighting are.
 
 A detection counts if it is no candidate, or if a track has it (a candidate is a weak box that is kept for the tracker alone). Boxes are
 pixels of the displayed frame, origin top left, half-open; sizes are taken in single precision, as the database does it.
