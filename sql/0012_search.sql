@@ -15,6 +15,8 @@ CREATE INDEX idx_trajectories_seconds ON tracking_trajectories (seconds DESC, co
 CREATE INDEX idx_trajectories_class ON tracking_trajectories (object_class, seconds DESC, confidence DESC);
 CREATE INDEX idx_trajectories_label ON tracking_trajectories (label, seconds DESC, confidence DESC);
 CREATE INDEX idx_scenes_importance ON scene_analysis (importance DESC, result_id DESC, scene_number DESC);
+CREATE INDEX idx_scenes_seconds ON scene_analysis ((end_seconds - start_seconds) DESC, result_id DESC, scene_number DESC);
+CREATE INDEX idx_elements_seconds ON scene_elements ((coalesce(seconds, 0)) DESC, result_id DESC, scene_number DESC, element_number DESC);
 CREATE INDEX idx_elements_score ON scene_elements ((coalesce(difficulty_score, 101)), result_id, scene_number, element_number);
 CREATE INDEX idx_elements_difficulty ON scene_elements
     (difficulty, (coalesce(difficulty_score, 101)), result_id, scene_number, element_number);

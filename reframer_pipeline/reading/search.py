@@ -64,12 +64,12 @@ SEARCHED: Final = {
             "min_importance": "one.importance >= %(min_importance)s",
             "words": _WORDS.replace("{}", "coalesce(one.description, '')"),
         },
-        {"importance": Order(("one.importance",))},
+        {"importance": Order(("one.importance",)), "seconds": Order(("one.seconds",))},
     ),
     "elements": Searched(
         ELEMENTS,
         {**_THING, "difficulty": "one.difficulty = %(difficulty)s", "words": _WORDS.replace("{}", "one.description")},
-        {"difficulty": Order(("coalesce(one.difficulty_score, 101)",), descending=False)},
+        {"difficulty": Order(("coalesce(one.difficulty_score, 101)",), descending=False), "seconds": Order(("coalesce(one.seconds, 0)",))},
     ),
 }
 

@@ -32,6 +32,10 @@ def videos(serving: Serving) -> dict[str, str]:
     return found
 
 
+def test_all_orders_are_tried() -> None:
+    assert ORDERS.keys() == {(kind, order) for kind, one in SEARCHED.items() for order in one.orders}
+
+
 def rows(serving: Serving, videos: dict[str, str], kind: str) -> list[dict[str, Any]]:
     """All rows of the three, with the names of their videos."""
     return [
@@ -41,12 +45,21 @@ def rows(serving: Serving, videos: dict[str, str], kind: str) -> list[dict[str, 
     ]
 
 
-@pytest.mark.parametrize("kind", SEARCHED)
-def test_everything_of_ones_own_is_found_once_in_order(serving: Serving, videos: dict[str, str], kind: str) -> None:
-    by = {"tracks": lambda row: -row["seconds"], "scenes": lambda row: -row["importance"], "elements": lambda row: 0}[kind]
+ORDERS: dict[tuple[str, str], Any] = {
+    ("tracks", "seconds"): lambda row: (-row["seconds"], -row["confidence"]),
+    ("scenes", "importance"): lambda row: -row["importance"],
+    ("scenes", "seconds"): lambda row: -row["seconds"],
+    ("elements", "difficulty"): lambda row: 101 if row["difficulty_score"] is None else row["difficulty_score"],
+    ("elements", "seconds"): lambda row: -(row["seconds"] or 0),
+}
+
+
+@pytest.mark.parametrize(("kind", "order"), ORDERS)
+def test_everything_of_ones_own_is_found_once_in_order(serving: Serving, videos: dict[str, str], kind: str, order: str) -> None:
+    by = ORDERS[kind, order]
     wanted = rows(serving, videos, kind)
     with serving.client(serving.key(ONE)) as client:
-        found = pages(client, "/v1/search", "hits", limit=3, **{"in": kind})
+        found = pages(client, "/v1/search", "hits", limit=3, sort=order, **{"in": kind})
         Hits.model_validate_json(client.get("/search", params={"in": kind}).content)
     for hit in found:
         assert hit.pop("in") == kind and hit.pop("picture").startswith(f"/v1/videos/{hit['video_id']}/")
