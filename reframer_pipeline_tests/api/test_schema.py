@@ -12,8 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline_tests.api.serving import Serving, started
 from reframer_pipeline_tests.factories import Maker, commit_all, video_bytes
@@ -26,6 +29,18 @@ CHECKS = (
 )  # fmt: skip
 OWNER, OTHER = "owner@example.org", "other@example.org"
 EXAMPLES = 12  # requests an operation and phase
+
+
+class WithPictures(Maker):
+    """Made results whose frame store can be opened: grey pictures."""
+
+    def output(self, stage: str, scratch: Path, batch_rows: int = 7) -> StageOutput:
+        made = super().output(stage, scratch, batch_rows)
+        if made.attachment is not None:
+            with FrameStoreWriter(made.attachment, max_bytes=10**6) as store:
+                for number in range(0, self.frame_count, self.settings.vid_stride):
+                    store.add(number, np.full((self.height, self.width, 3), 128, np.uint8))
+        return made
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +61,7 @@ def owned(serving: Serving) -> dict[str, str]:
     row = storage.db.fetch_one("UPDATE videos SET width = 64, height = 48 WHERE id = %s RETURNING sha256", (result.video_id,))
     storage.db.execute("UPDATE uploads SET requested = true")
     assert row is not None
-    maker = Maker(row["sha256"], storage.settings)
+    maker = WithPictures(row["sha256"], storage.settings)
     commit_all(storage, result.video_id, maker)
     detection = maker.rows("detections")[0]["detection_id"]
     return {"job_id": result.upload_id, "video_id": result.video_id, "track_id": "obj_001", "detection_id": detection}
