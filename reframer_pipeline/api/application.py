@@ -18,7 +18,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import deleting, describing, jobs, operating, pictures, problems, results, resumable, searching, sessions, upkeep
+from reframer_pipeline.api import (
+    deleting,
+    describing,
+    exporting,
+    jobs,
+    operating,
+    pictures,
+    problems,
+    results,
+    resumable,
+    searching,
+    sessions,
+    upkeep,
+)
 from reframer_pipeline.api.access import Doorman
 from reframer_pipeline.api.drawings import Drawings
 from reframer_pipeline.api.metrics import Metrics
@@ -31,7 +44,9 @@ from reframer_pipeline.settings import Settings
 VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
-ROUTERS: Final = tuple(module.router for module in (operating, sessions, jobs, resumable, deleting, results, pictures, searching))
+ROUTERS: Final = tuple(
+    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, searching)
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

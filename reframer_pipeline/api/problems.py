@@ -50,6 +50,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.IdempotencyKeyReused: 422,
     f.WebhookRefused: 422,
     f.SettingsInvalid: 422,
+    f.UnknownFormat: 422,
     f.UploadInUse: 423,
     f.TooManyRequests: 429,
     f.QuotaUsedUp: 429,
