@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from reframer_pipeline.failures import NotPublished, ObjectMissing, RowsArchived, UnknownVideo
+from reframer_pipeline.failures import NotPublished, ObjectMissing, ResultsGone, RowsArchived, UnknownVideo
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.reading.sheets import results_of
 from reframer_pipeline.reading.tables import Table, batches
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.stages import upstream
 
 LONGEST_NAME: Final = 150  # bytes in UTF-8: with an id and an ending it stays below the 255 of most file systems
 # Windows takes these for devices, whatever follows the dot.
@@ -47,10 +46,10 @@ class Video:
 
     def open(self) -> dict[str, StageInput]:
         """Its results by stage, as streams. Raises `ObjectMissing` if one was deleted meanwhile, with or without the video."""
-        found = results_of(self.storage, self.result_id)
-        if {"scenes", *upstream("scenes")} - found.keys():
-            raise self._deleted()
-        return found
+        try:
+            return results_of(self.storage, self.result_id)
+        except ResultsGone as gone:
+            raise self._deleted() from gone
 
     def rows(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Its rows in a table of the vocabulary.

@@ -72,6 +72,21 @@ class NothingThere(CallerError):
     default_remedy = "Check the address and the id; /openapi.json lists every address."
 
 
+class ResultsGone(CallerError):
+    """The set of results that was being read is kept no more: newer ones took its place some days ago."""
+
+    code = "results_gone"
+    default_remedy = "Begin again at the first page, which belongs to the newest results."
+
+
+class BeingMade(_Limited, RetryableFailure):
+    """What was asked for is being drawn, and is not ready yet."""
+
+    code = "being_made"
+    blames_video = False
+    default_remedy = "Ask again after as long as the header Retry-After says."
+
+
 class MethodUnknown(CallerError):
     """This address does not know the method."""
 

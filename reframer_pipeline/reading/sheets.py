@@ -14,14 +14,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from reframer_pipeline.failures import NotPublished
+from reframer_pipeline.failures import NotPublished, ResultsGone
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
+from reframer_pipeline.reading.tables import GONE
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
-from reframer_pipeline.stages import BY_NAME
+from reframer_pipeline.stages import BY_NAME, upstream
 from reframer_pipeline.stages.scenes import description
 from reframer_pipeline.stages.stage import TABLE_ROWS
 from reframer_pipeline.vision.boxes import Rgb
@@ -47,11 +48,16 @@ def published(storage: Storage, video_id: str) -> dict[str, StageInput]:
 
 
 def results_of(storage: Storage, result_id: str) -> dict[str, StageInput]:
-    """A set of results by stage, named by its scenes result (`reading.tables`). Empty if that is not there any more."""
+    """A set of results by stage, named by its scenes result (`reading.tables`).
+
+    Raises:
+        ResultsGone: It is not there any more, or not whole.
+    """
     scenes = storage.results.open_all([result_id]).get(result_id)
-    if scenes is None:
-        return {}
-    return {one.stage: one for one in (scenes, *storage.results.open_all(list(scenes.manifest.inputs.values())).values())}
+    found = scenes and {one.stage: one for one in (scenes, *storage.results.open_all(list(scenes.manifest.inputs.values())).values())}
+    if not found or {"scenes", *upstream("scenes")} - found.keys():
+        raise ResultsGone(GONE)
+    return dict(found)
 
 
 def is_demo(results: Mapping[str, StageInput]) -> bool:

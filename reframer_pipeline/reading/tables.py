@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import NotPublished, RowsArchived
+from reframer_pipeline.failures import NotPublished, ResultsGone, RowsArchived
+from reframer_pipeline.reading.filters import NOTHING, Filter, conditions
 from reframer_pipeline.work.videos import get_video, plain
 
 if TYPE_CHECKING:
     import psycopg
 
+GONE: Final = "The results that were being read have been replaced by newer ones, and deleted."
 PAGE: Final = 2_000  # rows; a mask is some 9 kB
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
@@ -199,7 +202,13 @@ def published_set(db: Database, video_id: str) -> str:
 
 
 def page(
-    db: Database, table: Table, result_id: str, after: Sequence[Any] = (), limit: int = PAGE, columns: Sequence[str] | None = None
+    db: Database,
+    table: Table,
+    result_id: str,
+    after: Sequence[Any] = (),
+    limit: int = PAGE,
+    columns: Sequence[str] | None = None,
+    wanted: Filter = NOTHING,
 ) -> list[Row]:
     """Rows of a table in the order of its key; the next page begins after the key of the last row.
 
@@ -210,30 +219,79 @@ def page(
         after: Values of the table's key; none: from the beginning.
         limit: Rows at most.
         columns: Only these; all by default. Those of the key are always among them.
+        wanted: Which rows.
 
     Returns:
-        Dicts, UUIDs as texts. None if there is no such set.
+        Dicts, UUIDs as texts.
+
+    Raises:
+        ResultsGone: There is no such set, or no longer.
+        RowsArchived: Its rows are away.
     """
     from psycopg import sql
 
     names = [one.name for one in table.columns if columns is None or one.name in columns or one.name in table.key]
     key = sql.SQL(", ").join(map(sql.Identifier, table.key))
-    beyond = sql.SQL("AND ({}) > ({})").format(key, sql.SQL(", ").join(map(sql.Literal, after))) if after else sql.SQL("")
-    query = sql.SQL("SELECT {} FROM {} WHERE result_id = {} {} ORDER BY {} LIMIT {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(f"result_{table.name}"), result_id, beyond, key, limit
+    where = [sql.SQL("result_id = {}").format(result_id), *conditions([one.name for one in table.columns], result_id, wanted)]
+    if after:
+        where.append(sql.SQL("({}) > ({})").format(key, sql.SQL(", ").join(map(sql.Literal, after))))
+    query = sql.SQL("SELECT {} FROM {} one WHERE {} ORDER BY {} LIMIT {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.Identifier(f"result_{table.name}"),
+        sql.SQL(" AND ").join(where),
+        key,
+        limit,
     )
 
     def act(conn: psycopg.Connection[Row]) -> list[Row]:
-        return [plain(row) for row in conn.execute(query)]
+        found = [plain(row) for row in conn.execute(query)]
+        if len(found) < limit:  # the end, or was it swept or archived since the page before?
+            _demand_rows(conn, result_id)
+        return found
 
-    return db.run(act)
+    return db.run(act, snapshot=True)
+
+
+def demand_rows(db: Database, result_id: str) -> None:
+    """Go on only if a set and its rows are there: whoever has read whole tables asks afterwards, and knows that nothing was missing.
+
+    Raises:
+        ResultsGone, RowsArchived: They are not.
+    """
+    db.run(lambda conn: _demand_rows(conn, result_id))
+
+
+def _demand_rows(conn: psycopg.Connection[Row], result_id: str) -> None:
+    row = conn.execute("SELECT archived_at FROM results WHERE result_id = %s AND stage = 'scenes'", (result_id,)).fetchone()
+    if row is None:
+        raise ResultsGone(GONE)
+    if row["archived_at"] is not None:
+        raise RowsArchived(f"The results that were being read were archived on {row['archived_at']:%Y-%m-%d}.")
+
+
+def pages(
+    db: Database, table: Table, result_id: str, size: int = PAGE, columns: Sequence[str] | None = None, wanted: Filter = NOTHING
+) -> Iterator[list[Row]]:
+    """Page after page, each in a short transaction of its own: whoever takes them may be slow.
+
+    Raises:
+        ResultsGone, RowsArchived: As `page` does, at any page.
+    """
+    after: tuple[Any, ...] = ()
+    while found := page(db, table, result_id, after, size, columns, wanted):
+        yield found
+        if len(found) < size:
+            return
+        after = tuple(found[-1][name] for name in table.key)
+
+
+def rows(
+    db: Database, table: Table, result_id: str, size: int = PAGE, columns: Sequence[str] | None = None, wanted: Filter = NOTHING
+) -> Iterator[Row]:
+    """All rows, one by one, read as `pages` are."""
+    return chain.from_iterable(pages(db, table, result_id, size, columns, wanted))
 
 
 def batches(db: Database, table: Table, result_id: str, rows: int = PAGE) -> Iterator[pa.RecordBatch]:
-    """All rows of a table, a page at a time, each in a short transaction of its own: whoever takes them may be slow."""
-    after: tuple[Any, ...] = ()
-    while found := page(db, table, result_id, after, rows):
-        yield pa.RecordBatch.from_pylist(found, schema=table.schema)
-        if len(found) < rows:
-            return
-        after = tuple(found[-1][name] for name in table.key)
+    """All rows of a table, read as `pages` are."""
+    return (pa.RecordBatch.from_pylist(found, schema=table.schema) for found in pages(db, table, result_id, rows))

@@ -15,24 +15,30 @@ from reframer_pipeline.work.videos import plain
 if TYPE_CHECKING:
     import psycopg
 
+# Of the published results of a video `v`: `result_id`, the set, or null; `counts`, a dict of stage to number; `demo_models`, whether the
+# demonstration models made any of them; `archived`, whether rows are away; `evicted`, whether the sampled pictures are.
+SUMMARY: LiteralString = """
+    SELECT max(r.result_id::text) FILTER (WHERE r.stage = 'scenes') AS result_id,
+        coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
+            FILTER (WHERE r.stage IS NOT NULL), '{}') AS counts,
+        coalesce(bool_or(starts_with(r.components ->> 'weights', 'demo:')), false) AS demo_models,
+        coalesce(bool_or(r.archived_at IS NOT NULL), false) AS archived,
+        coalesce(bool_or(r.evicted_at IS NOT NULL), false) AS evicted
+    FROM current_results r WHERE r.video_id = v.id"""
+
 
 def list_videos(db: Database, limit: int = 100) -> list[Row]:
     """The newest videos, each with its facts, status, and the published counts by stage (absent before completion).
 
     Returns:
         Dicts with `video_id, filename, status, failure_code, failure_message, duration, resolution, fps, frame_count, size_bytes,
-        created_at, updated_at`, `counts`, a dict of stage to number, `demo_models`, whether the demonstration models made any of what is
-        published, and `archived`, whether its rows are away.
+        created_at, updated_at`, and what `SUMMARY` says.
     """
     return db.fetch(
-        """SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
-                  v.frame_count, v.size_bytes, v.created_at, v.updated_at,
-                  coalesce(jsonb_object_agg(r.stage, r.row_count - coalesce((r.stats ->> 'candidates')::bigint, 0))
-                           FILTER (WHERE r.stage IS NOT NULL), '{}') AS counts,
-                  coalesce(bool_or(starts_with(r.components ->> 'weights', 'demo:')), false) AS demo_models,
-                  bool_or(r.archived_at IS NOT NULL) AS archived
-           FROM videos v LEFT JOIN current_results r ON r.video_id = v.id
-           GROUP BY v.id ORDER BY v.created_at DESC, v.id LIMIT %s""",
+        f"""SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
+                v.frame_count, v.size_bytes, v.created_at, v.updated_at, about.*
+            FROM (SELECT * FROM videos ORDER BY created_at DESC, id LIMIT %s) v CROSS JOIN LATERAL ({SUMMARY}) about
+            ORDER BY v.created_at DESC, v.id""",
         (limit,),
     )
 

@@ -1,0 +1,166 @@
+"""A person's library: the videos that they see, each under the name that they gave it.
+
+What belongs here: who sees which video, and how it stands. What does not: everybody's videos (`videos`), rows of results (`tables`).
+What is another's looks exactly like what is not there. Names and sentences here are this person's own: somebody else may have brought the
+same bytes under another name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.database.text import clean_text
+from reframer_pipeline.failures import NothingThere, NotPublished, ResultsGone, RowsArchived
+from reframer_pipeline.reading.tables import GONE
+from reframer_pipeline.reading.videos import SUMMARY
+from reframer_pipeline.work.videos import is_video_id
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A video that a person sees.
+
+    Attributes:
+        video_id: Its id.
+        filename: As this person calls it.
+        result_id: The set that readers are to see: the id of its scenes result; None before there is one.
+        archived_at: Since when the rows of that set are away, if they are.
+    """
+
+    video_id: str
+    filename: str
+    result_id: str | None
+    archived_at: datetime | None
+
+    @property
+    def words(self) -> str:
+        """For people: its name beside the id."""
+        return f"{self.filename} (video {self.video_id})"
+
+    def published(self, rows: bool = True) -> str:
+        """The set that readers are to see.
+
+        Args:
+            rows: Whether its rows must be in Postgres.
+
+        Raises:
+            NotPublished: There is none yet.
+            RowsArchived: Its rows are away.
+        """
+        if self.result_id is None:
+            raise NotPublished(f"{self.words} has no results yet.", _WAIT)
+        if rows and self.archived_at is not None:
+            raise RowsArchived(f"{self.words} was archived on {self.archived_at:%Y-%m-%d}.")
+        return self.result_id
+
+
+_WAIT: Final = "Wait until it is computed; `status` and the job say how far it is."
+# A page first, what there is to say of each video then: otherwise it would be gathered for the whole library.
+_PAGE: Final[LiteralString] = """
+    WITH page AS MATERIALIZED (
+        SELECT l.* FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
+        ORDER BY l.uploaded_at DESC, l.upload_id DESC LIMIT %(limit)s)
+    SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, v.status, v.failure_code, v.failure_message,
+        v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at, about.*
+    FROM page JOIN videos v ON v.id = page.video_id CROSS JOIN LATERAL ({summary}) about
+    ORDER BY page.uploaded_at DESC, page.upload_id DESC"""
+
+
+def page(
+    db: Database,
+    user_id: str,
+    limit: int,
+    after: tuple[str, str] | None = None,
+    status: str | None = None,
+    name: str | None = None,
+) -> list[Row]:
+    """A person's videos, those brought last first, one page.
+
+    Args:
+        db: The database.
+        user_id: Whose.
+        limit: Length of the page.
+        after: `uploaded_at` (ISO 8601) and `upload_id` of the last one on the page before.
+        status: Only those that stand like this.
+        name: Only those whose name has this in it, in whatever case.
+
+    Returns:
+        Dicts with `video_id, filename, uploaded_at, upload_id, status, failure_code, failure_message, duration, width, height, fps,
+        frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
+    """
+    where: LiteralString = ""
+    values: dict[str, Any] = {"user": user_id, "limit": limit}
+    if after is not None:
+        where += " AND (l.uploaded_at, l.upload_id) < (%(at)s::timestamptz, %(upload)s::uuid)"
+        values |= {"at": after[0], "upload": after[1]}
+    if status is not None:
+        where += " AND v.status = %(status)s"
+        values["status"] = status
+    if name is not None:
+        where += " AND strpos(lower(l.filename), lower(%(name)s)) > 0"
+        values["name"] = clean_text(name)
+    return db.fetch(_PAGE.replace("{where}", where).replace("{summary}", SUMMARY), values)
+
+
+def one(db: Database, user_id: str, video_id: str) -> Row:
+    """One of a person's videos, as in `page`.
+
+    Raises:
+        NothingThere: They have none with this id.
+    """
+    rows = []
+    if is_video_id(video_id):
+        query = _PAGE.replace("{where}", "AND l.video_id = %(video)s").replace("{summary}", SUMMARY)
+        rows = db.fetch(query, {"user": user_id, "video": video_id, "limit": 1})
+    if not rows:
+        raise NothingThere(_NO_VIDEO)
+    return rows[0]
+
+
+def see(db: Database, user_id: str, video_id: str) -> Seen:
+    """One of a person's videos, as far as reading its results needs it.
+
+    Raises:
+        NothingThere: They have none with this id.
+    """
+    row = db.fetch_one(f"{_SEEN} AND l.video_id = %s", (user_id, video_id)) if is_video_id(video_id) else None
+    if row is None:
+        raise NothingThere(_NO_VIDEO)
+    return Seen(**row)
+
+
+def of_job(db: Database, user_id: str, job_id: str) -> Seen:
+    """The video of one of a person's jobs, under the name that the job gave it.
+
+    Raises:
+        NothingThere: They have no such job.
+        NotPublished: It was refused, or is being received.
+    """
+    row = None
+    if is_video_id(job_id):
+        row = db.fetch_one("SELECT video_id::text, filename, failure_code FROM uploads WHERE id = %s AND user_id = %s", (job_id, user_id))
+    if row is None:
+        raise NothingThere("There is no such job.")
+    if row["video_id"] is None:
+        raise NotPublished(f"{row['filename']} has no results: {row['failure_code'] or 'it is being received'}.", "Look at the job.")
+    seen = see(db, user_id, row["video_id"])
+    return Seen(seen.video_id, row["filename"], seen.result_id, seen.archived_at)
+
+
+def demand_set(db: Database, video_id: str, result_id: str) -> None:
+    """Go on only if this is a set of results of this video that is still kept.
+
+    Raises:
+        ResultsGone: It is not.
+    """
+    if not db.fetch("SELECT 1 FROM results WHERE result_id = %s AND video_id = %s AND stage = 'scenes'", (result_id, video_id)):
+        raise ResultsGone(GONE)
+
+
+_NO_VIDEO: Final = "There is no such video."
+_SEEN: Final[LiteralString] = """
+    SELECT l.video_id::text, l.filename, r.result_id::text, r.archived_at
+    FROM library l LEFT JOIN current_results r ON r.video_id = l.video_id AND r.stage = 'scenes' WHERE l.user_id = %s"""
