@@ -112,8 +112,12 @@ class FrameStore:
 
     def read(self, frame_number: int) -> NDArray[np.uint8]:
         """One frame, (H, W, 3) RGB. Raises ObjectMissing for a frame that was not sampled, or a damaged store."""
+        return decode(self.jpeg(frame_number))
+
+    def jpeg(self, frame_number: int) -> bytes:
+        """One frame as it is kept. Raises as `read` does."""
         try:
-            return decode(self._zip.read(self._names[frame_number]))
+            return self._zip.read(self._names[frame_number])
         except KeyError:
             raise ObjectMissing(f"Frame {frame_number} is not in the frame store.") from None
         except _DAMAGED:

@@ -55,12 +55,14 @@ def colour_of(number: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def annotate(image: Rgb, items: Sequence[Item]) -> Rgb:
+def annotate(image: Rgb, items: Sequence[Item], boxes: bool = True, texts: bool = True) -> Rgb:
     """Draw items on a copy of a frame.
 
     Args:
         image: `(height, width, 3)` RGB.
         items: Masks go under all boxes, later items over earlier ones. Labels stay inside the picture and make way for one another.
+        boxes: Whether boxes are drawn.
+        texts: Whether labels are.
 
     Returns:
         The annotated frame, of the same shape.
@@ -72,15 +74,17 @@ def annotate(image: Rgb, items: Sequence[Item]) -> Rgb:
         unit, place = _unit(image), sv.ColorLookup.INDEX
         colours = sv.ColorPalette([sv.Color(*item.colour) for item in items])
         inks = sv.ColorPalette([sv.Color(*_ink_on(item.colour)) for item in items])
-        boxes = sv.Detections(xyxy=np.array([item.xyxy for item in items], np.float32))
+        found = sv.Detections(xyxy=np.array([item.xyxy for item in items], np.float32))
         for number, item in enumerate(items):
             if item.mask is not None:
-                one = sv.Detections(xyxy=boxes.xyxy[number : number + 1], mask=item.mask[None])
+                one = sv.Detections(xyxy=found.xyxy[number : number + 1], mask=item.mask[None])
                 sv.MaskAnnotator(colours.colors[number], MASK_OPACITY, place).annotate(canvas, one)
                 sv.PolygonAnnotator(colours.colors[number], 1, place).annotate(canvas, one)
-        sv.BoxAnnotator(colours, unit, place).annotate(canvas, boxes)
-        labels = sv.RichLabelAnnotator(colours, place, inks, font_size=max(10, 7 * unit), text_padding=unit, smart_position=True)
-        labels.annotate(canvas, boxes, [item.text for item in items])
+        if boxes:
+            sv.BoxAnnotator(colours, unit, place).annotate(canvas, found)
+        if texts:
+            labels = sv.RichLabelAnnotator(colours, place, inks, font_size=max(10, 7 * unit), text_padding=unit, smart_position=True)
+            labels.annotate(canvas, found, [item.text for item in items])
     return np.ascontiguousarray(canvas[..., ::-1])
 
 

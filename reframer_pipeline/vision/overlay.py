@@ -96,13 +96,17 @@ def items_of(found: FrameDetections, masks: dict[str, str], tracks: Tracks | Non
         compressed = masks.get(found.detection_ids[row])
         mask = rle.decode(compressed, *size) if compressed else None
         label = found.labels[row]
-        if track is None:
-            text, colour = f"{label} {found.confidence[row]:.2f}", colour_of(row)
-        else:
-            text, colour = f"{track[1]} {label}", colour_of(track[0])
         x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
-        items.append(Item((x1, y1, x2, y2), text, colour, mask))
+        if track is None:
+            items.append(Item((x1, y1, x2, y2), f"{label} {found.confidence[row]:.2f}", colour_of(row), mask))
+        else:
+            items.append(tracked_item((x1, y1, x2, y2), label, track, mask))
     return items
+
+
+def tracked_item(xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str], mask: rle.BoolMask | None) -> Item:
+    """What to draw for a sighting of a track: its place in order of first sight, and its id."""
+    return Item(xyxy, f"{track[1]} {label}", colour_of(track[0]), mask)
 
 
 def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, str]]]:
