@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     api_idle_s: float = Field(
         30.0, gt=0, le=A_DAY_S, description="Seconds after which a request is given up of which nothing more arrives."
     )
+    api_cache_mb: int = Field(
+        2_000, ge=1, le=1_000_000_000, description="Millions of bytes of drawn videos and sheets that the API keeps in the scratch folder."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="How the API logs: json, or text for people; auto: text on a terminal."
     )

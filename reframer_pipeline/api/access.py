@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
@@ -90,7 +90,7 @@ def _caller(request: Request, served: Served, key: Annotated[str | None, Securit
 Anybody = Annotated[Caller, Depends(_caller)]
 
 
-def needs(scope: Scope) -> Callable[..., Caller]:
+def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency: who asks, with that scope.
 
     Raises:
@@ -98,7 +98,7 @@ def needs(scope: Scope) -> Callable[..., Caller]:
         NotAllowed: The key lacks the scope.
     """
 
-    def allowed(who: Anybody) -> Caller:
+    async def allowed(who: Anybody) -> Caller:
         if scope not in who.scopes:
             raise NotAllowed(f"The key lacks the scope {scope}.")
         return who

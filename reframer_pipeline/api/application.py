@@ -18,8 +18,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reframer_pipeline.api import describing, operating, problems, sessions
+from reframer_pipeline.api import describing, operating, pictures, problems, results, searching, sessions
 from reframer_pipeline.api.access import Doorman
+from reframer_pipeline.api.drawings import Drawings
 from reframer_pipeline.api.metrics import Metrics
 from reframer_pipeline.api.rates import Rates
 from reframer_pipeline.api.services import Services
@@ -30,13 +31,13 @@ from reframer_pipeline.settings import Settings
 VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
-ROUTERS: Final = (operating.router, sessions.router)
+ROUTERS: Final = (operating.router, sessions.router, results.router, pictures.router, searching.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
     storage = Storage(settings, CONNECTIONS)
-    services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics())
+    services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics(), Drawings(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

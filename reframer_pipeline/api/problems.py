@@ -39,6 +39,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.UploadChanged: 409,
     f.TooSlow: 408,
     f.FramesEvicted: 410,
+    f.ResultsGone: 410,
     f.RowsArchived: 410,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
@@ -49,6 +50,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.QuotaUsedUp: 429,
     f.DiskFull: 507,
     f.DatabaseFull: 507,
+    f.BeingMade: 503,
     # no fault of who asks, whatever the type says of the video
     f.InternalError: 500,
     f.InvalidResult: 500,
@@ -104,7 +106,7 @@ def status_of(failure: ReframerError) -> int:
 def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, errors: list[dict[str, Any]] | None = None) -> Response:
     """A failure as an answer."""
     status, title = status_of(failure), (type(failure).__doc__ or "").strip().splitlines()[0]
-    ours = status >= 500
+    ours = status >= 500 and not isinstance(failure, f.BeingMade)
     content = Problem(
         type=f"urn:reframer:problem:{failure.code}",
         title=title,
@@ -120,7 +122,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
     more = dict(headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         more["WWW-Authenticate"] = "ApiKey"
-    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp):
+    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp | f.BeingMade):
         more["Retry-After"] = str(math.ceil(failure.retry_after_s))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         more["Retry-After"] = _SOON

@@ -14,6 +14,7 @@ from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from reframer_pipeline.api.access import Doorman
+    from reframer_pipeline.api.drawings import Drawings
     from reframer_pipeline.api.metrics import Metrics
     from reframer_pipeline.api.rates import Rates
 
@@ -28,6 +29,7 @@ class Services:
         doorman: Knows who was let in a moment ago.
         rates: Requests a minute, by key.
         metrics: What this server counts.
+        drawings: What it has drawn.
         ending: Set when the server is told to end: what waits or streams without end stops then.
     """
 
@@ -36,6 +38,7 @@ class Services:
     doorman: Doorman
     rates: Rates
     metrics: Metrics
+    drawings: Drawings
     ending: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -44,7 +47,7 @@ class Services:
         return self.storage.db
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 

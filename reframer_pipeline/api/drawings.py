@@ -1,0 +1,93 @@
+"""What takes long to draw: made once, and kept for a while in the scratch folder.
+
+What belongs here: one drawing at a time of each thing, waiting for it, and the bound on what is kept. What does not: drawing
+(`reading.sheets`). Another server over the same folder may draw the same; whoever is ready last has made the file, and both are alike.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final
+
+from reframer_pipeline import scratch
+from reframer_pipeline.failures import BeingMade
+from reframer_pipeline.settings import Settings
+
+AT_ONCE: Final = 2
+WAIT_S: Final = 20.0  # for a drawing to be ready, before the client is told to come back
+RETRY_S: Final = 5.0
+_PREFIX: Final = "drawn-"
+
+
+class Drawings:
+    """Files that were drawn, each known by a name that says all that it was drawn from.
+
+    The sweep of the scratch folder takes each a day after it was drawn. Where there are too many, those go that nobody asked for longest.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.scratch_dir
+        self._limit = settings.api_cache_mb * 1_000_000
+        self._lock = threading.Lock()
+        self._places = threading.Semaphore(AT_ONCE)
+        self._being_made: dict[str, Future[None]] = {}
+
+    def get(self, name: str, draw: Callable[[Path], None], wait_s: float = WAIT_S) -> Path:
+        """The file, drawn if need be.
+
+        Args:
+            name: Of the file.
+            draw: Writes it to a path of the same ending.
+            wait_s: How long to wait. The drawing goes on afterwards.
+
+        Raises:
+            BeingMade: It is not ready yet.
+            DiskFull, MachineTrouble, HomeNotWritable: It cannot be written. Whatever `draw` raises comes through.
+        """
+        path = self._folder / f"{_PREFIX}{name}"
+        with self._lock:
+            if path.exists():
+                os.utime(path, (time.time(), path.stat().st_mtime))
+                return path
+            made = self._being_made.get(name)
+            if made is None:
+                made = self._being_made[name] = Future()
+                # a daemon: a server that is told to end does not wait for it, and a part of a file is swept
+                threading.Thread(target=self._make, args=(name, path, draw, made), name=f"drawing {name}", daemon=True).start()
+        try:
+            made.result(wait_s)
+        except TimeoutError:
+            if made.done():
+                raise
+            raise BeingMade("It is being drawn.").after(RETRY_S) from None
+        return path
+
+    def _make(self, name: str, path: Path, draw: Callable[[Path], None], made: Future[None]) -> None:
+        failed: BaseException | None = None
+        try:
+            with self._places, scratch.writing(self._folder), scratch.appearing(path) as part:
+                draw(part)
+            self._tidy(path)
+        except BaseException as error:
+            failed = error
+        with self._lock:
+            del self._being_made[name]  # before anybody is told: whoever asks again after a failure begins anew
+        if failed is None:
+            made.set_result(None)
+        else:
+            made.set_exception(failed)
+
+    def _tidy(self, newest: Path) -> None:
+        """Delete what nobody asked for longest, until the rest is within the bound. What is being sent is sent to its end all the same."""
+        others = [(one.stat(), one) for one in self._folder.glob(f"{_PREFIX}*") if one != newest and one.suffix != ".part"]
+        size = newest.stat().st_size + sum(facts.st_size for facts, _ in others)
+        for facts, one in sorted(others, key=lambda other: other[0].st_atime):
+            if size <= self._limit:
+                return
+            one.unlink(missing_ok=True)
+            size -= facts.st_size

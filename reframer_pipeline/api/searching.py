@@ -1,0 +1,79 @@
+"""The route of search: over all of one's videos.
+
+What belongs here: HTTP. What does not: what can be searched, and how (`reading.search`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field, create_model
+from starlette.responses import Response
+
+from reframer_pipeline.api.access import Reader
+from reframer_pipeline.api.paging import cursor, place
+from reframer_pipeline.api.services import Served
+from reframer_pipeline.api.shapes import ROWS, Plain, asking
+from reframer_pipeline.failures import RequestInvalid
+from reframer_pipeline.reading.search import SEARCHED, search
+
+router = APIRouter(tags=["search"])
+
+
+def _hit(kind: str) -> type[BaseModel]:
+    more: dict[str, Any] = {
+        "in": (Literal[kind], Field(description="The table that the rest is a row of.")),
+        "filename": (str, Field(description="The video, as this person calls it.", examples=["clip.mp4"])),
+        "picture": (str, Field(description="A picture that shows it: an address below this API.")),
+    }
+    return create_model(f"{ROWS[kind].__name__}Hit", __base__=ROWS[kind], **more)
+
+
+_HIT: Final[Any] = Annotated[_hit("tracks") | _hit("scenes") | _hit("elements"), Field(discriminator="in")]
+Hits = create_model(
+    "Hits",
+    hits=(list[_HIT], Field()),
+    next=(str | None, Field(description="`cursor` of the next page; null after the last.")),
+)
+_ANY: Final = list(dict.fromkeys(name for one in SEARCHED.values() for name in one.asked))
+_SORTS: Final = tuple(dict.fromkeys(name for one in SEARCHED.values() for name in one.orders))
+SearchAsked = asking(
+    "SearchAsked",
+    _ANY,
+    kind=(Literal["tracks", "scenes", "elements"], Field(alias="in", description="What is searched.")),
+    sort=(Literal[_SORTS] | None, Field(None, description="The order; the first of what is searched by default.")),
+)
+
+
+def find(request: Request, served: Served, who: Reader, asked: Any) -> Response:
+    """Tracks, scenes or elements of all one's videos, with the times to jump to."""
+    searched = SEARCHED[asked.kind]
+    wanted = {name: value for name in _ANY if (value := getattr(asked, name)) is not None}
+    if strange := wanted.keys() - searched.asked.keys():
+        shown = "class" if strange == {"object_class"} else ", ".join(sorted(strange))
+        raise RequestInvalid(f"{asked.kind} cannot be searched by {shown}.", f"They can by {', '.join(searched.asked)}.")
+    order = asked.sort or next(iter(searched.orders))
+    if order not in searched.orders:
+        raise RequestInvalid(f"{asked.kind} cannot be sorted by {order}.", f"They can by {', '.join(searched.orders)}.")
+    found = search(served.db, who.user_id, asked.kind, wanted, order, asked.limit + 1, place(request, asked.cursor) or ())
+    following = cursor(request, found[asked.limit - 1]["place"]) if len(found) > asked.limit else None
+    root = request.scope.get("root_path", "")
+    hits = [{"in": asked.kind, **hit, "picture": root + _picture(asked.kind, hit)} for hit in found[: asked.limit]]
+    for hit in hits:
+        del hit["place"]
+    return Plain({"hits": hits, "next": following})
+
+
+find.__annotations__["asked"] = Annotated[SearchAsked, Query()]
+router.add_api_route("/search", find, name="find", response_model=Hits)
+
+
+def _picture(kind: str, hit: dict[str, Any]) -> str:
+    """A track's best look, an element's first track, the middle of a scene; of an element without a track the video's poster."""
+    tracks = [hit["track_id"]] if kind == "tracks" else hit.get("track_ids", [])
+    if tracks:
+        return f"/videos/{hit['video_id']}/tracks/{tracks[0]}.jpg"
+    if kind == "scenes":
+        return f"/videos/{hit['video_id']}/frames/{(hit['start_frame'] + hit['end_frame']) // 2}.jpg"
+    return f"/videos/{hit['video_id']}/poster.jpg"

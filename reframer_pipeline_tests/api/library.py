@@ -1,0 +1,44 @@
+"""People and the videos they brought, for tests of what each of them sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reframer_pipeline.database import embedded
+from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.running.run_videos import VideoOutcome
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.users import people
+from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+
+
+def claim(db: Database, email: str, video_id: str, filename: str) -> str:
+    """Somebody brings a video's bytes under a name of their own; the upload's id."""
+    row = db.fetch_one(
+        "INSERT INTO uploads (user_id, video_id, filename, status) VALUES (%s, %s, %s, 'completed') RETURNING id::text",
+        (people.add(db, email), video_id, filename),
+    )
+    assert row is not None
+    return str(row["id"])
+
+
+def made_video(storage: Storage, seed: int, **changed: object) -> tuple[str, Maker]:
+    """A video with results made by hand; `changed` are settings."""
+    video_id, sha = add_video(storage, seed)
+    maker = Maker(sha, storage.settings.model_copy(update=changed))
+    commit_all(storage, video_id, maker)
+    storage.db.execute("UPDATE videos SET status = 'completed' WHERE id = %s", (video_id,))
+    return video_id, maker
+
+
+@pytest.fixture(scope="module")
+def serving_clip(shared: Storage, done: VideoOutcome) -> Iterator[Serving]:
+    """A server over the computed clip, which one@example.org brought."""
+    settings = Settings(home=shared.settings.home, models="demo", database_url=embedded.database_url(shared.settings))
+    with open_storage(settings) as storage, Serving(storage) as started:
+        claim(storage.db, "one@example.org", done.video_id, "clip.mp4")
+        yield started

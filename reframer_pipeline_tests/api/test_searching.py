@@ -1,0 +1,119 @@
+"""Searching over all of one's videos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reframer_pipeline.api.searching import Hits
+from reframer_pipeline.reading.search import SEARCHED
+from reframer_pipeline.reading.tables import TABLES, page, published_set
+from reframer_pipeline_tests.api.library import claim, made_video
+from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.api.test_results import pages
+from reframer_pipeline_tests.factories import Maker, add_video, commit_all
+
+ONE, OTHER = "one@example.org", "other@example.org"
+
+
+@pytest.fixture(scope="module")
+def videos(serving: Serving) -> dict[str, str]:
+    """Three videos of one person, by name; another one has the first of them, and one of their own."""
+    found = {}
+    for seed, text in enumerate(("A dog runs over the lawn.", "Two cups on a table.", "Dogs and cups."), start=1):
+        video_id, sha = add_video(serving.storage, seed)
+        commit_all(serving.storage, video_id, Maker(sha, serving.storage.settings, frame_count=20 * seed, text=text))
+        claim(serving.db, ONE, video_id, f"{seed}.mp4")
+        found[f"{seed}.mp4"] = video_id
+    claim(serving.db, OTHER, found["1.mp4"], "theirs.mp4")
+    hidden, _ = made_video(serving.storage, 9)
+    claim(serving.db, OTHER, hidden, "hidden.mp4")
+    return found
+
+
+def test_all_orders_are_tried() -> None:
+    assert ORDERS.keys() == {(kind, order) for kind, one in SEARCHED.items() for order in one.orders}
+
+
+def rows(serving: Serving, videos: dict[str, str], kind: str) -> list[dict[str, Any]]:
+    """All rows of the three, with the names of their videos."""
+    return [
+        {**row, "filename": name}
+        for name, video_id in videos.items()
+        for row in page(serving.db, TABLES[kind], published_set(serving.db, video_id))
+    ]
+
+
+ORDERS: dict[tuple[str, str], Any] = {
+    ("tracks", "seconds"): lambda row: (-row["seconds"], -row["confidence"]),
+    ("scenes", "importance"): lambda row: -row["importance"],
+    ("scenes", "seconds"): lambda row: -row["seconds"],
+    ("elements", "difficulty"): lambda row: 101 if row["difficulty_score"] is None else row["difficulty_score"],
+    ("elements", "seconds"): lambda row: -(row["seconds"] or 0),
+}
+
+
+@pytest.mark.parametrize(("kind", "order"), ORDERS)
+def test_everything_of_ones_own_is_found_once_in_order(serving: Serving, videos: dict[str, str], kind: str, order: str) -> None:
+    by = ORDERS[kind, order]
+    wanted = rows(serving, videos, kind)
+    with serving.client(serving.key(ONE)) as client:
+        found = pages(client, "/v1/search", "hits", limit=3, sort=order, **{"in": kind})
+        Hits.model_validate_json(client.get("/search", params={"in": kind}).content)
+    for hit in found:
+        assert hit.pop("in") == kind and hit.pop("picture").startswith(f"/v1/videos/{hit['video_id']}/")
+    assert [by(hit) for hit in found] == sorted(map(by, wanted))
+
+    def name(row: dict[str, Any]) -> str:
+        return repr(sorted((key, value) for key, value in row.items()))
+
+    assert sorted(map(name, found)) == sorted(map(name, wanted))
+
+
+SEARCHES: list[tuple[dict[str, Any], Any]] = [
+    ({"in": "tracks", "class": "person", "min_seconds": 0.5}, lambda row: row["class"] == "person" and row["seconds"] >= 0.5),
+    ({"in": "tracks", "label": 'a "cup"\\x'}, lambda row: row["label"] == 'a "cup"\\x'),
+    ({"in": "scenes", "words": "dog"}, lambda row: "dog" in row["description"].lower()),
+    ({"in": "scenes", "words": "dogs -cup"}, lambda row: row["filename"] == "1.mp4"),
+    ({"in": "scenes", "min_importance": 6}, lambda row: False),
+    ({"in": "scenes", "min_seconds": 0.6}, lambda row: row["seconds"] >= 0.6),
+    ({"in": "elements", "words": "walking", "difficulty": "easy", "class": "person"}, lambda row: True),
+    ({"in": "elements", "difficulty": "hard"}, lambda row: False),
+    ({"in": "elements", "min_share": 0.5}, lambda row: False),
+]
+
+
+@pytest.mark.parametrize(("asked", "fits"), SEARCHES, ids=lambda value: str(value) if isinstance(value, dict) else None)
+def test_a_search_finds_what_it_says(serving: Serving, videos: dict[str, str], asked: dict[str, Any], fits: Any) -> None:
+    key = {"tracks": "track_id", "scenes": "scene_number", "elements": "element_number"}[asked["in"]]
+    with serving.client(serving.key(ONE)) as client:
+        found = pages(client, "/search", "hits", limit=2, **asked)
+    wanted = [row for row in rows(serving, videos, asked["in"]) if fits(row)]
+    assert sorted((hit["filename"], hit["start_seconds"], hit[key]) for hit in found) == sorted(
+        (row["filename"], row["start_seconds"], row[key]) for row in wanted
+    )
+
+
+def test_nothing_of_anothers_is_found(serving: Serving, videos: dict[str, str]) -> None:
+    with serving.client(serving.key(OTHER)) as client:
+        assert {hit["filename"] for hit in pages(client, "/search", "hits", **{"in": "scenes"})} == {"theirs.mp4", "hidden.mp4"}
+    with serving.client(serving.key("nobody@example.org")) as client:
+        assert client.get("/search", params={"in": "elements"}).json() == {"hits": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"in": "masks"}, {"in": "tracks", "words": "dog"}, {"in": "tracks", "sort": "difficulty"}, {"in": "scenes", "class": "x"}]
+)
+def test_what_cannot_be_searched_is_refused(serving: Serving, videos: dict[str, str], asked: dict[str, str]) -> None:
+    with serving.client(serving.key(ONE)) as client:
+        answer = client.get("/search", params=asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
+
+
+def test_pictures_of_hits_are_where_they_say(serving_clip: Serving) -> None:
+    with serving_clip.client(serving_clip.key(ONE)) as client:
+        for kind in SEARCHED:
+            hit = client.get("/search", params={"in": kind}).json()["hits"][0]
+            assert client.get(hit["picture"]).headers["content-type"] == "image/jpeg"
+            assert hit["filename"] == "clip.mp4" and 0 <= hit["start_seconds"] < hit["end_seconds"]
