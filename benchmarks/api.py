@@ -288,8 +288,8 @@ def measured(port: int, key: str, query: Query, videos: Sequence[str], seconds: 
 def worked(server: psutil.Process, settings: Settings) -> float:
     """Seconds of the processor that the server and Postgres have had."""
     postgres = psutil.Process(int((settings.home_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
-    times = [one.cpu_times() for one in (server, *postgres.children())]
-    return float(sum(one.user + one.system for one in times))
+    ended, times = postgres.cpu_times(), [one.cpu_times() for one in (server, *postgres.children())]
+    return float(sum(one.user + one.system for one in times) + ended.children_user + ended.children_system)
 
 
 def paged(port: int, key: str, path: str, name: str, asked: dict[str, Any]) -> tuple[int, float, float]:

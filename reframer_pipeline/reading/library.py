@@ -141,7 +141,7 @@ def of_job(db: Database, user_id: str, job_id: str) -> Seen:
     """
     row = None
     if is_video_id(job_id):
-        row = db.fetch_one("SELECT video_id::text, filename, failure_code FROM uploads WHERE id = %s AND user_id = %s", (job_id, user_id))
+        row = db.fetch_one(_OF_JOB, (job_id, user_id))
     if row is None:
         raise NothingThere("There is no such job.")
     if row["video_id"] is None:
@@ -160,6 +160,8 @@ def demand_set(db: Database, video_id: str, result_id: str) -> None:
         raise ResultsGone(GONE)
 
 
+_OF_JOB: Final[LiteralString] = """
+    SELECT video_id::text, filename, failure_code FROM uploads WHERE id = %s AND user_id = %s AND requested AND status <> 'deleted'"""
 _NO_VIDEO: Final = "There is no such video."
 _SEEN: Final[LiteralString] = """
     SELECT l.video_id::text, l.filename, r.result_id::text, r.archived_at
