@@ -17,9 +17,9 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 
 
 def claim(db: Database, email: str, video_id: str, filename: str) -> str:
-    """Somebody brings a video's bytes under a name of their own; the upload's id."""
+    """Somebody brings a video's bytes under a name of their own; the id of the upload, which is a job."""
     row = db.fetch_one(
-        "INSERT INTO uploads (user_id, video_id, filename, status) VALUES (%s, %s, %s, 'completed') RETURNING id::text",
+        "INSERT INTO uploads (user_id, video_id, filename, status, requested) VALUES (%s, %s, %s, 'completed', true) RETURNING id::text",
         (people.add(db, email), video_id, filename),
     )
     assert row is not None

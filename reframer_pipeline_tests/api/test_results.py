@@ -226,7 +226,8 @@ def test_the_document_has_everything_in_the_references_shapes(serving_clip: Serv
 def test_a_job_without_results_says_why(serving: Serving) -> None:
     user = serving.key(OTHER), serving.key(ONE)
     row = serving.db.fetch_one(
-        """INSERT INTO uploads (user_id, filename, status, failure_code) SELECT id, 'bad.mp4', 'failed', 'truncated' FROM users
+        """INSERT INTO uploads (user_id, filename, status, failure_code, requested)
+           SELECT id, 'bad.mp4', 'failed', 'truncated', true FROM users
            WHERE email = %s RETURNING id::text""",
         (OTHER,),
     )
