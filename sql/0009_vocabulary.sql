@@ -160,10 +160,11 @@ CREATE TRIGGER keep_elements AFTER INSERT ON scene_analysis REFERENCING NEW TABL
 DROP INDEX idx_masks_frame_number;
 CREATE INDEX idx_masks_frame_number ON segmentation_masks (result_id, frame_number, detection_id);
 
--- What a scenes result was made from.
+-- What a scenes result was made from. Where a view joins through this, `source_id` is the result that its rows lie in: whoever reads page
+-- by page names it too, for then Postgres follows an index from where the page before ended.
 CREATE INDEX idx_results_made_from ON results (((components -> 'inputs' ->> 'trajectories')::uuid)) WHERE stage = 'scenes';
 CREATE VIEW result_sets AS
-    SELECT r.video_id, r.result_id, (r.components -> 'inputs' ->> 'detections')::uuid AS detections_id,
+    SELECT r.video_id, r.result_id, r.archived_at, (r.components -> 'inputs' ->> 'detections')::uuid AS detections_id,
            (r.components -> 'inputs' ->> 'masks')::uuid AS masks_id, (r.components -> 'inputs' ->> 'trajectories')::uuid AS trajectories_id
     FROM results r WHERE r.stage = 'scenes';
 
@@ -175,7 +176,8 @@ CREATE VIEW result_scenes AS
 CREATE VIEW result_tracks AS
     SELECT r.video_id, r.result_id, t.track_id, t.object_class AS class, t.label, t.start_frame, t.end_frame, t.start_seconds,
            t.end_seconds, t.seconds, t.sightings, t.confidence, measured.scene_number, measured.area_share, measured.max_area_share,
-           measured.occlusion, measured.overlap, measured.mask_stability, measured.shape_change, measured.speed, measured.border_share
+           measured.occlusion, measured.overlap, measured.mask_stability, measured.shape_change, measured.speed, measured.border_share,
+           t.result_id AS source_id
     FROM result_sets r JOIN tracking_trajectories t ON t.result_id = r.trajectories_id
     LEFT JOIN LATERAL (                                        -- a track is in one scene; in results of 0.1.0 it may go on through cuts
         SELECT f.* FROM scene_tracks f WHERE f.result_id = r.result_id AND f.track_id = t.track_id
@@ -189,14 +191,15 @@ CREATE VIEW result_sightings AS
            (d.detection_data #>> '{bbox,x}')::double precision AS x, (d.detection_data #>> '{bbox,y}')::double precision AS y,
            (d.detection_data #>> '{bbox,width}')::double precision AS width,
            (d.detection_data #>> '{bbox,height}')::double precision AS height,
-           s.seconds
+           s.seconds, d.result_id AS source_id
     FROM result_sets r JOIN detections d ON d.result_id = r.detections_id
     LEFT JOIN track_sightings s ON s.result_id = r.trajectories_id AND s.detection_id = d.id
     WHERE s.track_id IS NOT NULL OR NOT d.detection_data ? 'candidate';
 
 CREATE VIEW result_masks AS
     SELECT r.video_id, r.result_id, m.frame_number, m."timestamp", m.id AS mask_id, m.detection_id, m.height AS frame_height,
-           m.width AS frame_width, m.mask_rle, m.mask_area_pixels, m.predicted_iou, m.stability
+           m.width AS frame_width, m.mask_rle, m.mask_area_pixels, m.predicted_iou, m.stability,
+           m.result_id AS source_id
     FROM result_sets r JOIN segmentation_masks m ON m.result_id = r.masks_id;
 
 CREATE VIEW result_elements AS

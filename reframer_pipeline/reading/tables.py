@@ -54,12 +54,14 @@ class Table:
         says: What a row is.
         key: Columns that tell the rows of one set apart; they come in this order.
         columns: In order.
+        source: Column of `result_sets` that names the result in which the rows of a set lie; None: the set's own.
     """
 
     name: str
     says: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    source: str | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -122,6 +124,7 @@ TRACKS: Final = Table(
         Column("scene_number", _INT, f"its scene; {_NOT_MEASURED}", True),
         *_measured(_NOT_MEASURED),
     ),
+    "trajectories_id",
 )  # fmt: skip
 SIGHTINGS: Final = Table(
     "sightings", "a person or product in a sampled frame", ("frame_number", "ordinal"),
@@ -141,6 +144,7 @@ SIGHTINGS: Final = Table(
         Column("height", _FLOAT, "of its box, pixels"),
         Column("seconds", _FLOAT, "what it stands for: until the next sampled frame, within its shot; empty without a track", True),
     ),
+    "detections_id",
 )  # fmt: skip
 MASKS: Final = Table(
     "masks", "the pixels of a sighting", ("frame_number", "detection_id"),
@@ -157,6 +161,7 @@ MASKS: Final = Table(
         Column("predicted_iou", _FLOAT, "how good SAM2 thinks it is, 0 to 1"),
         Column("stability", _FLOAT, "how little it changes when its limit moves, 0 to 1"),
     ),
+    "masks_id",
 )  # fmt: skip
 ELEMENTS: Final = Table(
     "elements", "something that could be replaced", ("scene_number", "element_number"),
@@ -235,19 +240,18 @@ def page(
     where = [sql.SQL("result_id = {}").format(result_id), *conditions([one.name for one in table.columns], result_id, wanted)]
     if after:
         where.append(sql.SQL("({}) > ({})").format(key, sql.SQL(", ").join(map(sql.Literal, after))))
-    query = sql.SQL("SELECT {} FROM {} one WHERE {} ORDER BY {} LIMIT {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)),
-        sql.Identifier(f"result_{table.name}"),
-        sql.SQL(" AND ").join(where),
-        key,
-        limit,
-    )
 
     def act(conn: psycopg.Connection[Row]) -> list[Row]:
-        found = [plain(row) for row in conn.execute(query)]
-        if len(found) < limit:  # the end, or was it swept or archived since the page before?
-            _demand_rows(conn, result_id)
-        return found
+        it = _demand_rows(conn, result_id)
+        source = [] if table.source is None else [sql.SQL("source_id = {}").format(it[table.source])]
+        query = sql.SQL("SELECT {} FROM {} one WHERE {} ORDER BY {} LIMIT {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.Identifier(f"result_{table.name}"),
+            sql.SQL(" AND ").join([*where, *source]),
+            key,
+            limit,
+        )
+        return [plain(row) for row in conn.execute(query)]
 
     return db.run(act, snapshot=True)
 
@@ -261,12 +265,13 @@ def demand_rows(db: Database, result_id: str) -> None:
     db.run(lambda conn: _demand_rows(conn, result_id))
 
 
-def _demand_rows(conn: psycopg.Connection[Row], result_id: str) -> None:
-    row = conn.execute("SELECT archived_at FROM results WHERE result_id = %s AND stage = 'scenes'", (result_id,)).fetchone()
+def _demand_rows(conn: psycopg.Connection[Row], result_id: str) -> Row:
+    row = conn.execute("SELECT * FROM result_sets WHERE result_id = %s", (result_id,)).fetchone()
     if row is None:
         raise ResultsGone(GONE)
     if row["archived_at"] is not None:
         raise RowsArchived(f"The results that were being read were archived on {row['archived_at']:%Y-%m-%d}.")
+    return row
 
 
 def pages(
