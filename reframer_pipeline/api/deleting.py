@@ -26,6 +26,6 @@ def delete(video_id: str, served: Served, who: Writer) -> None:
     if gone is None or not gone.claims:
         raise NothingThere("There is no such video.")
     try:
-        deletion.finish(served.db, served.storage.store, served.settings)
+        deletion.finish(served.db, served.storage.store, served.settings, video_id)
     except ReframerError as failure:  # nobody can see any of it any more: the rest goes with the next sweep
         _log.warning("Deleting video %s is to be finished later: %s", video_id, failure.message)

@@ -30,6 +30,8 @@ from reframer_pipeline.users.quotas import spend_bytes
 UNLIMITED: Final = 2**62  # for routes whose bodies are judged while they arrive
 _AROUND: Final = 1_000_000  # bytes of a form that are not the file's
 _FIELD: Final = 10_000  # longest text of one field, bytes
+_PARTS: Final = 8
+_FIELDS: Final = {"file", "webhook_url"}
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
@@ -110,7 +112,7 @@ class _Form:
             raise RequestInvalid("The body is no form with a file (multipart/form-data).")
         self.fields: dict[str, str] = {}
         self.ended = False
-        self._part, self._files, self._came = _Part(), 0, list[tuple[str, bytes]]()
+        self._part, self._parts, self._files, self._came = _Part(), 0, 0, list[tuple[str, bytes]]()
         names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "part_end", "end")
         callbacks: Any = {f"on_{name}": getattr(self, f"_{name}") for name in names}
         self._parser = MultipartParser(options[b"boundary"], callbacks)
@@ -129,7 +131,9 @@ class _Form:
         return came
 
     def _part_begin(self) -> None:
-        self._part = _Part()
+        self._part, self._parts = _Part(), self._parts + 1
+        if self._parts > _PARTS:
+            raise RequestInvalid(f"The form has more than {_PARTS} fields.")
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._part.header += data[start:end].lower()
@@ -150,6 +154,8 @@ class _Form:
                 raise RequestInvalid("The form has several files; a job has one.")
             self._part.filename = base_name(options[b"filename"].decode(errors="replace"))
             self._came.append((self._part.filename, b""))
+        elif self._part.name not in _FIELDS:
+            raise RequestInvalid(f"The form has a field that is none of {', '.join(sorted(_FIELDS))}.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.filename is not None:

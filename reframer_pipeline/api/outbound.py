@@ -22,6 +22,8 @@ from reframer_pipeline.failures import WebhookRefused
 SILENCE_S: Final = 10.0
 WHOLE_S: Final = 20.0
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Local-use NAT64 (RFC 8215), IPv4-compatible and site-local addresses: `ipaddress` takes some of them for global ones.
+_LOCAL: Final = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "::/96", "fec0::/10")))
 
 
 def demand_url(url: str, private: bool) -> SplitResult:
@@ -87,5 +89,5 @@ def _demand_public(text: str, private: bool) -> None:
         if inner is not None:
             _demand_public(str(inner), private)
             return
-    if not private and (not address.is_global or address.is_multicast):
+    if not private and (not address.is_global or address.is_multicast or any(address in one for one in _LOCAL)):
         raise WebhookRefused(f"{address} is no public address.")

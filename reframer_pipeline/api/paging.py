@@ -55,7 +55,17 @@ def place(request: Request, cursor: str | None) -> list[Any] | None:
     said = whole[_MARK:]
     if not said or whole[:_MARK] != _mark(request, said):
         raise RequestInvalid("The cursor is none of this list's.", "Take `next` of the page before, with the same filters.")
-    values: list[Any] = json.loads(said)
+    return _values(said)
+
+
+def _values(said: bytes) -> list[Any]:
+    """Of a cursor that somebody may have made up."""
+    try:
+        values = json.loads(said)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(one, str | int | float) for one in values):
+        raise RequestInvalid("The cursor is none of this list's.", "Take `next` of the page before, with the same filters.")
     return values
 
 

@@ -79,9 +79,8 @@ def create(
 @router.head("/uploads/{upload_id}", dependencies=[_tus], response_class=Response)
 async def offset(upload_id: str, served: Served, who: Writer, response: Response, later: BackgroundTasks) -> None:
     """How many bytes of an upload have come."""
-    await _end_receiving(upload_id)
     response.headers["Cache-Control"] = "no-store"
-    upload = await run_in_threadpool(resumable.find, served.storage, who.user_id, upload_id)
+    upload = await _theirs(served, who, upload_id)
     if upload is not None and await run_in_threadpool(_complete, served, upload, later):
         upload = None
     size, at = (upload.size, upload.offset) if upload is not None else await run_in_threadpool(_whole, served, who, upload_id)
@@ -109,8 +108,7 @@ async def append(
     """Send more bytes of an upload. With the last one it is a job, under the same id."""
     if request.headers.get("content-type") != BYTES:
         raise RequestInvalid(f"The bytes of an upload come as {BYTES}.")
-    await _end_receiving(upload_id)
-    upload = await run_in_threadpool(resumable.find, served.storage, who.user_id, upload_id)
+    upload = await _theirs(served, who, upload_id)
     if upload is None:
         raise NothingThere("There is no such upload.")
     _receiving[upload_id] = task = asyncio.create_task(_receive(request, served, upload, at))
@@ -133,8 +131,7 @@ async def append(
 @router.delete("/uploads/{upload_id}", status_code=204, dependencies=[_tus])
 async def end(upload_id: str, served: Served, who: Writer) -> None:
     """Give an upload up; its bytes go at once."""
-    await _end_receiving(upload_id)
-    upload = await run_in_threadpool(resumable.find, served.storage, who.user_id, upload_id)
+    upload = await _theirs(served, who, upload_id)
     if upload is None:
         raise NothingThere("There is no such upload.")
     await run_in_threadpool(resumable.remove, served.storage, upload)
@@ -153,6 +150,14 @@ async def _receive(request: Request, served: Services, upload: Resumable, at: in
         raise
     await run_in_threadpool(place.__exit__, None, None, None)
     return came
+
+
+async def _theirs(served: Services, who: Caller, upload_id: str) -> Resumable | None:
+    """An upload of this person's, of which nobody else's connection takes bytes any more; None if it is not theirs."""
+    if await run_in_threadpool(resumable.find, served.storage, who.user_id, upload_id) is None:
+        return None
+    await _end_receiving(upload_id)
+    return await run_in_threadpool(resumable.find, served.storage, who.user_id, upload_id)
 
 
 async def _end_receiving(upload_id: str) -> None:

@@ -40,9 +40,9 @@ async def running(services: Services) -> AsyncIterator[None]:
 
 
 def _resumable(services: Services) -> None:
+    resumable.sweep(services.storage)
     for job in resumable.complete_all(services.storage):
         ask(services.settings.dagster_url, services.db, job.video_id)
-    resumable.sweep(services.storage)
 
 
 async def _every(pause_s: float | None, act: Callable[[], object]) -> None:

@@ -73,8 +73,9 @@ def delete(db: Database, video_id: str, user_id: str | None = None) -> Deleted:
     return db.run(act, timeout_s=STATEMENT_S)
 
 
-def finish(db: Database, store: ObjectStore, settings: Settings) -> int:
-    """Delete what deleted videos left in the store and at Gemini. What cannot be deleted now is left to the next call.
+def finish(db: Database, store: ObjectStore, settings: Settings, video_id: str | None = None) -> int:
+    """Delete what deleted videos left in the store and at Gemini; of one video, if it is named. What cannot be deleted now is left to
+    the next call.
 
     Returns:
         Videos of which nothing is left.
@@ -83,7 +84,12 @@ def finish(db: Database, store: ObjectStore, settings: Settings) -> int:
         DatabaseUnavailable, StoreUnavailable: The rest waits for the next call.
     """
     done = 0
-    for row in db.fetch("SELECT * FROM deletions WHERE sha256 IS NOT NULL OR objects <> '{}' OR remote_files <> '{}' ORDER BY deleted_at"):
+    unfinished = db.fetch(
+        """SELECT * FROM deletions WHERE (sha256 IS NOT NULL OR objects <> '{}' OR remote_files <> '{}')
+               AND video_id = coalesce(%s, video_id) ORDER BY deleted_at""",
+        (video_id,),
+    )
+    for row in unfinished:
         for key in row["objects"]:
             store.delete(key)
         gone = row["sha256"] is None or _delete_file(db, store, row["sha256"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,8 @@ from typing import Any, BinaryIO, Final
 
 from reframer_pipeline import scratch
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import OffsetConflict, PermanentFailure, RequestInvalid, UploadInUse
-from reframer_pipeline.media.containers import HEAD_BYTES
+from reframer_pipeline.failures import NotAVideo, OffsetConflict, PermanentFailure, ReframerError, RequestInvalid, UploadInUse
+from reframer_pipeline.media.containers import HEAD_BYTES, recognise
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.content import demand_size
@@ -28,6 +29,7 @@ from reframer_pipeline.uploads.receiving import Judge, open_ours, whole
 from reframer_pipeline.uploads.submitting import Asked, Submitted, submit
 from reframer_pipeline.work.videos import is_video_id
 
+_log = logging.getLogger(__name__)
 EXPIRES_S: Final = scratch.MAX_AGE_S  # after the last byte; the scratch folder keeps no file longer
 
 
@@ -146,10 +148,20 @@ def appending(storage: Storage, upload: Resumable, offset: int) -> Iterator[Appe
 
 
 def complete(storage: Storage, upload: Resumable) -> Submitted | None:
-    """Make an upload a job if all of it has come; None if not. Raises what `submit` does, and `UploadInUse`; the bytes stay then."""
+    """Make an upload a job if all of it has come; None if not.
+
+    Raises:
+        NotAVideo: It ended before that could be told, and goes.
+        UploadInUse, and what `submit` raises: The bytes stay.
+    """
     with _locked(storage.settings, upload):
         if upload.offset != upload.size:
             return None
+        try:
+            recognise(_head(upload.path), upload.filename)
+        except NotAVideo:
+            remove(storage, upload)
+            raise
         with scratch.writing(storage.settings.scratch_dir):
             file = whole(upload.path, upload.filename)
         asked = Asked(upload.user_id, upload.email, **upload.asked)
@@ -165,12 +177,19 @@ def remove(storage: Storage, upload: Resumable) -> None:
 
 
 def complete_all(storage: Storage) -> list[Submitted]:
-    """Make jobs of the uploads that are whole and were not made any, because a process died in between."""
+    """Make jobs of the uploads that are whole and were not made any, because a process died in between, or their quota was used up.
+
+    What cannot be made one now is left to the next call, and keeps no other one waiting.
+    """
     done = []
     for upload in _read(storage.db, storage.settings, "expires_at > now()"):
-        with contextlib.suppress(FileNotFoundError, UploadInUse):  # another machine's, or somebody is at it
+        try:
             if upload.offset == upload.size and (job := complete(storage, upload)) is not None:
                 done.append(job)
+        except (FileNotFoundError, UploadInUse):  # another machine's, or somebody is at it
+            continue
+        except ReframerError as failure:
+            _log.warning("The upload %s is no job yet: [%s] %s", upload.upload_id, failure.code, failure.message)
     return done
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import uuid
 from typing import Any
@@ -165,6 +167,12 @@ def test_pages_belong_to_one_set_until_it_is_swept(serving: Serving) -> None:
     assert (gone.status_code, gone.json()["code"]) == (410, "results_gone")
 
 
+def forged(said: bytes) -> str:
+    """A cursor of the list of videos that somebody made up, with the mark that belongs to it."""
+    mark = hashlib.blake2s(json.dumps(["/videos", []]).encode() + said, digest_size=9).digest()
+    return base64.urlsafe_b64encode(mark + said).decode().rstrip("=")
+
+
 def test_a_cursor_goes_on_in_its_own_list_only(serving: Serving) -> None:
     video_id, _ = made_video(serving.storage, 6)
     other_id, _ = made_video(serving.storage, 7)
@@ -184,6 +192,7 @@ def test_a_cursor_goes_on_in_its_own_list_only(serving: Serving) -> None:
             (f"/videos/{video_id}/sightings", {"min_confidence": "nan"}),
             (f"/videos/{video_id}/masks", {"difficulty": "easy"}),
             ("/videos", {"cursor": cursor}),
+            *(("/videos", {"cursor": forged(said)}) for said in (b"5", b"{}", b"[" * 700, b"[[1], {}]", b"\xff")),
         ):
             answer = client.get(path, params=asked)
             assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid"), (path, asked)

@@ -7,14 +7,19 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.uploads import resumable
+from reframer_pipeline.users import keys
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.factories import video_bytes
+from reframer_pipeline_tests.submitted import person, submitted
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -144,6 +149,39 @@ def test_nobody_else_sees_it_and_it_expires(serving: Serving, client: httpx2.Cli
     serving.db.execute("UPDATE resumable_uploads SET expires_at = now()")
     assert client.head(where).status_code == 404
     assert resumable.sweep(serving.storage) == 1 and not list(serving.storage.settings.scratch_dir.glob("resumable-*"))
+
+
+def test_what_is_too_short_to_be_told_is_no_job(client: httpx2.Client) -> None:
+    where = begun(client, 5)
+    last = patched(client, where, 0, CONTENT[:5])
+    assert (last.status_code, last.json()["code"]) == (415, "not_a_video")
+    assert client.head(where).status_code == 404
+
+
+def test_nobody_else_breaks_a_transfer_off(serving: Serving, client: httpx2.Client) -> None:
+    where = begun(client)
+    with half_sent(serving, client, where, 0, CONTENT[:1000]) as sending, serving.client(serving.key("else@example.org"), **TUS) as other:
+        assert [other.head(where).status_code, patched(other, where, 0, b"x").status_code, other.delete(where).status_code] == [404] * 3
+        sending.sendall(CONTENT[1000:])
+        assert sending.recv(100).startswith(b"HTTP/1.1 204")
+
+
+def test_one_that_must_wait_keeps_no_other_one_waiting(storage: Storage) -> None:
+    """Its key has as many jobs as it may."""
+    limited = Storage(storage.settings.model_copy(update={"api_jobs_at_once": 1}))
+    with closing(limited):
+        waiting, free = (person(storage.db, name) for name in ("waiting@example.org", "free@example.org"))
+        key = keys.holder(storage.db, keys.add(storage.db, waiting.user_id, "test", ["write"]), "key")
+        assert key is not None
+        submitted(limited, replace(waiting, api_key_id=key.key_id), 90)
+        ids = []
+        for seed, who in ((91, replace(waiting, api_key_id=key.key_id)), (92, free)):
+            upload = resumable.create(limited, who, "clip.mp4", len(video_bytes(seed)))
+            with resumable.appending(limited, upload, 0) as appender:
+                appender.write(video_bytes(seed))
+            ids.append(upload.upload_id)
+        assert len(resumable.complete_all(limited)) == 1
+        assert [row["id"] for row in storage.db.fetch("SELECT id::text FROM resumable_uploads")] == ids[:1]
 
 
 def test_another_protocol_is_refused(client: httpx2.Client) -> None:
