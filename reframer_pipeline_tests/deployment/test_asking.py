@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +25,13 @@ from reframer_pipeline_tests.servers import free_port
 from reframer_pipeline_tests.submitted import person, submitted
 
 pytestmark = pytest.mark.timeout(1500)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One of their own: they change what the tests of others count."""
+    with Deployment(tmp_path_factory.mktemp("asking")) as running:
+        yield running
 
 
 def runs(deployment: Deployment, video_id: str) -> list[dg.DagsterRun]:
