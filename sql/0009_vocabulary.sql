@@ -1,4 +1,4 @@
--- Results in one flat vocabulary: scenes, tracks, sightings, masks, elements. docs/results.md has every column with its unit.
+-- Results in one flat vocabulary: scenes, tracks, sightings, masks, elements. docs/vocabulary.md has every column with its unit.
 -- Each view is there twice: `result_…` over all results, and under its plain name over the published ones. `result_id` is the scenes
 -- result's in all of them: what a scenes result was made from belongs together, so this one id names a whole consistent set.
 -- Facts that stand inside the stages' JSON are taken out here, once, by triggers: whoever inserts rows, searching finds them.
@@ -8,7 +8,6 @@ ALTER TABLE scene_analysis
     ADD COLUMN importance integer GENERATED ALWAYS AS ((analysis_data ->> 'importance')::integer) STORED,
     ADD COLUMN description text GENERATED ALWAYS AS (analysis_data ->> 'description') STORED;
 CREATE INDEX idx_scenes_words ON scene_analysis USING gin (to_tsvector('english', coalesce(description, '')));
-CREATE INDEX idx_scenes_importance ON scene_analysis (importance);
 
 -- Results of trajectories version 2 and before do not say what a sighting stands for: there it is the time from the first to the last.
 ALTER TABLE tracking_trajectories
@@ -23,8 +22,6 @@ ALTER TABLE tracking_trajectories
         (trajectory_data ->> 'seconds')::double precision,
         (trajectory_data #>> '{frames,-1,timestamp}')::double precision - (trajectory_data #>> '{frames,0,timestamp}')::double precision))
         STORED;
-CREATE INDEX idx_trajectories_label ON tracking_trajectories (label, seconds DESC);
-CREATE INDEX idx_trajectories_class ON tracking_trajectories (object_class, seconds DESC);
 
 -- Which track a detection is in, in each trajectories result.
 CREATE TABLE track_sightings (
@@ -89,8 +86,6 @@ CREATE TABLE scene_elements (
     PRIMARY KEY (result_id, scene_number, element_number),
     FOREIGN KEY (result_id, scene_number) REFERENCES scene_analysis (result_id, scene_number) ON DELETE CASCADE
 );
-CREATE INDEX idx_elements_difficulty ON scene_elements (difficulty, difficulty_score);
-CREATE INDEX idx_elements_label ON scene_elements (label, difficulty_score);
 CREATE INDEX idx_elements_words ON scene_elements USING gin (to_tsvector('english', description));
 
 CREATE FUNCTION sightings_of(track tracking_trajectories) RETURNS SETOF track_sightings LANGUAGE sql STABLE AS $$

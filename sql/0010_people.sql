@@ -23,7 +23,7 @@ CREATE INDEX idx_api_keys_made_by ON api_keys (made_by);
 
 -- What a key has used of its quotas. Bytes are counted apart from uploads, so that deleting an upload gives none back.
 ALTER TABLE uploads ADD COLUMN api_key_id uuid REFERENCES api_keys (id) ON DELETE SET NULL;
-CREATE INDEX idx_uploads_open ON uploads (api_key_id) WHERE status = 'pending' AND api_key_id IS NOT NULL;
+CREATE INDEX idx_uploads_api_key_id ON uploads (api_key_id) WHERE api_key_id IS NOT NULL;
 
 CREATE TABLE api_key_bytes (
     api_key_id uuid NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,

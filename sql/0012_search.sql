@@ -10,7 +10,6 @@ CREATE VIEW library AS
             AND (later.created_at, later.id) > (u.created_at, u.id));
 
 -- What is searched comes in an order that goes on where a page ended. Each index has the whole order, or enough of it to leave few alike.
-DROP INDEX idx_trajectories_label, idx_trajectories_class, idx_scenes_importance, idx_elements_difficulty, idx_elements_label;
 CREATE INDEX idx_trajectories_seconds ON tracking_trajectories (seconds DESC, confidence DESC);
 CREATE INDEX idx_trajectories_class ON tracking_trajectories (object_class, seconds DESC, confidence DESC);
 CREATE INDEX idx_trajectories_label ON tracking_trajectories (label, seconds DESC, confidence DESC);

@@ -21,6 +21,7 @@ from reframer_pipeline.settings import Settings
 AT_ONCE: Final = 2
 WAIT_S: Final = 20.0  # for a drawing to be ready, before the client is told to come back
 RETRY_S: Final = 5.0
+MOST: Final = 8  # drawings that are made or wait for their turn; and requests that wait for one, each of which holds a thread
 _PREFIX: Final = "drawn-"
 
 
@@ -36,6 +37,7 @@ class Drawings:
         self._lock = threading.Lock()
         self._places = threading.Semaphore(AT_ONCE)
         self._being_made: dict[str, Future[None]] = {}
+        self._waiting = 0
 
     def get(self, name: str, draw: Callable[[Path], None], wait_s: float = WAIT_S) -> Path:
         """The file, drawn if need be.
@@ -46,7 +48,7 @@ class Drawings:
             wait_s: How long to wait. The drawing goes on afterwards.
 
         Raises:
-            BeingMade: It is not ready yet.
+            BeingMade: It is not ready yet, or so much is being drawn that it has not been begun.
             DiskFull, MachineTrouble, HomeNotWritable: It cannot be written. Whatever `draw` raises comes through.
         """
         path = self._folder / f"{_PREFIX}{name}"
@@ -56,15 +58,22 @@ class Drawings:
                 return path
             made = self._being_made.get(name)
             if made is None:
+                if len(self._being_made) >= MOST:
+                    raise BeingMade("Other drawings come first.").after(RETRY_S)
                 made = self._being_made[name] = Future()
                 # a daemon: a server that is told to end does not wait for it, and a part of a file is swept
                 threading.Thread(target=self._make, args=(name, path, draw, made), name=f"drawing {name}", daemon=True).start()
+            waits = self._waiting < MOST
+            self._waiting += waits
         try:
-            made.result(wait_s)
+            made.result(wait_s if waits else 0)
         except TimeoutError:
             if made.done():
                 raise
             raise BeingMade("It is being drawn.").after(RETRY_S) from None
+        finally:
+            with self._lock:
+                self._waiting -= waits
         return path
 
     def _make(self, name: str, path: Path, draw: Callable[[Path], None], made: Future[None]) -> None:

@@ -7,9 +7,7 @@ it is made (`uploads.submitting`), results.
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -24,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
 from reframer_pipeline.api.outbound import demand_url
+from reframer_pipeline.api.paging import Paged, cursor, place
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
@@ -128,9 +127,6 @@ async def create(request: Request, response: Response, served: Served, who: Writ
         job = await _from_bucket(request, served, who, key)
     else:
         async with received_form(request, served.settings) as (file, fields):
-            strange = fields.keys() - {"webhook_url"}
-            if strange:
-                raise RequestInvalid(f"The form has fields that a job has not: {', '.join(sorted(strange))}.")
             job = await run_in_threadpool(_submit, served, who, key, file, fields.get("webhook_url") or None)
     later.add_task(ask, served.settings.dagster_url, served.db, job.video_id, request_id())
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.job_id}"
@@ -138,16 +134,14 @@ async def create(request: Request, response: Response, served: Served, who: Writ
 
 
 @router.get("/jobs")
-def page(
-    served: Served,
-    who: Reader,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> Jobs:
+def page(request: Request, served: Served, who: Reader, asked: Annotated[Paged, Query()]) -> Jobs:
     """One's jobs, the newest first."""
-    found = reading.list_jobs(served.db, who.user_id, _rates(served), limit + 1, _place(cursor))
-    last = found[limit - 1] if len(found) > limit else None
-    return Jobs(jobs=[Job.of(job) for job in found[:limit]], next=None if last is None else _cursor(last))
+    begin = place(request, asked.cursor)
+    after = None if begin is None else _after(begin)
+    found = reading.list_jobs(served.db, who.user_id, _rates(served), asked.limit + 1, after)
+    last = found[asked.limit - 1] if len(found) > asked.limit else None
+    following = None if last is None else cursor(request, [last.created_at.isoformat(), last.job_id])
+    return Jobs(jobs=[Job.of(job) for job in found[: asked.limit]], next=following)
 
 
 @router.get("/jobs/{job_id}")
@@ -201,6 +195,14 @@ async def events(
     return StreamingResponse(told(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
+def _after(begin: list[Any]) -> tuple[datetime, str]:
+    try:
+        at, job_id = begin
+        return datetime.fromisoformat(at), str(uuid.UUID(job_id))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RequestInvalid("The cursor is none of this list's.") from error
+
+
 def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
     job = reading.get_job(served.db, who.user_id, job_id, _rates(served), served.settings.max_concurrent_runs)
     if job is None:
@@ -243,17 +245,3 @@ async def _from_bucket(request: Request, served: Services, who: Caller, key: str
             return _submit(served, who, key, file, asked.webhook_url)
 
     return await run_in_threadpool(take)
-
-
-def _cursor(job: reading.Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.created_at.isoformat(), job.job_id]).encode()).decode()
-
-
-def _place(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        at, job_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(at), str(uuid.UUID(job_id))
-    except (ValueError, TypeError, AttributeError) as error:  # of base64, JSON, date and id
-        raise RequestInvalid("The cursor is none of this list's.") from error

@@ -58,16 +58,12 @@ class Video:
             RowsArchived: They are away, or went while they were read.
             ObjectMissing: As for `open`.
         """
-        self._require_rows()
-        yield from batches(self.storage.db, table, self.result_id)
-        self._require_rows()
-
-    def _require_rows(self) -> None:
-        row = self.storage.db.fetch_one("SELECT archived_at FROM results WHERE result_id = %s", (self.result_id,))
-        if row is None:
-            raise self._deleted()
-        if row["archived_at"] is not None:
-            raise RowsArchived(f"The rows of {self.filename} (video {self.video_id}) were archived on {row['archived_at']:%Y-%m-%d}.")
+        try:
+            yield from batches(self.storage.db, table, self.result_id)
+        except ResultsGone as gone:
+            raise self._deleted() from gone
+        except RowsArchived as away:
+            raise RowsArchived(f"{self.filename} (video {self.video_id}): {away.message}") from away
 
     def _deleted(self) -> ObjectMissing:
         return ObjectMissing(f"Results of video {self.video_id} were deleted during the export.", "Start the export again.")

@@ -104,11 +104,13 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
             if known is not None and known.job_id != job:
                 raise _KnownMeanwhile(known)
         if asked.api_key_id is not None:
-            demand_place(conn, asked.api_key_id, storage.settings.api_jobs_at_once)
+            demand_place(conn, asked.api_key_id, storage.settings.api_jobs_at_once, job)
         conn.execute(
             "UPDATE uploads SET requested = true, idempotency_key = %s, request_digest = %s, api_key_id = %s WHERE id = %s",
             (asked.idempotency_key, digest if asked.idempotency_key is not None else None, asked.api_key_id, job),
         )
+        # of a resumable upload: were its row to stay, a video that is deleted afterwards could come back
+        conn.execute("DELETE FROM resumable_uploads WHERE id = %s", (job,))
         if asked.webhook_url is not None:
             query = "INSERT INTO webhooks (upload_id, url, secret) VALUES (%s, %s, %s) ON CONFLICT (upload_id) DO NOTHING"
             conn.execute(query, (job, asked.webhook_url, secret))

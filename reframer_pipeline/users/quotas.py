@@ -48,20 +48,19 @@ def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
         raise QuotaUsedUp(f"The key may upload {limit / 1e6:.0f} MB a day, and has not so much left.").after(left_s)
 
 
-def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int) -> None:
-    """Go on only if the key may have one more job, and keep others from taking the same place until this transaction ends.
+def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int, job_id: str) -> None:
+    """Go on only if the key may have this job, and keep others from taking the same place until this transaction ends.
 
-    A job is open from its upload until its video is computed or has failed.
+    A job is open until its video is computed or has failed. One that is submitted again does not stand in its own way.
 
     Raises:
         QuotaUsedUp: It has as many as it may.
     """
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('api_key:' || %s, 0))", (key_id,))
     row = conn.execute(
-        """SELECT (SELECT count(*) FROM uploads WHERE api_key_id = %(key)s AND status = 'pending')
-             + (SELECT count(*) FROM videos v JOIN uploads u ON u.video_id = v.id
-                WHERE v.status IN ('pending', 'processing') AND u.api_key_id = %(key)s AND u.status = 'completed') AS jobs""",
-        {"key": key_id},
+        """SELECT count(*) AS jobs FROM uploads u JOIN videos v ON v.id = u.video_id
+           WHERE u.api_key_id = %s AND u.id <> %s AND u.status = 'completed' AND v.status IN ('pending', 'processing')""",
+        (key_id, job_id),
     ).fetchone()
     assert row is not None
     if row["jobs"] >= limit:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +27,12 @@ def claim(db: Database, email: str, video_id: str, filename: str) -> str:
     )
     assert row is not None
     return str(row["id"])
+
+
+def forged(path: str, said: bytes) -> str:
+    """A cursor that somebody made up, with the mark that belongs to it."""
+    mark = hashlib.blake2s(json.dumps([path, []]).encode() + said, digest_size=9).digest()
+    return base64.urlsafe_b64encode(mark + said).decode().rstrip("=")
 
 
 def made_video(storage: Storage, seed: int, **changed: object) -> tuple[str, Maker]:

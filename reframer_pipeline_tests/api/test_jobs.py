@@ -18,6 +18,7 @@ from reframer_pipeline.failures import DamagedVideo
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, status
+from reframer_pipeline_tests.api.library import forged
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.factories import Maker, commit_all, start_job, video_bytes
 from reframer_pipeline_tests.machine import small_disk
@@ -94,7 +95,12 @@ def test_a_list_of_jobs_has_pages(serving: Serving) -> None:
         first = client.get("/jobs", params={"limit": 2}).json()
         second = client.get("/jobs", params={"limit": 2, "cursor": first["next"]}).json()
         assert [job["job_id"] for job in first["jobs"] + second["jobs"]] == made[::-1] and second["next"] is None
-        for cursor in ("nonsense", base64.b64encode(b'["2026-01-01", "x"]').decode(), base64.b64encode(b"1").decode()):
+        for cursor in (
+            forged("/jobs", b'["x", "y"]'),
+            "nonsense",
+            base64.b64encode(b'["2026-01-01", "x"]').decode(),
+            base64.b64encode(b"1").decode(),
+        ):
             assert client.get("/jobs", params={"cursor": cursor}).status_code == 422
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,28 @@ def test_a_drawing_is_made_once_however_many_ask(tmp_path: Path) -> None:
         one.join()
     assert len(set(found)) == 1 and found[0].stat().st_size == 10 and kept.get("a.mp4", drawing) == found[0]
     assert drawing.times == 1 and [one.name for one in found[0].parent.iterdir()] == [found[0].name]
+
+
+def test_no_more_is_drawn_and_waited_for_than_there_is_room(tmp_path: Path) -> None:
+    kept, drawing = Drawings(Settings(home=tmp_path)), Drawing()
+    for number in range(drawings.MOST):
+        with pytest.raises(BeingMade):
+            kept.get(f"{number}.mp4", drawing, wait_s=0)
+    with pytest.raises(BeingMade, match="come first"):
+        kept.get("more.mp4", drawing)
+    waiting = [threading.Thread(target=lambda: kept.get("0.mp4", drawing)) for _ in range(drawings.MOST)]
+    for one in waiting:
+        one.start()
+    while kept._waiting < drawings.MOST:
+        time.sleep(0.01)
+    began = time.monotonic()
+    with pytest.raises(BeingMade, match="being drawn"):
+        kept.get("0.mp4", drawing)
+    assert time.monotonic() - began < drawings.WAIT_S / 2
+    drawing.may_end.set()
+    for one in waiting:
+        one.join()
+    assert kept._waiting == 0 and kept.get("0.mp4", drawing).exists()
 
 
 def test_a_drawing_that_fails_is_tried_again(tmp_path: Path) -> None:

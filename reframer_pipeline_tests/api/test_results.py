@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import uuid
 from typing import Any
@@ -19,7 +17,7 @@ from reframer_pipeline.retention import archive, superseded
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.vision.rle import decode_plain
 from reframer_pipeline.work import lease
-from reframer_pipeline_tests.api.library import claim, made_video
+from reframer_pipeline_tests.api.library import claim, forged, made_video
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 
@@ -167,12 +165,6 @@ def test_pages_belong_to_one_set_until_it_is_swept(serving: Serving) -> None:
     assert (gone.status_code, gone.json()["code"]) == (410, "results_gone")
 
 
-def forged(said: bytes) -> str:
-    """A cursor of the list of videos that somebody made up, with the mark that belongs to it."""
-    mark = hashlib.blake2s(json.dumps(["/videos", []]).encode() + said, digest_size=9).digest()
-    return base64.urlsafe_b64encode(mark + said).decode().rstrip("=")
-
-
 def test_a_cursor_goes_on_in_its_own_list_only(serving: Serving) -> None:
     video_id, _ = made_video(serving.storage, 6)
     other_id, _ = made_video(serving.storage, 7)
@@ -192,7 +184,7 @@ def test_a_cursor_goes_on_in_its_own_list_only(serving: Serving) -> None:
             (f"/videos/{video_id}/sightings", {"min_confidence": "nan"}),
             (f"/videos/{video_id}/masks", {"difficulty": "easy"}),
             ("/videos", {"cursor": cursor}),
-            *(("/videos", {"cursor": forged(said)}) for said in (b"5", b"{}", b"[" * 700, b"[[1], {}]", b"\xff")),
+            *(("/videos", {"cursor": forged("/videos", said)}) for said in (b"5", b"{}", b"[" * 700, b"[[1], {}]", b"\xff")),
         ):
             answer = client.get(path, params=asked)
             assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid"), (path, asked)

@@ -181,7 +181,21 @@ def test_one_that_must_wait_keeps_no_other_one_waiting(storage: Storage) -> None
                 appender.write(video_bytes(seed))
             ids.append(upload.upload_id)
         assert len(resumable.complete_all(limited)) == 1
+        assert resumable.complete_all(limited) == []
         assert [row["id"] for row in storage.db.fetch("SELECT id::text FROM resumable_uploads")] == ids[:1]
+
+
+def test_what_has_become_a_job_is_no_upload_any_more_whenever_its_process_dies(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a video that is deleted afterwards would come back."""
+    upload = resumable.create(storage, person(storage.db), "clip.mp4", len(video_bytes(93)))
+    with resumable.appending(storage, upload, 0) as appender:
+        appender.write(video_bytes(93))
+    with monkeypatch.context() as dying:
+        dying.setattr(resumable, "remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))  # after the job's transaction
+        with pytest.raises(KeyboardInterrupt):
+            resumable.complete(storage, upload)
+    assert len(storage.db.fetch("SELECT 1 FROM uploads WHERE requested")) == 1
+    assert upload.path.exists() and resumable.complete_all(storage) == []
 
 
 def test_another_protocol_is_refused(client: httpx2.Client) -> None:

@@ -66,5 +66,5 @@ def test_rows_that_are_away_are_not_exported_as_none(storage: Storage) -> None:
     (video,) = published_videos(storage, [video_id])
     with lease.hold(storage.db, video_id, "test") as token:
         assert archive(storage.db, storage.store, video_id, token)
-    with pytest.raises(RowsArchived, match="were archived"):
+    with pytest.raises(RowsArchived, match="upload-0.mp4.*were archived"):
         truth.sightings(video)
