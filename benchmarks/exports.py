@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.exports.formats import FORMATS
@@ -25,7 +24,6 @@ from reframer_pipeline.exports.packing import download
 from reframer_pipeline.exports.videos import have_results, published_videos
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import BY_NAME
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.rle import encode
 from reframer_pipeline_tests.factories import FPS, Maker, add_video, commit_all
@@ -38,15 +36,6 @@ NOTHING = "nothing"
 
 class Crowded(Maker):
     """A long video with eight objects in every sampled frame, and new ones in every shot."""
-
-    def _batches(self, stage: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        rows: list[dict[str, Any]] = []
-        for row in getattr(self, f"_{stage}")():
-            rows.append(row)
-            if len(rows) == 512:
-                yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
-                rows = []
-        yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
 
     def _detections(self) -> Iterator[dict[str, Any]]:
         result = self.keys["detections"].result_id
@@ -120,7 +109,7 @@ def main() -> None:
             with open_storage(settings) as storage:
                 video_id, sha = add_video(storage)
                 frames = masks // OBJECTS * settings.vid_stride
-                commit_all(storage, video_id, Crowded(sha, settings, frame_count=frames, width=WIDTH, height=HEIGHT))
+                commit_all(storage, video_id, Crowded(sha, settings, frame_count=frames, width=WIDTH, height=HEIGHT), batch_rows=512)
             print(f"{masks} masks of {WIDTH}x{HEIGHT}")
             for name in [NOTHING, *(sys.argv[2:] or FORMATS)]:
                 child = [sys.executable, "-m", "benchmarks.exports", "--measure", str(settings.home), name]

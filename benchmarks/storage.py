@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.stages import BY_NAME, NAMES
+from reframer_pipeline.stages import NAMES
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.rle import encode
 from reframer_pipeline.work import lease
@@ -29,19 +28,11 @@ from reframer_pipeline_tests.factories import FPS, Maker, add_video, prepare, wh
 
 OBJECTS = 8
 WIDTH, HEIGHT = 1080, 1920
+BATCH = 64  # rows
 
 
 class LongMaker(Maker):
     """Results of a long video: eight walking objects, with a few different outlines."""
-
-    def _batches(self, stage: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        rows: list[dict[str, Any]] = []
-        for row in getattr(self, f"_{stage}")():
-            rows.append(row)
-            if len(rows) == 64:
-                yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
-                rows = []
-        yield pa.RecordBatch.from_pylist(rows, schema=BY_NAME[stage].schema)
 
     def _detections(self) -> Iterator[dict[str, Any]]:
         result = self.keys["detections"].result_id
@@ -94,9 +85,9 @@ def main() -> None:
                 for stage in NAMES:
                     with lease.hold(storage.db, video_id, "benchmark") as token:
                         times = [time.perf_counter()]
-                        drawn = sum(batch.num_rows for batch in maker.output(stage, settings.scratch_dir).batches)
+                        drawn = sum(batch.num_rows for batch in maker.output(stage, settings.scratch_dir, BATCH).batches)
                         times.append(time.perf_counter())
-                        output: StageOutput = maker.output(stage, settings.scratch_dir)
+                        output: StageOutput = maker.output(stage, settings.scratch_dir, BATCH)
                         prepared = prepare(storage, video_id, maker, stage, output)
                         times.append(time.perf_counter())
                         storage.results.commit_prepared(prepared, whole(maker), lease_token=token)

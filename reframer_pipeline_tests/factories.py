@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ class Maker:
         return list(getattr(self, f"_{stage}")())
 
     def _batches(self, stage: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        rows = self.rows(stage)
-        for start in range(0, len(rows), batch_rows):
-            yield pa.RecordBatch.from_pylist(rows[start : start + batch_rows], schema=BY_NAME[stage].schema)
+        rows = iter(getattr(self, f"_{stage}")())
+        while batch := list(islice(rows, batch_rows)):
+            yield pa.RecordBatch.from_pylist(batch, schema=BY_NAME[stage].schema)
 
     def _result(self, stage: str) -> str:
         return self.keys[stage].result_id
