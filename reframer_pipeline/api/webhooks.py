@@ -1,8 +1,10 @@
 """Webhooks: whoever named a URL with a job is told when that has ended, by the scheme of standardwebhooks.com.
 
-What belongs here: who is due, signing, trying again. What does not: the request itself (`outbound`), when this is called (`upkeep`). A row
-is claimed by moving its next try on, so two servers do not tell the same; a server that is killed meanwhile leaves it to the next try. The
-id of a message stays the same over all tries: receivers know one that they have had.
+What belongs here: signing, telling, trying again. What does not: the request itself (`outbound`), when this is called (`upkeep`). A new
+webhook is due at once: its job may have ended before. Whoever finds that it has not puts it off for good, and whoever writes the end makes
+it due again (`work.status`). A row is claimed by moving its next try on, so two servers do not tell the same; a server that is killed
+meanwhile leaves it to the next try. What has become due meanwhile stays due. The id of a message stays the same over all tries: receivers
+know one that they have had.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,64 +21,71 @@ from reframer_pipeline.api.outbound import WHOLE_S, post
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.reading import jobs as reading
 from reframer_pipeline.reading.estimates import Rates
-from reframer_pipeline.reading.jobs import get_job
 
 AT_ONCE: Final = 8
 CLAIM_S: Final = 3 * WHOLE_S
 FIRST_PAUSE_S: Final = 5.0  # after the first try in vain; three times as long after each further one, up to the longest
 LONGEST_PAUSE_S: Final = 6 * 3600.0
 TRIES: Final = 12  # over a good day
-RETOLD_S: Final = 60.0  # a job that failed may yet be completed: it is looked at again, for a week
-_DUE: Final = """
-    WITH due AS (
-        SELECT w.upload_id, u.user_id::text, stands.status
-        FROM webhooks w JOIN uploads u ON u.id = w.upload_id LEFT JOIN videos v ON v.id = u.video_id
-            CROSS JOIN LATERAL (SELECT CASE WHEN u.status = 'completed' THEN v.status ELSE u.status END AS status) stands
-        WHERE w.next_try_at <= now() AND stands.status IN ('completed', 'failed') AND w.told IS DISTINCT FROM stands.status
-        ORDER BY w.next_try_at LIMIT %s FOR UPDATE OF w SKIP LOCKED)
-    UPDATE webhooks w SET next_try_at = now() + %s * interval '1 second' FROM due WHERE w.upload_id = due.upload_id
-    RETURNING w.upload_id::text AS job_id, w.url, w.secret, w.attempts, due.user_id, due.status"""
+LOOK_S: Final = 1.0  # while some are being told and there is room, others are looked for
+_CLAIM: Final = """
+    WITH due AS (SELECT upload_id FROM webhooks WHERE next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)
+    UPDATE webhooks w SET next_try_at = now() + %s * interval '1 second' FROM due, uploads u
+    WHERE w.upload_id = due.upload_id AND u.id = w.upload_id
+    RETURNING u.id::text AS job_id, u.user_id::text, w.url, w.secret, w.told, w.attempts, w.next_try_at AS claimed"""
+_NOTE: Final = """
+    UPDATE webhooks SET told = %(told)s, attempts = %(attempts)s, trouble = %(trouble)s,
+        next_try_at = CASE WHEN next_try_at = %(claimed)s THEN coalesce(now() + %(pause)s * interval '1 second', 'infinity')
+            ELSE next_try_at END
+    WHERE upload_id = %(job_id)s"""
 _log = logging.getLogger(__name__)
 
 
 def tell_due(served: Services) -> int:
-    """Tell everybody who is due now. Returns how many were told."""
-    told = 0
+    """Tell everybody who is due, also those who become so meanwhile: a slow one keeps nobody else waiting. Returns how many were told."""
+    told, under_way = 0, set[Future[bool]]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while due := served.db.run(lambda conn: conn.execute(_DUE, (AT_ONCE, CLAIM_S)).fetchall()):
-            told += sum(pool.map(lambda one: _tell(served, one), due))
-    return told
+        while True:
+            room = 0 if served.ending.is_set() else AT_ONCE - len(under_way)
+            due = served.db.fetch(_CLAIM, (room, CLAIM_S)) if room else []
+            under_way |= {pool.submit(_tell, served, one) for one in due}
+            if not under_way:
+                return told
+            done, under_way = wait(under_way, LOOK_S if len(due) < room else None, FIRST_COMPLETED)
+            told += sum(one.result() for one in done)
 
 
 def _tell(served: Services, due: Row) -> bool:
-    trouble = _try(served, due)
-    last = trouble is not None and due["attempts"] + 1 >= TRIES
+    job = reading.get_job(served.db, due["user_id"], due["job_id"], Rates(), 1)
+    if job is None or not job.ended or job.status == due["told"]:
+        _note(served, due, due["told"], 0, None, None)
+        return False
+    trouble = _try(served, due, job)
+    attempts = due["attempts"] + 1
+    last = trouble is not None and attempts >= TRIES
     if trouble is None or last:
-        served.db.execute(
-            """UPDATE webhooks SET told = %s, attempts = 0, trouble = %s, next_try_at = CASE
-                   WHEN %s = 'completed' OR created_at < now() - interval '7 days' THEN 'infinity' ELSE now() + %s * interval '1 second' END
-               WHERE upload_id = %s""",
-            (due["status"], trouble, due["status"], RETOLD_S, due["job_id"]),
-        )
+        _note(served, due, job.status, 0, trouble, None)
     else:
-        pause = min(FIRST_PAUSE_S * 3 ** due["attempts"], LONGEST_PAUSE_S)
-        query = "UPDATE webhooks SET attempts = %s, trouble = %s, next_try_at = now() + %s * interval '1 second' WHERE upload_id = %s"
-        served.db.execute(query, (due["attempts"] + 1, trouble, pause, due["job_id"]))
+        _note(served, due, due["told"], attempts, trouble, min(FIRST_PAUSE_S * 3 ** due["attempts"], LONGEST_PAUSE_S))
     if trouble is not None:
         _log.warning("The webhook of job %s was not told%s: %s", due["job_id"], ", and is given up" if last else "", trouble)
     return trouble is None
 
 
-def _try(served: Services, due: Row) -> str | None:
+def _note(served: Services, due: Row, told: str | None, attempts: int, trouble: str | None, pause_s: float | None) -> None:
+    """What became of a claim. Without a pause there is no further try, unless the job ended anew since the claim."""
+    noted = {"told": told, "attempts": attempts, "trouble": trouble, "pause": pause_s}
+    served.db.execute(_NOTE, {**noted, "job_id": due["job_id"], "claimed": due["claimed"]})
+
+
+def _try(served: Services, due: Row, job: reading.Job) -> str | None:
     """Tell one; the trouble with it, without the URL, which may hold a secret."""
     from standardwebhooks import Webhook
 
-    job = get_job(served.db, due["user_id"], due["job_id"], Rates(), 1)
-    if job is None:
-        return None
-    now, message = datetime.now(UTC), f"msg_{due['job_id']}_{due['status']}"
-    said: dict[str, Any] = {"type": f"job.{due['status']}", "timestamp": now.isoformat(), "data": Job.of(job).model_dump(mode="json")}
+    now, message = datetime.now(UTC), f"msg_{job.job_id}_{job.status}"
+    said: dict[str, Any] = {"type": f"job.{job.status}", "timestamp": now.isoformat(), "data": Job.of(job).model_dump(mode="json")}
     body = json.dumps(said, separators=(",", ":"))
     headers = {
         "Content-Type": "application/json",

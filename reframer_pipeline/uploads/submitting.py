@@ -112,6 +112,8 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
         # of a resumable upload: were its row to stay, a video that is deleted afterwards could come back
         conn.execute("DELETE FROM resumable_uploads WHERE id = %s", (job,))
         if asked.webhook_url is not None:
+            # An end that is just being written would not see the row. From now on it waits for it.
+            conn.execute("SELECT 1 FROM videos WHERE id = (SELECT video_id FROM uploads WHERE id = %s) FOR SHARE", (job,))
             query = "INSERT INTO webhooks (upload_id, url, secret) VALUES (%s, %s, %s) ON CONFLICT (upload_id) DO NOTHING"
             conn.execute(query, (job, asked.webhook_url, secret))
 

@@ -1,7 +1,8 @@
 """Status: how far each video is. The one owner of `videos.status`.
 
-What belongs here: the transitions, as a table, and writing them. What does not: single runs (`jobs`), results, who sees what happened. A
-video is `pending` until a run has begun, `processing` while one is at it, `completed` if readers see results, `failed` if the last run did.
+What belongs here: the transitions, as a table, and writing them; who is to be told of an end is due with it. What does not: single runs
+(`jobs`), telling, results, who sees what happened. A video is `pending` until a run has begun, `processing` while one is at it,
+`completed` if readers see results, `failed` if the last run did.
 """
 
 from __future__ import annotations
@@ -56,6 +57,12 @@ def target(event: Event, status: Status, published: bool) -> Status | None:
     return (seen if published else unseen).get(status)
 
 
+# Of the video's jobs, those whose end is news: a failed one may yet be completed, and a completed one has ended.
+_DUE: Final = """
+    UPDATE webhooks SET next_try_at = now(), attempts = 0 FROM uploads u
+    WHERE u.id = upload_id AND u.video_id = %s AND told IS DISTINCT FROM 'completed' AND told IS DISTINCT FROM %s"""
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a video is `failed`."""
@@ -90,6 +97,8 @@ def transition(conn: psycopg.Connection[Row], video_id: str, event: Event, reaso
     now = (to, why.code if why else None, why.message if why else None)
     query = "UPDATE videos SET status = %s, failure_code = %s, failure_message = %s, updated_at = now() WHERE id = %s"
     conn.execute(query, (*now, video_id))
+    if to in ("completed", "failed"):
+        conn.execute(_DUE, (video_id, to))
 
 
 def fail(db: Database, video_id: str, failure: ReframerError, lease_token: str | None = None) -> None:

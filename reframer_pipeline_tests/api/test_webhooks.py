@@ -6,7 +6,8 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,8 +30,8 @@ Told = tuple[dict[str, str], str]
 
 
 @contextmanager
-def receiver(*answers: int) -> Iterator[tuple[str, list[Told]]]:
-    """A server that answers with these statuses, the last one for ever; what it was told."""
+def receiver(*answers: int, held: threading.Event | None = None) -> Iterator[tuple[str, list[Told]]]:
+    """A server that answers with these statuses, the last one for ever; what it was told. It keeps whoever asks for /held waiting."""
     told: list[Told] = []
     left = list(answers)
 
@@ -38,6 +39,8 @@ def receiver(*answers: int) -> Iterator[tuple[str, list[Told]]]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             told.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            if held is not None and self.path == "/held":
+                held.wait(30)
             self.send_response(left.pop(0) if len(left) > 1 else left[0])
             self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -108,6 +111,70 @@ def test_each_end_is_told_once_however_many_servers_there_are(storage: Storage) 
         completed(storage, jobs[0].video_id, 0)
         assert told_by(storage) == 1 and json.loads(told[-1][1])["type"] == "job.completed" and told_by(storage) == 0
         assert len({headers["webhook-id"] for headers, _ in told}) == 21
+
+
+def next_tries(storage: Storage) -> list[str]:
+    return [row["at"] for row in storage.db.fetch("SELECT next_try_at::text AS at FROM webhooks")]
+
+
+def test_a_job_is_not_looked_at_again_before_its_end_and_one_that_failed_before_its_next(storage: Storage) -> None:
+    with receiver(200) as (url, told):
+        job = submitted(storage, person(storage.db, webhook_url=url))
+        assert told_by(storage) == 0 and next_tries(storage) == ["infinity"]
+        status.fail(storage.db, job.video_id, DamagedVideo("It is damaged."))
+        assert told_by(storage) == 1 and next_tries(storage) == ["infinity"]
+        completed(storage, job.video_id, 0)
+        assert told_by(storage) == 1 and next_tries(storage) == ["infinity"]
+    assert [json.loads(body)["type"] for _, body in told] == ["job.failed", "job.completed"]
+
+
+def test_an_end_while_another_one_is_told_is_told_too(storage: Storage) -> None:
+    held = threading.Event()
+    with receiver(200, held=held) as (url, told), ThreadPoolExecutor(1) as beside:
+        job = submitted(storage, person(storage.db, webhook_url=url.replace("/hook?a=b", "/held")))
+        status.fail(storage.db, job.video_id, DamagedVideo("It is damaged."))
+        telling = beside.submit(told_by, storage)
+        until(lambda: told)
+        completed(storage, job.video_id, 0)
+        held.set()
+        assert telling.result() + told_by(storage) == 2
+    assert [json.loads(body)["type"] for _, body in told] == ["job.failed", "job.completed"]
+
+
+def test_who_brings_again_what_is_computed_is_told_at_once(storage: Storage) -> None:
+    with receiver(200) as (url, told):
+        completed(storage, submitted(storage, person(storage.db)).video_id, 0)
+        again = submitted(storage, person(storage.db, webhook_url=url))
+        assert told_by(storage) == 1
+    assert json.loads(told[0][1])["data"]["job_id"] == again.job_id
+
+
+def test_a_slow_receiver_keeps_nobody_else_waiting(storage: Storage) -> None:
+    held, others = threading.Event(), 2 * webhooks.AT_ONCE
+    with receiver(200, held=held) as (url, told), ThreadPoolExecutor(1) as beside:
+        for seed in range(others + 1):
+            where = url if seed else url.replace("/hook?a=b", "/held")
+            status.fail(
+                storage.db, submitted(storage, person(storage.db, webhook_url=where), seed).video_id, DamagedVideo("It is damaged.")
+            )
+        telling = beside.submit(told_by, storage)
+        try:
+            until(lambda: storage.db.fetch_one("SELECT count(*) AS told FROM webhooks WHERE told IS NOT NULL") == {"told": others})
+            late = submitted(storage, person(storage.db, webhook_url=url), others + 1)
+            status.fail(storage.db, late.video_id, DamagedVideo("It is damaged."))
+            until(lambda: any(json.loads(body)["data"]["job_id"] == late.job_id for _, body in told))
+            assert not telling.done()
+        finally:
+            held.set()
+        assert telling.result() == others + 2
+
+
+def until(so: Callable[[], object]) -> None:
+    """Within less time than a receiver is waited for."""
+    end = time.monotonic() + outbound.SILENCE_S - 2
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_nobody_is_told_for_ever_and_no_redirect_is_followed(storage: Storage) -> None:
