@@ -18,8 +18,6 @@ WITHIN_S: Final = 8.0  # of the 60 that a tick has: for all tries together, thre
 # Conditions on `videos`: the upload sensor will ask for it, and no run has taken it up.
 FOR_THE_SENSOR: Final[LiteralString] = """status = 'pending' AND EXISTS (
     SELECT 1 FROM uploads WHERE video_id = videos.id AND (bucket_key IS NOT NULL OR requested) AND uploads.status = 'completed')"""
-# Whoever takes a job in asks for its run at once, and takes no longer than that. Then the sensor does.
-ASKING_S: Final = 20.0
 NEVER_RAN: Final[LiteralString] = "NOT EXISTS (SELECT 1 FROM processing_jobs WHERE video_id = videos.id)"
 
 
@@ -61,11 +59,10 @@ def waiting_videos(db: Database, after: tuple[datetime, str] | None = None, limi
     created_at, video_id = after or (None, None)
     rows = db.fetch(
         f"""SELECT id::text, filename, created_at FROM videos
-           WHERE {FOR_THE_SENSOR} AND {NEVER_RAN} AND NOT EXISTS (SELECT 1 FROM uploads WHERE video_id = videos.id AND requested
-               AND uploads.created_at > clock_timestamp() - %(asking)s * interval '1 second')
+           WHERE {FOR_THE_SENSOR} AND {NEVER_RAN}
                AND (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(id)s::uuid))
            ORDER BY videos.created_at, videos.id LIMIT %(limit)s""",
-        {"asking": ASKING_S, "at": created_at, "id": video_id, "limit": limit},
+        {"at": created_at, "id": video_id, "limit": limit},
         within_s=WITHIN_S,
     )
     return [WaitingVideo(row["id"], row["filename"], row["created_at"]) for row in rows]

@@ -6,7 +6,9 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 import httpx2
@@ -62,6 +64,22 @@ def test_a_run_is_in_the_queue_within_two_seconds_and_asked_for_once(deployment:
     assert len([run for run in runs(deployment, job.video_id) if SENSOR_TAG in run.tags]) == 1  # the backfill may have asked since
     assert ask(deployment.url, storage.db, job.video_id) is None
     print(f"asked within {took:.2f} s")
+
+
+def test_who_ask_at_the_same_time_ask_for_one_run(deployment: Deployment) -> None:
+    """Servers, and the sensor, which looks whenever it does."""
+    storage = storage_of(deployment.settings)
+    for seed in range(104, 108):
+        job, together = submitted(storage, person(storage.db), seed), Barrier(4)
+
+        def asked(_: int, video_id: str = job.video_id, together: Barrier = together) -> str | None:
+            together.wait()
+            return ask(deployment.url, storage.db, video_id)
+
+        with ThreadPoolExecutor(4) as servers:
+            assert len([run_id for run_id in servers.map(asked, range(4)) if run_id is not None]) <= 1
+        deployment.wait("its run", lambda video_id=job.video_id: runs(deployment, video_id))
+        assert len([run for run in runs(deployment, job.video_id) if SENSOR_TAG in run.tags]) == 1
 
 
 def test_without_a_web_server_the_sensor_asks(deployment: Deployment, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,16 +1,18 @@
 """Asking for a new video's run at once, by the web server of the deployment: what the upload sensor would ask for with its next look.
 
-What belongs here: the requests over HTTP, under the very name that the sensor gives the run, so that neither asks for what the other has.
-What does not: launching (Dagster's queue does, as for the sensor). It does not import Dagster: the API's process does without. If the web
-server is away nothing is lost: the sensor leaves a job to this for `uploads.known.ASKING_S`, and then asks itself.
+What belongs here: the requests over HTTP, under the very name that the sensor gives the run, and under a claim that the sensor respects:
+neither asks for what the other has. What does not: launching (Dagster's queue does, as for the sensor). It does not import Dagster: the
+API's process does without. If the web server is away nothing is lost: the sensor gets the claim, and asks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any, Final
@@ -27,10 +29,12 @@ from reframer_pipeline.orchestration.tags import (
     SENSOR_TAG,
     UPLOAD_SENSOR,
 )
-from reframer_pipeline.uploads.known import ASKING_S, NEVER_RAN
-from reframer_pipeline.work import jobs
+from reframer_pipeline.uploads.known import NEVER_RAN
+from reframer_pipeline.work import jobs, run_claims
 
-WITHIN_S: Final = ASKING_S / 4  # each request; there are three, and the look into the database before
+WITHIN_S: Final = 5.0  # each request; there are three, and two looks into the database before
+CLAIM_S: Final = 6 * WITHIN_S  # nobody else asks meanwhile
+HANDED_S: Final = 120.0  # for the sensor, which may be busy
 _log = logging.getLogger(__name__)
 _REPOSITORY: Final = "query { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } jobs { name } } } } }"
 _REQUESTED: Final = (
@@ -55,16 +59,20 @@ def ask(url: str | None, db: Database, video_id: str, request_id: str = "") -> s
     """
     if url is None:
         return None
+    me = str(uuid.uuid4())
     try:
         query = f"SELECT filename, created_at FROM videos WHERE id = %s AND status = 'pending' AND {NEVER_RAN}"
-        for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
-            run_id = _launch(url.rstrip("/"), video_id, video, {REQUEST_TAG: request_id} if request_id else {})
-            if run_id is not None:
-                jobs.queue(db, {run_id: video_id})  # so that people see it in the queue at once
-            return run_id
+        if run_claims.claim(db, [video_id], me, CLAIM_S, WITHIN_S):
+            for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
+                run_id = _launch(url.rstrip("/"), video_id, video, {REQUEST_TAG: request_id} if request_id else {})
+                if run_id is not None:
+                    jobs.queue(db, {run_id: video_id})  # so that people see it in the queue at once
+                return run_id
     except (OSError, HTTPException, ValueError, LookupError, TypeError, ReframerError) as error:
         why = error.message if isinstance(error, ReframerError) else f"{type(error).__name__}: {error}"
         _log.warning("The run of video %s could not be asked for at once; the upload sensor will: %s", video_id, why)
+        with contextlib.suppress(ReframerError):
+            run_claims.hand_over(db, video_id, me, UPLOAD_SENSOR, HANDED_S)
     return None
 
 

@@ -3,8 +3,9 @@
 What belongs here: collecting what the plan must know, and turning its answer into runs. What does not: the thinking
 (`uploads.watching`), the queries (`uploads.known`), the work (`ingest_job`, the assets).
 A tick does nothing that cannot be done twice: it may be lost or repeated at any point. Dagster makes one run for each run key of this
-sensor, for as long as it remembers the run; it does not compare with the runs of others. So before a video is requested its unfinished runs
-are looked at, whoever asked for them, and the backfill leaves videos from the bucket and of jobs to this sensor until they ran once.
+sensor, for as long as it remembers the run; it does not compare with the runs of others. So before a video is requested it is claimed, and
+its unfinished runs are looked at, whoever asked for them, and the backfill leaves videos from the bucket and of jobs to this sensor until
+they ran once.
 """
 
 import time
@@ -33,10 +34,12 @@ from reframer_pipeline.uploads import known, watching
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.ingest import refuse_upload
 from reframer_pipeline.uploads.listing import list_bucket
+from reframer_pipeline.work import run_claims
 
 EVERY_S: Final = 15
 LISTING_S: Final = 5.0  # a tick shall take 10 at most: other sensors wait for it
 INGEST_PRIORITY: Final = 10
+CLAIM_S: Final = 120.0  # a tick and the making of its runs; the next tick may take them again
 LOOKED_UP: Final = 500  # videos in one question to Dagster
 ENDED: Final = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 UNFINISHED: Final = [status for status in dg.DagsterRunStatus if status not in ENDED]
@@ -116,11 +119,18 @@ def _new_videos(instance: dg.DagsterInstance, db: Database, settings: Settings) 
     chosen: list[known.WaitingVideo] = []
     page = known.waiting_videos(db, limit=LOOKED_UP) if room > 0 else []
     while page and len(chosen) < room:
-        requested = {record.dagster_run.tags[RUN_KEY_TAG] for record in _records(instance, [_video_key(one) for one in page])}
-        taken = _videos_of(instance, [one.video_id for one in page], UNFINISHED)
-        chosen += [one for one in page if _video_key(one) not in requested and one.video_id not in taken]
+        wanted = _unasked(instance, page)[: room - len(chosen)]
+        claimed = run_claims.claim(db, [one.video_id for one in wanted], UPLOAD_SENSOR, CLAIM_S, known.WITHIN_S)
+        chosen += _unasked(instance, [one for one in wanted if one.video_id in claimed])  # somebody may have asked before it was claimed
         page = known.waiting_videos(db, after=page[-1].place, limit=LOOKED_UP)
-    return chosen[: max(room, 0)]
+    return chosen
+
+
+def _unasked(instance: dg.DagsterInstance, videos: list[known.WaitingVideo]) -> list[known.WaitingVideo]:
+    """Those that this sensor never requested, and that no unfinished run is about."""
+    requested = {record.dagster_run.tags[RUN_KEY_TAG] for record in _records(instance, [_video_key(one) for one in videos])}
+    taken = _videos_of(instance, [one.video_id for one in videos], UNFINISHED)
+    return [one for one in videos if _video_key(one) not in requested and one.video_id not in taken]
 
 
 def asked_in_vain(instance: dg.DagsterInstance, video_ids: list[str]) -> set[str]:
