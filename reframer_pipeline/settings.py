@@ -23,7 +23,7 @@ COCO_PRODUCTS = (
 DEMO_PRODUCTS = ("box", "phone")
 DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
 
-_LISTS = ("person_labels", "product_labels", "api_hosts", "api_cors_origins")  # comma-separated
+_LISTS = ("person_labels", "product_labels", "api_hosts", "api_cors_origins", "api_proxies")  # comma-separated
 
 # Upper limits: far above any use, far below what overflows (32-bit counts of pixels and milliseconds, dates, the wait of a thread).
 DAYS = 36_500  # a hundred years: further back than that no date of this world's videos lies
@@ -172,6 +172,16 @@ class Settings(BaseSettings):
         50_000, ge=1, le=1_000_000_000, description="Millions of bytes that a key may upload in a day (UTC)."
     )
     api_jobs_at_once: int = Field(100, ge=1, le=1_000_000, description="Jobs of a key that may wait or be computed at a time.")
+    api_uploads_at_once: int = Field(20, ge=1, le=1_000_000, description="Resumable uploads of a key that may be under way at a time.")
+    api_wrong_keys_per_minute: int = Field(
+        30,
+        ge=1,
+        le=1_000_000,
+        description="Wrong keys a minute that one address may send; an IPv6 address counts by its /64.",
+    )
+    api_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, comma-separated; unset: nobody's."
+    )
     api_idle_s: float = Field(
         30.0, gt=0, le=A_DAY_S, description="Seconds after which a request is given up of which nothing more arrives."
     )

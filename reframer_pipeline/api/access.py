@@ -9,6 +9,7 @@ it changes something only from a page of this server.
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader
 
-from reframer_pipeline.api.services import Served
+from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import CrossSite, KeyMissing, NotAllowed
 from reframer_pipeline.users import keys
@@ -58,6 +59,11 @@ class Doorman:
                 self._known[secret, kind] = (time.monotonic() + REMEMBERED_S, found)
         return found
 
+    def has_known(self, secret: str, kind: Kind) -> bool:
+        """Whether it was let in at some time."""
+        with self._lock:
+            return (secret, kind) in self._known
+
     def forget(self, secret: str, kind: Kind) -> None:
         """Ask the database the next time."""
         with self._lock:
@@ -70,7 +76,7 @@ async def _caller(request: Request, served: Served, key: Annotated[str | None, S
     Raises:
         KeyMissing: No key and no session, or none that is good.
         CrossSite: Another site's page would change something.
-        TooManyRequests: One more than they may make.
+        TooManyRequests: One more than they may make; or so many wrong keys came from their address that this one is not looked at.
     """
     kind: Kind = "key"
     secret = key or _bearer(request)
@@ -78,8 +84,13 @@ async def _caller(request: Request, served: Served, key: Annotated[str | None, S
         kind, secret = "session", request.cookies.get(COOKIE, "")
     if not secret:
         raise KeyMissing("The request has no key.")
-    found = served.doorman.known(secret, kind) or await run_in_threadpool(lambda: served.doorman.ask(served.db, secret, kind))
+    found = served.doorman.known(secret, kind)
     if found is None:
+        if not served.doorman.has_known(secret, kind):  # who was let in before is no guesser, whoever else is behind the same address
+            demand_guess(request, served)
+        found = await run_in_threadpool(lambda: served.doorman.ask(served.db, secret, kind))
+    if found is None:
+        count_wrong(request, served)
         raise KeyMissing("The key is unknown, or good no more." if kind == "key" else "The session is over.")
     if kind == "session" and request.method not in _CHANGE_NOTHING and not _same_site(request):
         raise CrossSite("The request comes from a page of another site, or does not say from where.")
@@ -110,6 +121,25 @@ def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 Reader = Annotated[Caller, Depends(needs("read"))]
 Writer = Annotated[Caller, Depends(needs("write"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]
+
+
+def demand_guess(request: Request, served: Services) -> None:
+    """Look at a secret only if few wrong ones have come from its address: each is a question to the database. Raises `TooManyRequests`."""
+    served.wrong_keys.demand(_address(request), request.state.headers)
+
+
+def count_wrong(request: Request, served: Services) -> None:
+    """A secret was none. Raises `TooManyRequests` if it was one too many."""
+    served.wrong_keys.count(_address(request), request.state.headers)
+
+
+def _address(request: Request) -> str:
+    """Whom wrong keys are counted for: the address that asks, and of IPv6 the network that one customer has (RFC 6177)."""
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:  # a socket of the machine, or what a proxy of its owner's says
+        return ""
+    return str(ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address)
 
 
 def _bearer(request: Request) -> str:

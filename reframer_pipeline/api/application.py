@@ -52,7 +52,9 @@ ROUTERS: Final = tuple(
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
     storage = Storage(settings, CONNECTIONS)
-    services = Services(settings, storage, Doorman(), Rates(settings.api_requests_per_minute), Metrics(), Drawings(settings))
+    rates = Rates(settings.api_requests_per_minute)
+    wrong_keys = Rates(settings.api_wrong_keys_per_minute, "wrong-keys", "An address may send {} wrong keys a minute.")
+    services = Services(settings, storage, Doorman(), rates, wrong_keys, Metrics(), Drawings(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

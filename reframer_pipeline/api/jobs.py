@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,7 +31,7 @@ from reframer_pipeline.reading import jobs as reading
 from reframer_pipeline.reading.estimates import Rates, speeds
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.receiving import Received
-from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, from_bucket, submit
+from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, demand_room, from_bucket, submit
 
 router = APIRouter(tags=["jobs"])
 POLL_S: Final = 0.5  # between two looks at a job that somebody waits for
@@ -120,7 +120,12 @@ _BODIES: Final[dict[str, Any]] = {
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY, pattern=r"^[\x21-\x7e]+$")]
 
 
-@router.post("/jobs", status_code=202, openapi_extra=_BODIES, dependencies=[Paid], max_body_size=UNLIMITED)
+def _room(served: Served, who: Writer, key: Key = None) -> None:
+    """Before any byte of the body is read. Raises `QuotaUsedUp`."""
+    demand_room(served.storage, _asked(who, key))
+
+
+@router.post("/jobs", status_code=202, openapi_extra=_BODIES, dependencies=[Depends(_room), Paid], max_body_size=UNLIMITED)
 async def create(request: Request, response: Response, served: Served, who: Writer, later: BackgroundTasks, key: Key = None) -> NewJob:
     """Submit a video: a file in a form, or the key of a file in the watched bucket. The same Idempotency-Key makes the same job."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
@@ -220,10 +225,14 @@ def _rates_of(served: Services, minute: int) -> Rates:
     return speeds(served.db)
 
 
+def _asked(who: Caller, key: str | None, webhook_url: str | None = None) -> Asked:
+    return Asked(who.user_id, who.email, idempotency_key=key, webhook_url=webhook_url, api_key_id=who.key_id)
+
+
 def _submit(served: Services, who: Caller, key: str | None, file: Received, webhook_url: str | None) -> Submitted:
     if webhook_url is not None:
         demand_url(webhook_url, served.settings.webhook_private)
-    return submit(served.storage, file, Asked(who.user_id, who.email, key, webhook_url, who.key_id))
+    return submit(served.storage, file, _asked(who, key, webhook_url))
 
 
 async def _from_bucket(request: Request, served: Services, who: Caller, key: str | None) -> Submitted:

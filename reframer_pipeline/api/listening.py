@@ -40,6 +40,8 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(app.state.services.settings.api_proxies),  # by default uvicorn believes whoever asks from this machine
+        forwarded_allow_ips=list(app.state.services.settings.api_proxies),
         h11_max_incomplete_event_size=HEADERS_BYTES,
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=int(HEADERS_S),

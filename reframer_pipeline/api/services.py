@@ -28,6 +28,7 @@ class Services:
         storage: Database and object store, opened on first use.
         doorman: Knows who was let in a moment ago.
         rates: Requests a minute, by key.
+        wrong_keys: Requests a minute with keys that are none, by address.
         metrics: What this server counts.
         drawings: What it has drawn.
         ending: Set when the server is told to end: what waits or streams without end stops then.
@@ -37,6 +38,7 @@ class Services:
     storage: Storage
     doorman: Doorman
     rates: Rates
+    wrong_keys: Rates
     metrics: Metrics
     drawings: Drawings
     ending: threading.Event = field(default_factory=threading.Event)

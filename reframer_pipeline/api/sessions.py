@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from reframer_pipeline.api.access import COOKIE, Anybody
+from reframer_pipeline.api.access import COOKIE, Anybody, count_wrong, demand_guess
 from reframer_pipeline.api.services import Served
 from reframer_pipeline.failures import KeyMissing
 from reframer_pipeline.users import keys
@@ -25,8 +25,10 @@ router = APIRouter(tags=["sessions"])
 @router.get("/login", status_code=303, response_class=RedirectResponse)
 def log_in(request: Request, served: Served, token: Annotated[str, Query(max_length=128)]) -> Response:
     """Exchange the token that `reframer serve` printed for a session. It is good once."""
+    demand_guess(request, served)
     secret = keys.exchange(served.db, token, NAME, LASTS)
     if secret is None:
+        count_wrong(request, served)
         raise KeyMissing("This address was used already, or is too old.", "Start `reframer serve` again: it prints a new one.")
     return _with_cookie(RedirectResponse(request.scope.get("root_path", "") + "/", 303), request, secret)
 

@@ -1,4 +1,5 @@
-"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, and tells webhooks.
+"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, tells webhooks,
+and drops sessions that are over.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
@@ -16,9 +17,11 @@ from reframer_pipeline.api.services import Services
 from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.receiving import sweep_received
+from reframer_pipeline.users import keys
 
 RESUMABLE_S: Final = 600.0
 WEBHOOKS_S: Final = 2.0
+SESSIONS_S: Final = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +32,7 @@ async def running(services: Services) -> AsyncIterator[None]:
         _every(None, lambda: sweep_received(services.settings)),
         _every(RESUMABLE_S, lambda: _resumable(services)),
         _every(WEBHOOKS_S, lambda: webhooks.tell_due(services)),
+        _every(SESSIONS_S, lambda: keys.sweep(services.db)),
     )
     tasks = [asyncio.create_task(act) for act in acts]
     try:

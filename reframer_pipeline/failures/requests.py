@@ -95,7 +95,7 @@ class MethodUnknown(CallerError):
 
 
 class TooManyRequests(_Limited, RetryableFailure):
-    """More requests than the key may make in a minute."""
+    """More requests than the key may make in a minute, or more wrong keys than an address may send."""
 
     code = "too_many_requests"
     blames_video = False
@@ -103,7 +103,7 @@ class TooManyRequests(_Limited, RetryableFailure):
 
 
 class QuotaUsedUp(_Limited, RetryableFailure):
-    """The key's quota is used up: bytes a day, or jobs at once."""
+    """The key's quota is used up: bytes a day, jobs at once, or resumable uploads under way."""
 
     code = "quota_used_up"
     blames_video = False

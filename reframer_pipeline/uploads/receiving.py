@@ -147,11 +147,10 @@ def open_ours(path: Path) -> BinaryIO:
     return file
 
 
-def whole(path: Path, filename: str) -> Received:
-    """A file that has come in several connections, and was judged while it did. Raises `OSError`."""
+def digest(path: Path) -> str:
+    """SHA-256 of a file that has come in several connections. Raises `OSError`."""
     with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Received(path, filename, sha256, os.fstat(file.fileno()).st_size)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep_received(settings: Settings) -> int:

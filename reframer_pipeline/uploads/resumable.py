@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from reframer_pipeline import scratch
 from reframer_pipeline.database.postgres import Database, Row
@@ -25,9 +25,13 @@ from reframer_pipeline.media.containers import HEAD_BYTES, recognise
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.content import demand_size
-from reframer_pipeline.uploads.receiving import Judge, open_ours, whole
-from reframer_pipeline.uploads.submitting import Asked, Submitted, submit
+from reframer_pipeline.uploads.receiving import Judge, Received, digest, open_ours
+from reframer_pipeline.uploads.submitting import Asked, Submitted, demand_room, submit
+from reframer_pipeline.users.quotas import demand_bytes, demand_upload
 from reframer_pipeline.work.videos import is_video_id
+
+if TYPE_CHECKING:
+    import psycopg
 
 _log = logging.getLogger(__name__)
 EXPIRES_S: Final = scratch.MAX_AGE_S  # after the last byte; the scratch folder keeps no file longer
@@ -45,6 +49,7 @@ class Resumable:
         size: Bytes that it will have.
         asked: What else was said of the job.
         expires_at: When it is dropped if nothing more comes.
+        sha256: Of its bytes, once it is whole and they were read.
         path: Its file.
     """
 
@@ -55,6 +60,7 @@ class Resumable:
     size: int
     asked: Mapping[str, Any]
     expires_at: datetime
+    sha256: str | None
     path: Path
 
     @property
@@ -68,18 +74,32 @@ def create(storage: Storage, asked: Asked, filename: str, size: int) -> Resumabl
 
     Raises:
         FileTooLarge: It would have more bytes than are allowed.
+        QuotaUsedUp: The API key has too many uploads or jobs already, or not so many bytes left today.
         DiskFull, MachineTrouble, HomeNotWritable: Its file cannot be made.
     """
     demand_size(filename, size, storage.settings)
     upload_id = str(uuid.uuid4())
     more = {"webhook_url": asked.webhook_url, "webhook_secret": asked.webhook_secret, "api_key_id": asked.api_key_id}
+    demand_room(storage, asked)
+
+    def act(conn: psycopg.Connection[Row]) -> None:
+        if asked.api_key_id is not None:
+            demand_upload(conn, asked.api_key_id, storage.settings.api_uploads_at_once, upload_id)
+            demand_bytes(conn, asked.api_key_id, size, storage.settings.api_upload_mb_per_day * 1_000_000)
+        conn.execute(
+            """INSERT INTO resumable_uploads (id, user_id, filename, size_bytes, asked, expires_at)
+               VALUES (%s, %s, %s, %s, %s, now() + %s * interval '1 second') ON CONFLICT (id) DO NOTHING""",
+            (upload_id, asked.user_id, filename, size, json.dumps(more), EXPIRES_S),
+        )
+
+    path = _path(storage.settings, upload_id)
     with scratch.writing(storage.settings.scratch_dir):
-        open_ours(_path(storage.settings, upload_id)).close()
-    storage.db.execute(
-        """INSERT INTO resumable_uploads (id, user_id, filename, size_bytes, asked, expires_at)
-           VALUES (%s, %s, %s, %s, %s, now() + %s * interval '1 second') ON CONFLICT (id) DO NOTHING""",
-        (upload_id, asked.user_id, filename, size, json.dumps(more), EXPIRES_S),
-    )
+        open_ours(path).close()
+    try:
+        storage.db.run(act)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     made = find(storage, asked.user_id, upload_id)
     assert made is not None
     return made
@@ -162,10 +182,14 @@ def complete(storage: Storage, upload: Resumable) -> Submitted | None:
         except NotAVideo:
             remove(storage, upload)
             raise
-        with scratch.writing(storage.settings.scratch_dir):
-            file = whole(upload.path, upload.filename)
         asked = Asked(upload.user_id, upload.email, **upload.asked)
-        job = submit(storage, file, asked, upload.upload_id)
+        demand_room(storage, asked, upload.upload_id)
+        sha256 = upload.sha256
+        if sha256 is None:  # whoever asks how far it is may come here often, if it cannot be a job yet
+            with scratch.writing(storage.settings.scratch_dir):
+                sha256 = digest(upload.path)
+            storage.db.execute("UPDATE resumable_uploads SET sha256 = %s WHERE id = %s", (sha256, upload.upload_id))
+        job = submit(storage, Received(upload.path, upload.filename, sha256, upload.size), asked, upload.upload_id)
         remove(storage, upload)
         return job
 
@@ -221,7 +245,7 @@ def _locked(settings: Settings, upload: Resumable) -> Iterator[BinaryIO]:
 
 
 def _read(db: Database, settings: Settings, which: str, **params: str) -> list[Resumable]:
-    query = f"""SELECT r.id::text AS upload_id, user_id::text, email, filename, size_bytes AS size, asked, expires_at
+    query = f"""SELECT r.id::text AS upload_id, user_id::text, email, filename, size_bytes AS size, asked, expires_at, sha256
         FROM (SELECT * FROM resumable_uploads WHERE {which}) r JOIN users u ON u.id = r.user_id ORDER BY r.created_at"""
     rows: list[Row] = db.fetch(query, params)
     return [Resumable(**row, path=_path(settings, row["upload_id"])) for row in rows]

@@ -13,7 +13,7 @@ import secrets
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +50,7 @@ class Asked:
 
     user_id: str
     email: str
+    _: KW_ONLY
     idempotency_key: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
@@ -123,6 +124,21 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
         return meanwhile.known
     assert taken.video_id is not None  # only uploads of the bucket are remembered once they are deleted
     return Submitted(job, taken.video_id, file.filename, webhook_secret=secret)
+
+
+def demand_room(storage: Storage, asked: Asked, job_id: str | None = None) -> None:
+    """What `submit` will say of the number of jobs, before any byte is received. It judges again: others may be faster.
+
+    Raises:
+        QuotaUsedUp: Too many jobs of the API key are open. A repeated request makes none.
+    """
+
+    def act(conn: psycopg.Connection[Row]) -> None:
+        known = "SELECT 1 FROM uploads WHERE user_id = %s AND idempotency_key = %s"
+        if asked.api_key_id is not None and not conn.execute(known, (asked.user_id, asked.idempotency_key)).fetchone():
+            demand_place(conn, asked.api_key_id, storage.settings.api_jobs_at_once, job_id)
+
+    storage.db.run(act)
 
 
 def new_secret() -> str:

@@ -172,6 +172,15 @@ def end_session(db: Database, secret: str) -> None:
     )
 
 
+def sweep(db: Database) -> int:
+    """Delete sessions and one-time tokens that have been good no more for a day: their quotas are past, too. Returns how many."""
+    return db.execute(
+        """DELETE FROM api_keys k WHERE k.kind IN ('session', 'login')
+           AND least(k.revoked_at, k.expires_at, (SELECT least(p.revoked_at, p.expires_at) FROM api_keys p WHERE p.id = k.made_by))
+               < now() - interval '1 day'"""
+    )
+
+
 def rotate(db: Database, key_id: str, overlap: timedelta) -> str:
     """Make a key like this one, which itself is good for a while longer.
 

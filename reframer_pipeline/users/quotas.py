@@ -44,11 +44,39 @@ def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
         ).fetchone()
 
     if db.run(act) is None:
-        left_s = A_DAY_S - time.time() % A_DAY_S
-        raise QuotaUsedUp(f"The key may upload {limit / 1e6:.0f} MB a day, and has not so much left.").after(left_s)
+        raise _no_bytes(limit)
 
 
-def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int, job_id: str) -> None:
+def demand_bytes(conn: psycopg.Connection[Row], key_id: str, count: int, limit: int) -> None:
+    """Go on only if so many bytes of today's quota are left; none is taken.
+
+    Raises:
+        QuotaUsedUp: They are not.
+    """
+    query = "SELECT bytes FROM api_key_bytes WHERE api_key_id = %s AND day = (now() AT TIME ZONE 'UTC')::date"
+    row = conn.execute(query, (key_id,)).fetchone()
+    if count + (row["bytes"] if row else 0) > limit:
+        raise _no_bytes(limit)
+
+
+def demand_upload(conn: psycopg.Connection[Row], key_id: str, limit: int, upload_id: str) -> None:
+    """Go on only if the key may have this resumable upload beside those that are under way, as `demand_place` does for jobs.
+
+    Raises:
+        QuotaUsedUp: It has as many as it may.
+    """
+    _lock(conn, key_id)
+    row = conn.execute(
+        "SELECT count(*) AS uploads FROM resumable_uploads WHERE asked ->> 'api_key_id' = %s AND id <> %s AND expires_at > now()",
+        (key_id, upload_id),
+    ).fetchone()
+    assert row is not None
+    if row["uploads"] >= limit:
+        remedy = "Finish one of them, or give one up (DELETE /uploads/ID)."
+        raise QuotaUsedUp(f"The key may have {limit} uploads under way, and has {row['uploads']}.", remedy).after(_RETRY_JOB_S)
+
+
+def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int, job_id: str | None = None) -> None:
     """Go on only if the key may have this job, and keep others from taking the same place until this transaction ends.
 
     A job is open until its video is computed or has failed. One that is submitted again does not stand in its own way.
@@ -56,12 +84,22 @@ def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int, job_id:
     Raises:
         QuotaUsedUp: It has as many as it may.
     """
-    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('api_key:' || %s, 0))", (key_id,))
+    _lock(conn, key_id)
     row = conn.execute(
         """SELECT count(*) AS jobs FROM uploads u JOIN videos v ON v.id = u.video_id
-           WHERE u.api_key_id = %s AND u.id <> %s AND u.status = 'completed' AND v.status IN ('pending', 'processing')""",
+           WHERE u.api_key_id = %s AND u.id IS DISTINCT FROM %s::uuid AND u.status = 'completed'
+               AND v.status IN ('pending', 'processing')""",
         (key_id, job_id),
     ).fetchone()
     assert row is not None
     if row["jobs"] >= limit:
         raise QuotaUsedUp(f"The key may have {limit} jobs at once, and has {row['jobs']}.").after(_RETRY_JOB_S)
+
+
+def _lock(conn: psycopg.Connection[Row], key_id: str) -> None:
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('api_key:' || %s, 0))", (key_id,))
+
+
+def _no_bytes(limit: int) -> QuotaUsedUp:
+    left_s = A_DAY_S - time.time() % A_DAY_S
+    return QuotaUsedUp(f"The key may upload {limit / 1e6:.0f} MB a day, and has not so much left.").after(left_s)

@@ -13,7 +13,8 @@ from reframer_pipeline.api.access import REMEMBERED_S
 from reframer_pipeline.api.application import create_app
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.users import keys, people
-from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.api.serving import Serving, started
+from reframer_pipeline_tests.servers import Server
 
 OPEN = {"/", "/healthz", "/readyz", "/login"}  # and OPTIONS of whatever address: which methods and protocols there are
 SAID = [(b"Tus-Resumable", b"1.0.0")]  # by every client of that protocol
@@ -36,6 +37,12 @@ every_guarded_route = pytest.mark.parametrize(
     ("method", "path", "operation"),
     [pytest.param(*one, id=f"{one[0]} {one[1]}") for one in routes() if one[1] not in OPEN and one[0] != "OPTIONS"],
 )
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
+    """One that looks at many wrong keys."""
+    yield from started(tmp_path_factory.mktemp("access"), embedded_server, REFRAMER_API_WRONG_KEYS_PER_MINUTE="1000000")
 
 
 @pytest.fixture(scope="module")

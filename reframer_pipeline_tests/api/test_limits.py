@@ -11,6 +11,7 @@ import pytest
 
 from reframer_pipeline.api.listening import HEADERS_S
 from reframer_pipeline_tests.api.serving import Serving, started
+from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.servers import Server
 
 
@@ -19,6 +20,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) ->
     """A server with low limits."""
     yield from started(
         tmp_path_factory.mktemp("strict"), embedded_server, REFRAMER_API_REQUESTS_PER_MINUTE="5",
+        REFRAMER_API_JOBS_AT_ONCE="1", REFRAMER_API_WRONG_KEYS_PER_MINUTE="3", REFRAMER_API_PROXIES="127.0.0.1",
         REFRAMER_API_CORS_ORIGINS="https://ours.example",
     )  # fmt: skip
 
@@ -32,6 +34,55 @@ def test_requests_a_minute_are_counted_by_key(strict: Serving) -> None:
         refused = answers[-1]
         assert refused.json()["code"] == "too_many_requests" and 0 < int(refused.headers["retry-after"]) <= 60
         assert client.get("/healthz").is_success and other.get("/me").is_success
+
+
+def test_wrong_keys_are_counted_by_address_and_keep_nobody_out_who_was_in(strict: Serving) -> None:
+    good, late = strict.key(), strict.key()
+
+    def asked(key: str, address: str) -> httpx2.Response:
+        with strict.client(key, **{"X-Forwarded-For": address}) as client:
+            return client.get("/me")
+
+    assert asked(good, "192.0.2.1").is_success
+    answers = [asked(f"vr_wrong{number}", "192.0.2.1") for number in range(5)]
+    assert [one.status_code for one in answers] == [401] * 3 + [429] * 2
+    assert [one.headers["ratelimit"].split(";t=")[0] for one in answers] == [f'"wrong-keys";r={left}' for left in (2, 1, 0, 0, 0)]
+    with strict.client(**{"X-Forwarded-For": "192.0.2.1"}) as client:
+        assert client.get("/login", params={"token": "vr_wrong"}).status_code == 429
+    assert asked(late, "192.0.2.1").status_code == 429  # it is not looked at
+    assert asked(good, "192.0.2.1").is_success and asked(late, "192.0.2.2").is_success
+    assert [asked("vr_wrong", f"2001:db8::{number}").status_code for number in range(4)] == [401] * 3 + [429]  # one customer's
+
+
+def test_nobody_says_where_others_are_unless_a_setting_says_so(serving: Serving) -> None:
+    with serving.client("vr_wrong", **{"X-Forwarded-For": "192.0.2.77"}) as client:
+        client.get("/me")
+    assert "192.0.2.77" not in serving.log.read_text()
+
+
+def test_a_key_with_all_its_jobs_is_told_so_before_its_bytes_come(strict: Serving) -> None:
+    with strict.client(strict.key()) as client:
+        first = {"files": {"file": ("clip.mp4", video_bytes())}, "headers": {"Idempotency-Key": "k"}}
+        made = client.post("/jobs", **first)
+        assert made.status_code == 202
+        with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as sending:
+            lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {client.headers['x-api-key']}", "Content-Length: 1000000",
+                     "Content-Type: multipart/form-data; boundary=x", "", "")  # fmt: skip
+            sending.sendall("\r\n".join(lines).encode())
+            assert sending.recv(100).startswith(b"HTTP/1.1 429")
+        assert client.post("/jobs", **first).json() == made.json()  # it makes none
+
+
+def test_the_database_is_asked_for_readiness_once_a_second_at_most(strict: Serving) -> None:
+    with strict.client() as client:
+        assert client.get("/readyz").is_success
+        strict.db.execute("UPDATE schema_migrations SET sha256 = 'x' || sha256")
+        try:
+            strict.until(lambda: client.get("/readyz").status_code == 503, 5)
+        finally:
+            strict.db.execute("UPDATE schema_migrations SET sha256 = substr(sha256, 2)")
+        assert client.get("/readyz").status_code == 503
+        strict.until(lambda: client.get("/readyz").is_success, 5)
 
 
 def test_headers_that_are_too_large_or_too_slow(strict: Serving) -> None:

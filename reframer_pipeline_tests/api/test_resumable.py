@@ -14,8 +14,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from reframer_pipeline.failures import QuotaUsedUp, StoreUnavailable
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.uploads import resumable
+from reframer_pipeline.uploads.receiving import digest
+from reframer_pipeline.uploads.submitting import Asked
 from reframer_pipeline.users import keys
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.factories import video_bytes
@@ -173,16 +176,65 @@ def test_one_that_must_wait_keeps_no_other_one_waiting(storage: Storage) -> None
         waiting, free = (person(storage.db, name) for name in ("waiting@example.org", "free@example.org"))
         key = keys.holder(storage.db, keys.add(storage.db, waiting.user_id, "test", ["write"]), "key")
         assert key is not None
-        submitted(limited, replace(waiting, api_key_id=key.key_id), 90)
         ids = []
         for seed, who in ((91, replace(waiting, api_key_id=key.key_id)), (92, free)):
             upload = resumable.create(limited, who, "clip.mp4", len(video_bytes(seed)))
             with resumable.appending(limited, upload, 0) as appender:
                 appender.write(video_bytes(seed))
             ids.append(upload.upload_id)
+        submitted(limited, replace(waiting, api_key_id=key.key_id), 90)
         assert len(resumable.complete_all(limited)) == 1
         assert resumable.complete_all(limited) == []
         assert [row["id"] for row in storage.db.fetch("SELECT id::text FROM resumable_uploads")] == ids[:1]
+
+
+def of_a_key(storage: Storage) -> Asked:
+    asked = person(storage.db)
+    key = keys.holder(storage.db, keys.add(storage.db, asked.user_id, "test", ["write"]), "key")
+    assert key is not None
+    return replace(asked, api_key_id=key.key_id)
+
+
+def test_a_whole_upload_that_must_wait_is_read_once_at_most(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(resumable, "digest", lambda path: read.append(path) or digest(path))
+    with closing(Storage(storage.settings.model_copy(update={"api_jobs_at_once": 1}))) as limited:
+        asked = of_a_key(storage)
+        upload = resumable.create(limited, asked, "clip.mp4", len(video_bytes(94)))
+        with resumable.appending(limited, upload, 0) as appender:
+            appender.write(video_bytes(94))
+        submitted(limited, asked, 95)
+        for _ in range(2):
+            with pytest.raises(QuotaUsedUp, match="jobs at once"):
+                resumable.complete(limited, upload)
+        assert read == []
+    with monkeypatch.context() as away:
+        away.setattr(storage.store, "put", lambda *_: (_ for _ in ()).throw(StoreUnavailable("It is away.")))
+        for _ in range(2):
+            again = resumable.find(storage, asked.user_id, upload.upload_id)
+            assert again is not None
+            with pytest.raises(StoreUnavailable):
+                resumable.complete(storage, again)
+    assert len(resumable.complete_all(storage)) == 1 and len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "said"),
+    [
+        ({"api_uploads_at_once": 1}, 10, "under way"),
+        ({"api_jobs_at_once": 1}, 10, "jobs at once"),
+        ({"api_upload_mb_per_day": 1}, 2_000_000, "a day"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_first_byte(storage: Storage, limit: dict[str, int], size: int, said: str) -> None:
+    with closing(Storage(storage.settings.model_copy(update=limit))) as limited:
+        asked = of_a_key(storage)
+        submitted(storage, asked, 96)
+        resumable.create(storage, asked, "clip.mp4", 10)
+        with pytest.raises(QuotaUsedUp, match=said):
+            resumable.create(limited, asked, "clip.mp4", size)
+        assert len(list(storage.settings.scratch_dir.glob("resumable-*"))) == 1
+        resumable.create(limited, person(storage.db), "clip.mp4", 10)  # of no key
 
 
 def test_what_has_become_a_job_is_no_upload_any_more_whenever_its_process_dies(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

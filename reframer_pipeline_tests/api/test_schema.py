@@ -46,7 +46,8 @@ class WithPictures(Maker):
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
     """A server that lets them ask as often as they like."""
-    plenty = {"REFRAMER_API_REQUESTS_PER_MINUTE": "1000000", "REFRAMER_API_JOBS_AT_ONCE": "1000"}
+    plenty = {"REFRAMER_API_REQUESTS_PER_MINUTE": "1000000", "REFRAMER_API_JOBS_AT_ONCE": "1000", "REFRAMER_API_UPLOADS_AT_ONCE": "1000"}
+    plenty |= {"REFRAMER_API_WRONG_KEYS_PER_MINUTE": "1000000"}
     yield from started(tmp_path_factory.mktemp("serving"), embedded_server, **plenty)
 
 

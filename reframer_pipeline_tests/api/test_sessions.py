@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from reframer_pipeline.users import keys, local
@@ -73,3 +75,17 @@ def test_a_session_that_a_key_begins_has_its_scopes_and_ends_with_it(serving: Se
         assert browser.get("/me").json() == {"email": "one@example.org", "scopes": ["read"]}
         keys.revoke(serving.db, keys.named(serving.db, key[:11])["key_id"])
         serving.until(lambda: browser.get("/me").status_code == 401, 6)
+
+
+def test_what_is_over_since_a_day_goes(serving: Serving, token: str) -> None:
+    user = serving.db.fetch_one("SELECT user_id::text AS id FROM api_keys")
+    assert user is not None
+    for days, kind in ((-2, "session"), (-0.5, "session"), (-2, "login"), (-2, "key"), (2, "session")):
+        keys.add(serving.db, user["id"], f"{days} {kind}", keys.SCOPES, timedelta(days=days), kind)  # type: ignore[arg-type]
+    parent = serving.db.fetch_one("SELECT id::text FROM api_keys WHERE kind = 'key'")
+    assert parent is not None
+    keys.add(serving.db, user["id"], "of an ended key", keys.SCOPES, timedelta(days=9), "session", parent["id"])
+    assert keys.sweep(serving.db) == 3
+    left = serving.db.fetch("SELECT name FROM api_keys WHERE kind <> 'login' ORDER BY name")
+    assert [row["name"] for row in left] == ["-0.5 session", "-2 key", "2 session"]
+    assert serving.client().get("/login", params={"token": token}, follow_redirects=False).status_code == 303

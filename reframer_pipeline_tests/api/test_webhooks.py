@@ -78,6 +78,7 @@ def test_it_is_told_signed_and_again_until_it_is_heard_also_after_a_kill(serving
         serving.until(lambda: serving.db.fetch("SELECT 1 FROM webhooks WHERE told = 'completed' AND trouble IS NULL"), 20)
     (first, body), (second, again) = told
     assert first["webhook-id"] == second["webhook-id"] and json.loads(body)["type"] == json.loads(again)["type"] == "job.completed"
+    assert made["webhook_secret"].startswith("whsec_")
     said = Webhook(made["webhook_secret"]).verify(again, second)
     assert (said["data"]["job_id"], said["data"]["status"], said["data"]["progress"]) == (made["job_id"], "completed", 1.0)
 
