@@ -11,6 +11,7 @@ import functools
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.paging import Paged, cursor, place
+from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
@@ -44,7 +46,7 @@ class JobFailure(BaseModel):
     """Why a job failed."""
 
     code: str = Field(description="A stable code.", examples=["truncated"])
-    message: str = Field(description="What happened.")
+    message: str = Field(description="What happened; of the server's own trouble the kind alone.")
     remedy: str = Field(description="What to do.")
 
 
@@ -75,7 +77,8 @@ class Job(BaseModel):
     @classmethod
     def of(cls, job: reading.Job) -> Job:
         """As it is said over HTTP."""
-        return cls.model_validate(job, from_attributes=True)
+        failed = job.failure and replace(job.failure, message=told_of(job.failure.code, job.failure.message))
+        return cls.model_validate(replace(job, failure=failed), from_attributes=True)
 
 
 class NewJob(BaseModel):

@@ -104,14 +104,28 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = Field(None, description="Each parameter that does not fit: `place` and `message`.")
 
 
+def told_of(code: str, message: str) -> str:
+    """What a caller is told of a failure that was stored: its message, or its kind if it was the server's own trouble."""
+    kind = next((kind for kind in f.all_failures() if kind.code == code), f.InternalError)
+    return _title(kind) if _status(kind) >= 500 else message
+
+
 def status_of(failure: ReframerError) -> int:
     """The HTTP status of a failure: its own, or that of its kind."""
-    return next(_STATUS[kind] for kind in type(failure).__mro__ if kind in _STATUS)
+    return _status(type(failure))
+
+
+def _status(kind: type[ReframerError]) -> int:
+    return next(_STATUS[one] for one in kind.__mro__ if one in _STATUS)
+
+
+def _title(kind: type[ReframerError]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
 
 
 def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, errors: list[dict[str, Any]] | None = None) -> Response:
     """A failure as an answer."""
-    status, title = status_of(failure), (type(failure).__doc__ or "").strip().splitlines()[0]
+    status, title = status_of(failure), _title(type(failure))
     ours = status >= 500 and not isinstance(failure, f.BeingMade)
     content = Problem(
         type=f"urn:reframer:problem:{failure.code}",

@@ -20,6 +20,7 @@ from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.paging import NOT_MODIFIED, Paged, cursor, place, tag, unchanged
+from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.shapes import ROWS, Plain, asking, page_of
 from reframer_pipeline.reading import library
@@ -153,4 +154,5 @@ for _table in TABLES.values():
 
 
 def _said(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in Video.model_fields}
+    told = told_of(row["failure_code"], row["failure_message"]) if row["failure_code"] else None
+    return {**{name: row[name] for name in Video.model_fields}, "failure_message": told}

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from reframer_pipeline.failures import DamagedVideo
+from reframer_pipeline.failures import DamagedVideo, InternalError
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, status
@@ -253,3 +253,16 @@ def test_events_go_on_where_they_ended_also_after_a_restart(serving: Serving, cl
     assert told.count("event: ") == 1 and "event: failed" in told and '"code":"damaged"' in told
     last = told.split("id: ")[1].split()[0]
     assert client.get(where, headers={"Last-Event-ID": last}).status_code == 204
+
+
+def test_what_is_wrong_with_the_server_is_told_by_its_kind_alone(serving: Serving) -> None:
+    with serving.client(serving.key("canary@example.org")) as client:
+        for failure, shown in ((InternalError("OSError: /srv/canary/x"), False), (DamagedVideo("Picture 7 is a canary."), True)):
+            made = client.post("/jobs", files={"file": ("clip.mp4", video_bytes(7_700 + shown))}).json()
+            status.fail(serving.db, made["video_id"], failure)
+            job, video = f"/jobs/{made['job_id']}", f"/videos/{made['video_id']}"
+            said = client.get(job).json()["failure"]
+            assert (said["code"], said["remedy"]) == (failure.code, failure.remedy)
+            for answer in map(client.get, (job, "/jobs", f"{job}/events", video, "/videos")):
+                assert answer.is_success and ("canary" in answer.text) is shown
+            client.delete(video)

@@ -107,6 +107,9 @@ def test_a_job_from_its_upload_to_its_deletion(deployment: Deployment, tmp_path:
         deployment.wait("the queue", lambda: runs(deployment, video_id), every_s=0.05)
         assert time.monotonic() - began < 2 and runs(deployment, video_id)[0].tags[REQUEST_TAG] == "mine-1"
         deployment.wait("the end", lambda: client.get(made.headers["location"], params={"wait": 30}).json()["status"] == "completed")
+        with open_instance(deployment.settings) as instance:
+            said = [event.message for event in instance.all_logs(runs(deployment, video_id)[0].run_id) if "mine-1" in event.message]
+        assert len(said) == 6 and "metadata of clip.mp4" in said[0]
         assert client.delete(f"/v1/videos/{video_id}").status_code == 204
         assert client.get(made.headers["location"]).status_code == client.delete(f"/v1/videos/{video_id}").status_code == 404
     assert not [key for key in storage.store.list("results") if video_id in key]

@@ -13,7 +13,7 @@ import dagster as dg
 
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog
-from reframer_pipeline.orchestration.stage.runs import Run, run_of
+from reframer_pipeline.orchestration.stage.runs import Run, for_request, run_of
 from reframer_pipeline.orchestration.stage.stage_end import typed_failures
 from reframer_pipeline.orchestration.stage.stage_run import FinishedStage
 from reframer_pipeline.reading import sheets
@@ -46,7 +46,7 @@ class ResultsIOManager(dg.IOManager):
         try:
             context.add_output_metadata(_pictures(obj.run, key))
         except Exception as error:  # the result is committed: a picture that fails must not fail it
-            context.log.warning(f"No preview of {key.stage}: {error}")
+            context.log.warning(f"No preview of {key.stage}: {error}{for_request(obj.run.run)}")
 
     def load_input(self, context: dg.InputContext) -> StageInput:
         """The committed result of the upstream stage, for the same video and order."""

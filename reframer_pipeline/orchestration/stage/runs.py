@@ -20,7 +20,7 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline.failures import InputMissing, LeaseLost
-from reframer_pipeline.orchestration.tags import LEASE_TAG, PARTITION_TAG
+from reframer_pipeline.orchestration.tags import LEASE_TAG, PARTITION_TAG, REQUEST_TAG
 from reframer_pipeline.planning import orders
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -46,6 +46,12 @@ def video_of(run: dg.DagsterRun) -> str | None:
     """The id of the video that a run is about; None if it is about none, or about a partition that somebody made by hand."""
     partition = run.tags.get(PARTITION_TAG, "")
     return partition if is_video_id(partition) else None
+
+
+def for_request(run: dg.DagsterRun) -> str:
+    """What our lines in a run's log end with: the id of the HTTP request that asked for it, if one did. The API's log has the same."""
+    request_id = run.tags.get(REQUEST_TAG)
+    return f" (request {request_id})" if request_id else ""
 
 
 @dataclass

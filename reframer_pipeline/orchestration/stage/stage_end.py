@@ -15,7 +15,7 @@ from dagster import DagsterExecutionInterruptedError
 
 from reframer_pipeline.failures import Interrupted, LeaseLost, ReframerError, UnknownVideo, VideoBusy, WeightsChanged
 from reframer_pipeline.failures.typing import as_metadata, typed
-from reframer_pipeline.orchestration.stage.runs import Run, give_back, run_of
+from reframer_pipeline.orchestration.stage.runs import Run, for_request, give_back, run_of
 from reframer_pipeline.orchestration.tags import FAILURE_TAG
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES, upstream
@@ -54,7 +54,7 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
         _record(storage, run, stage, video_id, failure)
         with suppress(Exception):  # Dagster's database may be away
             _instance(context).add_run_tags(run.run_id, {FAILURE_TAG: failure.code})
-        raise dg.Failure(f"[{failure.code}] {failure}", as_metadata(failure)) from error
+        raise dg.Failure(f"[{failure.code}] {failure}{for_request(run)}", as_metadata(failure)) from error
 
 
 def end_run_if_last(run: Run, stage: Stage) -> None:

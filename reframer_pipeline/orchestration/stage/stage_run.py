@@ -20,7 +20,7 @@ from reframer_pipeline.failures import InvalidResult, ReframerError, UnknownVide
 from reframer_pipeline.handover import Progress, StageInput
 from reframer_pipeline.orchestration.dagster_internals import StageCheck
 from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted
-from reframer_pipeline.orchestration.stage.runs import Run, run_of
+from reframer_pipeline.orchestration.stage.runs import Run, for_request, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.results.prepare import Prepared, prepare
 from reframer_pipeline.results.storage import Storage
@@ -58,6 +58,7 @@ def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage,
     video_id = context.partition_key
     with typed_failures(context, storage, video_id), _scratch(storage, stage) as scratch:
         run = run_of(context.run, storage, video_id)
+        context.log.info(f"{stage.name} of {run.order.video.filename} (video {video_id}){for_request(context.run)}")
         job_id = run.start(stage.name, context.retry_number + 1)
         _demand_weights(run, stage)
         watchdog = Watchdog(storage.settings.stall_s, f"The stage {stage.name}")
