@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -22,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
 from reframer_pipeline.api.outbound import demand_url
-from reframer_pipeline.api.paging import Paged, cursor, place
+from reframer_pipeline.api.paging import Cursor, Moment, Paged, Uuid
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id
 from reframer_pipeline.failures import NotAllowed, NothingThere, RequestInvalid
@@ -38,6 +37,7 @@ POLL_S: Final = 0.5  # between two looks at a job that somebody waits for
 BEAT_S: Final = 15.0  # an event stream in which nothing happens says so, or what lies between would close it
 LONGEST_WAIT_S: Final = 60.0
 _BODY: Final = 64_000  # of a JSON body
+_JOBS: Final = Cursor(Moment, Uuid)  # created_at, job_id
 
 
 class JobFailure(BaseModel):
@@ -136,11 +136,10 @@ async def create(request: Request, response: Response, served: Served, who: Writ
 @router.get("/jobs")
 def page(request: Request, served: Served, who: Reader, asked: Annotated[Paged, Query()]) -> Jobs:
     """One's jobs, the newest first."""
-    begin = place(request, asked.cursor)
-    after = None if begin is None else _after(begin)
+    after = _JOBS.read(request, asked.cursor)
     found = reading.list_jobs(served.db, who.user_id, _rates(served), asked.limit + 1, after)
     last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = None if last is None else cursor(request, [last.created_at.isoformat(), last.job_id])
+    following = None if last is None else _JOBS.write(request, (last.created_at, last.job_id))
     return Jobs(jobs=[Job.of(job) for job in found[: asked.limit]], next=following)
 
 
@@ -193,14 +192,6 @@ async def events(
                 return
 
     return StreamingResponse(told(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-def _after(begin: list[Any]) -> tuple[datetime, str]:
-    try:
-        at, job_id = begin
-        return datetime.fromisoformat(at), str(uuid.UUID(job_id))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestInvalid("The cursor is none of this list's.") from error
 
 
 def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
