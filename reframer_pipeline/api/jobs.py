@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
+from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.paging import Cursor, Moment, Paged, Uuid
 from reframer_pipeline.api.services import Served, Services
@@ -33,7 +35,6 @@ from reframer_pipeline.uploads.receiving import Received
 from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, from_bucket, submit
 
 router = APIRouter(tags=["jobs"])
-POLL_S: Final = 0.5  # between two looks at a job that somebody waits for
 BEAT_S: Final = 15.0  # an event stream in which nothing happens says so, or what lies between would close it
 LONGEST_WAIT_S: Final = 60.0
 _BODY: Final = 64_000  # of a JSON body
@@ -153,15 +154,20 @@ async def show(
 ) -> Job:
     """How far a job is; with `wait`, once it has ended or the time is over."""
     until = time.monotonic() + wait
-    while True:
-        job = await run_in_threadpool(_look, served, who, job_id)
-        left = until - time.monotonic()
-        if job.ended or left <= 0 or served.ending.is_set() or await request.is_disconnected():
-            return Job.of(job)
-        await asyncio.sleep(min(POLL_S, left))
+    job = await run_in_threadpool(_look, served, who, job_id)
+    with served.held.one(who.key_id) if wait else nullcontext():
+        while not (job.ended or (left := until - time.monotonic()) <= 0 or served.ending.is_set() or await request.is_disconnected()):
+            with suppress(TimeoutError):
+                job = await asyncio.wait_for(_next_look(served, who, job_id), left)
+    return Job.of(job)
 
 
-@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, responses={204: {"description": "It has ended, as you know."}})
+@router.get(
+    "/jobs/{job_id}/events",
+    dependencies=[Long],
+    response_class=StreamingResponse,
+    responses={204: {"description": "It has ended, as you know."}},
+)
 async def events(
     request: Request, job_id: str, served: Served, who: Reader, last: Annotated[str | None, Header(alias="Last-Event-ID")] = None
 ) -> Response:
@@ -185,9 +191,8 @@ async def events(
             if time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()
                 yield ": nothing new\n\n"
-            await asyncio.sleep(POLL_S)
             try:
-                latest = await run_in_threadpool(_look, served, who, job_id)
+                latest = await _next_look(served, who, job_id)
             except NothingThere:  # deleted
                 return
 
@@ -199,6 +204,10 @@ def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
     if job is None:
         raise NothingThere("There is no such job.")
     return job
+
+
+def _next_look(served: Services, who: Caller, job_id: str) -> Awaitable[reading.Job]:
+    return served.following.next(who.user_id, job_id, lambda: _look(served, who, job_id))
 
 
 def _rates(served: Services) -> Rates:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.access import Reader
+from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, Cursor, Moment, Paged, Uuid, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking, page_of
@@ -85,13 +86,13 @@ def video(video_id: str, served: Served, who: Reader) -> Response:
 Parts = Annotated[list[Literal["scenes", "tracks", "detections", "masks"]] | None, Query(description="Only these; all by default.")]
 
 
-@router.get("/videos/{video_id}/result", responses=NOT_MODIFIED, response_class=Plain)
+@router.get("/videos/{video_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
 def result(request: Request, video_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
     """All results of a video as one JSON document, in the reference's shapes. It is streamed, however long it is."""
     return _document(request, served, library.see(served.db, who.user_id, video_id), parts, who.user_id)
 
 
-@router.get("/jobs/{job_id}/result", responses=NOT_MODIFIED, response_class=Plain)
+@router.get("/jobs/{job_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
 def job_result(request: Request, job_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
     """The same, of a job's video."""
     return _document(request, served, library.of_job(served.db, who.user_id, job_id), parts, who.user_id)
@@ -102,7 +103,7 @@ def _document(request: Request, served: Services, seen: library.Seen, parts: Col
     if answer := unchanged(request, headers):
         return answer
     facts = {**library.one(served.db, user_id, seen.video_id), "filename": seen.filename, "result_id": seen.result_id}
-    pieces = _chunks(document(served.db, facts, parts or PARTS))
+    pieces = _chunks(document(served.storage.db, facts, parts or PARTS))
     first = next(pieces)  # what is wrong at the beginning is still told as a problem
     return StreamingResponse(chain([first], pieces), headers=headers, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, and tells webhooks.
+"""What the server does beside answering: it clears the scratch folder, sees to resumable uploads, and tells webhooks.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
@@ -14,9 +14,11 @@ from typing import Final
 from reframer_pipeline.api import webhooks
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.orchestration.requests.asking import ask
+from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.receiving import sweep_received
 
+SCRATCH_S: Final = 3600.0
 RESUMABLE_S: Final = 600.0
 WEBHOOKS_S: Final = 2.0
 _log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ async def running(services: Services) -> AsyncIterator[None]:
     """Do it while the block lasts."""
     acts = (
         _every(None, lambda: sweep_received(services.settings)),
+        _every(SCRATCH_S, lambda: sweep_scratch(services.settings)),
         _every(RESUMABLE_S, lambda: _resumable(services)),
         _every(WEBHOOKS_S, lambda: webhooks.tell_due(services)),
     )
