@@ -35,7 +35,8 @@ import psycopg
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.reading import library, search, tables
+from reframer_pipeline.reading import jobs, library, search, tables
+from reframer_pipeline.reading.estimates import Rates
 from reframer_pipeline.reading.filters import Filter
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
@@ -46,6 +47,7 @@ PACE_S = 0.25  # from one request of a client to its next, if it has its answer
 PORT = 8765
 PAGES = 200  # of a list that is paged through, at each end
 FEW = 20  # videos of the other person
+UNMEASURED = Rates()
 STEP = 2_000  # videos made in one transaction
 LARGE = ("detections", "track_sightings", "tracking_trajectories", "segmentation_masks", "scene_analysis", "scene_elements", "scene_tracks",
          "results", "published", "uploads", "videos")  # fmt: skip
@@ -56,11 +58,11 @@ _MADE: tuple[LiteralString, ...] = (
            frame_count, status, created_at)
        SELECT md5('v' || n)::uuid, %(all)s::uuid, md5('a' || n) || md5('b' || n), 'clip-' || n || '.mp4', 1000000, 'mp4', 'h264', 1280, 720,
            '1280x720', 25, 10, 250, 'completed', now() - n * interval '1 second' FROM generate_series(%(from)s::int, %(to)s::int) n""",
-    """INSERT INTO uploads (user_id, video_id, filename, status, created_at)
-       SELECT %(all)s::uuid, md5('v' || n)::uuid, 'clip-' || n || '.mp4', 'completed', now() - n * interval '1 second'
+    """INSERT INTO uploads (user_id, video_id, filename, status, requested, created_at)
+       SELECT %(all)s::uuid, md5('v' || n)::uuid, 'clip-' || n || '.mp4', 'completed', true, now() - n * interval '1 second'
        FROM generate_series(%(from)s::int, %(to)s::int) n
        UNION ALL
-       SELECT %(few)s::uuid, md5('v' || n)::uuid, 'mine-' || n || '.mp4', 'completed', now() - n * interval '1 second'
+       SELECT %(few)s::uuid, md5('v' || n)::uuid, 'mine-' || n || '.mp4', 'completed', true, now() - n * interval '1 second'
        FROM generate_series(%(from)s::int, %(to)s::int) n WHERE n %% (%(videos)s::int / 20) = 0""",
     """INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, row_count, content_digest,
            seconds, created_at)
@@ -165,13 +167,13 @@ class Query:
 
     Attributes:
         says: What.
-        read: The same below HTTP, for a user and a video.
-        path: The address, for a video.
+        read: The same below HTTP, for a user and one of their videos, as `library.page` gives it.
+        path: The address, for such a video.
         asked: Its parameters.
     """
 
     says: str
-    read: Callable[[Database, str, str], object]
+    read: Callable[[Database, str, Row], object]
     path: str
     asked: dict[str, Any]
 
@@ -184,8 +186,8 @@ def _search(says: str, kind: str, sort: str = "", **wanted: Any) -> Query:
 
 
 def _table(says: str, table: tables.Table, path: str, wanted: Filter, **asked: Any) -> Query:
-    def read(db: Database, user: str, video: str) -> object:
-        return tables.page(db, table, library.see(db, user, video).published(), limit=101, wanted=wanted)
+    def read(db: Database, user: str, video: Row) -> object:
+        return tables.page(db, table, library.see(db, user, video["video_id"]).published(), limit=101, wanted=wanted)
 
     return Query(says, read, path, asked)
 
@@ -193,10 +195,12 @@ def _table(says: str, table: tables.Table, path: str, wanted: Filter, **asked: A
 QUERIES = (
     Query("list of videos", lambda db, user, video: library.page(db, user, 51), "/videos", {"limit": 50}),
     Query("list, by status", lambda db, user, video: library.page(db, user, 51, status="failed"), "/videos", {"status": "failed"}),
-    Query("one video", lambda db, user, video: library.one(db, user, video), "/videos/{}", {}),
-    _table("tracks of one video", tables.TRACKS, "/videos/{}/tracks", Filter()),
-    _table("sightings, a page", tables.SIGHTINGS, "/videos/{}/sightings", Filter()),
-    _table("sightings of a track", tables.SIGHTINGS, "/videos/{}/sightings", Filter(track_id="obj_001"), track_id="obj_001"),
+    Query("one video", lambda db, user, video: library.one(db, user, video["video_id"]), "/videos/{video_id}", {}),
+    Query("list of jobs", lambda db, user, video: jobs.list_jobs(db, user, UNMEASURED, 51), "/jobs", {"limit": 50}),
+    Query("one job", lambda db, user, video: jobs.get_job(db, user, video["upload_id"], UNMEASURED, 1), "/jobs/{upload_id}", {}),
+    _table("tracks of one video", tables.TRACKS, "/videos/{video_id}/tracks", Filter()),
+    _table("sightings, a page", tables.SIGHTINGS, "/videos/{video_id}/sightings", Filter()),
+    _table("sightings of a track", tables.SIGHTINGS, "/videos/{video_id}/sightings", Filter(track_id="obj_001"), track_id="obj_001"),
     _search("search tracks: a class", "tracks", object_class="product"),
     _search("search tracks: a label, for over 5 s", "tracks", label="bottle", min_seconds=5),
     _search("search tracks: a label, a large share", "tracks", label="cup", min_share=0.9),
@@ -210,7 +214,7 @@ QUERIES = (
 )
 
 
-def plans(db: Database, query: Query, user: str, video: str) -> list[tuple[float, list[str]]]:
+def plans(db: Database, query: Query, user: str, video: Row) -> list[tuple[float, list[str]]]:
     """Of each statement that a query makes: what the planner thinks it costs, and the large tables that it reads from end to end."""
     from reframer_pipeline.database.connection import Connection
 
@@ -264,7 +268,7 @@ class Client:
         return took, json.loads(body)
 
 
-def measured(port: int, key: str, query: Query, videos: Sequence[str], seconds: float) -> list[float]:
+def measured(port: int, key: str, query: Query, videos: Sequence[Row], seconds: float) -> list[float]:
     """Seconds of each answer, all clients together."""
     took: list[float] = []
     begin = time.perf_counter()
@@ -274,7 +278,7 @@ def measured(port: int, key: str, query: Query, videos: Sequence[str], seconds: 
         due = begin + PACE_S * number / CLIENTS
         while due < begin + seconds:
             time.sleep(max(0.0, due - time.perf_counter()))
-            took.append(client.get(query.path.format(chosen.choice(videos)), query.asked)[0])
+            took.append(client.get(query.path.format_map(chosen.choice(videos)), query.asked)[0])
             due = max(due + PACE_S, time.perf_counter())
 
     clients = [threading.Thread(target=ask, args=(number,)) for number in range(CLIENTS)]
@@ -346,7 +350,7 @@ def _measure(db: Database, settings: Settings, given: argparse.Namespace) -> Non
     fill(db, given.videos)
     users = {name: people.add(db, f"{name}@example.org") for name in ("all", "few")}
     secrets = {name: keys.add(db, user, "bench", ["read"]) for name, user in users.items()}
-    owned = {name: [row["video_id"] for row in library.page(db, user, 5_000)] for name, user in users.items()}
+    owned = {name: library.page(db, user, 5_000) for name, user in users.items()}
     whole = [
         f"{query.says}, {name}: {', '.join(read)}"
         for query, name in itertools.product(QUERIES, users)
@@ -368,6 +372,7 @@ def _measure(db: Database, settings: Settings, given: argparse.Namespace) -> Non
             print()
         for says, path, items, asked in (
             ("list of videos", "/videos", "videos", {"limit": 100}),
+            ("list of jobs", "/jobs", "jobs", {"limit": 100}),
             ("search elements: easy ones", "/search", "hits", {"in": "elements", "difficulty": "easy", "limit": 100}),
         ):
             count, first, last = paged(given.port, secrets["all"], path, items, asked)

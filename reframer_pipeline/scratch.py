@@ -18,6 +18,7 @@ from reframer_pipeline.failures.typing import of_machine
 from reframer_pipeline.settings import Settings
 
 MAX_AGE_S = 24 * 3600.0
+DRAWN = "drawn-"  # before the name of what was drawn of a video, which begins with the video's id
 
 
 def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
@@ -37,6 +38,14 @@ def sweep_scratch(settings: Settings, max_age_s: float = MAX_AGE_S) -> int:
                 entry.unlink()
             swept += 1
     return swept
+
+
+def drop_drawn(settings: Settings, video_id: str) -> None:
+    """Delete what was drawn of a video. What cannot be deleted is left to the sweep."""
+    for path in settings.scratch_dir.glob(f"{DRAWN}{video_id}*"):
+        if path.suffix != ".part":
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def make(folder: Path) -> None:

@@ -168,6 +168,12 @@ class Settings(BaseSettings):
         (), description="Origins whose pages may use the API with a key (CORS), such as https://example.org, comma-separated; *: all."
     )
     api_requests_per_minute: int = Field(600, ge=1, le=1_000_000, description="Requests a minute that a key may make.")
+    api_open_requests: int = Field(
+        8,
+        ge=1,
+        le=10_000,
+        description="Long requests of a key that may be open at a time: waiting, events, drawings, documents, exports.",
+    )
     api_upload_mb_per_day: int = Field(
         50_000, ge=1, le=1_000_000_000, description="Millions of bytes that a key may upload in a day (UTC)."
     )

@@ -34,6 +34,8 @@ from reframer_pipeline.api import (
 )
 from reframer_pipeline.api.access import Doorman
 from reframer_pipeline.api.drawings import Drawings
+from reframer_pipeline.api.following import Following
+from reframer_pipeline.api.holding import Held
 from reframer_pipeline.api.metrics import Metrics
 from reframer_pipeline.api.rates import Rates
 from reframer_pipeline.api.services import Services
@@ -52,9 +54,9 @@ ROUTERS: Final = tuple(
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
     storage = Storage(settings, CONNECTIONS)
-    rates = Rates(settings.api_requests_per_minute)
+    rates, held = Rates(settings.api_requests_per_minute), Held(settings.api_open_requests)
     wrong_keys = Rates(settings.api_wrong_keys_per_minute, "wrong-keys", "An address may send {} wrong keys a minute.")
-    services = Services(settings, storage, Doorman(), rates, wrong_keys, Metrics(), Drawings(settings))
+    services = Services(settings, storage, Doorman(), rates, wrong_keys, held, Following(), Metrics(), Drawings(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

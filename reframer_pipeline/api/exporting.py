@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.access import Reader
+from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.exports.formats import FORMATS, named
@@ -34,13 +35,13 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/videos/{video_id}/export", responses=_ANSWERS, response_class=Response)
+@router.get("/videos/{video_id}/export", dependencies=[Long], responses=_ANSWERS, response_class=Response)
 def export_video(request: Request, video_id: str, served: Served, who: Reader, form: Form) -> Response:
     """A video's results in the format of another program."""
     return _download(request, served, form, [library.see(served.db, who.user_id, video_id)])
 
 
-@router.get("/export", responses=_ANSWERS, response_class=Response)
+@router.get("/export", dependencies=[Long], responses=_ANSWERS, response_class=Response)
 def export_videos(request: Request, served: Served, who: Reader, form: Form, video_ids: Ids) -> Response:
     """Results of several videos in one download, such as those that a search has found."""
     return _download(request, served, form, [library.see(served.db, who.user_id, one) for one in dict.fromkeys(video_ids)])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
+from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.outbound import demand_url
-from reframer_pipeline.api.paging import Paged, cursor, place
+from reframer_pipeline.api.paging import Cursor, Moment, Paged, Uuid
 from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id
@@ -36,10 +37,10 @@ from reframer_pipeline.uploads.receiving import Received
 from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, demand_room, from_bucket, submit
 
 router = APIRouter(tags=["jobs"])
-POLL_S: Final = 0.5  # between two looks at a job that somebody waits for
 BEAT_S: Final = 15.0  # an event stream in which nothing happens says so, or what lies between would close it
 LONGEST_WAIT_S: Final = 60.0
 _BODY: Final = 64_000  # of a JSON body
+_JOBS: Final = Cursor(Moment, Uuid)  # created_at, job_id
 
 
 class JobFailure(BaseModel):
@@ -144,11 +145,10 @@ async def create(request: Request, response: Response, served: Served, who: Writ
 @router.get("/jobs")
 def page(request: Request, served: Served, who: Reader, asked: Annotated[Paged, Query()]) -> Jobs:
     """One's jobs, the newest first."""
-    begin = place(request, asked.cursor)
-    after = None if begin is None else _after(begin)
+    after = _JOBS.read(request, asked.cursor)
     found = reading.list_jobs(served.db, who.user_id, _rates(served), asked.limit + 1, after)
     last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = None if last is None else cursor(request, [last.created_at.isoformat(), last.job_id])
+    following = None if last is None else _JOBS.write(request, (last.created_at, last.job_id))
     return Jobs(jobs=[Job.of(job) for job in found[: asked.limit]], next=following)
 
 
@@ -162,15 +162,20 @@ async def show(
 ) -> Job:
     """How far a job is; with `wait`, once it has ended or the time is over."""
     until = time.monotonic() + wait
-    while True:
-        job = await run_in_threadpool(_look, served, who, job_id)
-        left = until - time.monotonic()
-        if job.ended or left <= 0 or served.ending.is_set() or await request.is_disconnected():
-            return Job.of(job)
-        await asyncio.sleep(min(POLL_S, left))
+    job = await run_in_threadpool(_look, served, who, job_id)
+    with served.held.one(who.key_id) if wait else nullcontext():
+        while not (job.ended or (left := until - time.monotonic()) <= 0 or served.ending.is_set() or await request.is_disconnected()):
+            with suppress(TimeoutError):
+                job = await asyncio.wait_for(_next_look(served, who, job_id), left)
+    return Job.of(job)
 
 
-@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, responses={204: {"description": "It has ended, as you know."}})
+@router.get(
+    "/jobs/{job_id}/events",
+    dependencies=[Long],
+    response_class=StreamingResponse,
+    responses={204: {"description": "It has ended, as you know."}},
+)
 async def events(
     request: Request, job_id: str, served: Served, who: Reader, last: Annotated[str | None, Header(alias="Last-Event-ID")] = None
 ) -> Response:
@@ -194,21 +199,12 @@ async def events(
             if time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()
                 yield ": nothing new\n\n"
-            await asyncio.sleep(POLL_S)
             try:
-                latest = await run_in_threadpool(_look, served, who, job_id)
+                latest = await _next_look(served, who, job_id)
             except NothingThere:  # deleted
                 return
 
     return StreamingResponse(told(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-def _after(begin: list[Any]) -> tuple[datetime, str]:
-    try:
-        at, job_id = begin
-        return datetime.fromisoformat(at), str(uuid.UUID(job_id))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestInvalid("The cursor is none of this list's.") from error
 
 
 def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
@@ -216,6 +212,10 @@ def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
     if job is None:
         raise NothingThere("There is no such job.")
     return job
+
+
+def _next_look(served: Services, who: Caller, job_id: str) -> Awaitable[reading.Job]:
+    return served.following.next(who.user_id, job_id, lambda: _look(served, who, job_id))
 
 
 def _rates(served: Services) -> Rates:

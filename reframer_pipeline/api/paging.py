@@ -1,19 +1,22 @@
 """Pages and what clients keep of them: cursors, and tags by which they ask whether anything is new.
 
 What belongs here: how both are written and read again. What does not: what is on a page (`reading`). A cursor is opaque, belongs to one
-list with the same filters, and says where its next page begins. It opens nothing: who may see the list is asked each time.
+list with the same filters, and says where its next page begins. It opens nothing: who may see the list is asked each time. Anybody can make
+one up, so each kind says what its places are made of, and nothing else is read.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib import metadata
-from typing import Any, Final
+from types import GenericAlias
+from typing import Annotated, Any, Final
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +25,12 @@ from reframer_pipeline.failures import RequestInvalid
 CURSOR_CHARACTERS: Final = 1_000
 _MARK: Final = 9  # bytes
 _NOT_THE_LIST: Final = {"cursor", "limit"}
+# What a place may be made of: each is a value that Postgres can compare with its column.
+Uuid = Annotated[UUID, AfterValidator(str)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Whole = Annotated[int, Field(ge=0, lt=2**31)]
+Number = Whole | float  # an integer stays one: a column of integers is looked up along its index
+Moment = AwareDatetime
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "As the client has it: its If-None-Match has the ETag."}}
 
 
@@ -34,39 +43,38 @@ class Paged(BaseModel):
     cursor: str | None = Field(None, max_length=CURSOR_CHARACTERS, description="`next` of the page before; the filters stay the same.")
 
 
-def cursor(request: Request, place: list[Any]) -> str:
-    """The cursor of this request's list that begins after a place: any JSON values."""
-    said = json.dumps(place, separators=(",", ":"), default=str).encode()
-    return base64.urlsafe_b64encode(_mark(request, said) + said).decode().rstrip("=")
+class Cursor:
+    """A kind of cursor.
 
-
-def place(request: Request, cursor: str | None) -> list[Any] | None:
-    """What a cursor says; None without one.
-
-    Raises:
-        RequestInvalid: It is damaged, or of another list.
+    Args:
+        kinds: What a place of its list is made of: `Uuid`, `Text`, `Whole`, `Number`, `Moment`.
     """
-    if cursor is None:
-        return None
-    try:
-        whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        whole = b""
-    said = whole[_MARK:]
-    if not said or whole[:_MARK] != _mark(request, said):
-        raise RequestInvalid("The cursor is none of this list's.", "Take `next` of the page before, with the same filters.")
-    return _values(said)
 
+    def __init__(self, *kinds: Any) -> None:
+        place: Any = GenericAlias(tuple, kinds)
+        self._places: TypeAdapter[tuple[Any, ...]] = TypeAdapter(place, config=ConfigDict(strict=True, allow_inf_nan=False))
 
-def _values(said: bytes) -> list[Any]:
-    """Of a cursor that somebody may have made up."""
-    try:
-        values = json.loads(said)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(isinstance(one, str | int | float) for one in values):
+    def write(self, request: Request, place: Sequence[Any]) -> str:
+        """The cursor of this request's list that begins after a place."""
+        said = json.dumps(place, separators=(",", ":"), default=str).encode()
+        return base64.urlsafe_b64encode(_mark(request, said) + said).decode().rstrip("=")
+
+    def read(self, request: Request, cursor: str | None) -> tuple[Any, ...]:
+        """The place that a cursor says; empty without one.
+
+        Raises:
+            RequestInvalid: It is damaged, of another list, or made up.
+        """
+        if cursor is None:
+            return ()
+        try:
+            whole = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            said = whole[_MARK:]
+            if whole[:_MARK] == _mark(request, said):
+                return self._places.validate_json(said)
+        except ValueError:  # as pydantic's and base64's are
+            pass
         raise RequestInvalid("The cursor is none of this list's.", "Take `next` of the page before, with the same filters.")
-    return values
 
 
 def tag(request: Request, result_id: str) -> dict[str, str]:

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
 from reframer_pipeline.api.access import Caller, Reader
+from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.shapes import Plain
@@ -110,18 +112,23 @@ def poster(request: Request, video_id: str, served: Served, who: Reader) -> Resp
     return one.answer or _picture(request, video_id, pictures.poster(served.storage, one.result_id), one.headers)
 
 
-@router.get("/videos/{video_id}/sheet.jpg", response_class=FileResponse, responses=_binary(JPEG))
-def contact_sheet(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+@router.get("/videos/{video_id}/sheet.jpg", dependencies=[Long], response_class=FileResponse, responses=_binary(JPEG))
+async def contact_sheet(request: Request, video_id: str, served: Served, who: Reader) -> Response:
     """Twelve frames with all that was found, as one picture. If it is not ready within 20 seconds: 503, and Retry-After."""
 
     def draw(result_id: str, path: Path) -> None:
         path.write_bytes(sheet(results_of(served.storage, result_id)))
 
-    return _drawn(_Set(request, served, who, video_id), served, "jpg", JPEG, draw)
+    return await _drawn(request, video_id, served, who, "jpg", JPEG, draw)
 
 
-@router.get("/videos/{video_id}/annotated.mp4", response_class=FileResponse, responses=_binary(MP4) | {206: {"description": "A range."}})
-def annotated(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+@router.get(
+    "/videos/{video_id}/annotated.mp4",
+    dependencies=[Long],
+    response_class=FileResponse,
+    responses=_binary(MP4) | {206: {"description": "A range."}},
+)
+async def annotated(request: Request, video_id: str, served: Served, who: Reader) -> Response:
     """The sampled frames with all that was found, as a video; ranges of bytes are answered.
 
     It is drawn when it is first asked for. If it is not ready within 20 seconds: 503, and Retry-After.
@@ -130,13 +137,21 @@ def annotated(request: Request, video_id: str, served: Served, who: Reader) -> R
     def draw(result_id: str, path: Path) -> None:
         write_video(results_of(served.storage, result_id), path)
 
-    return _drawn(_Set(request, served, who, video_id), served, "mp4", MP4, draw)
+    return await _drawn(request, video_id, served, who, "mp4", MP4, draw)
 
 
-def _drawn(one: _Set, served: Services, ending: str, media_type: str, draw: Callable[[str, Path], None]) -> Response:
+async def _drawn(
+    request: Request, video_id: str, served: Services, who: Caller, ending: str, media_type: str, draw: Callable[[str, Path], None]
+) -> Response:
+    one = await run_in_threadpool(_Set, request, served, who, video_id)
     if one.answer:
         return one.answer
-    path = served.drawings.get(f"{one.result_id}.{ending}", lambda part: draw(one.result_id, part))
+
+    def drawn(part: Path) -> None:
+        draw(one.result_id, part)
+        library.demand_set(served.db, video_id, one.result_id)  # nothing is kept of what was deleted meanwhile
+
+    path = await served.drawings.get(f"{video_id}-{one.result_id}.{ending}", drawn, who.key_id)
     return FileResponse(path, headers={"ETag": one.headers["ETag"].removeprefix("W/")}, media_type=media_type)
 
 

@@ -53,6 +53,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.UnknownFormat: 422,
     f.UploadInUse: 423,
     f.TooManyRequests: 429,
+    f.TooManyOpen: 429,
     f.QuotaUsedUp: 429,
     f.DiskFull: 507,
     f.DatabaseFull: 507,
@@ -133,7 +134,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
         status=status,
         code=failure.code,
         detail=title if ours else failure.message,
-        remedy=_LATER if ours else failure.remedy,
+        remedy=_LATER if ours and not isinstance(failure, f.DatabaseTooSlow) else failure.remedy,
         request_id=request_id(),
         errors=errors,
     ).model_dump(mode="json", exclude_none=True)
@@ -142,7 +143,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
     more = dict(headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         more["WWW-Authenticate"] = "ApiKey"
-    if isinstance(failure, f.TooManyRequests | f.QuotaUsedUp | f.BeingMade):
+    if isinstance(failure, f.TooManyRequests | f.TooManyOpen | f.QuotaUsedUp | f.BeingMade):
         more["Retry-After"] = str(math.ceil(failure.retry_after_s))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         more["Retry-After"] = _SOON

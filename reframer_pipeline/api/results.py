@@ -19,10 +19,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.access import Reader
-from reframer_pipeline.api.paging import NOT_MODIFIED, Paged, cursor, place, tag, unchanged
+from reframer_pipeline.api.holding import Long
+from reframer_pipeline.api.paging import NOT_MODIFIED, Cursor, Moment, Paged, Uuid, tag, unchanged
 from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
-from reframer_pipeline.api.shapes import ROWS, Plain, asking, page_of
+from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking, page_of
 from reframer_pipeline.reading import library
 from reframer_pipeline.reading.document import PARTS, document
 from reframer_pipeline.reading.filters import Filter, askable
@@ -30,6 +31,7 @@ from reframer_pipeline.reading.tables import TABLES, Table, page
 
 router = APIRouter(tags=["results"])
 CHUNK: Final = 65_536  # characters of a document that go out at once
+_VIDEOS: Final = Cursor(Moment, Uuid)  # uploaded_at, upload_id
 
 
 class Video(BaseModel):
@@ -69,11 +71,10 @@ class VideosAsked(Paged):
 @router.get("/videos", response_model=Videos)
 def videos(request: Request, served: Served, who: Reader, asked: Annotated[VideosAsked, Query()]) -> Response:
     """One's videos, those brought last first."""
-    begin = place(request, asked.cursor)
-    after = None if begin is None else (str(begin[0]), str(begin[1]))
+    after = _VIDEOS.read(request, asked.cursor)
     found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name)
     last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = last and cursor(request, [last["uploaded_at"].isoformat(), last["upload_id"]])
+    following = last and _VIDEOS.write(request, (last["uploaded_at"], last["upload_id"]))
     return Plain({"videos": list(map(_said, found[: asked.limit])), "next": following})
 
 
@@ -86,13 +87,13 @@ def video(video_id: str, served: Served, who: Reader) -> Response:
 Parts = Annotated[list[Literal["scenes", "tracks", "detections", "masks"]] | None, Query(description="Only these; all by default.")]
 
 
-@router.get("/videos/{video_id}/result", responses=NOT_MODIFIED, response_class=Plain)
+@router.get("/videos/{video_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
 def result(request: Request, video_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
     """All results of a video as one JSON document, in the reference's shapes. It is streamed, however long it is."""
     return _document(request, served, library.see(served.db, who.user_id, video_id), parts, who.user_id)
 
 
-@router.get("/jobs/{job_id}/result", responses=NOT_MODIFIED, response_class=Plain)
+@router.get("/jobs/{job_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
 def job_result(request: Request, job_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
     """The same, of a job's video."""
     return _document(request, served, library.of_job(served.db, who.user_id, job_id), parts, who.user_id)
@@ -103,7 +104,7 @@ def _document(request: Request, served: Services, seen: library.Seen, parts: Col
     if answer := unchanged(request, headers):
         return answer
     facts = {**library.one(served.db, user_id, seen.video_id), "filename": seen.filename, "result_id": seen.result_id}
-    pieces = _chunks(document(served.db, facts, parts or PARTS))
+    pieces = _chunks(document(served.storage.db, facts, parts or PARTS))
     first = next(pieces)  # what is wrong at the beginning is still told as a problem
     return StreamingResponse(chain([first], pieces), headers=headers, media_type="application/json")
 
@@ -123,22 +124,22 @@ def _chunks(pieces: Iterable[str]) -> Iterator[bytes]:
 def _add(table: Table) -> None:
     """The route of a table: what can be asked follows from its columns."""
     filters = askable([column.name for column in table.columns])
+    cursor = Cursor(Uuid, *(KEYS[name] for name in table.key))  # the set, and the key of a row
 
     def rows(request: Request, video_id: str, served: Served, who: Reader, asked: Any) -> Response:
         seen = library.see(served.db, who.user_id, video_id)
-        begin = place(request, asked.cursor)
-        if begin is None:
-            result_id, after = seen.published(), []
-        else:
+        if begin := cursor.read(request, asked.cursor):
             result_id, *after = begin
             library.demand_set(served.db, video_id, result_id)
+        else:
+            result_id, after = seen.published(), []
         headers = tag(request, result_id)
         if answer := unchanged(request, headers):
             return answer
         wanted = Filter(**{name: getattr(asked, name) for name in filters})
         found = page(served.db, table, result_id, after, asked.limit + 1, wanted=wanted)
         last = found[asked.limit - 1] if len(found) > asked.limit else None
-        following = last and cursor(request, [result_id, *(last[name] for name in table.key)])
+        following = last and cursor.write(request, [result_id, *(last[name] for name in table.key)])
         return Plain({"result_id": result_id, table.name: found[: asked.limit], "next": following}, headers=headers)
 
     query = asking(f"{table.name.capitalize()}Asked", filters)

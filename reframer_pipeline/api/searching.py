@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from reframer_pipeline.api.access import Reader
-from reframer_pipeline.api.paging import cursor, place
+from reframer_pipeline.api.paging import Cursor, Number, Uuid
 from reframer_pipeline.api.services import Served
-from reframer_pipeline.api.shapes import ROWS, Plain, asking
+from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking
 from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading.search import SEARCHED, search
 
@@ -38,6 +38,11 @@ Hits = create_model(
 )
 _ANY: Final = list(dict.fromkeys(name for one in SEARCHED.values() for name in one.asked))
 _SORTS: Final = tuple(dict.fromkeys(name for one in SEARCHED.values() for name in one.orders))
+_CURSORS: Final = {  # figures that hits are sorted by, the set, the key of a row
+    (kind, name): Cursor(*[Number] * len(order.by), Uuid, *(KEYS[name] for name in one.table.key))
+    for kind, one in SEARCHED.items()
+    for name, order in one.orders.items()
+}
 SearchAsked = asking(
     "SearchAsked",
     _ANY,
@@ -56,8 +61,9 @@ def find(request: Request, served: Served, who: Reader, asked: Any) -> Response:
     order = asked.sort or next(iter(searched.orders))
     if order not in searched.orders:
         raise RequestInvalid(f"{asked.kind} cannot be sorted by {order}.", f"They can by {', '.join(searched.orders)}.")
-    found = search(served.db, who.user_id, asked.kind, wanted, order, asked.limit + 1, place(request, asked.cursor) or ())
-    following = cursor(request, found[asked.limit - 1]["place"]) if len(found) > asked.limit else None
+    cursor = _CURSORS[asked.kind, order]
+    found = search(served.db, who.user_id, asked.kind, wanted, order, asked.limit + 1, cursor.read(request, asked.cursor))
+    following = cursor.write(request, found[asked.limit - 1]["place"]) if len(found) > asked.limit else None
     root = request.scope.get("root_path", "")
     hits = [{"in": asked.kind, **hit, "picture": root + _picture(asked.kind, hit)} for hit in found[: asked.limit]]
     for hit in hits:

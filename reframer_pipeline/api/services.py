@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
@@ -15,8 +15,13 @@ from reframer_pipeline.settings import Settings
 if TYPE_CHECKING:
     from reframer_pipeline.api.access import Doorman
     from reframer_pipeline.api.drawings import Drawings
+    from reframer_pipeline.api.following import Following
+    from reframer_pipeline.api.holding import Held
     from reframer_pipeline.api.metrics import Metrics
     from reframer_pipeline.api.rates import Rates
+
+STATEMENT_S: Final = 10.0  # that one statement may take while somebody waits for it
+CONNECTION_S: Final = 5.0  # that a connection is waited for while others have them all
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Services:
         doorman: Knows who was let in a moment ago.
         rates: Requests a minute, by key.
         wrong_keys: Requests a minute with keys that are none, by address.
+        held: What each key holds open.
+        following: The jobs that somebody waits for.
         metrics: What this server counts.
         drawings: What it has drawn.
         ending: Set when the server is told to end: what waits or streams without end stops then.
@@ -39,14 +46,18 @@ class Services:
     doorman: Doorman
     rates: Rates
     wrong_keys: Rates
+    held: Held
+    following: Following
     metrics: Metrics
     drawings: Drawings
     ending: threading.Event = field(default_factory=threading.Event)
 
     @property
     def db(self) -> Database:
-        """The database, migrated."""
-        return self.storage.db
+        """The database, migrated, for what somebody waits for: nobody may keep its connections for long. What is streamed, such as exports
+        and whole documents, and what is uploaded has that of `storage`, and so its longer bound for each statement.
+        """
+        return self.storage.db.hurried(STATEMENT_S, CONNECTION_S)
 
 
 async def _services(request: Request) -> Services:

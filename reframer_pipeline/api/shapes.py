@@ -14,11 +14,15 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, create_model
 from starlette.responses import JSONResponse
 
-from reframer_pipeline.api.paging import Paged
+from reframer_pipeline.api.paging import Paged, Text, Uuid, Whole
 from reframer_pipeline.reading.tables import TABLES, Table
 
 _TYPES: Final[dict[pa.DataType, Any]] = {
     pa.string(): str, pa.int32(): int, pa.int64(): int, pa.float64(): float, pa.list_(pa.string()): list[str],
+}  # fmt: skip
+# What the keys of tables are made of, for cursors.
+KEYS: Final[dict[str, Any]] = {
+    "scene_number": Whole, "element_number": Whole, "frame_number": Whole, "ordinal": Whole, "track_id": Text, "detection_id": Uuid,
 }  # fmt: skip
 _INTEGER: Final = 2**31 - 1
 # What may be asked of results, by its name in `reading`: type, and what is said of it.

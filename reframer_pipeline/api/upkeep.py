@@ -1,5 +1,4 @@
-"""What the server does beside answering: it clears what killed servers left, sees to resumable uploads, tells webhooks,
-and drops sessions that are over.
+"""What the server does beside answering: it clears the scratch folder, sees to resumable uploads, tells webhooks, drops sessions that are over.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
@@ -15,10 +14,12 @@ from typing import Final
 from reframer_pipeline.api import webhooks
 from reframer_pipeline.api.services import Services
 from reframer_pipeline.orchestration.requests.asking import ask
+from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.uploads import resumable
 from reframer_pipeline.uploads.receiving import sweep_received
 from reframer_pipeline.users import keys
 
+SCRATCH_S: Final = 3600.0
 RESUMABLE_S: Final = 600.0
 WEBHOOKS_S: Final = 2.0
 SESSIONS_S: Final = 3600.0
@@ -30,6 +31,7 @@ async def running(services: Services) -> AsyncIterator[None]:
     """Do it while the block lasts."""
     acts = (
         _every(None, lambda: sweep_received(services.settings)),
+        _every(SCRATCH_S, lambda: sweep_scratch(services.settings)),
         _every(RESUMABLE_S, lambda: _resumable(services)),
         _every(WEBHOOKS_S, lambda: webhooks.tell_due(services)),
         _every(SESSIONS_S, lambda: keys.sweep(services.db)),

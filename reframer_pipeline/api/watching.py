@@ -44,10 +44,10 @@ class Watched:
         request_id = tracing.begin(sent.get(tracing.HEADER))
         state = scope.setdefault("state", {})
         state["headers"] = extra = {tracing.HEADER: request_id}  # what goes out with whatever is answered
-        body, status = _Body(receive, self._idle_s), 0
+        body, status, ended = _Body(receive, self._idle_s), 0, None
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status, headers = message["status"], MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
@@ -56,6 +56,8 @@ class Watched:
                 if body.gave_up:
                     headers["Connection"] = "close"
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended = time.monotonic()  # what is done in the background afterwards is not waited for
 
         try:
             if self._hosts is not None and _name_of(sent.get("Host", "")) not in self._hosts:
@@ -71,7 +73,7 @@ class Watched:
             failure = InternalError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
             await problem(failure)(scope, receive, answer)
         finally:
-            self._note(scope, status or _GONE, time.monotonic() - begun)
+            self._note(scope, status or _GONE, (ended or time.monotonic()) - begun)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")

@@ -9,6 +9,7 @@ of each transaction, because role, database and URL may set it otherwise.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -64,6 +65,7 @@ class Database:
         self._revive = revive
         self._trouble: ReframerError | None = None
         self._patience_s = patience_s
+        self._statement_s = _STATEMENT_TIMEOUT_S
         self._max_size = max_size
         self._opened: ConnectionPool[psycopg.Connection[Row]] | None = None
         self._used: MutableMapping[psycopg.Connection[Row], float] = WeakKeyDictionary()
@@ -101,22 +103,36 @@ class Database:
             self._opened.close()
             self._opened = None
 
+    def hurried(self, statement_s: float, patience_s: float) -> Database:
+        """The same connections, for somebody who must not wait long. Whoever has made this one closes it, too.
+
+        Args:
+            statement_s: Longest single statement, seconds, where nothing else is said.
+            patience_s: How long a connection is waited for.
+        """
+        self._pool()  # both have one
+        other = copy.copy(self)
+        other._statement_s, other._patience_s = statement_s, patience_s
+        return other
+
     @contextlib.contextmanager
     def transaction(
-        self, timeout_s: float = _STATEMENT_TIMEOUT_S, snapshot: bool = False, deadline: float = math.inf
+        self, timeout_s: float | None = None, snapshot: bool = False, deadline: float = math.inf
     ) -> Iterator[psycopg.Connection[Row]]:
         """One transaction on a pooled connection; rows are dicts. Rolled back by any exception.
 
         Args:
-            timeout_s: Longest single statement, seconds.
+            timeout_s: Longest single statement, seconds; 300 by default, unless `hurried` says otherwise.
             snapshot: Read only, all statements seeing one moment: for readers of several views.
             deadline: By the monotonic clock: nothing is waited for beyond it. At worst the connection is closed, a second later.
 
         Raises:
-            DatabaseUnavailable, DatabaseFull, DatabaseNotPrepared: From the server, mapped. Other typed failures pass through.
+            DatabaseUnavailable, DatabaseTooSlow, DatabaseFull, DatabaseNotPrepared: From the server, mapped.
+            Other typed failures pass through.
         """
         from reframer_pipeline.database.connection import patient
 
+        timeout_s = self._statement_s if timeout_s is None else timeout_s
         with (
             self._mapped(),
             patient(deadline=deadline),
@@ -133,7 +149,7 @@ class Database:
     def run(
         self,
         act: Callable[[psycopg.Connection[Row]], T],
-        timeout_s: float = _STATEMENT_TIMEOUT_S,
+        timeout_s: float | None = None,
         snapshot: bool = False,
         within_s: float = math.inf,
     ) -> T:
@@ -144,7 +160,7 @@ class Database:
 
         Args:
             act: What to do.
-            timeout_s: Longest single statement, seconds.
+            timeout_s: As for `transaction`.
             snapshot: As for `transaction`.
             within_s: All tries together, for callers who have no more time; at worst a second more, and three to say what is wrong.
         """

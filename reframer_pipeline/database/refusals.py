@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reframer_pipeline.failures import DatabaseFull, DatabaseNotPrepared, DatabaseUnavailable, InternalError, ReframerError
+from reframer_pipeline.failures import DatabaseFull, DatabaseNotPrepared, DatabaseTooSlow, DatabaseUnavailable, InternalError, ReframerError
 
 if TYPE_CHECKING:
     import psycopg
@@ -27,7 +27,6 @@ PASSING: Final = (
     "40",  # rolled back: serialization, deadlock
     "53",  # resources: memory, connections, files
     "55P03",  # lock_timeout
-    OVER_TIME,
     "57P01", "57P02", "57P03", "57P05",  # shutdown, crash, start-up, idle_session_timeout
     "58",  # errors of the system: input and output
     "XX",  # internal errors: a damaged page, and what poolers and serverless databases have no better code for
@@ -58,6 +57,8 @@ def failure(error: psycopg.Error, where: str, said: str) -> ReframerError:
     state = error.sqlstate or ""
     if state == FULL:
         return DatabaseFull(f"The database at {where} is full: {said}")
+    if state == OVER_TIME:
+        return DatabaseTooSlow(f"The database at {where} took too long: {said}")
     lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(error, PoolClosed)
     if lost or state.startswith(PASSING):
         return DatabaseUnavailable(f"The database at {where} broke off: {said}")

@@ -102,6 +102,14 @@ class TooManyRequests(_Limited, RetryableFailure):
     default_remedy = "Wait as long as the header Retry-After says."
 
 
+class TooManyOpen(_Limited, RetryableFailure):
+    """More long requests open at a time than the key may have: waiting, events, drawings, documents, exports."""
+
+    code = "too_many_open"
+    blames_video = False
+    default_remedy = "End one of them first, or wait as long as the header Retry-After says."
+
+
 class QuotaUsedUp(_Limited, RetryableFailure):
     """The key's quota is used up: bytes a day, jobs at once, or resumable uploads under way."""
 

@@ -40,6 +40,13 @@ class DatabaseUnavailable(RetryableFailure):
     default_remedy = "Check REFRAMER_DATABASE_URL and that the server is up; `reframer doctor` tests it."
 
 
+class DatabaseTooSlow(DatabaseUnavailable):
+    """A statement ran over its time in the database."""
+
+    code = "database_too_slow"
+    default_remedy = "Ask for less: with a filter, or a smaller page. If it stays, see what keeps the database busy."
+
+
 class DatabaseFull(RetryableFailure):
     """The database's size limit is reached (SQLSTATE 53100)."""
 

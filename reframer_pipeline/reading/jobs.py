@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, LiteralString
@@ -125,7 +125,7 @@ def get_job(db: Database, user_id: str, job_id: str, rates: Rates, at_once: int)
     return db.run(read, snapshot=True)
 
 
-def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: tuple[datetime, str] | None = None) -> list[Job]:
+def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: Sequence[Any] = ()) -> list[Job]:
     """A person's jobs, the newest first, one page; without their places in the queue.
 
     Args:
@@ -136,7 +136,7 @@ def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: tuple
         after: `created_at` and `job_id` of the last one on the page before.
     """
     at, job_id = after or (None, None)
-    beyond: LiteralString = "" if after is None else "AND (u.created_at, u.id) < (%(at)s, %(id)s::uuid)"  # along the index, no OR
+    beyond: LiteralString = "" if not after else "AND (u.created_at, u.id) < (%(at)s, %(id)s::uuid)"  # along the index, no OR
     rows = db.fetch(
         f"{_JOBS} AND u.user_id = %(user)s {beyond} ORDER BY u.created_at DESC, u.id DESC LIMIT %(limit)s",
         {"user": user_id, "at": at, "id": job_id, "limit": limit},

@@ -7,6 +7,7 @@ same bytes under another name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -73,7 +74,7 @@ def page(
     db: Database,
     user_id: str,
     limit: int,
-    after: tuple[str, str] | None = None,
+    after: Sequence[Any] = (),
     status: str | None = None,
     name: str | None = None,
 ) -> list[Row]:
@@ -83,7 +84,7 @@ def page(
         db: The database.
         user_id: Whose.
         limit: Length of the page.
-        after: `uploaded_at` (ISO 8601) and `upload_id` of the last one on the page before.
+        after: `uploaded_at` and `upload_id` of the last one on the page before.
         status: Only those that stand like this.
         name: Only those whose name has this in it, in whatever case.
 
@@ -93,7 +94,7 @@ def page(
     """
     where: LiteralString = ""
     values: dict[str, Any] = {"user": user_id, "limit": limit}
-    if after is not None:
+    if after:
         where += " AND (l.uploaded_at, l.upload_id) < (%(at)s::timestamptz, %(upload)s::uuid)"
         values |= {"at": after[0], "upload": after[1]}
     if status is not None:

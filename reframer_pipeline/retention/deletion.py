@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString
 
+from reframer_pipeline import scratch
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.results.manifest import ManifestRow
@@ -74,8 +75,8 @@ def delete(db: Database, video_id: str, user_id: str | None = None) -> Deleted:
 
 
 def finish(db: Database, store: ObjectStore, settings: Settings, video_id: str | None = None) -> int:
-    """Delete what deleted videos left in the store and at Gemini; of one video, if it is named. What cannot be deleted now is left to
-    the next call.
+    """Delete what deleted videos left in the store, at Gemini, and drawn in this machine's scratch folder; of one video, if it is named.
+    What cannot be deleted now is left to the next call.
 
     Returns:
         Videos of which nothing is left.
@@ -90,6 +91,7 @@ def finish(db: Database, store: ObjectStore, settings: Settings, video_id: str |
         (video_id,),
     )
     for row in unfinished:
+        scratch.drop_drawn(settings, row["video_id"])
         for key in row["objects"]:
             store.delete(key)
         gone = row["sha256"] is None or _delete_file(db, store, row["sha256"])

@@ -29,9 +29,9 @@ def claim(db: Database, email: str, video_id: str, filename: str) -> str:
     return str(row["id"])
 
 
-def forged(path: str, said: bytes) -> str:
-    """A cursor that somebody made up, with the mark that belongs to it."""
-    mark = hashlib.blake2s(json.dumps([path, []]).encode() + said, digest_size=9).digest()
+def forged(path: str, said: bytes, **asked: str) -> str:
+    """A cursor that somebody made up, with the mark that belongs to it and to what is asked."""
+    mark = hashlib.blake2s(json.dumps([path, sorted(asked.items())]).encode() + said, digest_size=9).digest()
     return base64.urlsafe_b64encode(mark + said).decode().rstrip("=")
 
 

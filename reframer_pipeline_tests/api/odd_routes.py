@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
 from collections.abc import Iterator
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, BackgroundTasks, Request
 from starlette.responses import StreamingResponse
 
 from reframer_pipeline.api import listening, logs
@@ -58,6 +59,13 @@ def breaks_late() -> StreamingResponse:
 def takes_its_time(seconds: float) -> str:
     """Answers late."""
     time.sleep(seconds)
+    return "done"
+
+
+@router.get("/goes-on")
+async def goes_on(later: BackgroundTasks) -> str:
+    """Answers, and works on for two seconds."""
+    later.add_task(asyncio.sleep, 2)
     return "done"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from fastapi.concurrency import run_in_threadpool
 from PIL import Image
 
 from reframer_pipeline.api import drawings
@@ -21,6 +22,7 @@ from reframer_pipeline.failures import BeingMade, DiskFull
 from reframer_pipeline.reading.pictures import MARGIN
 from reframer_pipeline.reading.tables import MASKS, SIGHTINGS, TRACKS, page, published_set
 from reframer_pipeline.running.run_videos import VideoOutcome
+from reframer_pipeline.scratch import drop_drawn
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.rle import decode_plain
 from reframer_pipeline_tests.api.library import claim, made_video
@@ -95,7 +97,7 @@ def test_a_track_is_shown_at_its_best(client: httpx2.Client, serving_clip: Servi
     assert client.get("/tracks/obj_999.jpg").json()["code"] == "nothing_there"
 
 
-def test_poster_sheet_and_video(client: httpx2.Client, tmp_path: Path) -> None:
+def test_poster_sheet_and_video(client: httpx2.Client, serving_clip: Serving, done: VideoOutcome, tmp_path: Path) -> None:
     assert max(picture(client.get("/poster.jpg")).shape) <= 640
     assert picture(client.get("/sheet.jpg")).shape[1] == 1600
     whole = client.get("/annotated.mp4")
@@ -105,6 +107,8 @@ def test_poster_sheet_and_video(client: httpx2.Client, tmp_path: Path) -> None:
     assert part.headers["Content-Range"] == f"bytes 100-199/{len(whole.content)}"
     assert client.get("/annotated.mp4", headers={"Range": "bytes=999999999-"}).status_code == 416
     assert client.get("/annotated.mp4", headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    drop_drawn(serving_clip.storage.settings, done.video_id)
+    assert not list(serving_clip.storage.settings.scratch_dir.glob("drawn-*"))
     path = tmp_path / "annotated.mp4"
     path.write_bytes(whole.content)
     command = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", str(path)]
@@ -142,41 +146,41 @@ def at_once(drawing: Drawing) -> Callable[[Path], None]:
     return drawing
 
 
+def got(kept: Drawings, name: str, draw: Callable[[Path], None], key: str = "key", wait_s: float = 30) -> Path:
+    return asyncio.run(kept.get(name, draw, key, wait_s))
+
+
 def test_a_drawing_is_made_once_however_many_ask(tmp_path: Path) -> None:
-    kept, drawing, found = Drawings(Settings(home=tmp_path)), Drawing(), list[Path]()
-    with pytest.raises(BeingMade) as told:
-        kept.get("a.mp4", drawing, wait_s=0.01)
-    assert told.value.retry_after_s == drawings.RETRY_S
-    waiting = [threading.Thread(target=lambda: found.append(kept.get("a.mp4", drawing))) for _ in range(4)]
-    for one in waiting:
-        one.start()
-    drawing.may_end.set()
-    for one in waiting:
-        one.join()
-    assert len(set(found)) == 1 and found[0].stat().st_size == 10 and kept.get("a.mp4", drawing) == found[0]
+    """Here more than the pool has threads: who waits holds none."""
+    kept, drawing = Drawings(Settings(home=tmp_path)), Drawing()
+
+    async def asked() -> list[Path]:
+        with pytest.raises(BeingMade) as told:
+            await kept.get("a.mp4", drawing, "key", wait_s=0.01)
+        assert told.value.retry_after_s == drawings.RETRY_S
+        waiting = [asyncio.create_task(kept.get("a.mp4", drawing, "key")) for _ in range(60)]
+        gone = waiting.pop()
+        await asyncio.sleep(0)
+        gone.cancel()
+        await run_in_threadpool(drawing.may_end.set)
+        return await asyncio.gather(*waiting)
+
+    found = asyncio.run(asked())
+    assert len(set(found)) == 1 and found[0].stat().st_size == 10 and got(kept, "a.mp4", drawing) == found[0]
     assert drawing.times == 1 and [one.name for one in found[0].parent.iterdir()] == [found[0].name]
 
 
-def test_no_more_is_drawn_and_waited_for_than_there_is_room(tmp_path: Path) -> None:
+def test_no_key_takes_all_places(tmp_path: Path) -> None:
     kept, drawing = Drawings(Settings(home=tmp_path)), Drawing()
     for number in range(drawings.MOST):
-        with pytest.raises(BeingMade):
-            kept.get(f"{number}.mp4", drawing, wait_s=0)
+        with pytest.raises(BeingMade, match="being drawn"):
+            got(kept, f"{number}.mp4", drawing, f"key {number}", wait_s=0)
+        with pytest.raises(BeingMade, match="come first"):  # at once
+            got(kept, "second.mp4", drawing, f"key {number}")
     with pytest.raises(BeingMade, match="come first"):
-        kept.get("more.mp4", drawing)
-    waiting = [threading.Thread(target=lambda: kept.get("0.mp4", drawing)) for _ in range(drawings.MOST)]
-    for one in waiting:
-        one.start()
-    while kept._waiting < drawings.MOST:
-        time.sleep(0.01)
-    began = time.monotonic()
-    with pytest.raises(BeingMade, match="being drawn"):
-        kept.get("0.mp4", drawing)
-    assert time.monotonic() - began < drawings.WAIT_S / 2
+        got(kept, "more.mp4", drawing, "another key")
     drawing.may_end.set()
-    for one in waiting:
-        one.join()
-    assert kept._waiting == 0 and kept.get("0.mp4", drawing).exists()
+    assert got(kept, "0.mp4", drawing, "another key").exists()
 
 
 def test_a_drawing_that_fails_is_tried_again(tmp_path: Path) -> None:
@@ -188,15 +192,15 @@ def test_a_drawing_that_fails_is_tried_again(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(DiskFull):
-            kept.get("a.jpg", fails)
+            got(kept, "a.jpg", fails)
     assert list((tmp_path / "scratch").iterdir()) == []
-    assert kept.get("a.jpg", at_once(Drawing())).exists()
+    assert got(kept, "a.jpg", at_once(Drawing())).exists()
 
 
 def test_what_nobody_asked_for_longest_makes_room(tmp_path: Path) -> None:
     kept = Drawings(Settings(home=tmp_path, api_cache_mb=1))
-    first, second = (kept.get(name, at_once(Drawing(400_000))) for name in ("1.mp4", "2.mp4"))
-    assert kept.get("1.mp4", Drawing()) == first  # asked for again
-    third = kept.get("3.mp4", at_once(Drawing(400_000)))
+    first, second = (got(kept, name, at_once(Drawing(400_000))) for name in ("1.mp4", "2.mp4"))
+    assert got(kept, "1.mp4", Drawing()) == first  # asked for again
+    third = got(kept, "3.mp4", at_once(Drawing(400_000)))
     assert first.exists() and third.exists() and not second.exists()
-    assert kept.get("big.mp4", at_once(Drawing(2_000_000))).exists() and not first.exists() and not third.exists()
+    assert got(kept, "big.mp4", at_once(Drawing(2_000_000))).exists() and not first.exists() and not third.exists()

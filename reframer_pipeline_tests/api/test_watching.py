@@ -95,6 +95,14 @@ def test_a_request_is_one_line(odd: Serving) -> None:
     assert line.items() >= (expected | {"user_id": key["user_id"], "client": "127.0.0.1"}).items() and line["seconds"] >= 0
 
 
+def test_seconds_end_with_the_answer(odd: Serving) -> None:
+    with odd.client() as client:
+        given = client.get("/goes-on").headers["x-request-id"]
+    odd.until(lambda: given in odd.log.read_text(), 10)
+    (line,) = [line for line in lines(odd) if line.get("request_id") == given]
+    assert line["status"] == 200 and line["seconds"] < 1
+
+
 def test_a_body_that_stops_arriving_is_given_up(odd: Serving) -> None:
     head = b"POST /reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n"
     with socket.create_connection(("127.0.0.1", odd.port)) as steady, socket.create_connection(("127.0.0.1", odd.port)) as stuck:

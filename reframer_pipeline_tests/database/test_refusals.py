@@ -10,7 +10,15 @@ import pytest
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.failures import DatabaseFull, DatabaseNotPrepared, DatabaseUnavailable, InternalError, ReframerError, SettingsInvalid
+from reframer_pipeline.failures import (
+    DatabaseFull,
+    DatabaseNotPrepared,
+    DatabaseTooSlow,
+    DatabaseUnavailable,
+    InternalError,
+    ReframerError,
+    SettingsInvalid,
+)
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.servers import Server, administer
@@ -19,7 +27,7 @@ MEANT = {
     "08006": DatabaseUnavailable, "25006": DatabaseUnavailable, "25P03": DatabaseUnavailable, "25P04": DatabaseUnavailable,
     "40001": DatabaseUnavailable, "40P01": DatabaseUnavailable, "53000": DatabaseUnavailable, "53100": DatabaseFull,
     "53200": DatabaseUnavailable, "53300": DatabaseUnavailable, "53400": DatabaseUnavailable, "55P03": DatabaseUnavailable,
-    "57014": DatabaseUnavailable, "57P01": DatabaseUnavailable, "57P05": DatabaseUnavailable, "58000": DatabaseUnavailable,
+    "57014": DatabaseTooSlow, "57P01": DatabaseUnavailable, "57P05": DatabaseUnavailable, "58000": DatabaseUnavailable,
     "58030": DatabaseUnavailable, "58P01": DatabaseUnavailable, "XX000": DatabaseUnavailable, "XX001": DatabaseUnavailable,
     "0A000": DatabaseNotPrepared, "22P05": DatabaseNotPrepared, "28000": DatabaseNotPrepared, "3D000": DatabaseNotPrepared,
     "3F000": DatabaseNotPrepared, "42501": DatabaseNotPrepared, "42P01": DatabaseNotPrepared, "42P07": DatabaseNotPrepared,

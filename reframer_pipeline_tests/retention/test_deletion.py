@@ -16,6 +16,7 @@ from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.results.rebuild import rebuild
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.retention import deletion
+from reframer_pipeline.scratch import DRAWN, made
 from reframer_pipeline.store.objects import RESULTS, VIDEOS
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.ingest import take_in
@@ -60,12 +61,16 @@ def test_the_last_claim_takes_all_of_a_video_and_nothing_else(storage: Storage) 
     assert deletion.delete(storage.db, video, person(storage.db, "eve@example.org").user_id) == deletion.Deleted(0, False)
     assert deletion.delete(storage.db, video, ann.user_id) == deletion.Deleted(2, False)
     assert deletion.delete(storage.db, video, ann.user_id) == deletion.Deleted(0, False)
+    drawn = {one: made(storage.settings.scratch_dir) / f"{DRAWN}{one}-{one}.mp4" for one in (video, other)}
+    for path in drawn.values():
+        path.touch()
     assert finish(storage) == 0 and [row["id"] for row in storage.db.fetch("SELECT id::text FROM videos ORDER BY 1")] == sorted(
         [video, other]
     )
     assert deletion.delete(storage.db, video, bob.user_id) == deletion.Deleted(1, True)
     assert finish(storage) == 1 and finish(storage) == 0
     assert (rows(storage), objects(storage)) == kept
+    assert not drawn[video].exists() and drawn[other].exists()
 
 
 def test_one_that_was_cut_off_is_finished_and_not_brought_back(storage: Storage) -> None:
