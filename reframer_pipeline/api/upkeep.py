@@ -1,4 +1,4 @@
-"""What the server does beside answering: it clears the scratch folder, sees to resumable uploads, tells webhooks, drops sessions that are over.
+"""What the server does beside answering: scratch folder swept, resumable uploads seen to, webhooks told, sessions that are over dropped.
 
 What belongs here: when. What does not: doing it. Trouble is logged and tried again: no request waits for this.
 """
