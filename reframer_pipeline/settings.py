@@ -178,7 +178,9 @@ class Settings(BaseSettings):
         50_000, ge=1, le=1_000_000_000, description="Millions of bytes that a key may upload in a day (UTC)."
     )
     api_jobs_at_once: int = Field(100, ge=1, le=1_000_000, description="Jobs of a key that may wait or be computed at a time.")
-    api_uploads_at_once: int = Field(20, ge=1, le=1_000_000, description="Resumable uploads of a key that may be under way at a time.")
+    api_uploads_at_once: int = Field(
+        20, ge=1, le=1_000_000, description="Uploads of a key that may come in at a time; and resumable ones begun."
+    )
     api_wrong_keys_per_minute: int = Field(
         30,
         ge=1,

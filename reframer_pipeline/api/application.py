@@ -55,8 +55,9 @@ def create_app(settings: Settings) -> FastAPI:
     """An application of its own over the storage that these settings name. Nothing is opened before the first request."""
     storage = Storage(settings, CONNECTIONS)
     rates, held = Rates(settings.api_requests_per_minute), Held(settings.api_open_requests)
+    receiving = Held(settings.api_uploads_at_once, "uploads on their way")
     wrong_keys = Rates(settings.api_wrong_keys_per_minute, "wrong-keys", "An address may send {} wrong keys a minute.")
-    services = Services(settings, storage, Doorman(), rates, wrong_keys, held, Following(), Metrics(), Drawings(settings))
+    services = Services(settings, storage, Doorman(), rates, wrong_keys, held, receiving, Following(), Metrics(), Drawings(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

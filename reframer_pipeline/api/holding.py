@@ -1,4 +1,4 @@
-"""What a key holds open: long polls, events, downloads and documents that are streamed, and what is being drawn for it.
+"""What a key holds open: long polls, events, downloads and documents that are streamed, what is being drawn for it, and its uploads.
 
 What belongs here: counting them in this process, from the first moment to the last byte, or until the client has gone away. What does not:
 requests a minute (`rates`). A route whose answers last long has `Long` among its dependencies.
@@ -21,10 +21,15 @@ RETRY_S: Final = 5.0
 
 
 class Held:
-    """The long requests that are open now, by key. All is done by the event loop, so that nothing is counted twice."""
+    """Requests that are open now, by key. All is done by the event loop, so that nothing is counted twice.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    Args:
+        most: How many a key may have.
+        said: How a sentence about the limit ends.
+    """
+
+    def __init__(self, most: int, said: str = "long requests open") -> None:
+        self._most, self._said = most, said
         self._open: Counter[str] = Counter()
 
     @contextlib.contextmanager
@@ -35,7 +40,7 @@ class Held:
             TooManyOpen: It is one too many.
         """
         if self._open[key_id] >= self._most:
-            raise TooManyOpen(f"The key has {self._most} long requests open.").after(RETRY_S)
+            raise TooManyOpen(f"The key has {self._most} {self._said}.").after(RETRY_S)
         self._open[key_id] += 1
         try:
             yield

@@ -132,11 +132,12 @@ def _room(served: Served, who: Writer, key: Key = None) -> None:
 @router.post("/jobs", status_code=202, openapi_extra=_BODIES, dependencies=[Depends(_room), Paid], max_body_size=UNLIMITED)
 async def create(request: Request, response: Response, served: Served, who: Writer, later: BackgroundTasks, key: Key = None) -> NewJob:
     """Submit a video: a file in a form, or the key of a file in the watched bucket. The same Idempotency-Key makes the same job."""
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
-        job = await _from_bucket(request, served, who, key)
-    else:
-        async with received_form(request, served.settings) as (file, fields):
-            job = await run_in_threadpool(_submit, served, who, key, file, fields.get("webhook_url") or None)
+    with served.receiving.one(who.key_id):
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
+            job = await _from_bucket(request, served, who, key)
+        else:
+            async with received_form(request, served.settings) as (file, fields):
+                job = await run_in_threadpool(_submit, served, who, key, file, fields.get("webhook_url") or None)
     later.add_task(ask, served.settings.dagster_url, served.db, job.video_id, request_id())
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.job_id}"
     return NewJob.model_validate(job, from_attributes=True)

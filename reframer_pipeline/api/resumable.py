@@ -111,7 +111,7 @@ async def append(
     upload = await _theirs(served, who, upload_id)
     if upload is None:
         raise NothingThere("There is no such upload.")
-    _receiving[upload_id] = task = asyncio.create_task(_receive(request, served, upload, at))
+    _receiving[upload_id] = task = asyncio.create_task(_receive(request, served, who, upload, at))
     try:
         end = await task
     except asyncio.CancelledError:
@@ -137,14 +137,15 @@ async def end(upload_id: str, served: Served, who: Writer) -> None:
     await run_in_threadpool(resumable.remove, served.storage, upload)
 
 
-async def _receive(request: Request, served: Services, upload: Resumable, at: int) -> int:
-    """Take what this connection brings; returns the offset that it has come to."""
+async def _receive(request: Request, served: Services, who: Caller, upload: Resumable, at: int) -> int:
+    """Take what this connection brings; returns the offset that it has come to. Raises `TooManyOpen`."""
     place = resumable.appending(served.storage, upload, at)
     appender = await run_in_threadpool(place.__enter__)
     try:
-        async for piece in pieces(request):
-            await run_in_threadpool(appender.write, piece)
-        came = appender.offset
+        with served.receiving.one(who.key_id):
+            async for piece in pieces(request):
+                await run_in_threadpool(appender.write, piece)
+            came = appender.offset
     except BaseException as error:
         await asyncio.shield(run_in_threadpool(place.__exit__, type(error), error, error.__traceback__))
         raise

@@ -35,6 +35,7 @@ class Services:
         rates: Requests a minute, by key.
         wrong_keys: Requests a minute with keys that are none, by address.
         held: What each key holds open.
+        receiving: Uploads that come for each key.
         following: The jobs that somebody waits for.
         metrics: What this server counts.
         drawings: What it has drawn.
@@ -47,6 +48,7 @@ class Services:
     rates: Rates
     wrong_keys: Rates
     held: Held
+    receiving: Held
     following: Following
     metrics: Metrics
     drawings: Drawings

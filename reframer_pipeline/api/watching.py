@@ -24,6 +24,8 @@ from reframer_pipeline.failures import HostUnknown, InternalError, TooSlow
 # Said of every answer unless its route says otherwise: it is for this client alone, it is what it says it is, and its address, which may
 # hold a token, is told to nobody.
 _ALWAYS: Final = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+GRACE_S: Final = 30.0  # that a body may take, however little of it arrives
+SLOWEST: Final = 1_000.0  # bytes a second of a body that takes longer, on average
 _GONE: Final = 499  # in log and metrics: the client went away before it had an answer
 _log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Watched:
                 await self._app(scope, body.receive, answer)
         except ClientDisconnect:
             if body.gave_up:
-                await problem(TooSlow(f"Nothing of the request's body arrived for {self._idle_s:g} s."))(scope, receive, answer)
+                await problem(TooSlow(body.gave_up))(scope, receive, answer)
         except Exception as error:
             if status:  # half of an answer is out: all that is left is to break off, which the server does, and logs
                 raise
@@ -88,22 +90,30 @@ class Watched:
 
 
 class _Body:
-    """The request's body, which must go on arriving."""
+    """The request's body, which must go on arriving. Only the time counts for which it is waited for.
+
+    Attributes:
+        gave_up: Why it is not waited for any more; empty as long as it is.
+    """
 
     def __init__(self, receive: Receive, idle_s: float) -> None:
         self._receive, self._idle_s = receive, idle_s
-        self._whole = False
-        self.gave_up = False
+        self._whole, self._bytes, self._waited_s = False, 0, 0.0
+        self.gave_up = ""
 
     async def receive(self) -> Message:
-        """The next part; that the client went away, if nothing arrives for so long. What comes after the body has all the time there is."""
+        """The next part; that the client went away, if it is too slow. What comes after the body has all the time there is."""
         if self._whole:
             return await self._receive()
+        begun, left_s = time.monotonic(), max(GRACE_S, self._bytes / SLOWEST) - self._waited_s
         try:
-            message = await asyncio.wait_for(self._receive(), self._idle_s)
+            message = await asyncio.wait_for(self._receive(), min(self._idle_s, left_s))
         except TimeoutError:
-            self.gave_up = True
+            little = f"Less than {SLOWEST:g} bytes a second of the request's body arrived."
+            self.gave_up = little if left_s < self._idle_s else f"Nothing of the request's body arrived for {self._idle_s:g} s."
             return {"type": "http.disconnect"}
+        self._waited_s += time.monotonic() - begun
+        self._bytes += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         return message
 

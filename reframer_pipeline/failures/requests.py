@@ -58,7 +58,7 @@ class HostUnknown(CallerError):
 
 
 class TooSlow(RetryableFailure):
-    """Nothing more of the request's body arrived."""
+    """Nothing more of the request's body arrived, or too little."""
 
     code = "too_slow"
     blames_video = False
@@ -103,7 +103,7 @@ class TooManyRequests(_Limited, RetryableFailure):
 
 
 class TooManyOpen(_Limited, RetryableFailure):
-    """More long requests open at a time than the key may have: waiting, events, drawings, documents, exports."""
+    """More requests open at a time than the key may have: waiting, events, drawings, documents and exports; or uploads."""
 
     code = "too_many_open"
     blames_video = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 
@@ -20,7 +22,7 @@ from reframer_pipeline.failures import NothingThere
 from reframer_pipeline.scratch import made
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving, started
-from reframer_pipeline_tests.factories import add_video
+from reframer_pipeline_tests.factories import add_video, video_bytes
 from reframer_pipeline_tests.servers import Server
 
 ONE = "one@example.org"
@@ -28,8 +30,8 @@ ONE = "one@example.org"
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
-    """A server that lets a key hold two long requests open."""
-    yield from started(tmp_path_factory.mktemp("narrow"), embedded_server, REFRAMER_API_OPEN_REQUESTS="2")
+    """A server that lets a key hold two long requests open, and as many uploads."""
+    yield from started(tmp_path_factory.mktemp("narrow"), embedded_server, REFRAMER_API_OPEN_REQUESTS="2", REFRAMER_API_UPLOADS_AT_ONCE="2")
 
 
 def test_a_key_holds_so_many_long_requests_open(narrow: Serving) -> None:
@@ -57,6 +59,42 @@ def test_a_key_holds_so_many_long_requests_open(narrow: Serving) -> None:
             assert again.is_success and held()
         narrow.until(lambda: not held(), 10)
         assert client.get("/videos/x/sheet.jpg").status_code == 404 and not held()  # what fails gives its place back
+
+
+def test_so_many_uploads_of_a_key_come_at_a_time(narrow: Serving) -> None:
+    """A form and a resumable upload; a connection that goes on with that one takes over from the first, and is none more."""
+    key, content = narrow.key(ONE), video_bytes() + bytes(200)
+    tus = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+
+    def sending(content: bytes, method: str, path: str, **headers: str) -> socket.socket:
+        """A connection that stands still after the beginning of its body."""
+        said = {"Host": "localhost", "X-API-Key": key, "Content-Length": "100000", **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items()), "", ""]
+        connection = streams.enter_context(socket.create_connection(("127.0.0.1", narrow.port), timeout=20))
+        connection.sendall("\r\n".join(lines).encode() + content)
+        return connection
+
+    def has_come(name: str, size: int) -> None:
+        narrow.until(lambda: any(one.stat().st_size == size for one in narrow.storage.settings.scratch_dir.glob(name)), 10)
+
+    with narrow.client(key) as client, narrow.client(narrow.key(ONE)) as other, ExitStack() as streams:
+
+        def submit(client: httpx2.Client) -> httpx2.Response:
+            return client.post("/jobs", files={"file": ("clip.mp4", video_bytes())})
+
+        where = client.post("/uploads", headers={**tus, "Upload-Length": "100000"}).headers["location"]
+        first = sending(content[:100], "PATCH", where, **tus, **{"Upload-Offset": "0"})
+        has_come("resumable-*.part", 100)
+        part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="clip.mp4"\r\n\r\n' + content[:100]
+        form = sending(part, "POST", "/jobs", **{"Content-Type": "multipart/form-data; boundary=x"})
+        has_come("received-*.part", 0)  # it is open
+        sending(content[100:200], "PATCH", where, **tus, **{"Upload-Offset": "100"})
+        assert b" 423 " in first.recv(1000).splitlines()[0]
+        refused = submit(client)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_open") and int(refused.headers["Retry-After"]) > 0
+        assert submit(other).status_code == 202
+        form.close()
+        narrow.until(lambda: submit(client).status_code == 202, 10)
 
 
 def test_one_look_serves_all_who_follow_a_job() -> None:

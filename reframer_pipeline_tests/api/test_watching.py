@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
 import socket
 import threading
@@ -115,6 +116,21 @@ def test_a_body_that_stops_arriving_is_given_up(odd: Serving) -> None:
         assert b" 200 " in steady.recv(1000).splitlines()[0]
         answer = b"".join(iter(lambda: stuck.recv(10_000), b""))  # to the end: it is closed
     assert b" 408 " in answer.splitlines()[0] and b'"too_slow"' in answer
+
+
+def test_a_body_that_drips_is_given_up(odd: Serving) -> None:
+    head = b"POST /reads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", odd.port)) as steady, socket.create_connection(("127.0.0.1", odd.port)) as drip:
+        for one in (steady, drip):
+            one.settimeout(20)
+            one.sendall(head)
+        for _ in range(20):  # together longer than a body may drip
+            steady.sendall(b"x" * 500)
+            if not select.select([drip], [], [], 0.2)[0]:
+                drip.sendall(b"x")
+        assert b" 200 " in steady.recv(1000).splitlines()[0]
+        answer = b"".join(iter(lambda: drip.recv(10_000), b""))
+    assert b" 408 " in answer.splitlines()[0] and b"1000 bytes a second" in answer
 
 
 def test_a_body_that_is_too_large_is_refused(odd: Serving) -> None:
