@@ -191,7 +191,10 @@ class Settings(BaseSettings):
         (), description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, comma-separated; unset: nobody's."
     )
     api_idle_s: float = Field(
-        30.0, gt=0, le=A_DAY_S, description="Seconds after which a request is given up of which nothing more arrives."
+        30.0,
+        gt=0,
+        le=A_DAY_S,
+        description="Seconds after which a request is given up of which nothing more arrives, and an answer that nobody takes.",
     )
     api_cache_mb: int = Field(
         2_000, ge=1, le=1_000_000_000, description="Millions of bytes of drawn videos and sheets that the API keeps in the scratch folder."

@@ -6,6 +6,7 @@ What belongs here: sockets, times and sizes of HTTP itself. What does not: what 
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reframer_pipeline.api.services import Services
+from reframer_pipeline.api.watching import SLOWEST
 
 HEADERS_S: Final = 10.0  # for a request's headers to be there whole
 HEADERS_BYTES: Final = 32_768
@@ -35,7 +37,7 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         app,
         host=host,
         port=port,
-        http=Impatient,
+        http=functools.partial(Impatient, idle_s=app.state.services.settings.api_idle_s),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,
@@ -66,14 +68,20 @@ class _Server(uvicorn.Server):
 
 
 class Impatient(H11Protocol):
-    """HTTP/1.1 that closes a connection whose request does not begin in time: uvicorn's own clock runs only between requests."""
+    """HTTP/1.1 that closes a connection whose request does not begin in time, or whose answer nobody takes.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    uvicorn's own clock runs only between requests, and what it has written waits for ever.
+    """
+
+    def __init__(self, *args: Any, idle_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._idle_s = idle_s
         self._clock: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # writing is paused as long as anything waits to be taken
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +91,31 @@ class Impatient(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop()
+        self._all_taken()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_later()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._all_taken()
+
+    def _look_later(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(self._idle_s, self._look, waiting)
+
+    def _look(self, before: int) -> None:
+        """Hang up if too little of the answer was taken meanwhile: it is held in memory. Nothing is written while writing is paused."""
+        if before - self.transport.get_write_buffer_size() < SLOWEST * self._idle_s:
+            self.transport.abort()
+        else:
+            self._look_later()
+
+    def _all_taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _watch(self) -> None:
         """The clock runs while there is no request."""

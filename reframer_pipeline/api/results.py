@@ -27,9 +27,10 @@ from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking, page_of
 from reframer_pipeline.reading import library
 from reframer_pipeline.reading.document import PARTS, document
 from reframer_pipeline.reading.filters import Filter, askable
-from reframer_pipeline.reading.tables import TABLES, Table, page
+from reframer_pipeline.reading.tables import TABLES, Table, part
 
 router = APIRouter(tags=["results"])
+PAGE_CHARACTERS: Final = 4_000_000  # of the rows on a page, which is whole in memory
 CHUNK: Final = 65_536  # characters of a document that go out at once
 _VIDEOS: Final = Cursor(Moment, Uuid)  # uploaded_at, upload_id
 
@@ -137,10 +138,9 @@ def _add(table: Table) -> None:
         if answer := unchanged(request, headers):
             return answer
         wanted = Filter(**{name: getattr(asked, name) for name in filters})
-        found = page(served.db, table, result_id, after, asked.limit + 1, wanted=wanted)
-        last = found[asked.limit - 1] if len(found) > asked.limit else None
-        following = last and cursor.write(request, [result_id, *(last[name] for name in table.key)])
-        return Plain({"result_id": result_id, table.name: found[: asked.limit], "next": following}, headers=headers)
+        found, more = part(served.db, table, result_id, after, asked.limit, PAGE_CHARACTERS, wanted=wanted)
+        following = cursor.write(request, [result_id, *(found[-1][name] for name in table.key)]) if more else None
+        return Plain({"result_id": result_id, table.name: found, "next": following}, headers=headers)
 
     query = asking(f"{table.name.capitalize()}Asked", filters)
     rows.__annotations__["asked"] = Annotated[query, Query()]

@@ -25,7 +25,7 @@ from reframer_pipeline.failures import HostUnknown, InternalError, TooSlow
 # hold a token, is told to nobody.
 _ALWAYS: Final = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 GRACE_S: Final = 30.0  # that a body may take, however little of it arrives
-SLOWEST: Final = 1_000.0  # bytes a second of a body that takes longer, on average
+SLOWEST: Final = 1_000.0  # bytes a second of a body that takes longer, on average; and of an answer that waits to be taken
 _GONE: Final = 499  # in log and metrics: the client went away before it had an answer
 _log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ was made from belongs together, so pages that are read later belong to it as wel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 GONE: Final = "The results that were being read have been replaced by newer ones, and deleted."
 PAGE: Final = 2_000  # rows; a mask is some 9 kB
+_AT_ONCE: Final = 200  # rows that the database sends at once
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
 
@@ -215,7 +217,21 @@ def page(
     columns: Sequence[str] | None = None,
     wanted: Filter = NOTHING,
 ) -> list[Row]:
-    """Rows of a table in the order of its key; the next page begins after the key of the last row.
+    """As `part`, whatever its size. Returns the rows alone."""
+    return part(db, table, result_id, after, limit, columns=columns, wanted=wanted)[0]
+
+
+def part(
+    db: Database,
+    table: Table,
+    result_id: str,
+    after: Sequence[Any] = (),
+    limit: int = PAGE,
+    characters: float = math.inf,
+    columns: Sequence[str] | None = None,
+    wanted: Filter = NOTHING,
+) -> tuple[list[Row], bool]:
+    """Rows of a table in the order of its key; the next part begins after the key of the last row.
 
     Args:
         db: The database.
@@ -223,11 +239,12 @@ def page(
         result_id: The set, see `published_set`.
         after: Values of the table's key; none: from the beginning.
         limit: Rows at most.
+        characters: Of the rows' values at most; a row that has more comes alone. Hardly more is read.
         columns: Only these; all by default. Those of the key are always among them.
         wanted: Which rows.
 
     Returns:
-        Dicts, UUIDs as texts.
+        Dicts, UUIDs as texts; and whether there are more rows.
 
     Raises:
         ResultsGone: There is no such set, or no longer.
@@ -241,7 +258,7 @@ def page(
     if after:
         where.append(sql.SQL("({}) > ({})").format(key, sql.SQL(", ").join(map(sql.Literal, after))))
 
-    def act(conn: psycopg.Connection[Row]) -> list[Row]:
+    def act(conn: psycopg.Connection[Row]) -> tuple[list[Row], bool]:
         it = _demand_rows(conn, result_id)
         source = [] if table.source is None else [sql.SQL("source_id = {}").format(it[table.source])]
         query = sql.SQL("SELECT {} FROM {} one WHERE {} ORDER BY {} LIMIT {}").format(
@@ -249,9 +266,17 @@ def page(
             sql.Identifier(f"result_{table.name}"),
             sql.SQL(" AND ").join([*where, *source]),
             key,
-            limit,
+            limit + 1,
         )
-        return [plain(row) for row in conn.execute(query)]
+        found, size = list[Row](), 0
+        with conn.cursor("part") as cursor:
+            cursor.itersize = _AT_ONCE
+            for row in cursor.execute(query):
+                size += sum(len(str(value)) for value in row.values())
+                if found and (len(found) == limit or size > characters):
+                    return found, True
+                found.append(plain(row))
+        return found, False
 
     return db.run(act, snapshot=True)
 

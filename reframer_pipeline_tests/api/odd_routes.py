@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from fastapi import APIRouter, BackgroundTasks, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api import listening, logs, watching
 from reframer_pipeline.api.access import Anybody
@@ -25,6 +25,12 @@ router = APIRouter(tags=["odd"])
 async def reads(request: Request) -> int:
     """The size of its body."""
     return len(await request.body())
+
+
+@router.get("/large")
+async def large(size: int) -> Response:
+    """So many bytes, whole in memory."""
+    return Response(bytes(size))
 
 
 @router.get("/breaks")

@@ -140,6 +140,20 @@ def test_masks_are_found_by_what_they_belong_to(serving: Serving) -> None:
             assert sorted(row["detection_id"] for row in found) == sorted(wanted) and ("label" in asked or wanted)
 
 
+def test_a_page_ends_by_bytes_too(serving: Serving) -> None:
+    video_id, _ = made_video(serving.storage, 11)
+    claim(serving.db, ONE, video_id, "clip.mp4")
+    path = f"/videos/{video_id}/masks"
+    with serving.client(serving.key(ONE)) as client:
+        count = len(pages(client, path, "masks"))
+        serving.db.execute("UPDATE segmentation_masks SET mask_rle = repeat('1', 1500000) WHERE video_id = %s", (video_id,))
+        first = client.get(path).json()
+        assert len(first["masks"]) == 2 < count and first["next"]
+        assert len(pages(client, path, "masks")) == count
+        serving.db.execute("UPDATE segmentation_masks SET mask_rle = repeat('1', 5000000) WHERE video_id = %s", (video_id,))
+        assert len(pages(client, path, "masks")) == count  # one that is larger than a page has its own
+
+
 def test_pages_belong_to_one_set_until_it_is_swept(serving: Serving) -> None:
     video_id, maker = made_video(serving.storage, 5)
     claim(serving.db, ONE, video_id, "clip.mp4")

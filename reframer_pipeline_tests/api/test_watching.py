@@ -133,6 +133,23 @@ def test_a_body_that_drips_is_given_up(odd: Serving) -> None:
     assert b" 408 " in answer.splitlines()[0] and b"1000 bytes a second" in answer
 
 
+def test_who_takes_nothing_of_an_answer_is_hung_up_on(odd: Serving) -> None:
+    def asking() -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", odd.port))
+        connection.sendall(b"GET /large?size=20000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return connection
+
+    with asking() as steady, asking():
+        odd.until(lambda: len(odd.connections()) == 2, 10)
+        taken = 0
+        while len(odd.connections()) == 2:
+            taken += len(steady.recv(300_000))
+            time.sleep(0.1)
+        while taken < 20_000_000:
+            assert (more := len(steady.recv(1_000_000)))
+            taken += more
+
+
 def test_a_body_that_is_too_large_is_refused(odd: Serving) -> None:
     with odd.client() as client:
         assert client.post("/reads", content=b"x" * 1_000_000).json() == 1_000_000
