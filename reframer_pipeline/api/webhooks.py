@@ -5,6 +5,8 @@ webhook is due at once: its job may have ended before. Whoever finds that it has
 it due again (`work.status`). A row is claimed by moving its next try on, so two servers do not tell the same; a server that is killed
 meanwhile leaves it to the next try. What has become due meanwhile stays due. The id of a message stays the same over all tries: receivers
 know one that they have had.
+
+A server tells few at a time, and fewer still of one person: whoever has slow receivers waits for them alone. People take turns.
 """
 
 from __future__ import annotations
@@ -25,14 +27,23 @@ from reframer_pipeline.reading import jobs as reading
 from reframer_pipeline.reading.estimates import Rates
 
 AT_ONCE: Final = 8
+OF_A_PERSON: Final = 2  # among these
 CLAIM_S: Final = 3 * WHOLE_S
 FIRST_PAUSE_S: Final = 5.0  # after the first try in vain; three times as long after each further one, up to the longest
 LONGEST_PAUSE_S: Final = 6 * 3600.0
 TRIES: Final = 12  # over a good day
 LOOK_S: Final = 1.0  # while some are being told and there is room, others are looked for
 _CLAIM: Final = """
-    WITH due AS (SELECT upload_id FROM webhooks WHERE next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)
-    UPDATE webhooks w SET next_try_at = now() + %s * interval '1 second' FROM due, uploads u
+    WITH turns AS (
+        SELECT w.upload_id, row_number() OVER (PARTITION BY u.user_id ORDER BY w.next_try_at)
+            + (SELECT count(*) FROM unnest(%(under_way)s::uuid[]) one WHERE one = u.user_id) AS turn
+        FROM webhooks w JOIN uploads u ON u.id = w.upload_id WHERE w.next_try_at <= now()
+    ), due AS (
+        SELECT w.upload_id FROM webhooks w JOIN turns t ON t.upload_id = w.upload_id
+        WHERE w.next_try_at <= now() AND t.turn <= %(of_a_person)s
+        ORDER BY t.turn, w.next_try_at LIMIT %(room)s FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE webhooks w SET next_try_at = now() + %(claim)s * interval '1 second' FROM due, uploads u
     WHERE w.upload_id = due.upload_id AND u.id = w.upload_id
     RETURNING u.id::text AS job_id, u.user_id::text, w.url, w.secret, w.told, w.attempts, w.next_try_at AS claimed"""
 _NOTE: Final = """
@@ -44,17 +55,20 @@ _log = logging.getLogger(__name__)
 
 
 def tell_due(served: Services) -> int:
-    """Tell everybody who is due, also those who become so meanwhile: a slow one keeps nobody else waiting. Returns how many were told."""
-    told, under_way = 0, set[Future[bool]]()
+    """Tell everybody who is due, also those who become so meanwhile; somebody slow holds up no other person. Returns how many were told."""
+    told, under_way = 0, dict[Future[bool], str]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while True:
             room = 0 if served.ending.is_set() else AT_ONCE - len(under_way)
-            due = served.db.fetch(_CLAIM, (room, CLAIM_S)) if room else []
-            under_way |= {pool.submit(_tell, served, one) for one in due}
+            asked = {"room": room, "under_way": list(under_way.values()), "of_a_person": OF_A_PERSON, "claim": CLAIM_S}
+            due = served.db.fetch(_CLAIM, asked) if room else []
+            under_way |= {pool.submit(_tell, served, one): one["user_id"] for one in due}
             if not under_way:
                 return told
-            done, under_way = wait(under_way, LOOK_S if len(due) < room else None, FIRST_COMPLETED)
-            told += sum(one.result() for one in done)
+            done, _ = wait(under_way, LOOK_S if len(due) < room else None, FIRST_COMPLETED)
+            for one in done:
+                del under_way[one]
+                told += one.result()
 
 
 def _tell(served: Services, due: Row) -> bool:

@@ -170,6 +170,22 @@ def test_a_slow_receiver_keeps_nobody_else_waiting(storage: Storage) -> None:
         assert telling.result() == others + 2
 
 
+def test_a_person_whose_receivers_are_all_slow_keeps_nobody_else_waiting(storage: Storage) -> None:
+    held, slow = threading.Event(), webhooks.AT_ONCE + 2
+    with receiver(200, held=held) as (url, told), ThreadPoolExecutor(1) as beside:
+        for seed in range(slow + 1):
+            email, where = ("bob@example.org", url) if seed == slow else ("ann@example.org", url.replace("/hook?a=b", "/held"))
+            job = submitted(storage, person(storage.db, email, webhook_url=where), seed)
+            status.fail(storage.db, job.video_id, DamagedVideo("It is damaged."))
+        telling = beside.submit(told_by, storage)
+        try:
+            until(lambda: any(json.loads(body)["data"]["job_id"] == job.job_id for _, body in told))
+            assert len(told) <= 1 + webhooks.OF_A_PERSON and not telling.done()
+        finally:
+            held.set()
+        assert telling.result() == slow + 1
+
+
 def until(so: Callable[[], object]) -> None:
     """Within less time than a receiver is waited for."""
     end = time.monotonic() + outbound.SILENCE_S - 2
