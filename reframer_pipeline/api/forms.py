@@ -25,7 +25,7 @@ from reframer_pipeline.failures import FileTooLarge, RequestInvalid
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.content import demand_size
 from reframer_pipeline.uploads.receiving import Received, Receiver, receiving
-from reframer_pipeline.users.quotas import spend_bytes
+from reframer_pipeline.users.quotas import give_back_bytes, spend_bytes
 
 UNLIMITED: Final = 2**62  # for routes whose bodies are judged while they arrive
 _AROUND: Final = 1_000_000  # bytes of a form that are not the file's
@@ -52,13 +52,13 @@ async def _paid(request: Request, served: Served, who: Writer) -> AsyncIterator[
     announced, largest = request.headers.get("content-length", ""), served.settings.max_upload_mb * 1_000_000
     count = int(announced) if announced.isdecimal() else largest
     demand_size("The upload", count - _AROUND, served.settings)
-    await run_in_threadpool(spend_bytes, served.db, who.key_id, count, served.settings.api_upload_mb_per_day * 1_000_000)
+    day = await run_in_threadpool(spend_bytes, served.db, who.key_id, count, served.settings.api_upload_mb_per_day * 1_000_000)
     try:
         yield
     finally:
         left = count - getattr(request.state, "received", 0)
         if left > 0:
-            await run_in_threadpool(spend_bytes, served.db, who.key_id, -left, 0)
+            await run_in_threadpool(give_back_bytes, served.db, who.key_id, left, day)
 
 
 Paid = Depends(_paid)

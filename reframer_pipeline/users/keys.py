@@ -29,6 +29,7 @@ Kind = Literal["key", "session", "login"]
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MARK: Final = "vr_"
+SESSIONS: Final = 20  # of a key; a new one ends the oldest
 _BYTES: Final = 32
 _SHOWN: Final = len(MARK) + 8  # 48 bits: enough to find one, of no use to guess the rest
 _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
@@ -75,10 +76,20 @@ def add(
         scopes: What it may be used for; at least one.
         lasts: How long; None: until it is revoked.
         kind: For the header X-API-Key, for a browser's cookie, or for being exchanged for a cookie once.
-        made_by: Id of the key that begins this session, and ends it.
+        made_by: Id of the key that begins this session, and ends it. Of its sessions the newest `SESSIONS` stay.
     """
     secret = MARK + secrets.token_urlsafe(_BYTES)
-    return db.run(lambda conn: _insert(conn, secret, user_id, name, scopes, lasts, kind, made_by))
+
+    def act(conn: psycopg.Connection[Row]) -> str:
+        _insert(conn, secret, user_id, name, scopes, lasts, kind, made_by)
+        conn.execute(
+            """DELETE FROM api_keys WHERE id IN
+               (SELECT id FROM api_keys WHERE made_by = %s AND kind = 'session' ORDER BY created_at DESC, id OFFSET %s)""",
+            (made_by, SESSIONS),
+        )
+        return secret
+
+    return db.run(act)
 
 
 def holder(db: Database, secret: str, kind: Kind) -> Holder | None:

@@ -7,6 +7,7 @@ minute, which one server counts for itself (`api.rates`); the limits (`settings`
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import TYPE_CHECKING
 
 from reframer_pipeline.database.postgres import Database, Row
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 _RETRY_JOB_S = 60.0  # nobody knows when a job ends
 
 
-def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
+def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> date:
     """Take bytes off today's quota: all of them, or none. Twice, if the connection is lost in the moment of the COMMIT.
 
     Args:
         db: The database.
         key_id: The key's id.
-        count: Bytes that are about to be received. What was taken and then not received is given back by a negative number.
+        count: Bytes that are about to be received.
         limit: Most bytes in a day, which ends at midnight UTC.
+
+    Returns:
+        The day, to which `give_back_bytes` gives what was not received.
 
     Raises:
         QuotaUsedUp: Not so many are left.
@@ -36,15 +40,23 @@ def spend_bytes(db: Database, key_id: str, count: int, limit: int) -> None:
         return conn.execute(
             """WITH today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day)
                INSERT INTO api_key_bytes AS used (api_key_id, day, bytes)
-               SELECT %(key)s, day, greatest(%(count)s, 0) FROM today WHERE %(count)s <= %(limit)s
-               ON CONFLICT (api_key_id, day) DO UPDATE SET bytes = greatest(used.bytes + %(count)s, 0)
-                   WHERE used.bytes + %(count)s <= %(limit)s OR %(count)s <= 0
-               RETURNING bytes""",
+               SELECT %(key)s, day, %(count)s FROM today WHERE %(count)s <= %(limit)s
+               ON CONFLICT (api_key_id, day) DO UPDATE SET bytes = used.bytes + %(count)s WHERE used.bytes + %(count)s <= %(limit)s
+               RETURNING day""",
             {"key": key_id, "count": count, "limit": limit},
         ).fetchone()
 
-    if db.run(act) is None:
+    taken = db.run(act)
+    if taken is None:
         raise _no_bytes(limit)
+    day: date = taken["day"]
+    return day
+
+
+def give_back_bytes(db: Database, key_id: str, count: int, day: date) -> None:
+    """What `spend_bytes` took on a day, and did not come. Twice, if the connection is lost in the moment of the COMMIT."""
+    query = "UPDATE api_key_bytes SET bytes = greatest(bytes - %s, 0) WHERE api_key_id = %s AND day = %s"
+    db.execute(query, (count, key_id, day))
 
 
 def demand_bytes(conn: psycopg.Connection[Row], key_id: str, count: int, limit: int) -> None:

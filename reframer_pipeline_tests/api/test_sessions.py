@@ -77,6 +77,21 @@ def test_a_session_that_a_key_begins_has_its_scopes_and_ends_with_it(serving: Se
         serving.until(lambda: browser.get("/me").status_code == 401, 6)
 
 
+def test_a_key_has_so_many_sessions_and_the_newest_stay(serving: Serving) -> None:
+    key, other = serving.key("one@example.org"), serving.key("one@example.org")
+    with serving.client() as browser:
+
+        def begun(key: str) -> str:
+            browser.post("/session", headers={"X-API-Key": key}).raise_for_status()
+            cookie = browser.cookies["reframer_session"]
+            browser.cookies.clear()
+            return cookie
+
+        cookies = [begun(other), *(begun(key) for _ in range(keys.SESSIONS + 1))]
+        answers = [browser.get("/me", headers={"Cookie": f"reframer_session={one}"}).status_code for one in cookies]
+    assert answers == [200, 401, *[200] * keys.SESSIONS]
+
+
 def test_what_is_over_since_a_day_goes(serving: Serving, token: str) -> None:
     user = serving.db.fetch_one("SELECT user_id::text AS id FROM api_keys")
     assert user is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -27,13 +28,15 @@ def test_bytes_of_a_day(anywhere: Storage) -> None:
     with pytest.raises(QuotaUsedUp) as refused:
         quotas.spend_bytes(anywhere.db, key_id, 41, 100)
     assert 0 < refused.value.retry_after_s <= 86_400
-    quotas.spend_bytes(anywhere.db, key_id, 40, 100)
-    quotas.spend_bytes(anywhere.db, key_id, -100, 100)  # it did not come
+    day = quotas.spend_bytes(anywhere.db, key_id, 40, 100)
+    quotas.give_back_bytes(anywhere.db, key_id, 100, day)  # it did not come
     with pytest.raises(QuotaUsedUp):
         quotas.spend_bytes(anywhere.db, key_id, 101, 100)
     quotas.spend_bytes(anywhere.db, key_id, 100, 100)
     anywhere.db.execute("UPDATE api_key_bytes SET day = day - 1")
     quotas.spend_bytes(anywhere.db, key_id, 100, 100)  # another day
+    quotas.give_back_bytes(anywhere.db, key_id, 100, day - timedelta(1))  # of the one before
+    assert [row["bytes"] for row in anywhere.db.fetch("SELECT bytes FROM api_key_bytes ORDER BY day")] == [0, 100]
 
 
 def test_bytes_that_are_spent_at_once(storage: Storage, key_id: str) -> None:
