@@ -27,6 +27,7 @@ from reframer_pipeline.api import (
     operating,
     pictures,
     problems,
+    remaking,
     results,
     resumable,
     searching,
@@ -46,7 +47,7 @@ VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
-    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, searching)
+    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching)
 )
 
 

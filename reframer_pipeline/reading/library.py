@@ -150,6 +150,23 @@ def of_job(db: Database, user_id: str, job_id: str) -> Seen:
     return Seen(seen.video_id, row["filename"], seen.result_id, seen.archived_at)
 
 
+def job_of(db: Database, user_id: str, video_id: str) -> str:
+    """The job of one of a person's videos: their latest upload of it, which becomes a job by this if nobody asked for its computing.
+
+    Raises:
+        NothingThere: They have none with this id.
+    """
+    see(db, user_id, video_id)
+    row = db.fetch_one(
+        """UPDATE uploads SET requested = true WHERE id = (SELECT upload_id FROM library WHERE user_id = %s AND video_id = %s)
+           RETURNING id::text AS id""",
+        (user_id, video_id),
+    )
+    if row is None:  # deleted meanwhile
+        raise NothingThere(_NO_VIDEO)
+    return str(row["id"])
+
+
 def demand_set(db: Database, video_id: str, result_id: str) -> None:
     """Go on only if this is a set of results of this video that is still kept.
 
