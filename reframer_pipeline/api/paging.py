@@ -60,7 +60,7 @@ class Cursor:
 
     def write(self, request: Request, place: Sequence[Any]) -> str:
         """The cursor of this request's list that begins after a place."""
-        said = json.dumps(place, separators=(",", ":"), default=str).encode()
+        said = json.dumps(place, separators=(",", ":"), default=str, ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(_mark(request, said) + said).decode().rstrip("=")
 
     def read(self, request: Request, cursor: str | None) -> tuple[Any, ...]:

@@ -31,6 +31,7 @@ _HELP: Final = f"""Export results for other programs.
 reframer export 3f2a --format coco
 reframer export 3f2a --format vtt -o clip.vtt
 reframer export footage/ --format csv         the videos of a folder
+reframer export 3f2a --format coco --track obj_001 --track obj_004
 reframer export --all --format davis -o masks.zip
 reframer export --search "in=tracks label=cup min_seconds=3" --format coco
 """
@@ -41,16 +42,22 @@ reframer export --search "in=tracks label=cup min_seconds=3" --format coco
 @click.option("--format", "name", required=True, type=click.Choice(list(FORMATS)), help="What to make.")
 @click.option("--all", "every", is_flag=True, help="Every video that has results.")
 @click.option("--search", type=SearchType(), help="Every video in which a search has hits.")
+@click.option("--track", "tracks", multiple=True, metavar="ID", help="Only this track, such as obj_001, and its elements. May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, or FILE.zip. Default: reframer-FORMAT.")
 @with_settings(*PLACES)
-def export(words: tuple[str, ...], settings: Settings, name: str, every: bool, search: Search | None, output: Path | None) -> None:
+def export(
+    words: tuple[str, ...], settings: Settings, name: str, every: bool, search: Search | None, tracks: tuple[str, ...], output: Path | None
+) -> None:
     """Export results for other programs."""
     if [bool(words), every, search is not None].count(True) != 1:
         raise click.UsageError("name videos by ids, files or folders, or give --all or --search")
     output = output or Path(f"reframer-{name}")
     with open_storage(settings) as storage:
         chosen = choose(storage, words, search)
-        write(FORMATS[name], published_videos(storage, chosen.video_ids), output)
+        if tracks and len(chosen.video_ids) != 1:
+            raise click.UsageError("--track is for one video")
+        videos = published_videos(storage, chosen.video_ids)
+        write(FORMATS[name], [video.of_tracks(tracks) for video in videos], output)
     line(f"Wrote {output}")
     if chosen.left_out:
         sys.exit(1)
