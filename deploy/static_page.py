@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The page for a static host: its files, the API's address in `config.json`, and the headers that hold a browser to it in `_headers`.
 
-    REFRAMER_API=https://reframer.example.org python3 deploy/static_page.py FOLDER
+    PAGE_API=https://reframer.example.org python3 deploy/static_page.py FOLDER
 
 It needs nothing but Python. Netlify and Cloudflare Pages read `_headers`; for another host, give these headers with every file.
 """
@@ -23,7 +23,7 @@ def main(target: Path, api: str) -> None:
     """Write the folder anew."""
     parts = urlsplit(api)
     if parts.scheme not in ("https", "http") or not parts.netloc or parts.path.strip("/") or parts.query:
-        sys.exit("REFRAMER_API must be the API's address, such as https://reframer.example.org")
+        sys.exit("PAGE_API must be the API's address, such as https://reframer.example.org")
     origin = f"{parts.scheme}://{parts.netloc}"
     shutil.copytree(FOLDER, target, ignore=shutil.ignore_patterns("*.d.ts", "tsconfig.json", "policy.txt"), dirs_exist_ok=True)
     (target / "config.json").write_text(json.dumps({"api": origin}) + "\n")
@@ -32,4 +32,4 @@ def main(target: Path, api: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), os.environ.get("REFRAMER_API", ""))
+    main(Path(sys.argv[1]), os.environ.get("PAGE_API", ""))

@@ -63,7 +63,7 @@ def test_a_static_host_has_one_setting(tmp_path: Path) -> None:
     command = [
         "/usr/bin/env",
         "-i",
-        "REFRAMER_API=https://api.example.org/",
+        "PAGE_API=https://api.example.org/",
         sys.executable,
         "-I",
         REPOSITORY / "deploy" / "static_page.py",
