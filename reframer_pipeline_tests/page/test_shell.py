@@ -88,6 +88,9 @@ def test_the_library_is_filtered_and_a_name_is_text(page: Page, serving: Serving
     cards = page.get_by_label("Videos", exact=True).get_by_role("listitem")
     expect(cards).to_have_count(2)
     expect(page.get_by_text(MARKUP)).to_be_visible()
+    expect(cards.first).to_contain_text(MARKUP)  # what was brought last
+    page.get_by_label("Order").select_option("Oldest first")
+    expect(cards.first).to_contain_text("kitchen.mp4")
     page.get_by_label("Name has").fill("KITCHEN")
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("kitchen.mp4")
