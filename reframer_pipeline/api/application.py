@@ -25,6 +25,7 @@ from reframer_pipeline.api import (
     films,
     jobs,
     operating,
+    page,
     pictures,
     problems,
     remaking,
@@ -51,7 +52,7 @@ BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
     module.router
-    for module in (operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching)
+    for module in (operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
 )
 
 
