@@ -1,0 +1,86 @@
+/**
+ * How it was made: models, settings, versions, cost and time of each stage, and what failed.
+ *
+ * What belongs here: showing it, and asking for it to be run again. What does not: how far a running computation is (`waiting.js`).
+ *
+ * @typedef {import("./shapes").Made} MadeFacts
+ * @typedef {import("./shapes").MadeStage} MadeStage
+ */
+import { get, send } from "../api.js";
+import { counted, date, number, seconds as spent } from "../format.js";
+import { html, useEffect, useState } from "../html.js";
+import { asProblem, Failed } from "../parts.js";
+
+/** @param {{ id: string, onrun: () => void }} props */
+export function Made({ id, onrun }) {
+  const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
+  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    const ended = new AbortController();
+    get(`/videos/${id}/made`, {}, { signal: ended.signal }).then(setMade, (error) => ended.signal.aborted || setProblem(asProblem(error)));
+    return () => ended.abort();
+  }, [id]);
+  const run = async () => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await send("POST", `/videos/${id}/run`);
+      onrun();
+    } catch (error) {
+      setProblem(asProblem(error));
+    }
+    setBusy(false);
+  };
+  if (!made) return problem ? html`<${Failed} failure=${problem} />` : html`<p class="v-empty" role="status">Loading …</p>`;
+  const seconds = made.stages.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
+  return html`<div class="v-list v-made">
+    <div class="v-list-tools">
+      <span>${counted(made.stages.length, "stage")}, ${spent(seconds)} of computing</span>
+      <span class="v-grow"></span>
+      ${made.may_run_again && html`<button type="button" disabled=${busy} onClick=${run}>${busy ? "Asking …" : "Run again"}</button>`}
+    </div>
+    ${problem && html`<${Failed} failure=${problem} />`}
+    ${made.stages.map((one) => html`<${StageFacts} key=${one.stage} stage=${one} />`)}
+  </div>`;
+}
+
+/** @param {{ stage: MadeStage }} props */
+function StageFacts({ stage }) {
+  const settings = Object.entries(stage.settings ?? {});
+  return html`<section class=${`v-step ${stage.failure ? "failed" : ""}`}>
+    <h3>${stage.stage} <span class="dim">${stage.status}</span></h3>
+    ${stage.failure && html`<${Failed} failure=${stage.failure} />`}
+    <dl class="v-facts">
+      ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds))}
+      ${fact("Rows", stage.rows !== null && number(stage.rows))} ${fact("Model", stage.model && said(stage.model))}
+      ${fact("Code version", stage.code_version)} ${fact("Cost", stage.cost && said(stage.cost))} ${fact("Result", stage.result_id)}
+    </dl>
+    ${settings.length > 0 &&
+    html`<details><summary>${counted(settings.length, "setting")}</summary>
+      <dl class="v-facts">${settings.map(([name, value]) => fact(name, plain(value)))}</dl></details>`}
+  </section>`;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function fact(name, value) {
+  return value !== null && value !== undefined && value !== false && value !== "" && html`<dt>${name}</dt><dd>${value}</dd>`;
+}
+
+/** @param {Record<string, unknown>} value */
+function said(value) {
+  return Object.entries(value)
+    .filter(([, one]) => one !== null && one !== "")
+    .map(([name, one]) => `${name.replaceAll("_", " ")}: ${plain(one)}`)
+    .join(", ");
+}
+
+/** @param {unknown} value */
+function plain(value) {
+  if (Array.isArray(value)) return value.join(", ") || "none";
+  if (value === null || value === "") return "none";
+  return typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? number(value, { maximumFractionDigits: 6 }) : String(value);
+}
