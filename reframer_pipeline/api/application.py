@@ -24,6 +24,7 @@ from reframer_pipeline.api import (
     exporting,
     jobs,
     operating,
+    page,
     pictures,
     problems,
     results,
@@ -45,7 +46,7 @@ VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
-    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, searching)
+    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, searching, page)
 )
 
 
