@@ -21,6 +21,7 @@ const ORDERS = {
   seconds: (a, b) => (b.seconds ?? -1) - (a.seconds ?? -1),
   time: (a, b) => a.start_seconds - b.start_seconds,
 };
+const TOOLS = 46; // CSS pixels that lie over the top of the list
 const SHOWN = 60; // rows at first; more on request
 
 /** @param {{ results: Results, selection: Selection }} props */
@@ -81,7 +82,7 @@ function Row({ results, element, selection, whole, picked, pick }) {
   const track = element.track_ids[0] ?? null;
   const hovered = usePart(selection.view, (view) => track !== null && view.hover === track);
   useEffect(() => {
-    if (open) item.current?.scrollIntoView({ block: "nearest" });
+    if (open) reveal(item.current);
   }, [open]);
   const name = element.label || element.class;
   return html`<li ref=${item} class=${`v-row ${open ? "chosen" : ""} ${hovered ? "hovered" : ""}`}
@@ -99,6 +100,16 @@ function Row({ results, element, selection, whole, picked, pick }) {
     </button>
     ${open && html`<${Reasons} element=${element} />`}
   </li>`;
+}
+
+/**
+ * Scroll the panel so that a row is seen; never the page.
+ * @param {HTMLElement} row
+ */
+function reveal(row) {
+  const panel = /** @type {HTMLElement} */ (row.closest("[role=tabpanel]"));
+  const [outer, inner] = [panel.getBoundingClientRect(), row.getBoundingClientRect()];
+  if (inner.top < outer.top + TOOLS || inner.bottom > outer.bottom) panel.scrollTop += inner.top - outer.top - TOOLS;
 }
 
 /** @param {{ results: Results, track: string | null }} props */

@@ -32,7 +32,7 @@ export function barsOf(of) {
       name: "Speed",
       says: "Frame diagonals a second.",
       value: of.speed,
-      text: of.speed === null ? "" : `${number(of.speed, { maximumFractionDigits: 2 })} diagonals/s`,
+      text: of.speed === null ? "" : `${number(of.speed, { maximumFractionDigits: 2 })} diag./s`,
       share: Math.min(1, (of.speed ?? 0) / FASTEST),
     },
     share("Cut by the border", "Share of its sightings at the border of the picture.", of.border_share),

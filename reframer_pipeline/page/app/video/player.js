@@ -65,7 +65,7 @@ export class Player {
   /** @param {number} frame */
   go(frame) {
     this.asked = frame;
-    this.video.currentTime = this.start + this.times.middle(frame);
+    this.video.currentTime = this.start + this.times.inside(frame);
   }
 
   /** @param {number} seconds */

@@ -4,6 +4,8 @@
  * What belongs here: looking up and stepping. What does not: the browser's own clock (`player.js`).
  */
 
+const SHORTLY = 0.002; // seconds
+
 export class Times {
   /**
    * @param {ArrayLike<number>} seconds of every frame, since the first; rising
@@ -53,11 +55,12 @@ export class Times {
   }
 
   /**
-   * Where to seek so that a frame is shown, however the browser rounds: the middle of its time.
+   * Where to seek so that a frame is shown, however the browser rounds: shortly after it begins. Not in its middle: where the rate varies,
+   * Chromium takes a frame to be as long as the distance to the next one in the order of decoding.
    * @param {number} frame
    */
-  middle(frame) {
-    return (this.seconds[frame] + this.end(frame)) / 2;
+  inside(frame) {
+    return this.seconds[frame] + Math.min((this.end(frame) - this.seconds[frame]) / 2, SHORTLY);
   }
 
   /**
