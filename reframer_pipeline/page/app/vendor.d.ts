@@ -49,5 +49,6 @@ interface TusError extends Error {
 }
 
 declare const tus: {
+  defaultOptions: { urlStorage: { findAllUploads(): Promise<TusPrevious[]>; removeUpload(key: string): Promise<void> } };
   Upload: new (file: Blob, options: Record<string, unknown>) => TusUpload;
 };
