@@ -22,6 +22,7 @@ from reframer_pipeline.api import (
     deleting,
     describing,
     exporting,
+    films,
     jobs,
     operating,
     page,
@@ -46,7 +47,7 @@ VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
-    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, searching, page)
+    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, searching, page)
 )
 
 

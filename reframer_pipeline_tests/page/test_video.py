@@ -130,7 +130,12 @@ def test_between_sampled_frames_boxes_are_dashed_and_there_are_no_masks(desk: De
     line = desk.picture()[round(wanted[1] * scale), round((wanted[0] + 5) * scale) : round((wanted[2] - 5) * scale)]
     blue = (line[:, 2].astype(int) - line[:, 0] > 60).astype(int)
     assert np.abs(np.diff(blue)).sum() > 10, "dashes"
-    assert np.abs(desk.picture()[round((wanted[1] + wanted[3]) / 2 * scale), round((wanted[0] + wanted[2]) / 2 * scale)].astype(int) - GREY).max() < 12
+    assert (
+        np.abs(
+            desk.picture()[round((wanted[1] + wanted[3]) / 2 * scale), round((wanted[0] + wanted[2]) / 2 * scale)].astype(int) - GREY
+        ).max()
+        < 12
+    )
     desk.seek(film, MISSED)
     assert desk.told("boxes") == []  # looked at, and not there
     desk.seek(film, MISSED - 2)

@@ -41,9 +41,8 @@ export class Film {
 
   /** Load the original if the browser says that it may play it; otherwise the proxy. */
   open() {
-    const { type, original, proxy } = this.facts;
-    if (type !== null && !this.video.canPlayType(type)) return void this.useProxy("This browser cannot play the file's format.");
-    if (type === null && proxy.state === "ready") return void this.useProxy(null);
+    const { type, original } = this.facts;
+    if (type === null || !this.video.canPlayType(type)) return void this.useProxy("This browser cannot play the file's format.");
     this.video.src = media(original);
   }
 
