@@ -148,8 +148,8 @@ def test_keys_step_by_frames_and_by_sampled_frames(desk: Desk, films: dict[str, 
     desk.open(video_id, "?t=0")
     desk.page.locator("body").click(position={"x": 5, "y": 5})
     for key, frame in (
-        ("ArrowRight", 1), (".", 2), ("Shift+ArrowRight", 5), ("Shift+ArrowRight", 10), (",", 9), ("Shift+ArrowLeft", 5), ("End", FRAMES - 1),
-        ("ArrowUp", FRAMES // 2), ("ArrowUp", 0), ("ArrowDown", FRAMES // 2), ("Home", 0),
+        ("ArrowRight", 1), (".", 2), ("Shift+ArrowRight", 5), ("Shift+ArrowRight", 10), (",", 9), ("Shift+ArrowLeft", 5),
+        ("End", FRAMES - 1), ("ArrowUp", FRAMES // 2), ("ArrowUp", 0), ("ArrowDown", FRAMES // 2), ("Home", 0),
     ):  # fmt: skip
         desk.page.keyboard.press(key)
         desk.at(frame)

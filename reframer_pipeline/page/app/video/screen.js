@@ -204,16 +204,17 @@ function keepAddress(room) {
     if (location.hash.startsWith(`#/videos/${id}`)) history.replaceState(history.state, "", hashOf(id, room.place));
   };
   const later = () => (due ||= window.setTimeout(write, WRITTEN_MS));
-  const open = () => {
-    const [path, query] = location.hash.split("?");
+  const open = (/** @type {string} */ address) => {
+    const [path, query] = new URL(address).hash.split("?");
     if (path === `#/videos/${id}`) room.open(placeOf(new URLSearchParams(query ?? "")));
   };
-  open();
-  window.addEventListener("hashchange", open);
+  const changed = (/** @type {HashChangeEvent} */ event) => open(event.newURL); // not what was written meanwhile
+  open(location.href);
+  window.addEventListener("hashchange", changed);
   const ends = [room.selection.view.watch(later), room.player.head.watch(later)];
   return () => {
     clearTimeout(due);
-    window.removeEventListener("hashchange", open);
+    window.removeEventListener("hashchange", changed);
     for (const end of ends) end();
   };
 }
