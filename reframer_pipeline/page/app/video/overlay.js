@@ -27,6 +27,9 @@ export class Overlay {
     /** @type {Seen[]} what was drawn last, the weakest first */
     this.drawn = [];
     this.scale = { x: 1, y: 1 };
+    this.shown = { width: 1, height: 1 }; // the canvas, CSS pixels
+    /** @type {Map<string, number>} of texts, CSS pixels */
+    this.widths = new Map();
     this.fit();
   }
 
@@ -38,6 +41,8 @@ export class Overlay {
     this.canvas.height = Math.max(1, Math.round(clientHeight * ratio));
     this.pen.setTransform(this.canvas.width / Math.max(clientWidth, 1), 0, 0, this.canvas.height / Math.max(clientHeight, 1), 0, 0);
     this.scale = { x: clientWidth / this.size.width, y: clientHeight / this.size.height };
+    this.shown = { width: clientWidth, height: clientHeight };
+    this.widths.clear();
   }
 
   /**
@@ -46,8 +51,8 @@ export class Overlay {
    * @param {View} view
    */
   draw(seen, masks, view) {
-    const { pen, canvas, scale } = this;
-    pen.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+    const { pen, scale } = this;
+    pen.clearRect(0, 0, this.shown.width, this.shown.height);
     this.drawn = seen.filter((one) => shown(one, view)).reverse();
     const loud = (/** @type {Seen} */ one) => one.track_id === view.track || one.track_id === view.hover;
     this.drawn.sort((a, b) => Number(loud(a)) - Number(loud(b)));
@@ -115,8 +120,9 @@ export class Overlay {
    * @param {(one: Seen) => boolean} loud
    */
   labels(quiet, loud) {
-    const { pen, canvas } = this;
-    const wide = canvas.clientWidth >= 520;
+    const { pen } = this;
+    const canvas = this.shown;
+    const wide = canvas.width >= 520;
     const line = wide ? 17 : 14;
     pen.font = `600 ${wide ? 12 : 10}px system-ui, sans-serif`;
     pen.textBaseline = "middle";
@@ -125,11 +131,11 @@ export class Overlay {
     for (const one of [...this.drawn].reverse()) {
       const box = this.place(one);
       const text = wide ? `${one.track_id} ${one.label}` : `${numberOf(one.track_id)} ${one.label}`;
-      const width = Math.min(pen.measureText(text).width + 8, canvas.clientWidth);
-      const x = Math.min(Math.max(box.x - 1, 0), canvas.clientWidth - width);
+      const width = Math.min(this.widthOf(text) + 8, canvas.width);
+      const x = Math.min(Math.max(box.x - 1, 0), canvas.width - width);
       const places = [box.y - line, box.y, box.y + box.height, box.y + box.height - line];
       const free = places.map((y) => ({ x, y, width, height: line })).find((place) => this.inside(place) && !taken.some((other) => meet(place, other)));
-      const label = free ?? { x, y: Math.min(Math.max(box.y - line, 0), canvas.clientHeight - line), width, height: line };
+      const label = free ?? { x, y: Math.min(Math.max(box.y - line, 0), canvas.height - line), width, height: line };
       taken.push(label);
       pen.globalAlpha = quiet && !loud(one) ? 0.5 : one.measured ? 1 : 0.8;
       pen.fillStyle = cssOf(one.track_id);
@@ -140,9 +146,16 @@ export class Overlay {
     pen.globalAlpha = 1;
   }
 
+  /** @param {string} text */
+  widthOf(text) {
+    let width = this.widths.get(text);
+    if (width === undefined) this.widths.set(text, (width = this.pen.measureText(text).width));
+    return width;
+  }
+
   /** @param {{ y: number, height: number }} place */
   inside({ y, height }) {
-    return y >= 0 && y + height <= this.canvas.clientHeight;
+    return y >= 0 && y + height <= this.shown.height;
   }
 }
 

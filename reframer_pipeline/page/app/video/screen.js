@@ -24,7 +24,8 @@ import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
 import { Progress, useJob, Waiting } from "./waiting.js";
 
-const WRITTEN_MS = 300; // between two changes of the address
+const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
+const PLAYING_MS = 1000;
 
 /** @param {{ id: string }} props */
 export function VideoScreen({ id }) {
@@ -60,22 +61,20 @@ export function VideoScreen({ id }) {
  * @param {{ results: Results } | null} before
  */
 async function load(id, signal, seen, before) {
+  const all = async (/** @type {string} */ name) => {
+    const rows = [];
+    for await (const page of pages(`/videos/${id}/${name}`, {}, name, { signal })) rows.push(...page);
+    return /** @type {any[]} */ (rows);
+  };
+  const one = (/** @type {string} */ name) => get(`/videos/${id}/${name}`, {}, { signal });
+  const ask = () => Promise.all([one("film"), one("times"), all("scenes"), all("tracks"), all("elements")]);
+  const asked = before ? null : ask(); // before it is known that there is something: it usually is
+  asked?.catch(() => {});
   const video = /** @type {Video} */ (await get(`/videos/${id}`, {}, { signal }));
   if (signal.aborted) return null;
   seen(video);
   if (!video.result_id || before?.results.video.result_id === video.result_id) return null;
-  const all = async (/** @type {string} */ name) => {
-    const rows = [];
-    for await (const page of pages(`/videos/${id}/${name}`, {}, name)) rows.push(...page);
-    return /** @type {any[]} */ (rows);
-  };
-  const [facts, times, scenes, tracks, elements] = await Promise.all([
-    get(`/videos/${id}/film`, {}, { signal }),
-    get(`/videos/${id}/times`, {}, { signal }),
-    all("scenes"),
-    all("tracks"),
-    all("elements"),
-  ]);
+  const [facts, times, scenes, tracks, elements] = await (asked ?? ask());
   return { results: { video, scenes, tracks, elements }, times: new Times(times.seconds, times.sampled), facts };
 }
 
@@ -203,7 +202,7 @@ function keepAddress(room) {
     due = 0;
     if (location.hash.startsWith(`#/videos/${id}`)) history.replaceState(history.state, "", hashOf(id, room.place));
   };
-  const later = () => (due ||= window.setTimeout(write, WRITTEN_MS));
+  const later = () => (due ||= window.setTimeout(write, room.player.head.value.playing ? PLAYING_MS : WRITTEN_MS));
   const open = (/** @type {string} */ address) => {
     const [path, query] = new URL(address).hash.split("?");
     if (path === `#/videos/${id}`) room.open(placeOf(new URLSearchParams(query ?? "")));

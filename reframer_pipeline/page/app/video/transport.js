@@ -59,8 +59,9 @@ function Clock({ player, times }) {
       const [time, said, mark] = /** @type {any} */ (box.current.children);
       time.textContent = moment(times.seconds[frame] ?? 0);
       said.textContent = `frame ${frame}`;
+      if (mark.dataset.on === String(sampled)) return;
+      mark.dataset.on = String(sampled);
       mark.textContent = sampled ? "measured" : "in between";
-      mark.className = sampled ? "v-mark on" : "v-mark";
     };
     write();
     return player.head.watch(write);
