@@ -18,7 +18,7 @@ export function number(value, options = {}) {
 export const percent = (share, digits = 0) => number(share, { style: "percent", maximumFractionDigits: digits });
 
 /** Seconds as `2.4 s`. @param {number} value @param {number} [digits] @returns {string} */
-export const seconds = (value, digits = 1) => number(value, { style: "unit", unit: "second", unitDisplay: "narrow", maximumFractionDigits: digits });
+export const seconds = (value, digits = 1) => number(value, { style: "unit", unit: "second", unitDisplay: "short", maximumFractionDigits: digits });
 
 /** @param {number} value @returns {string} */
 export function bytes(value) {

@@ -5,7 +5,7 @@
 import { get, media } from "./api.js";
 import { Deleting } from "./deleting.js";
 import { Exporting } from "./exporting.js";
-import { counted, length, since } from "./format.js";
+import { bytes, counted, length, since } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { jobs, turns, unfinished } from "./jobs.js";
 import { asProblem, Empty, Failed } from "./parts.js";
@@ -122,16 +122,15 @@ function Card({ video, chosen, toggle }) {
           : html`<span class="none" aria-hidden="true">${video.status === "failed" ? "!" : busy ? "…" : "▶"}</span>`}
         ${video.duration !== null && html`<span class="length num">${length(video.duration)}</span>`}
       </div>
-      <p class="name" title=${video.filename}>${video.filename}</p>
+      <p class="name" title=${`${video.filename}${video.width ? `, ${video.width} × ${video.height}` : ""}, ${bytes(video.size_bytes)}`}>${video.filename}</p>
     </a>
     <input type="checkbox" checked=${chosen} aria-label="Select ${video.filename}" onClick=${(/** @type {MouseEvent} */ event) => toggle(video.video_id, event.shiftKey)} />
     <div class="row about">
-      <span class="tag ${video.status}">${STATUS[video.status]}</span>
-      <span class="grow dim small num">${video.width ? `${video.width} × ${video.height}` : ""}</span>
+      <span class="tag ${video.status} grow wrap num">${job ? howFar(job) : STATUS[video.status]}</span>
       <time class="dim small" datetime=${video.uploaded_at}>${since(video.uploaded_at)}</time>
     </div>
-    ${job && html`<div class="about small dim num"><p>${howFar(job)}</p><progress value=${job.progress} aria-label="${video.filename}: computed"></progress></div>`}
-    ${video.status === "failed" && html`<p class="about small bad wrap">${video.failure_message}</p>`}
+    ${job && html`<progress value=${job.progress} aria-label="${video.filename}: computed"></progress>`}
+    ${video.status === "failed" && html`<p class="about small wrong wrap">${video.failure_message}</p>`}
     ${video.archived && html`<p class="about small dim">Archived: whoever runs the server can bring its results back.</p>`}
   </li>`;
 }

@@ -69,7 +69,7 @@ function Shell() {
         <${Theme} />
         ${who && html`<${Who} email=${who.email} />`}
       </div>
-      ${demo && html`<p class="demo">Made by demonstration models. They are of no use on real footage.</p>`}
+      ${demo && html`<p class="demo">Demonstration models made what is shown here, or part of it. They are of no use on real footage.</p>`}
     </header>
     <${Screen} at=${at} who=${who} />
     ${who?.scopes.includes("write") && html`<${DropZone} /><${Transfers} />`}
@@ -80,7 +80,17 @@ function Shell() {
 /** @param {{email: string}} props */
 function Who({ email }) {
   const leave = () => signOut().then(() => go("#/signin"), (error) => console.error(error));
-  return html`<details class="who"><summary aria-label="Who is signed in" title=${email}>${email[0]?.toUpperCase()}</summary>
+  const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
+  useEffect(() => {
+    const close = (/** @type {Event} */ event) => {
+      const outside = event instanceof KeyboardEvent ? event.key === "Escape" : !menu.current?.contains(/** @type {Node} */ (event.target));
+      if (menu.current && outside) menu.current.open = false;
+    };
+    addEventListener("click", close);
+    addEventListener("keydown", close);
+    return () => (removeEventListener("click", close), removeEventListener("keydown", close));
+  }, []);
+  return html`<details class="who" ref=${menu}><summary aria-label="Who is signed in" title=${email}>${email[0]?.toUpperCase()}</summary>
     <div class="card stack"><p class="wrap">${email}</p><button onClick=${leave}>Sign out</button></div></details>`;
 }
 

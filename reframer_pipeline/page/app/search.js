@@ -30,7 +30,7 @@ const FIELDS = {
   class: () => select("class", "Class", { "": "Any", person: "Person", product: "Product" }),
   difficulty: () => select("difficulty", "Difficulty", { "": "Any", easy: "Easy", medium: "Medium", hard: "Hard" }),
   min_seconds: () => html`<label class="field"><span>Seconds at least</span><input type="number" name="min_seconds" min="0" step="any" inputmode="decimal" /></label>`,
-  min_share: () => html`<label class="field"><span>Share of picture, % at least</span><input type="number" name="min_share" min="0" max="100" step="any" inputmode="decimal" /></label>`,
+  min_share: () => html`<label class="field"><span>Share at least, %</span><input type="number" name="min_share" min="0" max="100" step="any" inputmode="decimal" /></label>`,
   min_importance: () => html`<label class="field"><span>Importance at least</span><input type="number" name="min_importance" min="1" max="10" /></label>`,
 };
 

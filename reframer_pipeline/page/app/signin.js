@@ -21,7 +21,9 @@ export function SignInScreen({ params }) {
       const to = params.get("to") ?? "";
       go(to.startsWith("#/") ? to : "#/");
     } catch (error) {
-      fail(asProblem(error));
+      const problem = asProblem(error);
+      if (problem.status === 401) problem.remedy = "Paste the whole key, from vr_ on. Keys expire, and can be revoked.";
+      fail(problem);
     } finally {
       work(false);
     }

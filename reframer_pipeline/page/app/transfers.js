@@ -84,8 +84,11 @@ export function Transfers() {
   }, []);
   if (!all.length && !left.length) return null;
   const sending = all.filter(({ state }) => state !== "sent" && state !== "refused").length;
-  const title = sending ? `Uploading ${counted(sending, "file")}` : all.length ? "Uploaded" : "Uploads that broke off";
   const done = all.filter(({ state }) => state === "sent" || state === "refused");
+  const refused = done.filter(({ state }) => state === "refused").length;
+  const title = sending
+    ? `Uploading ${counted(sending, "file")}`
+    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`].filter(Boolean).join(", ") || "Uploads that broke off";
   return html`<section class="transfers card" aria-label="Files on their way">
     <div class="row">
       <h2 class="grow" role="status">${title}</h2>
