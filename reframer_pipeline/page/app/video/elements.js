@@ -8,10 +8,10 @@
  * @typedef {import("./selection.js").Selection} Selection
  */
 import { media } from "../api.js";
-import { moment, percent, seconds } from "../format.js";
+import { Exporting } from "../exporting.js";
+import { counted, moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { cssOf } from "./colours.js";
-import { ExportBar } from "./export.js";
 import { Bars } from "./figures.js";
 import { usePart } from "./store.js";
 
@@ -21,7 +21,6 @@ const ORDERS = {
   seconds: (a, b) => (b.seconds ?? -1) - (a.seconds ?? -1),
   time: (a, b) => a.start_seconds - b.start_seconds,
 };
-const TOOLS = 46; // CSS pixels that lie over the top of the list
 const SHOWN = 60; // rows at first; more on request
 
 /** @param {{ results: Results, selection: Selection }} props */
@@ -31,6 +30,7 @@ export function Elements({ results, selection }) {
   const [kind, setKind] = useState("");
   const [most, setMost] = useState(SHOWN);
   const [picked, setPicked] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
+  const [exporting, setExporting] = useState(false);
   const scene = usePart(selection.view, (view) => view.scene);
   const rows = useMemo(() => {
     const found = results.elements.filter((one) => (whole || one.scene_number === scene) && (!kind || one.class === kind));
@@ -51,11 +51,11 @@ export function Elements({ results, selection }) {
       </div>
       <select aria-label="Order" value=${order} onChange=${(/** @type {any} */ event) => setOrder(event.target.value)}>
         <option value="ease">Easiest first</option>
-        <option value="seconds">Longest on screen</option>
+        <option value="seconds">Longest in view</option>
         <option value="time">In order of time</option>
       </select>
       <select aria-label="Class" value=${kind} onChange=${(/** @type {any} */ event) => setKind(event.target.value)}>
-        <option value="">All classes</option>
+        <option value="">All</option>
         <option value="product">Products</option>
         <option value="person">People</option>
       </select>
@@ -67,8 +67,13 @@ export function Elements({ results, selection }) {
       )}
     </ul>
     ${rows.length > most && html`<button type="button" class="v-more" onClick=${() => setMost(most + SHOWN)}>${rows.length - most} more</button>`}
-    <${ExportBar} videoId=${results.video.video_id} tracks=${[...new Set(chosen.flatMap((one) => one.track_ids))]} count=${chosen.length}
-      clear=${() => setPicked(new Set())} />
+    ${chosen.length > 0 &&
+    html`<div class="v-export" role="region" aria-label="Export">
+      <span class="v-grow">${counted(chosen.length, "element")} chosen</span>
+      <button type="button" class="primary" onClick=${() => setExporting(true)}>Export …</button>
+      <button type="button" onClick=${() => setPicked(new Set())}>Clear</button>
+    </div>`}
+    ${exporting && html`<${Exporting} videos=${[results.video]} tracks=${[...new Set(chosen.flatMap((one) => one.track_ids))]} close=${() => setExporting(false)} />`}
   </div>`;
 }
 
@@ -109,7 +114,8 @@ function Row({ results, element, selection, whole, picked, pick }) {
 function reveal(row) {
   const panel = /** @type {HTMLElement} */ (row.closest("[role=tabpanel]"));
   const [outer, inner] = [panel.getBoundingClientRect(), row.getBoundingClientRect()];
-  if (inner.top < outer.top + TOOLS || inner.bottom > outer.bottom) panel.scrollTop += inner.top - outer.top - TOOLS;
+  const top = outer.top + (panel.querySelector(".v-list-tools")?.clientHeight ?? 0);
+  if (inner.top < top || inner.bottom > outer.bottom) panel.scrollTop += inner.top - top;
 }
 
 /** @param {{ results: Results, track: string | null }} props */

@@ -3,6 +3,7 @@
  *
  * What belongs here: keys. What does not: what they do (`player.js`, `selection.js`).
  */
+import { Dialog } from "../dialog.js";
 import { html } from "../html.js";
 
 /** @type {[string, string][]} */
@@ -31,20 +32,22 @@ export function listen(does) {
   const ended = new AbortController();
   /** @type {Set<string>} */
   const held = new Set();
+  const { signal } = ended;
   window.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (target.closest("input:not([type=checkbox]), select, textarea, dialog") && event.key !== "Escape") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (target.closest("input:not([type=checkbox]), select, textarea") && event.key !== "Escape") return;
     if (event.key === " " && target.closest("button, a, input, summary")) return; // it presses these
-    if (/^(Arrow(Up|Down)|Home|End)$/.test(event.key) && target.closest("[data-own-keys]")) return; // it scrolls these
+    if (event.key.startsWith("Arrow") && target.closest("[role=tablist]")) return; // they turn these
     const name = nameOf(event, held);
     held.add(event.code);
     if (!name || !does[name]) return;
     event.preventDefault();
+    event.stopPropagation(); // the shell has keys of its own
     does[name]();
-  }, { signal: ended.signal });
-  window.addEventListener("keyup", (event) => held.delete(event.code), { signal: ended.signal });
-  window.addEventListener("blur", () => held.clear(), { signal: ended.signal });
+  }, { signal, capture: true });
+  window.addEventListener("keyup", (event) => held.delete(event.code), { signal });
+  window.addEventListener("blur", () => held.clear(), { signal });
   return () => ended.abort();
 }
 
@@ -75,9 +78,7 @@ function nameOf(event, held) {
 
 /** @param {{ close: () => void }} props */
 export function KeyList({ close }) {
-  return html`<div class="v-keys" role="dialog" aria-modal="false" aria-label="Keys">
-    <h2>Keys</h2>
-    <dl>${LIST.map(([keys, says]) => html`<dt>${keys}</dt><dd>${says}</dd>`)}</dl>
-    <button type="button" autofocus onClick=${close}>Close</button>
-  </div>`;
+  return html`<${Dialog} title="Keys" close=${close}>
+    <dl class="keys">${LIST.map(([keys, says]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${says}</dd></div>`)}</dl>
+  <//>`;
 }

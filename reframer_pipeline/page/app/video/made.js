@@ -10,6 +10,7 @@ import { get, send } from "../api.js";
 import { counted, date, number, seconds as spent } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
 import { asProblem, Failed } from "../parts.js";
+import { STAGE } from "../words.js";
 
 /** @param {{ id: string, onrun: () => void }} props */
 export function Made({ id, onrun }) {
@@ -49,7 +50,7 @@ export function Made({ id, onrun }) {
 function StageFacts({ stage }) {
   const settings = Object.entries(stage.settings ?? {});
   return html`<section class=${`v-step ${stage.failure ? "failed" : ""}`}>
-    <h3>${stage.stage} <span class="dim">${stage.status}</span></h3>
+    <h3>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${stage.status}</span></h3>
     ${stage.failure && html`<${Failed} failure=${stage.failure} />`}
     <dl class="v-facts">
       ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds))}

@@ -61,7 +61,7 @@ export class Overlay {
     for (const one of this.drawn) {
       const mask = one.measured ? pictures.get(one.detection_id) : undefined;
       if (!mask) continue;
-      pen.globalAlpha = quiet && !loud(one) ? 0.45 : 1;
+      pen.globalAlpha = quiet && !loud(one) ? 0.5 : 1;
       pen.drawImage(mask.bitmap, mask.x * scale.x, mask.y * scale.y, mask.width * scale.x, mask.height * scale.y);
     }
     if (view.boxes) for (const one of this.drawn) this.box(one, loud(one), quiet && !loud(one));
@@ -104,7 +104,7 @@ export class Overlay {
   box(one, loud, quiet) {
     const { pen } = this;
     const { x, y, width, height } = this.place(one);
-    pen.globalAlpha = quiet ? 0.5 : 1;
+    pen.globalAlpha = quiet ? 0.65 : 1;
     pen.setLineDash(one.measured ? [] : DASH);
     pen.lineWidth = loud ? 4.5 : 3; // a dark rim, so that the line is seen on any ground
     pen.strokeStyle = "rgb(0 0 0 / 0.45)";
@@ -137,7 +137,7 @@ export class Overlay {
       const free = places.map((y) => ({ x, y, width, height: line })).find((place) => this.inside(place) && !taken.some((other) => meet(place, other)));
       const label = free ?? { x, y: Math.min(Math.max(box.y - line, 0), canvas.height - line), width, height: line };
       taken.push(label);
-      pen.globalAlpha = quiet && !loud(one) ? 0.5 : one.measured ? 1 : 0.8;
+      pen.globalAlpha = quiet && !loud(one) ? 0.65 : one.measured ? 1 : 0.8;
       pen.fillStyle = cssOf(one.track_id);
       pen.fillRect(label.x, label.y, label.width, label.height);
       pen.fillStyle = inkOn(colourOf(one.track_id));

@@ -22,7 +22,7 @@ export function Scenes({ results, selection }) {
           <span class="v-row-text">
             <span class="v-row-name">Scene ${scene.scene_number}${" "}
               <span class="dim">${moment(scene.start_seconds)}, ${seconds(scene.seconds)} long, ${TYPES[scene.scene_type] ?? scene.scene_type}</span></span>
-            <span>${scene.description}</span>
+            <span class="v-words">${scene.description}</span>
             <span class="v-scene-figures">
               <span>Importance <meter min="0" max="10" value=${scene.importance} aria-label="Importance"></meter> ${scene.importance}</span>
               ${/** @type {const} */ (["easy", "medium", "hard"]).map((one) => found[one] > 0 && html`<span class=${`v-chip ${one}`}>${found[one]} ${one}</span>`)}

@@ -116,7 +116,7 @@ function Desk({ results, times, facts, reload }) {
     closer: () => remote.zoom?.(1),
     farther: () => remote.zoom?.(-1),
     whole: () => remote.zoom?.(-100),
-    help: () => setKeys((shown) => !shown),
+    help: () => setKeys(true),
     copy: async () => {
       await navigator.clipboard?.writeText(new URL(hashOf(results.video.video_id, room.place), location.href).href).catch(() => {});
       setCopied(true);
@@ -124,11 +124,11 @@ function Desk({ results, times, facts, reload }) {
     },
   }), []);
   useEffect(() => {
-    const ends = [room.mount(stage.current, canvas.current), keepAddress(room), listen({ ...does, clear: () => (setKeys(false), does.clear()) })];
+    const ends = [room.mount(stage.current, canvas.current), keepAddress(room), listen(does)];
     return () => ends.forEach((end) => end());
   }, []);
   const { width, height } = room.size;
-  return html`<div class="v-desk">
+  return html`<div class="v-desk" onClick=${leave}>
     <section class="v-film" aria-label="Film">
       <div class="v-stage" ref=${stage} style=${{ "--aspect": width / height }}>
         <${Picture} room=${room} canvas=${canvas} />
@@ -140,6 +140,14 @@ function Desk({ results, times, facts, reload }) {
     ${keys && html`<${KeyList} close=${() => setKeys(false)} />`}
     <div class="unseen" aria-live="polite">${copied ? "The address of this moment was copied." : ""}</div>
   </div>`;
+}
+
+/**
+ * A button that was clicked does not keep the keyboard: space goes on meaning "play".
+ * @param {MouseEvent} event
+ */
+function leave(event) {
+  if (event.detail && event.target instanceof Element) event.target.closest("button")?.blur();
 }
 
 /** The overlay, and what is said while there is no picture. @param {{ room: Room, canvas: { current: HTMLCanvasElement } }} props */

@@ -4,10 +4,10 @@
  * What belongs here: one job's state. What does not: lists of jobs (`jobs.js`), what was made (`made.js`).
  */
 import { events, get } from "../api.js";
-import { about, percent } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
-import { Made } from "./made.js";
 import { Failed } from "../parts.js";
+import { howFar } from "../words.js";
+import { Made } from "./made.js";
 
 const LOOK_MS = 3000;
 
@@ -62,10 +62,8 @@ export function Waiting({ video, reload }) {
 /** @param {{ job: any }} props */
 export function Progress({ job }) {
   if (!job) return html`<p role="status" class="dim">Looking …</p>`;
-  const left = job.seconds_left === null ? "" : `, ${about(job.seconds_left)} left`;
-  const stage = job.stage && `${job.stage.name}: ${job.stage.total ? `${job.stage.done} of ${job.stage.total}` : percent(job.stage.progress)}`;
   return html`<div class="v-progress" role="status">
     <progress max="1" value=${job.progress} aria-label="Progress"></progress>
-    <p>${percent(job.progress)}${left}${stage ? `. ${stage}` : ""}${job.place_in_queue ? `. Place ${job.place_in_queue} in the queue` : ""}</p>
+    <p>${howFar(job)}</p>
   </div>`;
 }
