@@ -47,12 +47,14 @@ class Pictures:
         edits: Its edit list.
         format: Four letters that say how its pictures are coded, such as `avc1`.
         setup: What a decoder is told before, the beginning of it, and the name of the box that it stands in, such as `avcC`.
+        matrix_at: Where in the file the display matrix stands: nine numbers of 4 bytes.
     """
 
     place: int
     edits: tuple[Edit, ...] = ()
     format: str = ""
     setup: tuple[str, bytes] = ("", b"")
+    matrix_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,12 @@ class _Walk:
         return int(struct.unpack(">I", self._read(at, 4))[0]) if at + 4 <= end else 0
 
     def _track(self, start: int, end: int, scale: int) -> dict[int, list[Edit]]:
-        track, edits, pictures = None, list[Edit](), None
+        track, edits, pictures, matrix_at = None, list[Edit](), None, 0
         for kind, inner, inner_end in self._children(start, end):
             if kind == b"tkhd":
                 at = inner + 4 + (16 if self._read(inner, 1) == b"\1" else 8)
                 (track,) = struct.unpack(">I", self._read(at, 4))
+                matrix_at = inner + (52 if self._read(inner, 1) == b"\1" else 40)
             elif kind == b"mdia":
                 pictures = self._media(inner, inner_end)
             elif kind == b"edts":
@@ -164,7 +167,7 @@ class _Walk:
                     if one == b"elst":
                         edits = self._edits(list_start, list_end, scale)
         if pictures:
-            self._pictures.append(replace(pictures, edits=tuple(edits)))
+            self._pictures.append(replace(pictures, edits=tuple(edits), matrix_at=matrix_at))
         self._tracks += 1
         return {track: edits} if track is not None and edits else {}
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from reframer_pipeline.api.access import COOKIE
+from reframer_pipeline.results import proxies
 from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.api.filmed import ffmpeg, film, number_of, numbered
 from reframer_pipeline_tests.api.serving import Serving
@@ -120,3 +121,17 @@ def test_the_original_is_presented_as_our_times_say(serving: Serving, page: Page
     assert shown["start"] == pytest.approx(start, abs=0.002)
     assert shown["by_time"] == shown["wanted"] and shown["apart"] < 0.001
     assert [number - first for number in shown["by_light"]] == shown["wanted"]
+
+
+def test_the_copy_is_presented_as_our_times_say(serving: Serving, page: Page, tmp_path: Path) -> None:
+    """Of a video that no browser plays, turned, with sound that begins before the pictures, and of variable rate."""
+    times = "(N+0.4*mod(N,3)+6*gt(N,5))/25/TB"
+    hevc = ("-c:v", "libx265", "-x265-params", "log-level=error:crf=12", "-pix_fmt", "yuv420p10le")
+    whole = numbered(tmp_path / "whole.mp4", *hevc, *LATE, sound="", times=times)
+    ffmpeg("-i", whole, "-c", "copy", "-metadata:s:v", "rotate=90", tmp_path / "clip.mp4")
+    video_id = film(serving.storage, tmp_path / "clip.mp4", ONE)
+    page.evaluate(f"fetch('/v1/videos/{video_id}/proxy', {{method: 'POST'}}).then(answer => answer.status)")
+    serving.until(lambda: proxies.look(serving.db, video_id).state == "ready", 30)
+    shown = look(page, video_id, "proxy")
+    assert shown["by_time"] == shown["by_light"] == shown["wanted"] and shown["apart"] < 0.001
+    assert (shown["width"], shown["height"]) == (128, 256)
