@@ -36,6 +36,9 @@ export function Elements({ results, selection }) {
     const found = results.elements.filter((one) => (whole || one.scene_number === scene) && (!kind || one.class === kind));
     return found.sort((a, b) => ORDERS[order](a, b) || a.start_seconds - b.start_seconds || a.element_number - b.element_number);
   }, [results, whole, order, kind, scene]);
+  const element = usePart(selection.view, (view) => view.element);
+  const place = rows.findIndex((one) => one.scene_number === scene && one.element_number === element);
+  const shown = Math.max(most, place + 1);
   const pick = (/** @type {Element} */ one, /** @type {boolean} */ on) => {
     const next = new Set(picked);
     if (on) next.add(keyOf(one));
@@ -62,11 +65,11 @@ export function Elements({ results, selection }) {
     </div>
     ${rows.length === 0 && html`<p class="v-empty">${nothing(results, whole)}</p>`}
     <ul class="v-rows" aria-label="Elements">
-      ${rows.slice(0, most).map(
+      ${rows.slice(0, shown).map(
         (one) => html`<${Row} key=${keyOf(one)} results=${results} element=${one} selection=${selection} whole=${whole} picked=${picked.has(keyOf(one))} pick=${pick} />`,
       )}
     </ul>
-    ${rows.length > most && html`<button type="button" class="v-more" onClick=${() => setMost(most + SHOWN)}>${rows.length - most} more</button>`}
+    ${rows.length > shown && html`<button type="button" class="v-more" onClick=${() => setMost(shown + SHOWN)}>${rows.length - shown} more</button>`}
     ${chosen.length > 0 &&
     html`<div class="v-export" role="region" aria-label="Export">
       <span class="v-grow">${counted(chosen.length, "element")} chosen</span>

@@ -52,6 +52,7 @@ export class Film {
    */
   async useProxy(why) {
     this.video.removeAttribute("src");
+    this.video.load(); // lets go of the original
     this.state.set({ source: "proxy", ready: false, progress: 0, why, problem: null });
     const { signal } = this.ended;
     try {

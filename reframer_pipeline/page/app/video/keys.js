@@ -18,6 +18,7 @@ const LIST = [
   ["R", "loop the scene"],
   ["[ ]", "slower, faster"],
   ["B M I", "boxes, masks, ids on and off"],
+  ["S", "sound on and off"],
   ["+ − 0", "timeline closer, farther, whole"],
   ["C", "copy the address of this moment"],
   ["Esc", "select nothing"],
@@ -54,7 +55,7 @@ export function listen(does) {
 /** @type {Record<string, string>} */
 const NAMES = {
   " ": "toggle", k: "pause", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
-  Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", "+": "closer", "=": "closer",
+  Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound", "+": "closer", "=": "closer",
   "-": "farther", "0": "whole", c: "copy", Escape: "clear", "?": "help",
 };
 

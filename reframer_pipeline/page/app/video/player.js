@@ -8,7 +8,7 @@
  *
  * @typedef {import("./times.js").Times} Times
  * @typedef {{ start_frame: number, end_frame: number }} Range
- * @typedef {{ frame: number, playing: boolean, rate: number, loop: Range | null }} Head
+ * @typedef {{ frame: number, playing: boolean, rate: number, loop: Range | null, muted: boolean }} Head
  */
 import { Store } from "./store.js";
 
@@ -30,7 +30,7 @@ export class Player {
     this.presented = 0;
     this.missed = 0;
     /** @type {Store<Head>} */
-    this.head = new Store(/** @type {Head} */ ({ frame: 0, playing: false, rate: 1, loop: null }));
+    this.head = new Store(/** @type {Head} */ ({ frame: 0, playing: false, rate: 1, loop: null, muted: false }));
     /** @type {number | null} the frame that is being sought */
     this.wanted = null;
     /** @type {number | null} the frame that the browser was last sent to */
@@ -109,6 +109,12 @@ export class Player {
   setRate(rate) {
     this.video.playbackRate = rate;
     this.head.set({ rate });
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    this.video.muted = muted;
+    this.head.set({ muted });
   }
 
   /**

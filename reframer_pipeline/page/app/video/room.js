@@ -90,7 +90,7 @@ export class Room {
   presented(frame) {
     this.report.presented = frame;
     if (!this.report.firstPicture) this.report.firstPicture = performance.now();
-    this.selection.follow(this.sceneAt(frame)?.scene_number ?? null);
+    if (this.player.wanted === null) this.selection.follow(this.sceneAt(frame)?.scene_number ?? null); // else it is only on the way
     this.fetch(frame);
     const known = this.draw(frame);
     if (!this.video.paused && !known) this.report.late += 1;
@@ -219,6 +219,7 @@ export class Room {
       boxes: flip("boxes"),
       masks: flip("masks"),
       ids: flip("ids"),
+      sound: () => player.mute(!player.head.value.muted),
       clear: () => selection.clear(),
     };
   }

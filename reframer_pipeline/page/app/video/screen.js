@@ -36,9 +36,9 @@ export function VideoScreen({ id }) {
   const reload = () => setAsked((count) => count + 1);
   useEffect(() => {
     const ended = new AbortController();
-    load(id, ended.signal, setVideo, loaded).then(
+    load(id, ended.signal, setVideo, loaded, video !== null).then(
       (found) => !ended.signal.aborted && (found && setLoaded(found), setProblem(null)),
-      (error) => ended.signal.aborted || setProblem(asProblem(error)),
+      (error) => ended.signal.aborted || (video ?? setProblem(asProblem(error))), // what is there stays
     );
     return () => ended.abort();
   }, [id, asked]);
@@ -59,8 +59,9 @@ export function VideoScreen({ id }) {
  * @param {AbortSignal} signal
  * @param {(video: Video) => void} seen
  * @param {{ results: Results } | null} before
+ * @param {boolean} known whether the video itself was loaded before
  */
-async function load(id, signal, seen, before) {
+async function load(id, signal, seen, before, known) {
   const all = async (/** @type {string} */ name) => {
     const rows = [];
     for await (const page of pages(`/videos/${id}/${name}`, {}, name, { signal })) rows.push(...page);
@@ -68,7 +69,7 @@ async function load(id, signal, seen, before) {
   };
   const one = (/** @type {string} */ name) => get(`/videos/${id}/${name}`, {}, { signal });
   const ask = () => Promise.all([one("film"), one("times"), all("scenes"), all("tracks"), all("elements")]);
-  const asked = before ? null : ask(); // before it is known that there is something: it usually is
+  const asked = known ? null : ask(); // before it is known that there is something: it usually is
   asked?.catch(() => {});
   const video = /** @type {Video} */ (await get(`/videos/${id}`, {}, { signal }));
   if (signal.aborted) return null;
@@ -92,14 +93,14 @@ function Head({ video, reload }) {
     <h1>${video.filename}</h1>
     <span class="dim">${facts.join("  ·  ")}</span>
     <span class="v-grow"></span>
-    ${video.result_id && computing && html`<${Again} id=${video.video_id} reload=${reload} />`}
+    ${video.result_id && computing && html`<${Again} video=${video} reload=${reload} />`}
     ${video.result_id && video.status === "failed" && html`<span class="v-chip hard" title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
   </header>`;
 }
 
-/** A video that is computed anew while its results are looked at. @param {{ id: string, reload: () => void }} props */
-function Again({ id, reload }) {
-  const job = useJob(id, reload);
+/** A video that is computed anew while its results are looked at. @param {{ video: Video, reload: () => void }} props */
+function Again({ video, reload }) {
+  const job = useJob(video, reload);
   return html`<div class="v-again"><span>Being computed anew</span>${job && html`<${Progress} job=${job} />`}</div>`;
 }
 

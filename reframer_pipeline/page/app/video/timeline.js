@@ -43,7 +43,8 @@ export function Timeline({ results, times, player, selection, remote }) {
       <div ref=${scroller} class="v-scroller" tabindex="0" role="slider" aria-label="Playhead" aria-valuemin="0" aria-valuemax=${Math.round(times.duration)}
         aria-valuenow=${seconds} aria-valuetext=${length(seconds)}>
         <div ref=${spacer}><canvas ref=${canvas}
-          onPointerDown=${(/** @type {PointerEvent} */ event) => desk.down(event)}
+          onPointerDown=${(/** @type {PointerEvent} */ event) => event.pointerType !== "touch" && desk.down(event)}
+          onClick=${(/** @type {PointerEvent} */ event) => event.pointerType === "touch" && desk.down(event)}
           onPointerMove=${(/** @type {PointerEvent} */ event) => setTip(desk.move(event))}
           onPointerLeave=${() => (selection.hover(null), setTip(null))}
           onDblClick=${(/** @type {MouseEvent} */ event) => desk.twice(event)}></canvas></div>

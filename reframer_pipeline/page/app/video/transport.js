@@ -16,6 +16,7 @@ import { usePart } from "./store.js";
 export function Transport({ player, times, selection, does, copied }) {
   const playing = usePart(player.head, (head) => head.playing);
   const rate = usePart(player.head, (head) => head.rate);
+  const muted = usePart(player.head, (head) => head.muted);
   const looping = usePart(player.head, (head) => head.loop !== null);
   const view = usePart(selection.view, (whole) => whole);
   const press = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ title, /** @type {boolean} */ on) =>
@@ -32,6 +33,7 @@ export function Transport({ player, times, selection, does, copied }) {
     <span class="v-grow"></span>
     <div class="v-group">
       ${press("loop", "Loop scene", "Play this scene again and again (R)", looping)}
+      ${press("sound", "Sound", "Sound on and off (S)", !muted)}
       <select aria-label="Speed" title="Speed ([ and ])" value=${String(rate)} onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
         ${RATES.map((one) => html`<option value=${String(one)}>${number(one)}×</option>`)}
       </select>

@@ -13,10 +13,11 @@ const LOOK_MS = 3000;
 
 /**
  * The latest job of a video, live; null while it is not known.
- * @param {string} id
+ * @param {import("./shapes").Video} video
  * @param {() => void} onend called when it has ended
  */
-export function useJob(id, onend) {
+export function useJob(video, onend) {
+  const { video_id: id, status } = video;
   const [job, setJob] = useState(/** @type {any} */ (null));
   useEffect(() => {
     const ended = new AbortController();
@@ -37,13 +38,13 @@ export function useJob(id, onend) {
     };
     look().catch(() => {});
     return () => ended.abort();
-  }, [id]);
+  }, [id, status]);
   return job;
 }
 
 /** @param {{ video: import("./shapes").Video, reload: () => void }} props */
 export function Waiting({ video, reload }) {
-  const job = useJob(video.video_id, reload);
+  const job = useJob(video, reload);
   useEffect(() => {
     if (video.status === "failed") return undefined;
     const timer = setInterval(reload, LOOK_MS * 5); // whatever becomes of the events
