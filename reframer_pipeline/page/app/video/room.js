@@ -50,6 +50,11 @@ export class Room {
     );
     /** @type {Overlay | null} */
     this.overlay = null;
+    this.film.onready = () => {
+      this.player.start = this.film.start;
+      this.player.go(this.player.frame);
+    };
+    this.film.open(); // before anything else is asked for
     this.report = { presented: -1, drawn: -1, late: 0, maskless: 0, firstPicture: 0 };
   }
 
@@ -69,11 +74,6 @@ export class Room {
     sized.observe(canvas);
     this.player.onframe = (frame) => this.presented(frame);
     const ends = [this.selection.view.watch(() => this.draw())];
-    this.film.onready = () => {
-      this.player.start = this.film.start;
-      this.player.go(this.player.frame);
-    };
-    this.film.open();
     /** @type {any} */ (window).reframer = this.told();
     return () => {
       for (const end of ends) end();
@@ -181,6 +181,7 @@ export class Room {
     this.selection.follow(this.scene?.scene_number ?? null);
     if (element) this.selection.element(element, false);
     else this.selection.track(track?.track_id ?? null);
+    this.fetch(this.player.frame);
   }
 
   /** What is selected now. @returns {Place} */
