@@ -62,7 +62,7 @@ export function Waiting({ video, reload }) {
 
 /** @param {{ job: any }} props */
 export function Progress({ job }) {
-  if (!job) return html`<p role="status" class="dim">Looking …</p>`;
+  if (!job) return null;
   return html`<div class="v-progress" role="status">
     <progress max="1" value=${job.progress} aria-label="Progress"></progress>
     <p>${howFar(job)}</p>
