@@ -1,25 +1,21 @@
 """The page for people: its files, as they lie in the package.
 
-What belongs here: serving them, and what a browser may do with them (Content-Security-Policy). What does not: the files (`page/`), which
-speak to this API as any client does. The same folder can stand on a static host.
+What belongs here: serving them. What does not: the files (`page/`), which speak to this API as any client does; what a browser may do with
+them (`policy`).
 """
 
 from __future__ import annotations
 
-import base64
-import functools
 import hashlib
-import re
-from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from reframer_pipeline.api.paging import unchanged
+from reframer_pipeline.api.policy import FOLDER, headers
 from reframer_pipeline.failures import NothingThere
 
-FOLDER: Final = Path(__file__).resolve().parents[1] / "page"
 _TYPES: Final = {
     ".html": "text/html",
     ".css": "text/css",
@@ -31,29 +27,13 @@ _TYPES: Final = {
 router = APIRouter(include_in_schema=False, tags=["page"])
 
 
-@functools.cache
-def policy(api: str = "") -> str:
-    """What a browser may load and ask on the page: nothing that is not ours. `api` is its origin, if the page stands elsewhere.
-
-    An import map cannot be a file: this one is allowed by its digest. The digests in it hold the libraries to what they were.
-    """
-    (importmap,) = re.findall(r'<script type="importmap">(.*?)</script>', (FOLDER / "index.html").read_text(), re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(importmap.encode()).digest()).decode()
-    said = (FOLDER / "policy.txt").read_text().replace("{importmap}", f"'sha256-{digest}'").replace("{api}", api)
-    return "; ".join(" ".join(line.split()) for line in said.splitlines())
-
-
 def _file(request: Request, name: str) -> Response:
     path = FOLDER / name
     if path.suffix not in _TYPES or not path.is_file() or not path.resolve().is_relative_to(FOLDER):
         raise NothingThere("There is nothing under this address.")
     content = path.read_bytes()
-    headers = {
-        "ETag": f'"{hashlib.blake2s(content, digest_size=12).hexdigest()}"',
-        "Content-Security-Policy": policy(),
-        "Cross-Origin-Opener-Policy": "same-origin",
-    }
-    return unchanged(request, headers) or Response(content, headers=headers, media_type=_TYPES[path.suffix])
+    sent = {"ETag": f'W/"{hashlib.blake2s(content, digest_size=12).hexdigest()}"', **headers()}
+    return unchanged(request, sent) or Response(content, headers=sent, media_type=_TYPES[path.suffix])
 
 
 @router.get("/")
