@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import CDPSession, Page
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.results.storage import Storage, open_storage
@@ -31,8 +30,8 @@ from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision.rle import encode
 from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.browser import chromium
 from reframer_pipeline_tests.factories import FPS, Maker, commit_all
-from reframer_pipeline_tests.page.conftest import CHROMIUM, QUIET
 
 MINUTES = 10
 STRIDE = 6
@@ -173,12 +172,16 @@ def measure(page: Page, address: str, seconds: float) -> None:
     first, whole = page.evaluate("[reframer.firstPicture, performance.now()]")
     print(f"first picture after {first / 1000:.2f} s, with its overlay after {whole / 1000:.2f} s")
     page.keyboard.press("Space")
+    busy = page.context.new_cdp_session(page)
+    busy.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _worked(busy)
     began = page.evaluate("[reframer.presented, reframer.dropped, reframer.maskless, performance.now()]")
     page.wait_for_timeout(seconds * 1000)
     ended = page.evaluate("[reframer.presented, reframer.dropped, reframer.maskless, performance.now()]")
     shown, dropped, maskless, took = (b - a for a, b in zip(began, ended, strict=True))
     rate = shown / took * 1000
     print(f"{shown} pictures in {took / 1000:.1f} s ({rate:.1f} a second), {dropped} overlays dropped, {maskless} came without their masks")
+    print(f"for each of them the page's own thread worked {(_worked(busy) - before) / shown * 1000:.1f} ms")
     page.keyboard.press("Space")
     jumps = []
     for moment in JUMPS:
@@ -186,6 +189,11 @@ def measure(page: Page, address: str, seconds: float) -> None:
         page.evaluate(f"location.hash = location.hash.split('?')[0] + '?t={frame / FPS:.3f}'")
         jumps.append(until(page, f"reframer.frame === {frame} && reframer.drawn === {frame} && reframer.masks.length === {OBJECTS}"))
     print(f"after a jump, all is there within {statistics.median(jumps):.2f} s (median), {max(jumps):.2f} s (longest)")
+
+
+def _worked(session: CDPSession) -> float:
+    """Seconds of the processor that the page's main thread has had."""
+    return float(next(one["value"] for one in session.send("Performance.getMetrics")["metrics"] if one["name"] == "TaskDuration"))
 
 
 def main() -> None:
@@ -210,14 +218,12 @@ def main() -> None:
 
 
 def _look(serving: Serving, video_id: str, seconds: float) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=os.geteuid() != 0)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
         page.request.post(f"{serving.url}/v1/session", headers={"X-API-Key": serving.key("local@localhost")})
         memory = Memory()
         measure(page, f"{serving.url}/#/videos/{video_id}", seconds)
         print(f"the tab had {memory.end() / 1e6:.0f} MB at most")
-        browser.close()
 
 
 if __name__ == "__main__":

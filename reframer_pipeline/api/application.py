@@ -28,6 +28,7 @@ from reframer_pipeline.api import (
     page,
     pictures,
     problems,
+    remaking,
     results,
     resumable,
     searching,
@@ -47,7 +48,8 @@ VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
-    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, searching, page)
+    module.router
+    for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
 )
 
 

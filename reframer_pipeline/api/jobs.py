@@ -155,7 +155,7 @@ async def show(
     """How far a job is; with `wait`, once it has ended or the time is over."""
     until = time.monotonic() + wait
     while True:
-        job = await run_in_threadpool(_look, served, who, job_id)
+        job = await run_in_threadpool(look, served, who, job_id)
         left = until - time.monotonic()
         if job.ended or left <= 0 or served.ending.is_set() or await request.is_disconnected():
             return Job.of(job)
@@ -170,7 +170,7 @@ async def events(
 
     An event's data is the job. Its id follows from that: who comes back with Last-Event-ID is told how it stands now, and nothing twice.
     """
-    job = await run_in_threadpool(_look, served, who, job_id)
+    job = await run_in_threadpool(look, served, who, job_id)
     if job.ended and job.state == last:
         return Response(status_code=204)  # which tells a browser not to come back
 
@@ -188,7 +188,7 @@ async def events(
                 yield ": nothing new\n\n"
             await asyncio.sleep(POLL_S)
             try:
-                latest = await run_in_threadpool(_look, served, who, job_id)
+                latest = await run_in_threadpool(look, served, who, job_id)
             except NothingThere:  # deleted
                 return
 
@@ -203,7 +203,8 @@ def _after(begin: list[Any]) -> tuple[datetime, str]:
         raise RequestInvalid("The cursor is none of this list's.") from error
 
 
-def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
+def look(served: Services, who: Caller, job_id: str) -> reading.Job:
+    """How one of the caller's jobs stands. Raises `NothingThere`."""
     job = reading.get_job(served.db, who.user_id, job_id, _rates(served), served.settings.max_concurrent_runs)
     if job is None:
         raise NothingThere("There is no such job.")

@@ -9,6 +9,8 @@ set, even if the video is computed anew meanwhile.
 
 from __future__ import annotations
 
+import base64
+import uuid
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
@@ -22,6 +24,7 @@ from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.paging import NOT_MODIFIED, Paged, cursor, place, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.shapes import ROWS, Plain, asking, page_of
+from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading import library
 from reframer_pipeline.reading.document import PARTS, document
 from reframer_pipeline.reading.filters import Filter, askable
@@ -63,17 +66,40 @@ class VideosAsked(Paged):
 
     status: Literal["pending", "processing", "completed", "failed"] | None = None
     name: str | None = Field(None, min_length=1, max_length=200, description="Its name has this in it, in whatever case.")
+    sort: library.Sort = Field(library.NEWEST_FIRST, description="By what; with `-` before it the last comes first.")
 
 
 @router.get("/videos", response_model=Videos)
 def videos(request: Request, served: Served, who: Reader, asked: Annotated[VideosAsked, Query()]) -> Response:
-    """One's videos, those brought last first."""
+    """One's videos, those brought last first unless `sort` says otherwise."""
     begin = place(request, asked.cursor)
-    after = None if begin is None else (str(begin[0]), str(begin[1]))
-    found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name)
+    after = None if begin is None else _place(begin, asked.sort)
+    found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name, asked.sort)
     last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = last and cursor(request, [last["uploaded_at"].isoformat(), last["upload_id"]])
+    following = last and cursor(request, [_written(last["sort_key"]), last["upload_id"]])
     return Plain({"videos": list(map(_said, found[: asked.limit])), "next": following})
+
+
+def _written(key: Any) -> Any:
+    """A sort key as JSON: names as ASCII, which is shorter than JSON's escapes, for a cursor has a longest length."""
+    if isinstance(key, str):
+        return base64.b64encode(key.encode()).decode()
+    return key.isoformat() if isinstance(key, datetime) else key
+
+
+def _place(begin: list[Any], sort: library.Sort) -> tuple[Any, str]:
+    """Where a page begins. Raises `RequestInvalid` for what `_written` never wrote: a cursor may be made up."""
+    try:
+        key, upload_id = begin
+        if sort.endswith("uploaded"):
+            key = datetime.fromisoformat(key)
+        elif sort.endswith("name"):
+            key = base64.b64decode(key, validate=True).decode()
+        else:
+            key = float(key)
+        return key, str(uuid.UUID(upload_id))
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise RequestInvalid("The cursor is none of this list's.", "Take `next` of the page before, with the same filters.") from error
 
 
 @router.get("/videos/{video_id}", response_model=Video)
