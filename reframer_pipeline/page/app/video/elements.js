@@ -134,11 +134,11 @@ function Reasons({ element }) {
   const { model_difficulty: asked, measured_difficulty: measured, match_confidence: match } = element;
   return html`<div class="v-reasons">
     <p>${element.description}</p>
-    ${element.reasons.length > 0 && html`<h3>Why ${element.difficulty}</h3><ol>${element.reasons.map((one) => html`<li>${one}</li>`)}</ol>`}
-    <h3>Measured</h3>
+    ${element.reasons.length > 0 && html`<h2>Why ${element.difficulty}</h2><ol>${element.reasons.map((one) => html`<li>${one}</li>`)}</ol>`}
+    <h2>Measured</h2>
     <${Bars} of=${element} />
     ${(asked || element.model_reason) &&
-    html`<h3>Two opinions</h3>
+    html`<h2>Two opinions</h2>
       <dl class="v-facts">
         <dt>Measured</dt><dd>${measured ? html`<span class=${`v-chip ${measured}`}>${measured}</span>` : "no track was found"}</dd>
         <dt>Gemini</dt><dd>${asked ? html`<span class=${`v-chip ${asked}`}>${asked}</span>` : "said nothing"} ${element.model_reason}</dd>

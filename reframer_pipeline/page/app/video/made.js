@@ -50,7 +50,7 @@ export function Made({ id, onrun }) {
 function StageFacts({ stage }) {
   const settings = Object.entries(stage.settings ?? {});
   return html`<section class=${`v-step ${stage.failure ? "failed" : ""}`}>
-    <h3>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${stage.status}</span></h3>
+    <h2>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${stage.status}</span></h2>
     ${stage.failure && html`<${Failed} failure=${stage.failure} />`}
     <dl class="v-facts">
       ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds))}

@@ -64,7 +64,7 @@ export function Tracks({ results, selection }) {
     </div>
     ${selected &&
     html`<div class="v-reasons">
-      <h3>${selected.track_id} ${selected.label}</h3>
+      <h2>${selected.track_id} ${selected.label}</h2>
       <dl class="v-facts">
         <dt>Seen</dt><dd>${selected.sightings} times, from ${moment(selected.start_seconds)} to ${moment(selected.end_seconds)}</dd>
         <dt>Confidence</dt><dd>${percent(selected.confidence)} on average</dd>
