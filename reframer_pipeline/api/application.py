@@ -33,6 +33,7 @@ from reframer_pipeline.api import (
     resumable,
     searching,
     sessions,
+    tickets,
     upkeep,
 )
 from reframer_pipeline.api.access import Doorman
@@ -49,7 +50,7 @@ BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
     module.router
-    for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
+    for module in (operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
 )
 
 

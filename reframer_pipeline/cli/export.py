@@ -30,6 +30,7 @@ _HELP: Final = f"""Export results for other programs.
 \b
 reframer export 3f2a --format coco
 reframer export 3f2a --format vtt -o clip.vtt
+reframer export 3f2a --format coco --track obj_001 --track obj_004
 reframer export --all --format davis -o masks.zip
 """
 
@@ -38,16 +39,19 @@ reframer export --all --format davis -o masks.zip
 @click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=video_ids)
 @click.option("--format", "name", required=True, type=click.Choice(list(FORMATS)), help="What to make.")
 @click.option("--all", "every", is_flag=True, help="Every video that has results.")
+@click.option("--track", "tracks", multiple=True, metavar="ID", help="Only this track, such as obj_001, and its elements. May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, or FILE.zip. Default: reframer-FORMAT.")
 @with_settings(*PLACES)
-def export(ids: tuple[str, ...], settings: Settings, name: str, every: bool, output: Path | None) -> None:
+def export(ids: tuple[str, ...], settings: Settings, name: str, every: bool, tracks: tuple[str, ...], output: Path | None) -> None:
     """Export results for other programs."""
     if bool(ids) == every:
         raise click.UsageError("name videos by their ids, or give --all")
+    if tracks and len(ids) != 1:
+        raise click.UsageError("--track is for one video")
     output = output or Path(f"reframer-{name}")
     with open_storage(settings) as storage:
         videos = published_videos(storage, have_results(storage) if every else [find_video(storage.db, one) for one in ids])
         if not videos:
             raise NotPublished("No video has results yet.", "`reframer run` computes some.")
-        write(FORMATS[name], videos, output)
+        write(FORMATS[name], [video.of_tracks(tracks) for video in videos], output)
     line(f"Wrote {output}")

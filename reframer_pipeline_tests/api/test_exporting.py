@@ -45,6 +45,14 @@ def test_a_download_is_what_the_command_writes(serving_clip: Serving, done: Vide
             ]
 
 
+def test_some_tracks_alone(serving_clip: Serving, done: VideoOutcome) -> None:
+    with serving_clip.client(serving_clip.key(ONE)) as client:
+        address, chosen = f"/videos/{done.video_id}/export", ["obj_002", "obj_003"]
+        said = json.loads(client.get(address, params={"format": "coco", "track_id": chosen}).content)
+        assert {one["attributes"]["track"] for one in said["annotations"]} == set(chosen)
+        assert client.get(address, params={"format": "coco", "track_id": "obj_999"}).json()["code"] == "nothing_there"
+
+
 def test_several_videos_are_one_download(serving_clip: Serving, done: VideoOutcome) -> None:
     with serving_clip.client(serving_clip.key(ONE)) as client:
         answer = client.get("/export", params=[("format", "coco"), ("video_id", done.video_id), ("video_id", done.video_id)])
