@@ -31,7 +31,7 @@ def trouble() -> list[str]:
 
 def opened(browser: Browser, serving: Serving, trouble: list[str], key: str | None) -> BrowserContext:
     """A browser of somebody's, signed in if a key is given."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    context = browser.new_context(viewport={"width": 1300, "height": 950}, locale="en-GB")
     context.set_default_timeout(PATIENCE_MS)
     context.on("weberror", lambda error: trouble.append(str(error.error)))
     context.on("console", lambda said: trouble.append(said.text) if said.type == "error" and not ANSWERED.match(said.text) else None)
@@ -43,7 +43,8 @@ def opened(browser: Browser, serving: Serving, trouble: list[str], key: str | No
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, serving: Serving, trouble: list[str]) -> Iterator[Page]:
-    """Somebody's browser, signed in."""
+    """Somebody's browser, signed in. Whatever goes wrong in it while the tests run is a failure."""
     context = opened(browser, serving, trouble, serving.key())
     yield context.new_page()
     context.close()
+    assert not trouble

@@ -7,9 +7,9 @@ import { get } from "./api.js";
 import { me } from "./session.js";
 import { store } from "./store.js";
 
-const BUSY_MS = 1500;
+const BUSY_MS = 2000;
 const IDLE_MS = 15_000;
-const PLACES = 4; // waiting jobs that are asked for their place in the queue
+const PLACES = 2; // waiting jobs that are asked for their place in the queue
 
 /** The newest jobs. */
 export const jobs = store(/** @type {import("./types").Job[]} */ ([]));

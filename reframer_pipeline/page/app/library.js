@@ -173,7 +173,7 @@ function useVideos(asked) {
 
 /** Change one thing of the address. @param {URLSearchParams} params @param {string} name @param {string} value */
 function turn(params, name, value) {
-  go(link("/", { ...Object.fromEntries(params), [name]: value }));
+  go(link("/", { ...Object.fromEntries(params), [name]: value }), { replace: true, draw: true });
 }
 
 /** To the card beside, above or below. @param {Element} card @param {string} key */

@@ -50,7 +50,7 @@ function Shell() {
     function pressed(/** @type {KeyboardEvent} */ event) {
       const typing = /** @type {HTMLElement} */ (event.target).matches("input:not([type=checkbox], [type=radio]), select, textarea");
       if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me.get()) return;
-      if (event.key === "?") ask(true);
+      if (event.key === "?" && route().path[0] !== "videos") ask(true); // a video has a list of its own
       else if (event.key === "/") find();
       else if (event.key === "u") document.getElementById("upload")?.click();
       else return;
@@ -120,7 +120,11 @@ function Screen({ at, who }) {
     );
     return () => void (meant = false);
   }, [at, who]);
-  useEffect(() => main.current?.focus({ preventScroll: true }), [name]);
+  const before = useRef(name);
+  useEffect(() => {
+    if (before.current !== name) main.current?.focus({ preventScroll: true });
+    before.current = name;
+  }, [name]);
   return html`<main id="main" tabindex="-1" ref=${main}>${drawn?.()}</main>`;
 }
 

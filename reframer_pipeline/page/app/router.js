@@ -38,12 +38,13 @@ export function link(path, params = {}) {
 }
 
 /**
- * Go there. With `replace` the address changes in place: no step of the browser's history, and nothing is drawn anew.
- * @param {string} address @param {{replace?: boolean}} [options]
+ * Go there. With `replace` the address changes in place: no step of the browser's history, and nothing is drawn anew unless `draw`.
+ * @param {string} address @param {{replace?: boolean, draw?: boolean}} [options]
  */
-export function go(address, { replace = false } = {}) {
-  if (replace) history.replaceState(null, "", address);
-  else location.hash = address;
+export function go(address, { replace = false, draw = false } = {}) {
+  if (!replace) location.hash = address;
+  else history.replaceState(null, "", address);
+  if (draw) dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 /** @param {string} part */

@@ -1,6 +1,6 @@
 /** The screen that lets a person in. What belongs here: its form. What does not: what signing in is (`session`). */
 import { host } from "./api.js";
-import { html, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { asProblem, Failed } from "./parts.js";
 import { go } from "./router.js";
 import { signIn } from "./session.js";
@@ -11,6 +11,8 @@ export function SignInScreen({ params }) {
   useShown("Sign in");
   const [failure, fail] = useState(/** @type {import("./api.js").Problem | null} */ (null));
   const [busy, work] = useState(false);
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => input.current?.focus(), []);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const secret = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get("key")).trim();
@@ -32,7 +34,7 @@ export function SignInScreen({ params }) {
     <h1>Sign in</h1>
     <form class="card" onSubmit=${submit}>
       <label class="field"><span>Key</span>
-        <input name="key" type="password" required autocomplete="current-password" placeholder="vr_…" autofocus spellcheck=${false} /></label>
+        <input name="key" type="password" required autocomplete="current-password" placeholder="vr_…" ref=${input} spellcheck=${false} /></label>
       <button class="primary" disabled=${busy}>${busy ? "Signing in…" : "Sign in"}</button>
       ${failure && html`<${Failed} failure=${failure} />`}
     </form>

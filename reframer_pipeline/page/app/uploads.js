@@ -61,6 +61,7 @@ export function again(id) {
 
 /** Which files were under way when the page was left. @returns {Promise<void>} */
 export async function findInterrupted() {
+  if (!Object.keys(localStorage).some((name) => name.startsWith("tus::"))) return interrupted.set([]); // the library need not be loaded
   const known = new Set(transfers.get().map(({ file }) => `${file.name} ${file.size}`));
   const all = await (await library()).defaultOptions.urlStorage.findAllUploads();
   const here = all.filter((/** @type {TusPrevious} */ one) => one.uploadUrl?.startsWith(url("/uploads")) && Date.now() - Date.parse(one.creationTime) < 86_400_000);
