@@ -12,7 +12,7 @@ const LIST = [
   ["← →", "one frame back, on (also , .)"],
   ["Shift ← →", "one sampled frame back, on"],
   ["J L", "play back, play on; again: faster"],
-  ["K with J or L", "one frame at a time"],
+  ["K + J, K + L", "one frame at a time"],
   ["↑ ↓", "scene before, next scene"],
   ["Home End", "first frame, last frame"],
   ["R", "loop the scene"],

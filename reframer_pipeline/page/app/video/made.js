@@ -12,6 +12,9 @@ import { html, useEffect, useState } from "../html.js";
 import { asProblem, Failed } from "../parts.js";
 import { STAGE } from "../words.js";
 
+/** @type {Record<string, string>} */
+const STANDS = { fresh: "up to date", stale: "made with other settings or code", missing: "not made yet", failed: "failed" };
+
 /** @param {{ id: string, onrun: () => void }} props */
 export function Made({ id, onrun }) {
   const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
@@ -50,12 +53,12 @@ export function Made({ id, onrun }) {
 function StageFacts({ stage }) {
   const settings = Object.entries(stage.settings ?? {});
   return html`<section class=${`v-step ${stage.failure ? "failed" : ""}`}>
-    <h2>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${stage.status}</span></h2>
+    <h2>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${STANDS[stage.status] ?? stage.status}</span></h2>
     ${stage.failure && html`<${Failed} failure=${stage.failure} />`}
     <dl class="v-facts">
-      ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds))}
-      ${fact("Rows", stage.rows !== null && number(stage.rows))} ${fact("Model", stage.model && said(stage.model))}
-      ${fact("Code version", stage.code_version)} ${fact("Cost", stage.cost && said(stage.cost))} ${fact("Result", stage.result_id)}
+      ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds, 2))}
+      ${fact("Rows", stage.rows !== null && number(stage.rows))} ${fact("Model", stage.model && modelOf(stage.model))}
+      ${fact("Code version", stage.code_version)} ${fact("Cost", stage.cost && costOf(/** @type {any} */ (stage.cost)))} ${fact("Result", stage.result_id)}
     </dl>
     ${settings.length > 0 &&
     html`<details><summary>${counted(settings.length, "setting")}</summary>
@@ -71,12 +74,15 @@ function fact(name, value) {
   return value !== null && value !== undefined && value !== false && value !== "" && html`<dt>${name}</dt><dd>${value}</dd>`;
 }
 
-/** @param {Record<string, unknown>} value */
-function said(value) {
-  return Object.entries(value)
-    .filter(([, one]) => one !== null && one !== "")
-    .map(([name, one]) => `${name.replaceAll("_", " ")}: ${plain(one)}`)
-    .join(", ");
+/** @param {Record<string, unknown>} model its name, and the beginning of its digest */
+function modelOf({ name, digest }) {
+  return html`${name}${typeof digest === "string" && html` <span class="mono dim" title=${digest}>${digest.slice(0, 12)}</span>`}`;
+}
+
+/** @param {{ usd: number, requests: number, input_tokens: number, output_tokens: number }} cost */
+function costOf({ usd, requests, input_tokens, output_tokens }) {
+  const money = number(usd, { style: "currency", currency: "USD", maximumFractionDigits: 4 });
+  return `${money}: ${counted(requests, "request")}, ${counted(input_tokens + output_tokens, "token")}`;
 }
 
 /** @param {unknown} value */
