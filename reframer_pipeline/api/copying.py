@@ -72,7 +72,8 @@ class Copying:
             pass
         except BaseException as error:
             failure = typed(error)
-            _log.warning("The copy of video %s for browsers: [%s] %s", video_id, failure.code, failure.message, exc_info=error)
+            trace = None if error is failure else error  # what nobody foresaw
+            _log.warning("The copy of video %s for browsers: [%s] %s", video_id, failure.code, failure.message, exc_info=trace)
             with contextlib.suppress(ReframerError):  # else it counts as dead in a minute
                 if isinstance(failure, Interrupted):
                     proxies.give_up(db, video_id, token)

@@ -16,7 +16,7 @@ from reframer_pipeline.api import ranges
 from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served
-from reframer_pipeline.failures import NothingThere
+from reframer_pipeline.failures import InternalError, NothingThere
 from reframer_pipeline.reading import films, library
 from reframer_pipeline.results import proxies
 from reframer_pipeline.store.objects import video_key
@@ -127,5 +127,7 @@ def _address(request: Request, video_id: str) -> str:
 
 def _copy(request: Request, video_id: str, stands: proxies.Proxy) -> Copy:
     code, message, remedy = stands.failure or ("", "", "")
+    if code == InternalError.code:
+        message = "Something unforeseen happened."  # the log has it
     failure = CopyFailure(code=code, message=message, remedy=remedy) if stands.failure else None
     return Copy(state=stands.state, progress=stands.progress, failure=failure, address=f"{_address(request, video_id)}/proxy.mp4")

@@ -26,7 +26,7 @@ CANARY = "vr_" + "canary" * 7 + "1"
 ODD = ["-m", "reframer_pipeline_tests.api.odd_routes", "PORT"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory, postgres15: Server) -> Iterator[Serving]:
     """With the odd routes, over a database that has a password."""
     yield from started(tmp_path_factory.mktemp("odd"), postgres15, program=ODD, GEMINI_API_KEY=GEMINI, REFRAMER_API_IDLE_S="1")
@@ -36,25 +36,8 @@ def lines(serving: Serving) -> list[dict[str, Any]]:
     return [json.loads(line) for line in serving.log.read_text().splitlines()]
 
 
-def test_a_defect_is_a_problem_and_tells_nothing(odd: Serving) -> None:
-    with odd.client(odd.key()) as client:
-        answer = client.get("/v1/breaks", headers={"X-Request-ID": "mine-1"})
-        assert answer.status_code == 500 and answer.headers["content-type"] == "application/problem+json"
-        assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
-        assert answer.json()["code"] == "internal_error" and "Broken" not in answer.text
-        away = client.get("/breaks-in-words")
-        assert away.status_code == 503 and away.headers["retry-after"] == "10" and "127.0.0.1" not in away.text
-        with pytest.raises(httpx2.RemoteProtocolError):
-            client.get("/breaks-late")
-        assert client.get("/me").is_success  # it goes on
-    told = [line for line in lines(odd) if line.get("request_id") == "mine-1"]
-    assert [line["level"] for line in told] == ["warning", "error", "error"]
-    assert "RuntimeError" in told[1]["exception"] and "in breaks" in told[1]["exception"]
-    assert told[2]["event"] == "request" and told[2]["status"] == 500 and told[2]["path"] == "/v1/breaks"
-
-
 def test_no_secret_is_in_anything_that_is_written_or_told(odd: Serving) -> None:
-    """Canaries go wherever a secret may come from; then all that was written is searched."""
+    """Canaries go wherever a secret may come from; then all that was written is searched. It is the first: nobody has a key yet."""
     token, key = local.token(odd.db), odd.key()
     told = []
     assert token is not None
@@ -78,6 +61,23 @@ def test_no_secret_is_in_anything_that_is_written_or_told(odd: Serving) -> None:
     assert "Broken" in odd.log.read_text()
 
 
+def test_a_defect_is_a_problem_and_tells_nothing(odd: Serving) -> None:
+    with odd.client(odd.key()) as client:
+        answer = client.get("/v1/breaks", headers={"X-Request-ID": "mine-1"})
+        assert answer.status_code == 500 and answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
+        assert answer.json()["code"] == "internal_error" and "Broken" not in answer.text
+        away = client.get("/breaks-in-words")
+        assert away.status_code == 503 and away.headers["retry-after"] == "10" and "127.0.0.1" not in away.text
+        with pytest.raises(httpx2.RemoteProtocolError):
+            client.get("/breaks-late")
+        assert client.get("/me").is_success  # it goes on
+    told = [line for line in lines(odd) if line.get("request_id") == "mine-1"]
+    assert [line["level"] for line in told] == ["warning", "error", "error"]
+    assert "RuntimeError" in told[1]["exception"] and "in breaks" in told[1]["exception"]
+    assert told[2]["event"] == "request" and told[2]["status"] == 500 and told[2]["path"] == "/v1/breaks"
+
+
 @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, "line\\nbreak", "é"])
 def test_an_id_that_is_not_fit_for_a_log_is_replaced(sent: str, serving: Serving) -> None:
     with serving.client() as client:
@@ -90,7 +90,7 @@ def test_a_request_is_one_line(odd: Serving) -> None:
         given = client.get("/v1/me", params={"q": "1"}).headers["x-request-id"]
     odd.until(lambda: given in odd.log.read_text(), 5)  # it is written once the answer is out
     (line,) = [line for line in lines(odd) if line.get("request_id") == given]
-    (key,) = odd.db.fetch("SELECT id::text, user_id::text FROM api_keys")
+    (key,) = odd.db.fetch("SELECT id::text, user_id::text FROM api_keys ORDER BY created_at DESC LIMIT 1")
     expected = {"event": "request", "level": "info", "method": "GET", "path": "/v1/me", "status": 200, "key_id": key["id"]}
     assert line.items() >= (expected | {"user_id": key["user_id"], "client": "127.0.0.1"}).items() and line["seconds"] >= 0
 
@@ -132,6 +132,7 @@ def test_requests_under_way_come_to_their_end(odd: Serving) -> None:
     for thread in threads:
         thread.join(10)
     assert answers == {"/takes-its-time?seconds=3": "done", "/waits": "ending"}
+    odd.start()
 
 
 def test_metrics(odd: Serving) -> None:

@@ -187,6 +187,7 @@ def test_rebuild_from_the_store_alone(old: Deployment, embedded_server: Server) 
         assert {line["stage"] for plan in plans for line in plan["stages"] if line["state"] != "fresh"} == old.stale
 
 
+@pytest.mark.models
 def test_running_again_computes_what_is_stale(old: Deployment, tmp_path: Path) -> None:
     before = old.published()
     for video in old.videos("completed"):
