@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -17,6 +23,7 @@ from reframer_pipeline_tests.api.serving import Serving, started
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.page.conftest import opened
 from reframer_pipeline_tests.servers import Server
+from reframer_pipeline_tests.support import REPOSITORY
 
 MARKUP = "<img src=x onerror=\"document.title='run'\">.mp4"
 WHO = "one@example.org"
@@ -81,6 +88,9 @@ def test_the_library_is_filtered_and_a_name_is_text(page: Page, serving: Serving
     cards = page.get_by_label("Videos", exact=True).get_by_role("listitem")
     expect(cards).to_have_count(2)
     expect(page.get_by_text(MARKUP)).to_be_visible()
+    expect(cards.first).to_contain_text(MARKUP)  # what was brought last
+    page.get_by_label("Order").select_option("Oldest first")
+    expect(cards.first).to_contain_text("kitchen.mp4")
     page.get_by_label("Name has").fill("KITCHEN")
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("kitchen.mp4")
@@ -227,6 +237,51 @@ def test_screens_can_be_read_by_everybody(page: Page, browser: Browser, serving:
         assert not found, (address, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found])
         assert seen.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
     outside.context.close()
+
+
+def test_the_page_stands_on_another_host(
+    browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, embedded_server: Server
+) -> None:
+    """Its one setting is the API's address: a key is typed in, and pictures and downloads are let in by a ticket."""
+    with static_host(tmp_path) as (folder, origin):
+        home = tmp_path_factory.mktemp("elsewhere")
+        for serving in started(home, embedded_server, REFRAMER_API_CORS_ORIGINS=origin):
+            script = [sys.executable, REPOSITORY / "deploy" / "static_page.py", folder]
+            subprocess.run(script, env={"PAGE_API": serving.url}, check=True, timeout=60)
+            claim(serving.db, WHO, made_video(serving.storage, 0)[0], "kitchen.mp4")
+            page = browser.new_page()
+            page.goto(f"{origin}/#/?status=completed")
+            page.get_by_label("Key").fill(serving.key())
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_label("Select kitchen.mp4").check()
+            page.get_by_role("button", name="Export…").click()
+            with page.expect_download() as begun:
+                page.get_by_role("button", name="Download").click()
+            assert begun.value.suggested_filename == "kitchen.json" and f"{serving.url}/v1/videos" in begun.value.url
+            drop(page, "good.mp4", video_bytes(903), 300_000)
+            expect(row(page, "good.mp4")).to_contain_text("Waiting, number 1 in line")
+            page.reload()
+            expect(page.get_by_label("Select kitchen.mp4")).to_be_visible()  # the key lasts as long as the tab
+            page.close()
+
+
+@contextmanager
+def static_host(folder: Path) -> Iterator[tuple[Path, str]]:
+    """A server that knows nothing but a folder's files and the headers that `_headers` there has."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            for line in (folder / "_headers").read_text().splitlines()[1:]:
+                self.send_header(*line.strip().split(": ", 1))
+            super().end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_the_browser_holds_the_page_to_its_policy(page: Page, trouble: list[str]) -> None:

@@ -127,7 +127,7 @@ function Card({ video, chosen, toggle }) {
     <input type="checkbox" checked=${chosen} aria-label="Select ${video.filename}" onClick=${(/** @type {MouseEvent} */ event) => toggle(video.video_id, event.shiftKey)} />
     <div class="row about">
       <span class="tag ${video.status} grow wrap num">${job ? howFar(job) : STATUS[video.status]}</span>
-      <time class="dim small" datetime=${video.uploaded_at}>${since(video.uploaded_at)}</time>
+      ${!job && html`<time class="dim small" datetime=${video.uploaded_at}>${since(video.uploaded_at)}</time>`}
     </div>
     ${job && html`<progress value=${job.progress} aria-label="${video.filename}: computed"></progress>`}
     ${video.status === "failed" && html`<p class="about small wrong wrap">${video.failure_message}</p>`}
