@@ -111,8 +111,8 @@ class Desk {
   /** Take on the size that it is shown at. */
   fit() {
     const { canvas, scroller } = this.parts();
+    if (!scroller?.clientWidth) return; // not shown, or no more
     const { clientWidth, clientHeight } = scroller;
-    if (!clientWidth) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     canvas.style.width = `${clientWidth}px`;
     canvas.style.height = `${clientHeight}px`;
