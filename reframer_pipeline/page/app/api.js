@@ -84,7 +84,8 @@ export function credentials() {
 export function url(path, params = {}) {
   const whole = new URL(`${address.href}${path.replace(/^\/v1(?=\/)/, "")}`);
   for (const [name, value] of Object.entries(params))
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== null && one !== undefined && one !== "") whole.searchParams.append(name, String(one));
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== null && one !== undefined && one !== "") whole.searchParams.append(name, String(one));
   return whole.href;
 }
 
@@ -104,7 +105,12 @@ export async function get(path, params, { signal } = {}) {
 export async function send(method, path, body, { headers = {}, signal } = {}) {
   /** @type {Record<string, string>} */
   const typed = body === undefined ? {} : { "Content-Type": "application/json" };
-  const answer = await ask(url(path), { method, signal, headers: { ...typed, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await ask(url(path), {
+    method,
+    signal,
+    headers: { ...typed, ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
 }
@@ -173,7 +179,11 @@ async function* messages(body) {
 async function ask(whole, options) {
   let answer;
   try {
-    answer = await fetch(whole, { credentials: sameOrigin() ? "same-origin" : "omit", ...options, headers: { ...credentials(), ...options.headers } });
+    answer = await fetch(whole, {
+      credentials: sameOrigin() ? "same-origin" : "omit",
+      ...options,
+      headers: { ...credentials(), ...options.headers },
+    });
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw OFFLINE;

@@ -37,7 +37,8 @@ export function Deleting({ videos, close, gone }) {
     ${failure && html`<${Failed} failure=${failure} />`}
     <div class="row end">
       <button onClick=${close} autofocus>Keep</button>
-      <button class="danger" disabled=${done >= 0} onClick=${submit}>${done >= 0 ? `Deleting ${done + 1} of ${videos.length}…` : "Delete"}</button>
+      <button class="danger" disabled=${done >= 0}
+        onClick=${submit}>${done >= 0 ? `Deleting ${done + 1} of ${videos.length}…` : "Delete"}</button>
     </div>
   <//>`;
 }

@@ -10,22 +10,31 @@ import { asProblem, Failed } from "./parts.js";
 
 /** @type {[string, [string, string, string][]][]} by use: format, name, what it keeps */
 const FORMATS = [
-  ["Masks and tracks", [
-    ["coco", "COCO", "Boxes, masks, tracks, labels and times, in one JSON"],
-    ["davis", "DAVIS", "Masks of tracks as PNG, a picture a sampled frame"],
-    ["mot", "MOT Challenge", "Boxes and tracks as text"],
-    ["cvat", "CVAT", "Boxes, masks and tracks, to correct by hand"],
-  ]],
-  ["Tables", [
-    ["csv", "CSV", "Everything, for a spreadsheet"],
-    ["parquet", "Parquet", "Everything, with types"],
-  ]],
-  ["Timelines", [
-    ["otio", "OpenTimelineIO", "Scenes and elements with all their figures"],
-    ["fcpxml", "Final Cut Pro XML", "Scenes and elements, for Premiere and Resolve"],
-    ["edl", "EDL", "Scenes and elements, for any editing program"],
-    ["vtt", "WebVTT", "Scenes as chapters"],
-  ]],
+  [
+    "Masks and tracks",
+    [
+      ["coco", "COCO", "Boxes, masks, tracks, labels and times, in one JSON"],
+      ["davis", "DAVIS", "Masks of tracks as PNG, a picture a sampled frame"],
+      ["mot", "MOT Challenge", "Boxes and tracks as text"],
+      ["cvat", "CVAT", "Boxes, masks and tracks, to correct by hand"],
+    ],
+  ],
+  [
+    "Tables",
+    [
+      ["csv", "CSV", "Everything, for a spreadsheet"],
+      ["parquet", "Parquet", "Everything, with types"],
+    ],
+  ],
+  [
+    "Timelines",
+    [
+      ["otio", "OpenTimelineIO", "Scenes and elements with all their figures"],
+      ["fcpxml", "Final Cut Pro XML", "Scenes and elements, for Premiere and Resolve"],
+      ["edl", "EDL", "Scenes and elements, for any editing program"],
+      ["vtt", "WebVTT", "Scenes as chapters"],
+    ],
+  ],
 ];
 
 /**
@@ -51,8 +60,11 @@ export function Exporting({ videos, close, tracks = [] }) {
   const missing = videos.length - ready.length;
   const what = tracks.length ? counted(tracks.length, "track") : ready.length === 1 ? ready[0].filename : counted(ready.length, "video");
   return html`<${Dialog} title="Export" close=${close} className="exporting">
-    ${missing > 0 &&
-    html`<p class="notice warn">${ready.length ? `${counted(missing, "video has", "videos have")} no results yet, and will not be in it.` : "None of them has results yet. Wait until they are ready."}</p>`}
+    ${
+      missing > 0 &&
+      html`<p class="notice warn">
+        ${ready.length ? `${counted(missing, "video has", "videos have")} no results yet, and will not be in it.` : "None of them has results yet. Wait until they are ready."}</p>`
+    }
     <form class="stack" onSubmit=${submit}>
       ${FORMATS.map(
         ([use, formats]) => html`<fieldset key=${use}><legend>${use}</legend>
@@ -78,7 +90,11 @@ async function download(videos, format, tracks) {
   const path = one ? `/videos/${videos[0].video_id}/export` : "/export";
   const params = { format, track_id: one ? tracks : [], video_id: one ? [] : videos.map((video) => video.video_id) };
   const look = new AbortController();
-  const answer = await fetch(url(path, params), { headers: credentials(), signal: look.signal, credentials: sameOrigin() ? "same-origin" : "omit" });
+  const answer = await fetch(url(path, params), {
+    headers: credentials(),
+    signal: look.signal,
+    credentials: sameOrigin() ? "same-origin" : "omit",
+  });
   if (!answer.ok) throw Problem.of(answer.status, await answer.text());
   look.abort();
   const anchor = Object.assign(document.createElement("a"), { href: media(path, params), download: "" });

@@ -18,7 +18,8 @@ export function number(value, options = {}) {
 export const percent = (share, digits = 0) => number(share, { style: "percent", maximumFractionDigits: digits });
 
 /** Seconds as `2.4 s`. @param {number} value @param {number} [digits] @returns {string} */
-export const seconds = (value, digits = 1) => number(value, { style: "unit", unit: "second", unitDisplay: "short", maximumFractionDigits: digits });
+export const seconds = (value, digits = 1) =>
+  number(value, { style: "unit", unit: "second", unitDisplay: "short", maximumFractionDigits: digits });
 
 /** @param {number} value @returns {string} */
 export function bytes(value) {
@@ -53,7 +54,12 @@ export function timecode(frame, fps) {
 
 /** Some time that is left, roughly: `about 3 min`. @param {number} value seconds @returns {string} */
 export function about(value) {
-  const [amount, unit] = value < 90 ? [Math.max(5, Math.ceil(value / 5) * 5), "second"] : value < 5400 ? [Math.ceil(value / 60), "minute"] : [Math.round(value / 360) / 10, "hour"];
+  const [amount, unit] =
+    value < 90
+      ? [Math.max(5, Math.ceil(value / 5) * 5), "second"]
+      : value < 5400
+        ? [Math.ceil(value / 60), "minute"]
+        : [Math.round(value / 360) / 10, "hour"];
   return `about ${number(amount, { style: "unit", unit, unitDisplay: "short" })}`;
 }
 

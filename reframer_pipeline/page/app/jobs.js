@@ -1,7 +1,7 @@
 /**
  * Jobs as they go on: one list that all screens share, asked anew while something is unfinished.
- * What belongs here: asking, and telling who listens. What does not: drawing (`activity`), bytes under way (`uploads`). One question for all
- * jobs, since a browser has few connections to a host and a stream of events would hold one for each.
+ * What belongs here: asking, and telling who listens. What does not: drawing (`activity`), bytes under way (`uploads`). One question for
+ * all jobs, since a browser has few connections to a host and a stream of events would hold one for each.
  */
 import { get } from "./api.js";
 import { me } from "./session.js";

@@ -44,7 +44,12 @@ export function LibraryScreen({ params }) {
 
   useEffect(() => {
     const pressed = (/** @type {KeyboardEvent} */ event) => {
-      if (document.querySelector("dialog[open]") || event.altKey || (/** @type {HTMLElement} */ (event.target)).matches("input:not([type=checkbox]), select")) return;
+      if (
+        document.querySelector("dialog[open]") ||
+        event.altKey ||
+        /** @type {HTMLElement} */ (event.target).matches("input:not([type=checkbox]), select")
+      )
+        return;
       const card = /** @type {HTMLElement | null} */ (document.activeElement)?.closest("[data-video]");
       const mod = event.ctrlKey || event.metaKey;
       if (event.key === "Escape" && chosen.size) choose(new Set());
@@ -62,10 +67,12 @@ export function LibraryScreen({ params }) {
   const empty = filtered
     ? html`<${Empty} title="No video fits"><p>Nothing here has this name and state.</p><a class="button" href="#/">Show all</a><//>`
     : html`<${Empty} title="No videos yet">
-        ${may("write")
-          ? html`<p>Drop mp4, mov or avi files anywhere on this page. Every person and product in them is found, outlined and followed.</p>
+        ${
+          may("write")
+            ? html`<p>Drop mp4, mov or avi files anywhere on this page. Every person and product in them is found, outlined and followed.</p>
               <button class="primary" onClick=${() => document.getElementById("upload")?.click()}>Choose videos</button>`
-          : html`<p>Your key may look, and not upload. Videos of yours appear here.</p>`}
+            : html`<p>Your key may look, and not upload. Videos of yours appear here.</p>`
+        }
       <//>`;
   return html`
     <div class="row">
@@ -84,28 +91,36 @@ export function LibraryScreen({ params }) {
         <select value=${asked.sort ?? ""} onChange=${(/** @type {any} */ event) => turn(params, "sort", event.target.value)}>
           ${Object.entries(SORTS).map(([value, words]) => html`<option value=${value}>${words}</option>`)}
         </select></label>
-      ${Boolean(videos?.length) && html`<button onClick=${all}>${selected.length === videos?.length ? "Select none" : "Select all"}</button>`}
+      ${Boolean(videos?.length) && html`<button
+        onClick=${all}>${selected.length === videos?.length ? "Select none" : "Select all"}</button>`}
     </form>
     ${failure && html`<${Failed} failure=${failure}><div><button onClick=${again}>Try again</button></div><//>`}
     ${videos?.length === 0 && !failure && empty}
-    ${Boolean(videos?.length) &&
-    html`<ul class="cards" aria-label="Videos">
-      ${videos?.map((video) => html`<${Card} key=${video.video_id} video=${video} chosen=${chosen.has(video.video_id)} toggle=${toggle} />`)}
-    </ul>`}
+    ${
+      Boolean(videos?.length) &&
+      html`<ul class="cards" aria-label="Videos">
+      ${videos?.map((video) => html`<${Card}
+        key=${video.video_id} video=${video} chosen=${chosen.has(video.video_id)} toggle=${toggle} />`)}
+    </ul>`
+    }
     ${next && html`<div class="row center"><button onClick=${more}>Show more</button></div>`}
-    ${selected.length > 0 &&
-    html`<div class="selection card row" role="region" aria-label="Selection">
+    ${
+      selected.length > 0 &&
+      html`<div class="selection card row" role="region" aria-label="Selection">
       <p class="grow num" role="status">${counted(selected.length, "video")} selected</p>
       <button class="primary" onClick=${() => begin("export")}>Export…</button>
       ${may("write") && html`<button class="danger" onClick=${() => begin("delete")}>Delete…</button>`}
       <button class="plain" onClick=${() => choose(new Set())}>Clear</button>
-    </div>`}
+    </div>`
+    }
     ${task === "export" && html`<${Exporting} videos=${selected} close=${() => begin(null)} />`}
-    ${task === "delete" &&
-    html`<${Deleting} videos=${selected} close=${() => begin(null)} gone=${() => {
-      choose(new Set());
-      again();
-    }} />`}
+    ${
+      task === "delete" &&
+      html`<${Deleting} videos=${selected} close=${() => begin(null)} gone=${() => {
+        choose(new Set());
+        again();
+      }} />`
+    }
   `;
 }
 
@@ -117,12 +132,15 @@ function Card({ video, chosen, toggle }) {
   return html`<li class="video card ${chosen ? "chosen" : ""}" data-video=${video.video_id}>
     <a href=${link(`/videos/${video.video_id}`)} aria-label=${`${video.filename}, ${STATUS[video.status]}`}>
       <div class="poster">
-        ${video.result_id && !blank
-          ? html`<img src=${media(`/videos/${video.video_id}/poster.jpg`)} alt="" loading="lazy" onError=${() => leave(true)} />`
-          : html`<span class="none" aria-hidden="true">${video.status === "failed" ? "!" : busy ? "…" : "▶"}</span>`}
+        ${
+          video.result_id && !blank
+            ? html`<img src=${media(`/videos/${video.video_id}/poster.jpg`)} alt="" loading="lazy" onError=${() => leave(true)} />`
+            : html`<span class="none" aria-hidden="true">${video.status === "failed" ? "!" : busy ? "…" : "▶"}</span>`
+        }
         ${video.duration !== null && html`<span class="length num">${length(video.duration)}</span>`}
       </div>
-      <p class="name" title=${`${video.filename}${video.width ? `, ${video.width} × ${video.height}` : ""}, ${bytes(video.size_bytes)}`}>${video.filename}</p>
+      <p class="name"
+        title=${`${video.filename}${video.width ? `, ${video.width} × ${video.height}` : ""}, ${bytes(video.size_bytes)}`}>${video.filename}</p>
     </a>
     <input type="checkbox" checked=${chosen} aria-label="Select ${video.filename}" onClick=${(/** @type {MouseEvent} */ event) => toggle(video.video_id, event.shiftKey)} />
     <div class="row about">
@@ -140,7 +158,9 @@ function Card({ video, chosen, toggle }) {
  * @param {{name: string | null, status: string | null, sort: string | null}} asked
  */
 function useVideos(asked) {
-  const [found, set] = useState(/** @type {{videos: Video[] | null, next: string | null, failure: any}} */ ({ videos: null, next: null, failure: null }));
+  const [found, set] = useState(
+    /** @type {{videos: Video[] | null, next: string | null, failure: any}} */ ({ videos: null, next: null, failure: null }),
+  );
   const [round, count] = useState(0);
   const turn = turns.use();
   const question = JSON.stringify(asked);

@@ -35,7 +35,11 @@ const SCREENS = {
   },
 };
 /** @type {[string, string][]} */
-const NAVIGATION = [["", "Library"], ["search", "Search"], ["uploads", "Uploads"]];
+const NAVIGATION = [
+  ["", "Library"],
+  ["search", "Search"],
+  ["uploads", "Uploads"],
+];
 
 function Shell() {
   const at = useRoute();
@@ -50,7 +54,8 @@ function Shell() {
     function pressed(/** @type {KeyboardEvent} */ event) {
       const typing = /** @type {HTMLElement} */ (event.target).matches("input:not([type=checkbox], [type=radio]), select, textarea");
       if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me.get()) return;
-      if (event.key === "?" && route().path[0] !== "videos") ask(true); // a video has a list of its own
+      if (event.key === "?" && route().path[0] !== "videos")
+        ask(true); // a video has a list of its own
       else if (event.key === "/") find();
       else if (event.key === "u") document.getElementById("upload")?.click();
       else return;
@@ -62,7 +67,8 @@ function Shell() {
     <header class="bar">
       <div class="row">
         <a class="brand" href="#/" aria-label="Reframer"><img src="icon.svg" alt="" width="24" height="24" /><span>Reframer</span></a>
-        ${who && html`<nav aria-label="Screens">${NAVIGATION.map(([path, title]) => html`<a key=${path} href="#/${path}" aria-current=${name === path ? "page" : null}>${title}</a>`)}</nav>`}
+        ${who && html`<nav aria-label="Screens">${NAVIGATION.map(([path, title]) => html`<a key=${path} href="#/${path}"
+          aria-current=${name === path ? "page" : null}>${title}</a>`)}</nav>`}
         <span class="grow"></span>
         ${who?.scopes.includes("write") && html`<${UploadButton} />`}
         ${who && html`<button class="icon plain" title="Keyboard" aria-label="Keyboard" onClick=${() => ask(true)}>?</button>`}
@@ -79,7 +85,11 @@ function Shell() {
 
 /** @param {{email: string}} props */
 function Who({ email }) {
-  const leave = () => signOut().then(() => go("#/signin"), (error) => console.error(error));
+  const leave = () =>
+    signOut().then(
+      () => go("#/signin"),
+      (error) => console.error(error),
+    );
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
   useEffect(() => {
     const close = (/** @type {Event} */ event) => {
@@ -131,14 +141,16 @@ function Screen({ at, who }) {
 const Nowhere = () => html`<${Empty} title="There is nothing under this address."><a class="button" href="#/">To the library</a><//>`;
 
 function Theme() {
-  const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const dark = () =>
+    (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const [is, set] = useState(dark);
   const turn = () => {
     document.documentElement.dataset.theme = is ? "light" : "dark";
     localStorage.setItem("reframer.theme", is ? "light" : "dark");
     set(!is);
   };
-  return html`<button class="icon plain" onClick=${turn} title=${is ? "Light theme" : "Dark theme"} aria-label=${is ? "Light theme" : "Dark theme"}>${is ? "☀" : "☾"}</button>`;
+  return html`<button class="icon plain" onClick=${turn} title=${is ? "Light theme" : "Dark theme"}
+    aria-label=${is ? "Light theme" : "Dark theme"}>${is ? "☀" : "☾"}</button>`;
 }
 
 /** @param {import("./router.js").Route} at */
@@ -155,5 +167,8 @@ try {
   if (me.get() && route().path[0] === "signin") go("#/", { replace: true });
   render(html`<${Shell} />`, place);
 } catch (error) {
-  render(html`<main><${Failed} failure=${asProblem(error)}><div><button onClick=${() => location.reload()}>Try again</button></div><//></main>`, place);
+  render(
+    html`<main><${Failed} failure=${asProblem(error)}><div><button onClick=${() => location.reload()}>Try again</button></div><//></main>`,
+    place,
+  );
 }

@@ -33,7 +33,8 @@ export function useRoute() {
  */
 export function link(path, params = {}) {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(params)) if (value !== null && value !== undefined && value !== "") query.set(name, String(value));
+  for (const [name, value] of Object.entries(params))
+    if (value !== null && value !== undefined && value !== "") query.set(name, String(value));
   return `#${path}${query.size ? `?${query}` : ""}`;
 }
 

@@ -14,29 +14,49 @@ import { useShown } from "./shown.js";
 const PAGE = 60;
 /** @type {Record<string, {title: string, says: string, asks: string[], sorts: Record<string, string>}>} */
 const KINDS = {
-  tracks: { title: "In view", says: "Each person and product, as long as it is in view", asks: ["label", "class", "min_seconds", "min_share"], sorts: { "": "Longest in view" } },
+  tracks: {
+    title: "In view",
+    says: "Each person and product, as long as it is in view",
+    asks: ["label", "class", "min_seconds", "min_share"],
+    sorts: { "": "Longest in view" },
+  },
   elements: {
     title: "Replaceable",
     says: "What could be replaced, and how hard that is",
     asks: ["words", "label", "class", "difficulty", "min_seconds", "min_share"],
     sorts: { "": "Easiest first", seconds: "Longest in view" },
   },
-  scenes: { title: "Scenes", says: "What happens, in words", asks: ["words", "min_importance", "min_seconds"], sorts: { "": "Most important", seconds: "Longest" } },
+  scenes: {
+    title: "Scenes",
+    says: "What happens, in words",
+    asks: ["words", "min_importance", "min_seconds"],
+    sorts: { "": "Most important", seconds: "Longest" },
+  },
 };
 /** @type {Record<string, (asks: string[]) => any>} */
 const FIELDS = {
-  words: () => html`<label class="field wide"><span>Words</span><input type="search" name="words" data-find placeholder=${'cups or phones, -dog, "a phrase"'} maxlength="200" /></label>`,
-  label: (asks) => html`<label class="field ${asks.includes("words") ? "" : "wide"}"><span>Label</span><input type="search" name="label" data-find=${!asks.includes("words")} placeholder="bottle" autocapitalize="none" maxlength="100" /></label>`,
+  words: () =>
+    html`<label class="field wide"><span>Words</span><input type="search" name="words" data-find
+      placeholder=${'cups or phones, -dog, "a phrase"'} maxlength="200" /></label>`,
+  label: (asks) =>
+    html`<label class="field ${asks.includes("words") ? "" : "wide"}"><span>Label</span><input type="search" name="label"
+      data-find=${!asks.includes("words")} placeholder="bottle" autocapitalize="none" maxlength="100" /></label>`,
   class: () => select("class", "Class", { "": "Any", person: "Person", product: "Product" }),
   difficulty: () => select("difficulty", "Difficulty", { "": "Any", easy: "Easy", medium: "Medium", hard: "Hard" }),
-  min_seconds: () => html`<label class="field"><span>Seconds at least</span><input type="number" name="min_seconds" min="0" step="any" inputmode="decimal" /></label>`,
-  min_share: () => html`<label class="field"><span>Share at least, %</span><input type="number" name="min_share" min="0" max="100" step="any" inputmode="decimal" /></label>`,
-  min_importance: () => html`<label class="field"><span>Importance at least</span><input type="number" name="min_importance" min="1" max="10" /></label>`,
+  min_seconds: () =>
+    html`<label class="field"><span>Seconds at least</span><input type="number" name="min_seconds" min="0" step="any"
+      inputmode="decimal" /></label>`,
+  min_share: () =>
+    html`<label class="field"><span>Share at least, %</span><input type="number" name="min_share" min="0" max="100" step="any"
+      inputmode="decimal" /></label>`,
+  min_importance: () =>
+    html`<label class="field"><span>Importance at least</span><input type="number" name="min_importance" min="1" max="10" /></label>`,
 };
 
 /** @param {string} name @param {string} title @param {Record<string, string>} options */
 function select(name, title, options) {
-  return html`<label class="field"><span>${title}</span><select name=${name}>${Object.entries(options).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select></label>`;
+  return html`<label class="field"><span>${title}</span><select
+    name=${name}>${Object.entries(options).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select></label>`;
 }
 
 /** @param {{params: URLSearchParams}} props */
@@ -51,7 +71,9 @@ export function SearchScreen({ params }) {
 
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
-    const said = /** @type {Record<string, string>} */ (Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (event.currentTarget))));
+    const said = /** @type {Record<string, string>} */ (
+      Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (event.currentTarget)))
+    );
     if (said.min_share) said.min_share = String(Number(said.min_share) / 100);
     go(link("/search", { in: kind, ...said }));
   };
@@ -67,7 +89,8 @@ export function SearchScreen({ params }) {
   return html`
     <h1>Search</h1>
     <div class="row tight" role="group" aria-label="What is searched">
-      ${Object.entries(KINDS).map(([name, { title }]) => html`<button key=${name} aria-pressed=${name === kind} onClick=${() => go(link("/search", { ...kept(params, name), in: name }))}>${title}</button>`)}
+      ${Object.entries(KINDS).map(([name, { title }]) => html`<button key=${name} aria-pressed=${name === kind}
+        onClick=${() => go(link("/search", { ...kept(params, name), in: name }))}>${title}</button>`)}
       <p class="dim says">${says}</p>
     </div>
     <form class="asked card" role="search" key=${kind} ref=${fill} onSubmit=${submit}>
@@ -76,17 +99,21 @@ export function SearchScreen({ params }) {
       <button class="primary">Search</button>
     </form>
     ${failure && html`<${Failed} failure=${failure} />`}
-    ${hits &&
-    !failure &&
-    html`<p class="dim num" role="status">${counted(hits.length, "hit")}${next ? " shown" : ""} in ${counted(byVideo(hits).length, "video")}</p>
+    ${
+      hits &&
+      !failure &&
+      html`<p class="dim num"
+        role="status">${counted(hits.length, "hit")}${next ? " shown" : ""} in ${counted(byVideo(hits).length, "video")}</p>
       ${hits.length === 0 && html`<${Empty} title="Nothing found"><p>${hint(kind, asked)}</p><//>`}
       ${byVideo(hits).map(
         ([id, some]) => html`<section key=${id} class="found card">
-          <h2 class="row"><a class="grow wrap" href=${link(`/videos/${id}`)}>${some[0].filename}</a><span class="dim small num">${counted(some.length, "hit")}</span></h2>
+          <h2 class="row"><a class="grow wrap" href=${link(`/videos/${id}`)}>${some[0].filename}</a><span
+            class="dim small num">${counted(some.length, "hit")}</span></h2>
           <ul>${some.map((hit) => html`<${Found} key=${JSON.stringify(keys(hit))} hit=${hit} />`)}</ul>
         </section>`,
       )}
-      ${next && html`<div class="row center"><button onClick=${more}>Show more</button></div>`}`}
+      ${next && html`<div class="row center"><button onClick=${more}>Show more</button></div>`}`
+    }
   `;
 }
 
@@ -96,11 +123,16 @@ function Found({ hit }) {
   const about =
     hit.in === "scenes"
       ? [`importance ${number(hit.importance)}`, length(hit.seconds)]
-      : [hit.seconds === null ? "never measured" : `${seconds(hit.seconds)} in view`, ...(hit.area_share === null ? [] : [`${percent(hit.area_share, 1)} of the picture`])];
+      : [
+          hit.seconds === null ? "never measured" : `${seconds(hit.seconds)} in view`,
+          ...(hit.area_share === null ? [] : [`${percent(hit.area_share, 1)} of the picture`]),
+        ];
   return html`<li><a class="hit" href=${link(`/videos/${hit.video_id}`, keys(hit))}>
-    <div class="poster">${blank ? html`<span class="none" aria-hidden="true">▶</span>` : html`<img src=${media(hit.picture)} alt="" loading="lazy" onError=${() => leave(true)} />`}</div>
+    <div class="poster">${blank ? html`<span class="none" aria-hidden="true">▶</span>` : html`<img src=${media(hit.picture)} alt=""
+      loading="lazy" onError=${() => leave(true)} />`}</div>
     <div>
-      <p class="row tight"><b>${hit.in === "scenes" ? `Scene ${hit.scene_number}` : hit.label}</b>${hit.in === "elements" && html`<span class="tag ${hit.difficulty}">${hit.difficulty}</span>`}</p>
+      <p class="row tight"><b>${hit.in === "scenes" ? `Scene ${hit.scene_number}` : hit.label}</b>${hit.in === "elements" && html`<span
+        class="tag ${hit.difficulty}">${hit.difficulty}</span>`}</p>
       <p class="num small"><span class="mono">${moment(hit.start_seconds)}</span> <span class="dim">to</span> <span class="mono">${moment(hit.end_seconds)}</span></p>
       <p class="dim small num">${about.join(" · ")}</p>
       ${hit.in !== "tracks" && html`<p class="small wrap">${hit.description}</p>`}
@@ -118,7 +150,9 @@ function keys(hit) {
 
 /** @param {string} kind @param {Record<string, string>} asked @param {string} question */
 function useHits(kind, asked, question) {
-  const [found, set] = useState(/** @type {{hits: Hit[] | null, next: string | null, failure: any}} */ ({ hits: null, next: null, failure: null }));
+  const [found, set] = useState(
+    /** @type {{hits: Hit[] | null, next: string | null, failure: any}} */ ({ hits: null, next: null, failure: null }),
+  );
   useEffect(() => {
     const stop = new AbortController();
     get("/search", { in: kind, limit: PAGE, ...asked }, stop).then(
@@ -144,7 +178,15 @@ function useDemo(hits) {
   const ids = [...new Set((hits ?? []).map((hit) => hit.result_id))].join();
   useEffect(() => {
     let meant = true;
-    for (const { video_id, result_id } of hits ?? []) if (!made.has(result_id)) made.set(result_id, get(`/videos/${video_id}`).then((video) => video.demo_models, () => false));
+    for (const { video_id, result_id } of hits ?? [])
+      if (!made.has(result_id))
+        made.set(
+          result_id,
+          get(`/videos/${video_id}`).then(
+            (video) => video.demo_models,
+            () => false,
+          ),
+        );
     Promise.all((hits ?? []).map((hit) => made.get(hit.result_id))).then((said) => meant && set(said.includes(true)));
     return () => void (meant = false);
   }, [ids]);

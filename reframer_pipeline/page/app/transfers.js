@@ -17,7 +17,8 @@ export function UploadButton() {
     if (input.current) input.current.value = "";
   };
   return html`<button class="primary" id="upload" onClick=${() => input.current?.click()}>Upload<span class="unseen"> videos</span></button>
-    <input type="file" multiple hidden ref=${input} onChange=${take} aria-label="Videos to upload" accept="video/mp4,video/quicktime,video/x-msvideo,.mp4,.mov,.avi,.m4v" />`;
+    <input type="file" multiple hidden ref=${input} onChange=${take}
+      aria-label="Videos to upload" accept="video/mp4,video/quicktime,video/x-msvideo,.mp4,.mov,.avi,.m4v" />`;
 }
 
 /** Takes what is dropped, wherever on the page. */
@@ -78,7 +79,8 @@ export function Transfers() {
   const [open, set] = useState(true);
   useEffect(() => void findInterrupted(), []);
   useEffect(() => {
-    const stay = (/** @type {Event} */ event) => transfers.get().some(({ state }) => state === "sending" || state === "waiting" || state === "trouble") && event.preventDefault();
+    const stay = (/** @type {Event} */ event) =>
+      transfers.get().some(({ state }) => state === "sending" || state === "waiting" || state === "trouble") && event.preventDefault();
     addEventListener("beforeunload", stay);
     return () => removeEventListener("beforeunload", stay);
   }, []);
@@ -88,15 +90,18 @@ export function Transfers() {
   const refused = done.filter(({ state }) => state === "refused").length;
   const title = sending
     ? `Uploading ${counted(sending, "file")}`
-    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`].filter(Boolean).join(", ") || "Uploads that broke off";
+    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`]
+        .filter(Boolean)
+        .join(", ") || "Uploads that broke off";
   return html`<section class="transfers card" aria-label="Files on their way">
     <div class="row">
       <h2 class="grow" role="status">${title}</h2>
       ${open && done.length > 0 && html`<button class="plain" onClick=${() => done.forEach(({ id }) => remove(id))}>Clear</button>`}
       <button class="plain icon" aria-expanded=${open} aria-label=${open ? "Make small" : "Show"} onClick=${() => set(!open)}>${open ? "–" : "+"}</button>
     </div>
-    ${open &&
-    html`<ul>
+    ${
+      open &&
+      html`<ul>
       ${all.map((one) => html`<${Row} key=${one.id} transfer=${one} job=${known.find((job) => job.job_id === one.jobId)} />`)}
       ${left.map(
         (one) => html`<li key=${one.key}>
@@ -105,7 +110,8 @@ export function Transfers() {
           <p class="small dim">Broke off. Drop the same file again: it goes on where it was.</p>
         </li>`,
       )}
-    </ul>`}
+    </ul>`
+    }
   </section>`;
 }
 
@@ -126,12 +132,17 @@ function Row({ transfer, job }) {
   return html`<li>
     <div class="row">
       <span class="grow name">${name}</span>
-      ${state === "refused" && failure?.code !== "not_a_video" && failure?.code !== "file_too_large" && html`<button class="plain" onClick=${() => again(id)}>Send again</button>`}
+      ${state === "refused" && failure?.code !== "not_a_video" && failure?.code !== "file_too_large" && html`<button class="plain"
+        onClick=${() => again(id)}>Send again</button>`}
       <button class="plain icon" aria-label="${under ? "Stop" : "Take off the list:"} ${file.name}" onClick=${() => remove(id)}>×</button>
     </div>
-    ${wrong
-      ? html`<div class="refused" role="alert"><p class="wrap">${wrong.message}</p><p class="wrap">${wrong.remedy}</p><p class="code mono">${wrong.code}</p></div>`
-      : html`<p class="small dim num">${words()}</p>`}
-    ${progress !== null && !wrong && html`<progress value=${progress} aria-label="${file.name}: ${under ? "sent" : "computed"}"></progress>`}
+    ${
+      wrong
+        ? html`<div class="refused" role="alert"><p class="wrap">${wrong.message}</p><p class="wrap">${wrong.remedy}</p><p
+          class="code mono">${wrong.code}</p></div>`
+        : html`<p class="small dim num">${words()}</p>`
+    }
+    ${progress !== null && !wrong && html`<progress value=${progress} aria-label="${file.name}: ${under ? "sent" : "computed"}">
+      </progress>`}
   </li>`;
 }

@@ -1,7 +1,7 @@
 /**
  * Files on their way to the server: a queue, two at a time, each resumable (tus 1.0).
- * What belongs here: bytes. What does not: what becomes of a file then (`jobs`), drawing (`transfers`). A browser forgets dropped files when
- * the page is loaded anew; where each had come to is kept, and the same file goes on from there when it is dropped again.
+ * What belongs here: bytes. What does not: what becomes of a file then (`jobs`), drawing (`transfers`). A browser forgets dropped files
+ * when the page is loaded anew; where each had come to is kept, and the same file goes on from there when it is dropped again.
  */
 import { credentials, Problem, url } from "./api.js";
 import { look } from "./jobs.js";
@@ -47,7 +47,10 @@ export function add(files) {
 
 /** Give a file up, or take it off the list. @param {number} id */
 export function remove(id) {
-  running.get(id)?.abort(true).catch(() => {});
+  running
+    .get(id)
+    ?.abort(true)
+    .catch(() => {});
   running.delete(id);
   transfers.set(transfers.get().filter((one) => one.id !== id));
   next();
@@ -64,7 +67,10 @@ export async function findInterrupted() {
   if (!Object.keys(localStorage).some((name) => name.startsWith("tus::"))) return interrupted.set([]); // the library need not be loaded
   const known = new Set(transfers.get().map(({ file }) => `${file.name} ${file.size}`));
   const all = await (await library()).defaultOptions.urlStorage.findAllUploads();
-  const here = all.filter((/** @type {TusPrevious} */ one) => one.uploadUrl?.startsWith(url("/uploads")) && Date.now() - Date.parse(one.creationTime) < 86_400_000);
+  const here = all.filter(
+    (/** @type {TusPrevious} */ one) =>
+      one.uploadUrl?.startsWith(url("/uploads")) && Date.now() - Date.parse(one.creationTime) < 86_400_000,
+  );
   const left = here.map((/** @type {TusPrevious} */ one) => ({ name: one.metadata.filename, size: one.size ?? 0, key: one.urlStorageKey }));
   interrupted.set(left.filter((/** @type {Interrupted} */ one) => !known.has(`${one.name} ${one.size}`)));
 }
@@ -89,7 +95,9 @@ function next() {
   const waiting = transfers.get().find((one) => one.state === "waiting");
   if (!waiting || transfers.get().filter((one) => one.state === "sending" || one.state === "trouble").length >= AT_ONCE) return;
   change(waiting.id, { state: "sending" });
-  begin(waiting).catch((error) => change(waiting.id, { state: "refused", failure: { code: "page_error", message: String(error), remedy: "Load the page again." } }));
+  begin(waiting).catch((error) =>
+    change(waiting.id, { state: "refused", failure: { code: "page_error", message: String(error), remedy: "Load the page again." } }),
+  );
   next();
 }
 
@@ -138,7 +146,12 @@ async function begin({ id, file }) {
 /** @param {TusError} error @returns {import("./types").Failure} */
 function said(error) {
   const answer = error.originalResponse;
-  if (!answer) return { code: "offline", message: "The server could not be reached for a long time.", remedy: "Check the connection, then send it again. It goes on where it was." };
+  if (!answer)
+    return {
+      code: "offline",
+      message: "The server could not be reached for a long time.",
+      remedy: "Check the connection, then send it again. It goes on where it was.",
+    };
   const problem = Problem.of(answer.getStatus(), answer.getBody());
   return { code: problem.code, message: problem.message, remedy: problem.remedy };
 }

@@ -18,6 +18,7 @@ export const STAGE = {
 export function howFar(job) {
   const left = job.seconds_left === null ? "" : `, ${about(job.seconds_left)} left`;
   if (job.status === "pending") return job.place_in_queue ? `Waiting, number ${number(job.place_in_queue)} in line${left}` : "Waiting";
-  if (job.status === "processing") return `${job.stage ? (STAGE[job.stage.name] ?? job.stage.name) : "Beginning"}, ${percent(job.progress)}${left}`;
+  if (job.status === "processing")
+    return `${job.stage ? (STAGE[job.stage.name] ?? job.stage.name) : "Beginning"}, ${percent(job.progress)}${left}`;
   return STATUS[job.status];
 }
