@@ -141,6 +141,7 @@ class Desk {
     lanes.scale = ((lanes.width - lanes.gutter) / Math.max(lanes.duration, 1e-3)) * this.zoomed;
     spacer.style.width = `${lanes.gutter + Math.floor(lanes.duration * lanes.scale)}px`;
     scroller.scrollLeft = seconds * lanes.scale - (x - lanes.gutter);
+    lanes.left = scroller.scrollLeft; // the next step of zoom may come before it is drawn
     this.later();
   }
 
