@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         None, ge=1, le=DAYS, description="Days after which a video's rows leave Postgres; Parquet keeps them. Unset: never."
     )
     evict_frames_after_days: int | None = Field(
-        None, ge=1, le=DAYS, description="Days after which a video's frame store is deleted. Unset: never."
+        None, ge=1, le=DAYS, description="Days after which a video's frame store is deleted, and a copy for browsers. Unset: never."
     )
     keep_superseded_days: int = Field(7, ge=1, le=DAYS, description="Days that a result is kept after another took its place.")
     dagster_runs_days: int = Field(30, ge=0, le=DAYS, description="Days that Dagster keeps finished runs and their logs; 0: for ever.")

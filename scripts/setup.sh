@@ -162,3 +162,19 @@ if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
         echo "$stamp" >.tools/datumaro/.stamp
     fi
 fi
+
+# What checks the types of the page's scripts: one package that needs no other, of exactly these bytes.
+if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
+    typescript=6.0.3
+    digest=cb64efbb14993c3c906a490544f6472859be28a56a222b1d83dfc26709bd7edbca5cb3fc3515a3dfcfce0e335baf8dd2b285ea36e022b047f519d0b1a9671d07
+    if [ "$(cat .tools/typescript/.stamp 2>/dev/null)" != "$digest" ]; then
+        command -v node >/dev/null && command -v npm >/dev/null || apt_install "tests of the page's types" nodejs npm
+        say "Fetching .tools/typescript, which checks the page's types (23 MB, once)"
+        mkdir -p .tools
+        quietly npm pack --silent --pack-destination .tools "typescript@$typescript" || fail "typescript could not be fetched"
+        echo "$digest  .tools/typescript-$typescript.tgz" | sha512sum --check --quiet || fail "typescript is not what it was"
+        rm -rf .tools/typescript && mkdir .tools/typescript
+        tar -xzf ".tools/typescript-$typescript.tgz" -C .tools/typescript --strip-components 1 && rm ".tools/typescript-$typescript.tgz"
+        echo "$digest" >.tools/typescript/.stamp
+    fi
+fi

@@ -4,7 +4,7 @@ What belongs here: the key or the session out of a request, and the scopes that 
 (`users.keys`), whether a video is theirs (queries say that: what is another's looks like what is not there).
 
 A key comes in the header X-API-Key, or as a bearer token for programs that know nothing else. A browser has a session in a cookie, and with
-it changes something only from a page of this server.
+it changes something only from a page of this server. A ticket in the address counts where one looks at pictures, films and exports.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ HEADER: Final = "X-API-Key"
 COOKIE: Final = "reframer_session"
 REMEMBERED_S: Final = 5.0  # for so long at most a key that was revoked is still good
 _MOST: Final = 10_000
+_WITH_TICKET: Final = {"pictures", "films", "exports"}  # tags of routes
 _CHANGE_NOTHING: Final = {"GET", "HEAD", "OPTIONS"}
+_REFUSED: Final[dict[Kind, str]] = {
+    "key": "The key is unknown, or good no more.",
+    "ticket": "The ticket is unknown, or good no more.",
+    "session": "The session is over.",
+}
 _scheme = APIKeyHeader(name=HEADER, scheme_name="key", description="A key made by `reframer keys add`.", auto_error=False)
 
 
@@ -81,6 +87,8 @@ async def _caller(request: Request, served: Served, key: Annotated[str | None, S
     kind: Kind = "key"
     secret = key or _bearer(request)
     if not secret:
+        kind, secret = "ticket", _ticket(request)
+    if not secret:
         kind, secret = "session", request.cookies.get(COOKIE, "")
     if not secret:
         raise KeyMissing("The request has no key.")
@@ -91,7 +99,7 @@ async def _caller(request: Request, served: Served, key: Annotated[str | None, S
         found = await run_in_threadpool(lambda: served.doorman.ask(served.db, secret, kind))
     if found is None:
         count_wrong(request, served)
-        raise KeyMissing("The key is unknown, or good no more." if kind == "key" else "The session is over.")
+        raise KeyMissing(_REFUSED[kind])
     if kind == "session" and request.method not in _CHANGE_NOTHING and not _same_site(request):
         raise CrossSite("The request comes from a page of another site, or does not say from where.")
     request.state.caller = found
@@ -140,6 +148,12 @@ def _address(request: Request) -> str:
     except ValueError:  # a socket of the machine, or what a proxy of its owner's says
         return ""
     return str(ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address)
+
+
+def _ticket(request: Request) -> str:
+    """The ticket in the address of a picture, a film or an export."""
+    looks = request.method in ("GET", "HEAD") and not _WITH_TICKET.isdisjoint(request.scope["route"].tags)
+    return request.query_params.get("ticket", "") if looks else ""
 
 
 def _bearer(request: Request) -> str:

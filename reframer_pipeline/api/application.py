@@ -22,14 +22,18 @@ from reframer_pipeline.api import (
     deleting,
     describing,
     exporting,
+    films,
     jobs,
     operating,
+    page,
     pictures,
     problems,
+    remaking,
     results,
     resumable,
     searching,
     sessions,
+    tickets,
     upkeep,
 )
 from reframer_pipeline.api.access import Doorman
@@ -47,7 +51,8 @@ VERSION: Final = "/v1"
 BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
-    module.router for module in (operating, sessions, jobs, resumable, deleting, results, exporting, pictures, searching)
+    module.router
+    for module in (operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
 )
 
 

@@ -11,14 +11,13 @@ import functools
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
 from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
@@ -50,6 +49,11 @@ class JobFailure(BaseModel):
     message: str = Field(description="What happened; of the server's own trouble the kind alone.")
     remedy: str = Field(description="What to do.")
 
+    @field_validator("message")
+    @classmethod
+    def _told(cls, message: str, info: ValidationInfo) -> str:
+        return told_of(info.data["code"], message)
+
 
 class JobStage(BaseModel):
     """What a run is doing."""
@@ -78,8 +82,7 @@ class Job(BaseModel):
     @classmethod
     def of(cls, job: reading.Job) -> Job:
         """As it is said over HTTP."""
-        failed = job.failure and replace(job.failure, message=told_of(job.failure.code, job.failure.message))
-        return cls.model_validate(replace(job, failure=failed), from_attributes=True)
+        return cls.model_validate(job, from_attributes=True)
 
 
 class NewJob(BaseModel):
@@ -162,7 +165,7 @@ async def show(
 ) -> Job:
     """How far a job is; with `wait`, once it has ended or the time is over."""
     until = time.monotonic() + wait
-    job = await run_in_threadpool(_look, served, who, job_id)
+    job = await run_in_threadpool(look, served, who, job_id)
     with served.held.one(who.key_id) if wait else nullcontext():
         while not (job.ended or (left := until - time.monotonic()) <= 0 or served.ending.is_set() or await request.is_disconnected()):
             with suppress(TimeoutError):
@@ -183,7 +186,7 @@ async def events(
 
     An event's data is the job. Its id follows from that: who comes back with Last-Event-ID is told how it stands now, and nothing twice.
     """
-    job = await run_in_threadpool(_look, served, who, job_id)
+    job = await run_in_threadpool(look, served, who, job_id)
     if job.ended and job.state == last:
         return Response(status_code=204)  # which tells a browser not to come back
 
@@ -207,7 +210,8 @@ async def events(
     return StreamingResponse(told(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
+def look(served: Services, who: Caller, job_id: str) -> reading.Job:
+    """How one of the caller's jobs stands. Raises `NothingThere`."""
     job = reading.get_job(served.db, who.user_id, job_id, _rates(served), served.settings.max_concurrent_runs)
     if job is None:
         raise NothingThere("There is no such job.")
@@ -215,7 +219,7 @@ def _look(served: Services, who: Caller, job_id: str) -> reading.Job:
 
 
 def _next_look(served: Services, who: Caller, job_id: str) -> Awaitable[reading.Job]:
-    return served.following.next(who.user_id, job_id, lambda: _look(served, who, job_id))
+    return served.following.next(who.user_id, job_id, lambda: look(served, who, job_id))
 
 
 def _rates(served: Services) -> Rates:

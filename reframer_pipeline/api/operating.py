@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from importlib import metadata
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -31,25 +30,11 @@ class Health(BaseModel):
     status: str = Field("ok", examples=["ok"])
 
 
-class Greeting(BaseModel):
-    """What this is, and where it describes itself."""
-
-    name: str = Field("reframer_pipeline", examples=["reframer_pipeline"])
-    version: str = Field(default_factory=lambda: metadata.version("reframer_pipeline"), examples=["0.2.0"])
-    openapi: str = Field("/openapi.json", examples=["/openapi.json"])
-
-
 class Me(BaseModel):
     """Whom the key lets in."""
 
     email: str = Field(examples=["you@example.org"])
     scopes: list[str] = Field(examples=[["read", "write"]])
-
-
-@router.get("/")
-async def greet() -> Greeting:
-    """What this is."""
-    return Greeting()
 
 
 @router.get("/healthz")

@@ -34,10 +34,14 @@ Moment = AwareDatetime
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "As the client has it: its If-None-Match has the ETag."}}
 
 
-class Paged(BaseModel):
-    """What every list may be asked. What it does not know is refused: a filter with a slip in its name would let everything through."""
+class Asked(BaseModel):
+    """The parameters of a request. What it does not know is refused: a filter with a slip in its name would let everything through."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Paged(Asked):
+    """What every list may be asked."""
 
     limit: int = Field(100, ge=1, le=2_000, description="Length of the page.")
     cursor: str | None = Field(None, max_length=CURSOR_CHARACTERS, description="`next` of the page before; the filters stay the same.")
@@ -56,7 +60,7 @@ class Cursor:
 
     def write(self, request: Request, place: Sequence[Any]) -> str:
         """The cursor of this request's list that begins after a place."""
-        said = json.dumps(place, separators=(",", ":"), default=str).encode()
+        said = json.dumps(place, separators=(",", ":"), default=str, ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(_mark(request, said) + said).decode().rstrip("=")
 
     def read(self, request: Request, cursor: str | None) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.UnknownFrame: 404,
     f.MethodUnknown: 405,
     f.NotPublished: 409,
+    f.NothingToRun: 409,
     f.VideoBusy: 409,
     f.UploadChanged: 409,
     f.OffsetConflict: 409,

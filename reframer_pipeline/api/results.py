@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.holding import Long
-from reframer_pipeline.api.paging import NOT_MODIFIED, Cursor, Moment, Paged, Uuid, tag, unchanged
+from reframer_pipeline.api.paging import NOT_MODIFIED, Cursor, Moment, Number, Paged, Text, Uuid, tag, unchanged
 from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking, page_of
@@ -31,7 +31,8 @@ from reframer_pipeline.reading.tables import TABLES, Table, page
 
 router = APIRouter(tags=["results"])
 CHUNK: Final = 65_536  # characters of a document that go out at once
-_VIDEOS: Final = Cursor(Moment, Uuid)  # uploaded_at, upload_id
+# Of the list of videos, by what it is sorted: `sort_key`, `upload_id`.
+_SORTED: Final = {"uploaded": Cursor(Moment, Uuid), "name": Cursor(Text, Uuid), "duration": Cursor(Number, Uuid)}
 
 
 class Video(BaseModel):
@@ -66,15 +67,17 @@ class VideosAsked(Paged):
 
     status: Literal["pending", "processing", "completed", "failed"] | None = None
     name: str | None = Field(None, min_length=1, max_length=200, description="Its name has this in it, in whatever case.")
+    sort: library.Sort = Field(library.NEWEST_FIRST, description="By what; with `-` before it the last comes first.")
 
 
 @router.get("/videos", response_model=Videos)
 def videos(request: Request, served: Served, who: Reader, asked: Annotated[VideosAsked, Query()]) -> Response:
-    """One's videos, those brought last first."""
-    after = _VIDEOS.read(request, asked.cursor)
-    found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name)
+    """One's videos, those brought last first unless `sort` says otherwise."""
+    kind = _SORTED[asked.sort.removeprefix("-")]
+    after = kind.read(request, asked.cursor)
+    found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name, asked.sort)
     last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = last and _VIDEOS.write(request, (last["uploaded_at"], last["upload_id"]))
+    following = last and kind.write(request, (last["sort_key"], last["upload_id"]))
     return Plain({"videos": list(map(_said, found[: asked.limit])), "next": following})
 
 

@@ -1,10 +1,12 @@
 """The route of search: over all of one's videos.
 
-What belongs here: HTTP. What does not: what can be searched, and how (`reading.search`).
+What belongs here: HTTP, and how a search is put into words, here, for exports and on the command line. What does not: what can be
+searched, and how (`reading.search`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -12,9 +14,9 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from reframer_pipeline.api.access import Reader
-from reframer_pipeline.api.paging import Cursor, Number, Uuid
+from reframer_pipeline.api.paging import Asked, Cursor, Number, Uuid
 from reframer_pipeline.api.services import Served
-from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking
+from reframer_pipeline.api.shapes import ASKED, KEYS, ROWS, Plain, asking
 from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading.search import SEARCHED, search
 
@@ -36,28 +38,44 @@ Hits = create_model(
     hits=(list[_HIT], Field()),
     next=(str | None, Field(description="`cursor` of the next page; null after the last.")),
 )
-_ANY: Final = list(dict.fromkeys(name for one in SEARCHED.values() for name in one.asked))
+FILTERS: Final = list(dict.fromkeys(name for one in SEARCHED.values() for name in one.asked))
 _SORTS: Final = tuple(dict.fromkeys(name for one in SEARCHED.values() for name in one.orders))
 _CURSORS: Final = {  # figures that hits are sorted by, the set, the key of a row
     (kind, name): Cursor(*[Number] * len(order.by), Uuid, *(KEYS[name] for name in one.table.key))
     for kind, one in SEARCHED.items()
     for name, order in one.orders.items()
 }
+Kind = Literal["tracks", "scenes", "elements"]
+_KIND: Final = (Kind, Field(alias="in", description="What is searched."))
+VideosAsked = asking("VideosAsked", FILTERS, base=Asked, kind=_KIND)  # a search for videos alone
 SearchAsked = asking(
     "SearchAsked",
-    _ANY,
-    kind=(Literal["tracks", "scenes", "elements"], Field(alias="in", description="What is searched.")),
+    FILTERS,
+    kind=_KIND,
     sort=(Literal[_SORTS] | None, Field(None, description="The order; the first of what is searched by default.")),
 )
 
 
+def wanted_of(asked: Any) -> dict[str, Any]:
+    """What a search is to find, by its names in `reading.search`.
+
+    Raises:
+        RequestInvalid: What is searched cannot be searched by this.
+    """
+    wanted = {name: value for name in FILTERS if (value := getattr(asked, name)) is not None}
+    can = SEARCHED[asked.kind].asked
+    if strange := [name for name in wanted if name not in can]:
+        raise RequestInvalid(f"{asked.kind} cannot be searched by {_said(strange)}.", f"They can by {_said(can)}.")
+    return wanted
+
+
+def _said(names: Iterable[str]) -> str:
+    return ", ".join(ASKED[name][1].alias or name for name in names)
+
+
 def find(request: Request, served: Served, who: Reader, asked: Any) -> Response:
     """Tracks, scenes or elements of all one's videos, with the times to jump to."""
-    searched = SEARCHED[asked.kind]
-    wanted = {name: value for name in _ANY if (value := getattr(asked, name)) is not None}
-    if strange := wanted.keys() - searched.asked.keys():
-        shown = "class" if strange == {"object_class"} else ", ".join(sorted(strange))
-        raise RequestInvalid(f"{asked.kind} cannot be searched by {shown}.", f"They can by {', '.join(searched.asked)}.")
+    searched, wanted = SEARCHED[asked.kind], wanted_of(asked)
     order = asked.sort or next(iter(searched.orders))
     if order not in searched.orders:
         raise RequestInvalid(f"{asked.kind} cannot be sorted by {order}.", f"They can by {', '.join(searched.orders)}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
@@ -14,6 +15,7 @@ from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from reframer_pipeline.api.access import Doorman
+    from reframer_pipeline.api.copying import Copying
     from reframer_pipeline.api.drawings import Drawings
     from reframer_pipeline.api.following import Following
     from reframer_pipeline.api.holding import Held
@@ -51,6 +53,13 @@ class Services:
     metrics: Metrics
     drawings: Drawings
     ending: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def copying(self) -> Copying:
+        """What it copies for browsers."""
+        from reframer_pipeline.api.copying import Copying
+
+        return Copying(self.storage, self.ending)
 
     @property
     def db(self) -> Database:

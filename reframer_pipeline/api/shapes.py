@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, create_model
 from starlette.responses import JSONResponse
 
-from reframer_pipeline.api.paging import Paged, Text, Uuid, Whole
+from reframer_pipeline.api.paging import Asked, Paged, Text, Uuid, Whole
 from reframer_pipeline.reading.tables import TABLES, Table
 
 _TYPES: Final[dict[pa.DataType, Any]] = {
@@ -48,10 +48,10 @@ ASKED: Final[dict[str, tuple[Any, Any]]] = {
 }
 
 
-def asking(name: str, asked: Collection[str], **more: Any) -> type[BaseModel]:
-    """The parameters of a list that can be asked this."""
+def asking(name: str, asked: Collection[str], base: type[Asked] = Paged, **more: Any) -> type[Asked]:
+    """The parameters of a request, of a list unless said otherwise, that can be asked this."""
     fields: dict[str, Any] = {key: ASKED[key] for key in asked}
-    return create_model(name, __base__=Paged, **more, **fields)
+    return create_model(name, __base__=base, **more, **fields)
 
 
 def _row(table: Table) -> type[BaseModel]:

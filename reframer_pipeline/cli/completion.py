@@ -1,6 +1,6 @@
 """`reframer completion`: the script that makes a shell complete, and what it offers for a video's id.
 
-What belongs here: ids. What does not: the mechanism, names of commands and options, files: these are click's.
+What belongs here: ids. What does not: the mechanism, names of commands and options, files: these are click's and the shell's.
 """
 
 from __future__ import annotations
@@ -50,3 +50,8 @@ def video_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
             length = _SHORT if len(incomplete) <= _SHORT else None
             return [CompletionItem(row["id"][:length], help=row["filename"]) for row in rows]
     return []
+
+
+def ids_or_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same; where no id begins like this, the shell is to offer files."""
+    return video_ids(ctx, param, incomplete) or [CompletionItem(incomplete, type="file")]

@@ -1,4 +1,4 @@
-"""`reframer serve`: the HTTP API over the same data as the command line."""
+"""`reframer serve`: the page and the HTTP API over the same data as the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reframer_pipeline.settings import Settings
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only, not each request.")
 @with_settings(*PLACES, "uploads_url", *API, common=(*PLACES, *API))
 def serve(settings: Settings, quiet: bool) -> None:
-    """Answer over HTTP: the API for programs.
+    """Answer over HTTP: the page for people, the API for programs.
 
     On this machine alone, nobody needs to be made known first: it prints an address with a token. Open it in a browser, once. A
     program sends a key. `reframer keys add` makes one.

@@ -10,12 +10,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
-from reframer_pipeline.failures import NotPublished, ObjectMissing, ResultsGone, RowsArchived, UnknownVideo
+from reframer_pipeline.exports.chosen import results_of_tracks, rows_of_tracks, track_ids
+from reframer_pipeline.failures import NothingThere, NotPublished, ObjectMissing, ResultsGone, RowsArchived, UnknownVideo
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.reading.sheets import results_of
 from reframer_pipeline.reading.tables import Table, batches
@@ -36,6 +37,7 @@ class Video:
         name: What it is called in the export: a file name of letters, digits, blank and `-_.`, no other video's.
         result_id: The set of its results, named by the scenes result as in `reading.tables`.
         storage: Where these are.
+        tracks: Ids of the tracks that the export is about; None: everything.
     """
 
     video_id: str
@@ -43,13 +45,28 @@ class Video:
     name: str
     result_id: str
     storage: Storage
+    tracks: frozenset[str] | None = None
+
+    def of_tracks(self, tracks: Collection[str]) -> Video:
+        """The same video, with these tracks alone; with everything if none are named.
+
+        Raises:
+            NothingThere: It has no such track.
+            ObjectMissing: As for `open`.
+        """
+        if not tracks:
+            return self
+        if strange := sorted(set(tracks) - track_ids(self.open()["trajectories"])):
+            raise NothingThere(f"{self.filename} has no track {strange[0]}.", "`reframer show` and the list of tracks name them.")
+        return replace(self, tracks=frozenset(tracks))
 
     def open(self) -> dict[str, StageInput]:
         """Its results by stage, as streams. Raises `ObjectMissing` if one was deleted meanwhile, with or without the video."""
         try:
-            return results_of(self.storage, self.result_id)
+            results = results_of(self.storage, self.result_id)
         except ResultsGone as gone:
             raise self._deleted() from gone
+        return results if self.tracks is None else results_of_tracks(results, self.tracks)
 
     def rows(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Its rows in a table of the vocabulary.
@@ -59,7 +76,8 @@ class Video:
             ObjectMissing: As for `open`.
         """
         try:
-            yield from batches(self.storage.db, table, self.result_id)
+            rows = batches(self.storage.db, table, self.result_id)
+            yield from rows if self.tracks is None else rows_of_tracks(table, rows, self.tracks, lambda: self.open()["trajectories"])
         except ResultsGone as gone:
             raise self._deleted() from gone
         except RowsArchived as away:

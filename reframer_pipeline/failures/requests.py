@@ -87,6 +87,21 @@ class BeingMade(_Limited, RetryableFailure):
     default_remedy = "Ask again after as long as the header Retry-After says."
 
 
+class NothingToRun(CallerError):
+    """All results of the video are there, made as they would be made now."""
+
+    code = "nothing_to_run"
+    default_remedy = "Nothing to do: change a setting first if something else is wanted."
+
+
+class NobodyToRun(RetryableFailure):
+    """Nobody could be asked to compute: this server knows no Dagster, or that one does not answer."""
+
+    code = "nobody_to_run"
+    blames_video = False
+    default_remedy = "Start `reframer dev`, or set REFRAMER_DAGSTER_URL; `reframer run` computes without it."
+
+
 class MethodUnknown(CallerError):
     """This address does not know the method."""
 

@@ -1,7 +1,7 @@
 """The boxes of an mp4 or mov and the chunks of an AVI, as far as ffprobe does not tell what they say.
 
-What belongs here: a bounded walk to edit lists and to what is beside the pictures, whether a file is only the head of a stream, whether an
-AVI is all there.
+What belongs here: a bounded walk to edit lists, to how pictures are coded and to what is beside them, whether a file is only the head of a
+stream, whether an AVI is all there.
 What does not: anything that ffprobe reports.
 
 Uploads are hostile: boxes are read one header at a time, none beyond its parent's end, and so many at most, the entries of edit lists among
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 MOST_STEPS: Final = 4096  # of a walk through a file: boxes and entries of edit lists together, or chunks
 NORMAL: Final = 1 << 16  # a rate of 1, in 16.16 fixed point
+SETUPS: Final = (b"avcC", b"hvcC", b"av1C", b"vpcC")
+_ENTRY: Final = 78  # bytes that an entry for pictures has before its boxes (ISO/IEC 14496-12, VisualSampleEntry)
+_SETUP: Final = 64  # bytes of a setup that are read: what names a codec stands in the first 13
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """A track of pictures.
+
+    Attributes:
+        place: Among all tracks of the file, from 0: FFmpeg's number of the stream.
+        edits: Its edit list.
+        format: Four letters that say how its pictures are coded, such as `avc1`.
+        setup: What a decoder is told before, the beginning of it, and the name of the box that it stands in, such as `avcC`.
+        matrix_at: Where in the file the display matrix stands: nine numbers of 4 bytes.
+    """
+
+    place: int
+    edits: tuple[Edit, ...] = ()
+    format: str = ""
+    setup: tuple[str, bytes] = ("", b"")
+    matrix_at: int = 0
+
+
+@dataclass(frozen=True)
 class Boxes:
     """What was found.
 
@@ -43,17 +65,24 @@ class Boxes:
         edits: Edit lists by track id.
         head_only: Whether the file has the head of a fragmented stream, and no fragment.
         beside: Where the names stand of the boxes (`stsd`) that say how the tracks beside the pictures are to be decoded.
+        pictures: The tracks that have the handler of pictures.
     """
 
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     head_only: bool = False
     beside: tuple[int, ...] = ()
+    pictures: tuple[Pictures, ...] = ()
 
 
 def read_boxes(path: Path) -> Boxes:
     """Walk the boxes of a file; one that has none gives nothing."""
     with path.open("rb") as file:
-        return _Walk(file, path.stat().st_size).boxes()
+        return boxes_of(file)
+
+
+def boxes_of(file: BinaryIO) -> Boxes:
+    """The same of an open file, wherever it lies: a few kB of it are read."""
+    return _Walk(file, file.seek(0, 2)).boxes()
 
 
 def riff_is_whole(path: Path) -> bool:
@@ -77,6 +106,8 @@ class _Walk:
         self._size = size
         self._left = MOST_STEPS
         self._beside: list[int] = []
+        self._pictures: list[Pictures] = []
+        self._tracks = 0
 
     def boxes(self) -> Boxes:
         edits: dict[int, list[Edit]] = {}
@@ -95,7 +126,7 @@ class _Walk:
                 elif inner == b"trak":
                     edits.update(self._track(inner_start, inner_end, scale))
         head_only = fragmented and not media and end == self._size  # what was not walked to its end may hold some
-        return Boxes(edits, head_only, tuple(self._beside))
+        return Boxes(edits, head_only, tuple(self._beside), tuple(self._pictures))
 
     def _children(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         """Kind, start and end of each box's content within a range."""
@@ -123,22 +154,26 @@ class _Walk:
         return int(struct.unpack(">I", self._read(at, 4))[0]) if at + 4 <= end else 0
 
     def _track(self, start: int, end: int, scale: int) -> dict[int, list[Edit]]:
-        track, edits = None, []
+        track, edits, pictures, matrix_at = None, list[Edit](), None, 0
         for kind, inner, inner_end in self._children(start, end):
             if kind == b"tkhd":
                 at = inner + 4 + (16 if self._read(inner, 1) == b"\1" else 8)
                 (track,) = struct.unpack(">I", self._read(at, 4))
+                matrix_at = inner + (52 if self._read(inner, 1) == b"\1" else 40)
             elif kind == b"mdia":
-                self._media(inner, inner_end)
+                pictures = self._media(inner, inner_end)
             elif kind == b"edts":
                 for one, list_start, list_end in self._children(inner, inner_end):
                     if one == b"elst":
                         edits = self._edits(list_start, list_end, scale)
+        if pictures:
+            self._pictures.append(replace(pictures, edits=tuple(edits), matrix_at=matrix_at))
+        self._tracks += 1
         return {track: edits} if track is not None and edits else {}
 
-    def _media(self, start: int, end: int) -> None:
-        """Notes the `stsd` of a track that has no pictures."""
-        handler = b""
+    def _media(self, start: int, end: int) -> Pictures | None:
+        """Notes the `stsd` of a track that has no pictures, and gives what that of one with pictures says."""
+        handler, pictures = b"", None
         for kind, inner, inner_end in self._children(start, end):
             if kind == b"hdlr":
                 handler = self._read(inner + 8, 4)
@@ -146,6 +181,20 @@ class _Walk:
                 tables = (table for name, *table in self._children(inner, inner_end) if name == b"stbl")
                 found = (at - 4 for table in tables for name, at, _ in self._children(*table) if name == b"stsd")
                 self._beside += [at for at in found if self._read(at, 4) == b"stsd"]  # and not one with a size of 64 bits
+            elif kind == b"minf":
+                pictures = Pictures(self._tracks)
+                for name, *table in self._children(inner, inner_end):
+                    described = [one for one in self._children(*table) if one[0] == b"stsd"] if name == b"stbl" else []
+                    for _, at, stop in described:
+                        pictures = self._described(at + 8, stop)
+        return pictures
+
+    def _described(self, start: int, end: int) -> Pictures:
+        """What the first entry of an `stsd` says; a second one is for pictures of another kind, which then begin in the middle."""
+        kind, inner, inner_end = next(self._children(start, end), (b"", start, start))
+        setups = (one for one in self._children(inner + _ENTRY, inner_end) if one[0] in SETUPS)
+        setup, at, stop = next(setups, (b"", 0, 0))
+        return Pictures(self._tracks, (), kind.decode("latin-1"), (setup.decode(), self._read(at, min(stop - at, _SETUP))))
 
     def _edits(self, start: int, end: int, scale: int) -> list[Edit]:
         form, long = (">Qqi", 20) if self._read(start, 1) == b"\1" else (">Iii", 12)

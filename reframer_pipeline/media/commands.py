@@ -37,6 +37,7 @@ _STREAM_FIELDS: Final = (
     "color_transfer,disposition:stream_disposition=default,attached_pic:stream_side_data=displaymatrix:format=format_name,nb_streams"
 )
 _FRAME_FIELDS: Final = "width,height,interlaced_frame,color_transfer:frame_side_data=displaymatrix"
+_TICKS: Final = 90_000  # a second, of a proxy's times: as fine as times in films are
 LOOK_PACKETS: Final = 16  # what the first pictures are taken from, to see what no header says
 
 
@@ -177,6 +178,64 @@ def decode(
     raw = {"format": "rawvideo", "vcodec": "rawvideo", "fps_mode": "passthrough", "enc_time_base": -1}
     outputs = ffmpeg.merge_outputs(ffmpeg.output(every, "pipe:1", **raw), ffmpeg.output(few, f"pipe:{fds[1]}", **raw))
     command: list[str] = outputs.global_args("-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1").compile()
+    return command
+
+
+def proxy(
+    path: Path,
+    stream_index: int,
+    settings: Settings,
+    *,
+    shown: Sequence[Filter],
+    start_s: float,
+    step_s: float,
+    sound: bool,
+    target: Path,
+) -> list[str]:
+    """ffmpeg: a copy that every browser can play, with every frame at its time; standard output tells how far it is.
+
+    The first frame is at 0. Times are kept to 1/90000 s. Where time stands still or steps back, as in damaged files, a frame follows the
+    one before by that much; one without a time follows by `step_s`. There are no B-frames, so it begins at 0 without an edit list.
+
+    Args:
+        path: The video.
+        stream_index: Which stream.
+        settings: The limits.
+        shown: Filters that make a stored picture one that is shown, of even sides.
+        start_s: Time of the first frame in the container, seconds.
+        step_s: How long a frame usually lasts, seconds.
+        sound: Whether the first sound comes along.
+        target: The file to write.
+    """
+    import ffmpeg
+
+    source = ffmpeg.input(
+        f"file:{path.absolute()}",
+        **_guards(settings),
+        codec_whitelist=f"{VIDEO_DECODERS},{AUDIO_DECODERS}" if sound else VIDEO_DECODERS,
+        threads=decoder_threads(),
+        copyts=None,
+        noautorotate=None,
+        reinit_filter=0,
+    )
+    later = f"if(isnan(PTS),PREV_OUTPTS+{max(1, round(step_s * _TICKS))},max(PTS-STARTPTS,PREV_OUTPTS+1))"
+    timed = source[str(stream_index)].filter("settb", f"1/{_TICKS}").filter("setpts", f"if(isnan(PREV_OUTPTS),0,{later})")
+    streams = [_through(timed, shown)]
+    if sound:
+        heard = source["a:0"].filter("atrim", start=start_s).filter("asetpts", f"PTS-{start_s}/TB")
+        streams.append(heard.filter("aresample", **{"async": 1, "first_pts": 0}))
+    options = {
+        "vcodec": "libx264", "preset": "veryfast", "crf": 20, "profile:v": "high", "pix_fmt": "yuv420p", "bf": 0,
+        "g": 250, "force_key_frames": "expr:gte(t,n_forced)",  # one a second, so that seeking is quick
+        "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv",
+        "fps_mode": "passthrough", "enc_time_base": f"1:{_TICKS}", "video_track_timescale": _TICKS,
+        "acodec": "aac", "b:a": "128k", "ac": 2, "ar": 48_000,
+        "threads": decoder_threads(), "map_metadata": -1, "movflags": "+faststart", "f": "mp4", "progress": "pipe:1",
+    }  # fmt: skip
+    if not sound:
+        options = {name: value for name, value in options.items() if name not in ("acodec", "b:a", "ac", "ar")}
+    made = ffmpeg.output(*streams, f"file:{target.absolute()}", **options).overwrite_output()
+    command: list[str] = made.global_args("-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1").compile()
     return command
 
 

@@ -182,13 +182,13 @@ def _job(row: Mapping[str, Any], rates: Rates, ahead: _Ahead | None, at_once: in
         stage=stage,
         place_in_queue=None if ahead is None else ahead.videos + 1,
         seconds_left=None if left is None else round(left, 1),
-        failure=_failure(row["failure_code"], row["failure_message"]) if status == "failed" else None,
+        failure=failure_of(row["failure_code"], row["failure_message"]) if status == "failed" else None,
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
 
 
-def _failure(code: str, stored: str) -> Failure:
+def failure_of(code: str, stored: str) -> Failure:
     """What is stored is message and remedy in one, as a failure says itself."""
     remedy = next((kind.default_remedy for kind in all_failures() if kind.code == code), InternalError.default_remedy)
     return Failure(code, stored.removesuffix(remedy).strip(), remedy)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
@@ -62,12 +62,20 @@ _WAIT: Final = "Wait until it is computed; `status` and the job say how far it i
 # A page first, what there is to say of each video then: otherwise it would be gathered for the whole library.
 _PAGE: Final[LiteralString] = """
     WITH page AS MATERIALIZED (
-        SELECT l.* FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
-        ORDER BY l.uploaded_at DESC, l.upload_id DESC LIMIT %(limit)s)
-    SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, v.status, v.failure_code, v.failure_message,
-        v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at, about.*
+        SELECT l.*, {key} AS sort_key FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
+        ORDER BY {key} {way}, l.upload_id {way} LIMIT %(limit)s)
+    SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, page.sort_key, v.status, v.failure_code,
+        v.failure_message, v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at, about.*
     FROM page JOIN videos v ON v.id = page.video_id CROSS JOIN LATERAL ({summary}) about
-    ORDER BY page.uploaded_at DESC, page.upload_id DESC"""
+    ORDER BY page.sort_key {way}, page.upload_id {way}"""
+# What a library can be sorted by: its expression and its type. A video whose length is not known yet counts as the shortest.
+_KEYS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
+    "uploaded": ("l.uploaded_at", "timestamptz"),
+    "name": ("left(lower(l.filename), 100)", "text"),
+    "duration": ("coalesce(v.duration, -1)", "float8"),
+}
+Sort = Literal["uploaded", "-uploaded", "name", "-name", "duration", "-duration"]
+NEWEST_FIRST: Final[Sort] = "-uploaded"
 
 
 def page(
@@ -77,33 +85,42 @@ def page(
     after: Sequence[Any] = (),
     status: str | None = None,
     name: str | None = None,
+    sort: Sort = NEWEST_FIRST,
 ) -> list[Row]:
-    """A person's videos, those brought last first, one page.
+    """A person's videos, one page.
 
     Args:
         db: The database.
         user_id: Whose.
         limit: Length of the page.
-        after: `uploaded_at` and `upload_id` of the last one on the page before.
+        after: `sort_key` and `upload_id` of the last one on the page before.
         status: Only those that stand like this.
         name: Only those whose name has this in it, in whatever case.
+        sort: By what; with `-` before it the last comes first.
 
     Returns:
-        Dicts with `video_id, filename, uploaded_at, upload_id, status, failure_code, failure_message, duration, width, height, fps,
-        frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
+        Dicts with `video_id, filename, uploaded_at, upload_id, sort_key, status, failure_code, failure_message, duration, width, height,
+        fps, frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
     """
     where: LiteralString = ""
     values: dict[str, Any] = {"user": user_id, "limit": limit}
     if after:
-        where += " AND (l.uploaded_at, l.upload_id) < (%(at)s::timestamptz, %(upload)s::uuid)"
-        values |= {"at": after[0], "upload": after[1]}
+        key, kind = _KEYS[sort.removeprefix("-")]
+        beyond: LiteralString = "<" if sort.startswith("-") else ">"
+        where += f" AND ({key}, l.upload_id) {beyond} (%(at)s::{kind}, %(upload)s::uuid)"
+        values |= {"at": clean_text(after[0]) if isinstance(after[0], str) else after[0], "upload": after[1]}
     if status is not None:
         where += " AND v.status = %(status)s"
         values["status"] = status
     if name is not None:
         where += " AND strpos(lower(l.filename), lower(%(name)s)) > 0"
         values["name"] = clean_text(name)
-    return db.fetch(_PAGE.replace("{where}", where).replace("{summary}", SUMMARY), values)
+    return db.fetch(_page(where, sort), values)
+
+
+def _page(where: LiteralString, sort: Sort = NEWEST_FIRST) -> LiteralString:
+    key, way = _KEYS[sort.removeprefix("-")][0], "DESC" if sort.startswith("-") else "ASC"
+    return _PAGE.replace("{where}", where).replace("{key}", key).replace("{way}", way).replace("{summary}", SUMMARY)
 
 
 def one(db: Database, user_id: str, video_id: str) -> Row:
@@ -114,7 +131,7 @@ def one(db: Database, user_id: str, video_id: str) -> Row:
     """
     rows = []
     if is_video_id(video_id):
-        query = _PAGE.replace("{where}", "AND l.video_id = %(video)s").replace("{summary}", SUMMARY)
+        query = _page("AND l.video_id = %(video)s")
         rows = db.fetch(query, {"user": user_id, "video": video_id, "limit": 1})
     if not rows:
         raise NothingThere(_NO_VIDEO)
@@ -149,6 +166,23 @@ def of_job(db: Database, user_id: str, job_id: str) -> Seen:
         raise NotPublished(f"{row['filename']} has no results: {row['failure_code'] or 'it is being received'}.", "Look at the job.")
     seen = see(db, user_id, row["video_id"])
     return Seen(seen.video_id, row["filename"], seen.result_id, seen.archived_at)
+
+
+def job_of(db: Database, user_id: str, video_id: str) -> str:
+    """The job of one of a person's videos: their latest upload of it, which becomes a job by this if nobody asked for its computing.
+
+    Raises:
+        NothingThere: They have none with this id.
+    """
+    see(db, user_id, video_id)
+    row = db.fetch_one(
+        """UPDATE uploads SET requested = true WHERE id = (SELECT upload_id FROM library WHERE user_id = %s AND video_id = %s)
+           RETURNING id::text AS id""",
+        (user_id, video_id),
+    )
+    if row is None:  # deleted meanwhile
+        raise NothingThere(_NO_VIDEO)
+    return str(row["id"])
 
 
 def demand_set(db: Database, video_id: str, result_id: str) -> None:

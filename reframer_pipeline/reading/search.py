@@ -1,8 +1,8 @@
 """Searching over all of a person's videos: tracks, scenes and elements, with the times to jump to.
 
-What belongs here: what each of them can be searched by, in which order hits come, and the query. What does not: rows of one video
-(`tables`), how it is asked over HTTP (`api`). Only published rows are found. Pages go on where the one before ended, so what is computed
-anew meanwhile may be found twice or not at all, and everything else is found once.
+What belongs here: what each of them can be searched by, in which order hits come, and the queries for hits and for their videos. What
+does not: rows of one video (`tables`), how it is asked over HTTP (`api`). Only published rows are found. Pages go on where the one before
+ended, so what is computed anew meanwhile may be found twice or not at all, and everything else is found once.
 """
 
 from __future__ import annotations
@@ -92,20 +92,45 @@ def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order:
     searched = SEARCHED[kind]
     direction = "DESC" if searched.orders[order].descending else "ASC"
     keys = [*searched.orders[order].by, "one.result_id", *(f"one.{name}" for name in searched.table.key)]
-    where = ["l.user_id = %(user)s", *(searched.asked[name] for name in wanted)]
-    values = {name: clean_text(value) if isinstance(value, str) else value for name, value in wanted.items()}
+    published, values = _asked(kind, wanted, user_id)
+    going_on = ""
     if after:
         there = (f"%(after{number})s{'::uuid' if key == 'one.result_id' else ''}" for number, key in enumerate(keys))
-        where.append(f"({', '.join(keys)}) {'<' if direction == 'DESC' else '>'} ({', '.join(there)})")
+        going_on = f"AND ({', '.join(keys)}) {'<' if direction == 'DESC' else '>'} ({', '.join(there)})"
         values |= {f"after{number}": value for number, value in enumerate(after)}
     columns = ", ".join(f'one."{column.name}"' for column in searched.table.columns)
-    query: Any = f"""SELECT {columns}, l.filename, jsonb_build_array({", ".join(keys)}) AS place
-        FROM result_{searched.table.name} one JOIN published p ON p.result_id = one.result_id AND p.stage = 'scenes'
-            JOIN library l ON l.video_id = p.video_id
-        WHERE {" AND ".join(where)} ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT %(limit)s"""
+    query: Any = f"""SELECT {columns}, l.filename, jsonb_build_array({", ".join(keys)}) AS place {published} {going_on}
+        ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT %(limit)s"""
 
     def act(conn: psycopg.Connection[Row]) -> list[Row]:
         conn.execute("SET LOCAL max_parallel_workers_per_gather = 0")  # few rows are read: workers take longer to start than that
-        return [plain(row) for row in conn.execute(query, {**values, "user": user_id, "limit": limit})]
+        return [plain(row) for row in conn.execute(query, {**values, "limit": limit})]
 
     return db.run(act)
+
+
+def videos_with(db: Database, kind: str, wanted: dict[str, Any], user_id: str | None = None, limit: int | None = None) -> list[str]:
+    """The ids of the videos that a search has hits in, each once, the oldest first.
+
+    Args:
+        db: The database.
+        kind: Of `SEARCHED`.
+        wanted: Names of its `asked` to values.
+        user_id: Whose videos; None: everybody's.
+        limit: How many at most; None: all.
+    """
+    published, values = _asked(kind, wanted, user_id)
+    query: Any = f"""SELECT v.id::text AS id FROM videos v WHERE v.id IN (SELECT p.video_id {published})
+        ORDER BY v.created_at, v.id LIMIT %(limit)s"""
+    return [row["id"] for row in db.fetch(query, {**values, "limit": limit})]
+
+
+def _asked(kind: str, wanted: dict[str, Any], user_id: str | None) -> tuple[LiteralString, dict[str, Any]]:
+    """The published rows `one` that are asked for, as the end of a query, and its values; of a user's, `l` is the video in the library."""
+    searched = SEARCHED[kind]
+    library: LiteralString = "" if user_id is None else "JOIN library l ON l.video_id = p.video_id AND l.user_id = %(user)s"
+    query: LiteralString = f"""FROM result_{searched.table.name} one
+        JOIN published p ON p.result_id = one.result_id AND p.stage = 'scenes' {library}
+        WHERE {" AND ".join(["true", *(searched.asked[name] for name in wanted)])}"""
+    values = {name: clean_text(value) if isinstance(value, str) else value for name, value in wanted.items()}
+    return query, {**values, "user": user_id}

@@ -110,7 +110,8 @@ def _delete_rows(conn: psycopg.Connection[Row], video_id: str) -> None:
     """All of a video that is in the database; who is just committing is waited for."""
     conn.execute("SELECT 1 FROM videos WHERE id = %s FOR UPDATE", (video_id,))
     results = [ManifestRow.from_row(row) for row in conn.execute("SELECT * FROM results WHERE video_id = %s", (video_id,))]
-    objects = sorted({key for row in results for key in row.objects})
+    copies = conn.execute("SELECT object_key FROM proxies WHERE video_id = %s AND object_key IS NOT NULL", (video_id,)).fetchall()
+    objects = sorted({key for row in results for key in row.objects} | {row["object_key"] for row in copies})
     asked = conn.execute("SELECT remote_file FROM gemini_questions WHERE video_id = %s AND remote_file IS NOT NULL", (video_id,)).fetchall()
     conn.execute(
         """INSERT INTO deletions AS before (video_id, deleted_at, sha256, objects, remote_files)
@@ -122,7 +123,7 @@ def _delete_rows(conn: psycopg.Connection[Row], video_id: str) -> None:
     conn.execute("UPDATE uploads SET video_id = NULL WHERE video_id = %s", (video_id,))  # those that are no claims
     conn.execute("DELETE FROM published WHERE video_id = %s", (video_id,))
     conn.execute("DELETE FROM results WHERE video_id = %s", (video_id,))
-    conn.execute("DELETE FROM videos WHERE id = %s", (video_id,))  # with leases, jobs, and what Gemini answered
+    conn.execute("DELETE FROM videos WHERE id = %s", (video_id,))  # with leases, jobs, its proxy's row, and what Gemini answered
 
 
 def _delete_file(db: Database, store: ObjectStore, sha256: str) -> bool:

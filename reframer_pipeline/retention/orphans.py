@@ -2,7 +2,7 @@
 
 What belongs here: which they are, and deleting them. What does not: results that are still in the manifest (`superseded`).
 Only what bears a name of ours is looked at, only once it is a day old, and only if it is younger than the database: whatever is older
-may be just what a rebuilt database has not restored yet.
+may be just what a rebuilt database has not restored yet. Proxies are never restored, so of them older ones go, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from re import Match
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.results import proxies
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.store import objects
 from reframer_pipeline.store.objects import ObjectStore, StoredObject
@@ -35,10 +36,13 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
     for prefix, name, known in (
         (objects.RESULTS, objects.RESULT_PATTERN, _of_results),
         (objects.VIDEOS, objects.VIDEO_PATTERN, _of_videos),
+        (objects.PROXIES, objects.PROXY_PATTERN, _of_proxies),
     ):
-        aged = (one for one in store.inventory(prefix) if one.modified is not None and row["born"] < one.modified < row["young"])
+        born = None if name is objects.PROXY_PATTERN else row["born"]
+        timed = ((one, one.modified) for one in store.inventory(prefix) if one.modified is not None)
+        aged = (one for one, at in timed if at < row["young"] and (born is None or born < at))
         named_so = ((one, named) for one in aged if (named := name.fullmatch(one.key)))
-        ours = ((one, named) for one, named in named_so if name is objects.VIDEO_PATTERN or named["stage"] in NAMES)
+        ours = ((one, named) for one, named in named_so if name is not objects.RESULT_PATTERN or named["stage"] in NAMES)
         while batch := list(islice(ours, BATCH)):
             kept = known(db, [named for _, named in batch])
             yield from (one for one, named in batch if named["part"] or one.key not in kept)
@@ -81,3 +85,8 @@ def _of_videos(db: Database, names: Iterable[Match[str]]) -> set[str]:
     """Objects of those among these videos that have a row."""
     rows = db.fetch("SELECT sha256 FROM videos WHERE sha256 = ANY(%s)", ([named["sha256"] for named in names],))
     return {objects.video_key(row["sha256"]) for row in rows}
+
+
+def _of_proxies(db: Database, names: Iterable[Match[str]]) -> set[str]:
+    """Objects that the rows of proxies name."""
+    return proxies.known(db, [named[0] for named in names])

@@ -6,6 +6,7 @@ a folder, one upload elsewhere) and results always go under new names.
 
     videos/AB/SHA256                          an upload, by its content; AB are the first two digits
     results/VIDEO/STAGE/RESULT.UNIQUE.SUFFIX  a Parquet file, or what is attached to one; each try has a name of its own
+    proxies/VIDEO/UNIQUE.mp4                  a copy for browsers
     store.json                                which database the store belongs to (`mark`)
 """
 
@@ -33,12 +34,15 @@ PART_BYTES: Final = 8 * 2**20  # S3 takes 10,000 parts of at least 5 MiB
 _BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all our objects lie below such a name
 VIDEOS: Final = "videos"
 RESULTS: Final = "results"
+PROXIES: Final = "proxies"
 MARK: Final = "store.json"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
 _UNFINISHED: Final = re.compile(r"\.[0-9a-f]+\.part$")
 VIDEO_PATTERN: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{{64}}){_PART}")
 RESULT_PATTERN: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
+
+PROXY_PATTERN: Final = re.compile(rf"{PROXIES}/{_UUID}/{_UUID}\.mp4{_PART}")
 
 
 def video_key(sha256: str) -> str:
@@ -49,6 +53,11 @@ def video_key(sha256: str) -> str:
 def result_key(video_id: str, stage: str, name: str) -> str:
     """Where an object of a result lies; its name begins with the result's id and was never used before."""
     return f"{RESULTS}/{video_id}/{stage}/{name}"
+
+
+def proxy_key(video_id: str, unique: str) -> str:
+    """Where a video's copy for browsers lies, under a name that was never used before."""
+    return f"{PROXIES}/{video_id}/{unique}.mp4"
 
 
 class StoredObject(NamedTuple):

@@ -94,6 +94,16 @@ def sha256_copy(source: Path, target: Path, *, max_bytes: int | None = None, ben
     return digest, size
 
 
+def sha256_of(path: Path) -> str:
+    """The digest of a local file, by which a video is known, as `sha256_copy` returns it.
+
+    Raises:
+        FileNotReadable, MachineTrouble: As for `ingest_file_checks`.
+    """
+    with os.fdopen(_open_regular(path, None), "rb") as reading:
+        return _drain(reading, None, None, path.name)[0]
+
+
 def _drain(reading: BinaryIO, writing: BinaryIO | None, max_bytes: int | None, name: str) -> tuple[str, int]:
     """Hashes a file to its end, in blocks, copying each one where there is somewhere to."""
     digest, size = hashlib.sha256(), 0

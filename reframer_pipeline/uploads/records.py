@@ -65,6 +65,25 @@ def on_their_way(db: Database, bucket: Bucket, timeout_s: float = LISTING_S) -> 
     ]  # fmt: skip
 
 
+def in_folder(db: Database, path: str) -> list[Row]:
+    """What was taken in or refused of a folder of the bucket and those below, or of one file; of each file its last version.
+
+    Args:
+        db: The database.
+        path: Below the bucket's URL, without a slash at its end; empty: the whole bucket.
+
+    Returns:
+        Dicts with `bucket_key, video_id, failure_code, failure_message`, by key. Those of deleted videos are left out.
+    """
+    return db.fetch(
+        """SELECT bucket_key, video_id::text, failure_code, failure_message FROM (
+               SELECT DISTINCT ON (bucket_key) * FROM uploads WHERE bucket_key = %(path)s OR starts_with(bucket_key, %(below)s)
+               ORDER BY bucket_key, created_at DESC, id DESC) latest
+           WHERE status <> 'deleted' ORDER BY bucket_key""",
+        {"path": clean_text(path), "below": clean_text(path and f"{path}/")},
+    )
+
+
 def refused(db: Database, prefix: str = "", code: str | None = None) -> list[Row]:
     """Files of the bucket that were refused or given up, oldest first.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psycopg
 
 Scope = Literal["read", "write", "admin"]
-Kind = Literal["key", "session", "login"]
+Kind = Literal["key", "session", "login", "ticket"]
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MARK: Final = "vr_"
@@ -74,8 +74,8 @@ def add(
         name: What people call it.
         scopes: What it may be used for; at least one.
         lasts: How long; None: until it is revoked.
-        kind: For the header X-API-Key, for a browser's cookie, or for being exchanged for a cookie once.
-        made_by: Id of the key that begins this session, and ends it.
+        kind: For the header X-API-Key, for a browser's cookie, for being exchanged for a cookie once, or for addresses of films.
+        made_by: Id of the key that begins this session or ticket, and ends it.
     """
     secret = MARK + secrets.token_urlsafe(_BYTES)
     return db.run(lambda conn: _insert(conn, secret, user_id, name, scopes, lasts, kind, made_by))
@@ -125,6 +125,13 @@ def exchange(db: Database, token: str, name: str, lasts: timedelta) -> str | Non
     return db.run(act)
 
 
+def ticket(db: Database, who: Holder, lasts: timedelta) -> str:
+    """A ticket for somebody: they may read with it. Their tickets that are good no more go."""
+    db.execute("DELETE FROM api_keys WHERE user_id = %s AND kind = 'ticket' AND expires_at < now()", (who.user_id,))
+    reading: tuple[Scope, ...] = ("read",)
+    return add(db, who.user_id, "ticket", reading, lasts, "ticket", made_by=who.key_id)
+
+
 def list_(db: Database, email: str | None = None, ended: bool = False) -> list[Row]:
     """Keys and sessions, the newest first.
 
@@ -138,7 +145,8 @@ def list_(db: Database, email: str | None = None, ended: bool = False) -> list[R
     """
     return db.fetch(
         f"""SELECT {_LISTED} FROM api_keys k JOIN users u ON u.id = k.user_id
-            WHERE k.kind <> 'login' AND u.email = coalesce(%s, u.email) AND (%s OR {_IS_GOOD}) ORDER BY k.created_at DESC, k.id""",
+            WHERE k.kind NOT IN ('login', 'ticket') AND u.email = coalesce(%s, u.email) AND (%s OR {_IS_GOOD})
+            ORDER BY k.created_at DESC, k.id""",
         (email, ended),
     )
 
@@ -151,7 +159,7 @@ def named(db: Database, beginning: str) -> Row:
     """
     rows = db.fetch(
         f"""SELECT {_LISTED} FROM api_keys k JOIN users u ON u.id = k.user_id
-            WHERE k.kind <> 'login' AND (starts_with(k.prefix, %s) OR starts_with(k.id::text, %s)) LIMIT 2""",
+            WHERE k.kind NOT IN ('login', 'ticket') AND (starts_with(k.prefix, %s) OR starts_with(k.id::text, %s)) LIMIT 2""",
         (_prefix(beginning), clean_text(beginning)),
     )
     if len(rows) != 1 or not beginning:
@@ -173,9 +181,9 @@ def end_session(db: Database, secret: str) -> None:
 
 
 def sweep(db: Database) -> int:
-    """Delete sessions and one-time tokens that have been good no more for a day: their quotas are past, too. Returns how many."""
+    """Delete sessions, tickets and one-time tokens that have been good no more for a day: their quotas are past, too. Returns how many."""
     return db.execute(
-        """DELETE FROM api_keys k WHERE k.kind IN ('session', 'login')
+        """DELETE FROM api_keys k WHERE k.kind <> 'key'
            AND least(k.revoked_at, k.expires_at, (SELECT least(p.revoked_at, p.expires_at) FROM api_keys p WHERE p.id = k.made_by))
                < now() - interval '1 day'"""
     )

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -45,11 +46,18 @@ def test_a_download_is_what_the_command_writes(serving_clip: Serving, done: Vide
             ]
 
 
+def test_some_tracks_alone(serving_clip: Serving, done: VideoOutcome) -> None:
+    with serving_clip.client(serving_clip.key(ONE)) as client:
+        address, chosen = f"/videos/{done.video_id}/export", ["obj_002", "obj_003"]
+        said = json.loads(client.get(address, params={"format": "coco", "track_id": chosen}).content)
+        assert {one["attributes"]["track"] for one in said["annotations"]} == set(chosen)
+        assert client.get(address, params={"format": "coco", "track_id": "obj_999"}).json()["code"] == "nothing_there"
+
+
 def test_several_videos_are_one_download(serving_clip: Serving, done: VideoOutcome) -> None:
     with serving_clip.client(serving_clip.key(ONE)) as client:
         answer = client.get("/export", params=[("format", "coco"), ("video_id", done.video_id), ("video_id", done.video_id)])
         assert [video["name"] for video in json.loads(answer.content)["videos"]] == ["clip"]
-        assert client.get("/export", params={"format": "coco"}).status_code == 422
         unknown = client.get(f"/videos/{done.video_id}/export", params={"format": "docx"})
     assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_format")
 
@@ -62,3 +70,30 @@ def test_only_ones_own_are_given_out(serving_clip: Serving, done: VideoOutcome) 
         assert [other.get(path, params=params).status_code for path in (f"/videos/{done.video_id}/export", "/export")] == [404, 404]
         early = one.get(f"/videos/{waiting}/export", params={"format": "vtt"})
     assert (early.status_code, early.json()["code"]) == (409, "not_published")
+
+
+def test_a_search_names_the_videos(serving_clip: Serving, done: VideoOutcome) -> None:
+    asked = {"format": "coco", "in": "tracks", "min_seconds": 0.1}
+    with serving_clip.client(serving_clip.key(ONE)) as one, serving_clip.client(serving_clip.key(OTHER)) as other:
+        found = one.get("/export", params=asked)
+        assert [video["video_id"] for video in json.loads(found.content)["videos"]] == [done.video_id]
+        nothing = [client.get("/export", params=asked | more) for client, more in ((one, {"min_seconds": 1e6}), (other, {}))]
+    assert {(answer.status_code, answer.json()["code"]) for answer in nothing} == {(404, "nothing_there")}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"label": "cup"},
+        {"in": "tracks", "video_id": "0"},
+        {"label": "cup", "video_id": "0"},
+        {"in": "tracks", "lable": "cup"},
+        {"in": "tracks", "words": "cup"},
+        {"video_id": ["0"] * 501},
+    ],
+)
+def test_ids_or_one_search_are_asked_for(serving_clip: Serving, asked: dict[str, Any]) -> None:
+    with serving_clip.client(serving_clip.key(ONE)) as client:
+        answer = client.get("/export", params={"format": "coco", **asked})
+    assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")

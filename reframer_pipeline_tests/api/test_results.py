@@ -140,6 +140,29 @@ def test_masks_are_found_by_what_they_belong_to(serving: Serving) -> None:
             assert sorted(row["detection_id"] for row in found) == sorted(wanted) and ("label" in asked or wanted)
 
 
+def test_the_list_is_sorted_both_ways_across_pages(serving: Serving) -> None:
+    email = "sorts@example.org"
+    lengths = {"Ähre.mp4": 2.0, "birne 🍐.mp4": None, "Apfel.mp4": 9.5, "apfel.mp4": 2.0, "x" * 120 + ".mp4": 0.5}
+    for seed, (name, seconds) in enumerate(lengths.items(), start=300):
+        video_id, _ = add_video(serving.storage, seed)
+        serving.db.execute("UPDATE videos SET duration = %s WHERE id = %s", (seconds, video_id))
+        claim(serving.db, email, video_id, name)
+    with serving.client(serving.key(email)) as client:
+
+        def listed(**asked: Any) -> list[str]:
+            return [one["filename"] for one in pages(client, "/videos", "videos", limit=2, **asked)]
+
+        assert listed() == listed(sort="-uploaded") == list(lengths)[::-1] == listed(sort="uploaded")[::-1]
+        by_length = [lengths[name] or -1 for name in listed(sort="duration")]
+        assert by_length == sorted(by_length) and listed(sort="-duration") == listed(sort="duration")[::-1]
+        by_name = listed(sort="name")
+        assert sorted(by_name) == sorted(lengths) and listed(sort="-name") == by_name[::-1]
+        assert abs(by_name.index("Apfel.mp4") - by_name.index("apfel.mp4")) == 1
+        assert client.get("/videos", params={"sort": "size"}).status_code == 422
+        made_up = client.get("/videos", params={"cursor": forged("/videos", b'[1,"x"]')})
+        assert made_up.json()["code"] == "request_invalid"
+
+
 def test_pages_belong_to_one_set_until_it_is_swept(serving: Serving) -> None:
     video_id, maker = made_video(serving.storage, 5)
     claim(serving.db, ONE, video_id, "clip.mp4")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 
+from reframer_pipeline.api.exporting import MOST
 from reframer_pipeline.api.searching import Hits
-from reframer_pipeline.reading.search import SEARCHED
+from reframer_pipeline.reading.search import SEARCHED, videos_with
 from reframer_pipeline.reading.tables import TABLES, page, published_set
+from reframer_pipeline.users import people
 from reframer_pipeline_tests.api.library import claim, made_video
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.api.test_results import pages
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 
-ONE, OTHER = "one@example.org", "other@example.org"
+ONE, OTHER, MANY = "one@example.org", "other@example.org", "many@example.org"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,35 @@ def test_what_cannot_be_searched_is_refused(serving: Serving, videos: dict[str, 
     with serving.client(serving.key(ONE)) as client:
         answer = client.get("/search", params=asked)
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
+
+
+def test_an_export_of_what_is_found_has_a_limit(serving: Serving, videos: dict[str, str]) -> None:
+    """Copies of one scene, in more videos than that, which one person has."""
+    values = {"videos": MOST + 1, "user": people.add(serving.db, MANY), "result": published_set(serving.db, videos["1.mp4"])}
+    for query in _COPIES:
+        serving.db.execute(query, values)
+    with serving.client(serving.key(MANY)) as client:
+        answer = client.get("/export", params={"in": "scenes", "format": "vtt"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid") and "Narrow" in answer.json()["remedy"]
+    first, *others = videos_with(serving.db, "scenes", {}, values["user"])
+    assert len(others) == MOST and videos_with(serving.db, "scenes", {}, values["user"], limit=1) == [first]
+
+
+_COPIES: tuple[LiteralString, ...] = (
+    """INSERT INTO videos (id, user_id, sha256, filename, size_bytes)
+       SELECT md5('v' || n)::uuid, %(user)s, md5('a' || n) || md5('b' || n), n || '.mp4', 1 FROM generate_series(1, %(videos)s) n""",
+    """INSERT INTO uploads (user_id, video_id, filename, status)
+       SELECT user_id, id, filename, 'completed' FROM videos WHERE user_id = %(user)s""",
+    """INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, row_count, content_digest,
+           seconds, created_at)
+       SELECT v.id, v.id, stage, v.id, recipe, components, object_key, object_bytes, row_count, content_digest, seconds, v.created_at
+       FROM results, videos v WHERE result_id = %(result)s AND user_id = %(user)s""",
+    "INSERT INTO published (video_id, stage, result_id) SELECT id, 'scenes', id FROM videos WHERE user_id = %(user)s",
+    """INSERT INTO scene_analysis (id, video_id, result_id, scene_number, start_frame, end_frame, start_seconds, end_seconds, describer,
+           analysis_data)
+       SELECT v.id, v.id, v.id, 1, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
+       FROM scene_analysis, videos v WHERE result_id = %(result)s AND scene_number = 1 AND user_id = %(user)s""",
+)
 
 
 def test_pictures_of_hits_are_where_they_say(serving_clip: Serving) -> None:

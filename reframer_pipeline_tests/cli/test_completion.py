@@ -45,12 +45,18 @@ def test_commands_options_and_choices(program: Path, tmp_path: Path) -> None:
 
 def test_ids_of_videos_while_the_database_runs(program: Path, shared: Storage, done: VideoOutcome, tmp_path: Path) -> None:
     home, video_id = shared.settings.home_dir, str(done.video_id)
-    for command in ("show", "preview", "restore", "plan"):
+    for command in ("show", "preview", "restore", "plan", "export"):
         assert video_id[:8] in completed(program, home, command, "")
     assert completed(program, home, "show", video_id[:4]) == [video_id[:8]]
     assert completed(program, home, "show", video_id[:12]) == [video_id]
     assert completed(program, home, "show", "%") == []
     assert completed(program, tmp_path, "show", "--home", str(home), video_id[:4]) == [video_id[:8]]
+
+
+def test_where_no_id_begins_like_this_the_shell_offers_files(program: Path, shared: Storage, done: VideoOutcome) -> None:
+    asked = {"_REFRAMER_COMPLETE": "bash_complete", "COMP_WORDS": "reframer export clips", "COMP_CWORD": "2"}
+    ran = subprocess.run([program], env=environment(shared.settings.home_dir, **asked), capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "file,clips"
 
 
 def test_no_server_starts_at_a_tab(program: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import httpx2
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.requests.asking import ask
+from reframer_pipeline.failures import NobodyToRun
+from reframer_pipeline.orchestration.requests.asking import ask, ask_again
 from reframer_pipeline.orchestration.tags import PARTITION_TAG, PARTITIONS, REQUEST_TAG, SENSOR_TAG
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.running.dagster_home import open_instance
@@ -80,6 +81,22 @@ def test_who_ask_at_the_same_time_ask_for_one_run(deployment: Deployment) -> Non
             assert len([run_id for run_id in servers.map(asked, range(4)) if run_id is not None]) <= 1
         deployment.wait("its run", lambda video_id=job.video_id: runs(deployment, video_id))
         assert len([run for run in runs(deployment, job.video_id) if SENSOR_TAG in run.tags]) == 1
+
+
+def test_a_video_that_failed_is_asked_for_once_more(deployment: Deployment) -> None:
+    storage = storage_of(deployment.settings)
+    job = submitted(storage, person(storage.db), 105)
+    first = ask(deployment.url, storage.db, job.video_id)
+    over = f"SELECT 1 AS one FROM processing_jobs WHERE video_id = '{job.video_id}' AND status = 'failed' HAVING count(*) = "
+    deployment.wait("the end", lambda: storage.db.fetch(over + "1"))
+    again = ask_again(deployment.url, storage.db, job.video_id, ("metadata", "frames"), "mine-2")
+    assert again not in (None, first)
+    asked = next(run for run in runs(deployment, job.video_id) if run.run_id == again)
+    assert asked.asset_selection == {dg.AssetKey("metadata"), dg.AssetKey("frames")} and asked.tags[REQUEST_TAG] == "mine-2"
+    assert ask_again(deployment.url, storage.db, job.video_id, ()) is None or storage.db.fetch(over + "2")
+    deployment.wait("the end", lambda: storage.db.fetch(over + "2"))
+    with pytest.raises(NobodyToRun):
+        ask_again(f"http://127.0.0.1:{free_port()}", storage.db, job.video_id, ())
 
 
 def test_without_a_web_server_the_sensor_asks(deployment: Deployment, caplog: pytest.LogCaptureFixture) -> None:

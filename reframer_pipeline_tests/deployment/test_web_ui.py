@@ -10,38 +10,26 @@ from pathlib import Path
 
 import pytest
 from dagster._core.storage.tags import BACKFILL_ID_TAG
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, PARTITION_TAG
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline_tests.browser import chromium
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        pytest.skip("Debian's Chromium is not installed (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, chromium_sandbox=os.geteuid() != 0)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
         yield page
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,14 @@ def test_all_into_a_zip_and_one_into_a_file(home: Path, shared: Storage, done: V
     assert (tmp_path / "chapters.vtt").read_text().startswith("WEBVTT\n")
 
 
+def test_some_tracks_alone(home: Path, done: VideoOutcome, tmp_path: Path) -> None:
+    chosen = ["--track", "obj_002", "--track", "obj_003"]
+    assert called(home, "export", str(done.video_id), "--format", "coco", *chosen, "-o", str(tmp_path / "coco")).returncode == 0
+    written = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert {one["attributes"]["track"] for one in written["annotations"]} == {"obj_002", "obj_003"}
+    assert called(home, "export", "--all", "--format", "coco", "--track", "obj_001").returncode == 2
+
+
 def test_by_default_it_is_a_folder_here(home: Path, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert called(home, "export", str(done.video_id), "--format", "mot").returncode == 0

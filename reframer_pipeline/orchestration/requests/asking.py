@@ -1,4 +1,5 @@
-"""Asking for a new video's run at once, by the web server of the deployment: what the upload sensor would ask for with its next look.
+"""Asking for a video's run at once, by the web server of the deployment: a new one's, what the upload sensor would ask for with its next
+look, or once more.
 
 What belongs here: the requests over HTTP, under the very name that the sensor gives the run, and under a claim that the sensor respects:
 neither asks for what the other has. What does not: launching (Dagster's queue does, as for the sensor). It does not import Dagster: the
@@ -13,13 +14,13 @@ import json
 import logging
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any, Final
 
 from reframer_pipeline.database.postgres import Database
-from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.requests.video_runs import run_key, run_tags
+from reframer_pipeline.failures import NobodyToRun, ReframerError
+from reframer_pipeline.orchestration.requests.video_runs import again_key, run_key, run_tags
 from reframer_pipeline.orchestration.tags import (
     PARTITION_TAG,
     PARTITIONS,
@@ -64,27 +65,69 @@ def ask(url: str | None, db: Database, video_id: str, request_id: str = "") -> s
         query = f"SELECT filename, created_at FROM videos WHERE id = %s AND status = 'pending' AND {NEVER_RAN}"
         if run_claims.claim(db, [video_id], me, CLAIM_S, WITHIN_S):
             for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
-                run_id = _launch(url.rstrip("/"), video_id, video, {REQUEST_TAG: request_id} if request_id else {})
+                labels = {SENSOR_TAG: UPLOAD_SENSOR, **_requested_by(request_id)}
+                run_id = _launch(url.rstrip("/"), video_id, run_key(video_id, video["created_at"]), video["filename"], labels)
                 if run_id is not None:
                     jobs.queue(db, {run_id: video_id})  # so that people see it in the queue at once
                 return run_id
     except (OSError, HTTPException, ValueError, LookupError, TypeError, ReframerError) as error:
-        why = error.message if isinstance(error, ReframerError) else f"{type(error).__name__}: {error}"
-        _log.warning("The run of video %s could not be asked for at once; the upload sensor will: %s", video_id, why)
+        _log.warning("The run of video %s could not be asked for at once; the upload sensor will: %s", video_id, _why(error))
         with contextlib.suppress(ReframerError):
             run_claims.hand_over(db, video_id, me, UPLOAD_SENSOR, HANDED_S)
     return None
 
 
-def _launch(url: str, video_id: str, video: Mapping[str, Any], more: Mapping[str, str]) -> str | None:
-    name = {"key": RUN_KEY_TAG, "value": run_key(video_id, video["created_at"])}
+def ask_again(url: str | None, db: Database, video_id: str, stages: Sequence[str], request_id: str = "") -> str | None:
+    """Ask for one more run of a video.
+
+    Args:
+        url: Of Dagster's web server.
+        db: The database.
+        video_id: The video.
+        stages: What the run is to compute; none: whatever the job has.
+        request_id: As for `ask`.
+
+    Returns:
+        The run's id; None if a run is at the video or waits.
+
+    Raises:
+        NobodyToRun: There is nobody to ask, or the answer is no. Nobody else will ask.
+    """
+    if url is None:
+        raise NobodyToRun("This server knows no Dagster that it could ask for a run.")
+    query = """SELECT filename, created_at, (SELECT count(*) FROM processing_jobs j WHERE j.video_id = v.id) AS runs FROM videos v
+        WHERE id = %s AND NOT EXISTS (
+            SELECT 1 FROM processing_jobs j WHERE j.video_id = v.id AND j.status IN ('pending', 'processing'))"""
+    try:
+        for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
+            key = again_key(video_id, video["created_at"], video["runs"])
+            run_id = _launch(url.rstrip("/"), video_id, key, video["filename"], _requested_by(request_id), stages)
+            if run_id is not None:
+                jobs.queue(db, {run_id: video_id})
+            return run_id
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        raise NobodyToRun(f"Dagster could not be asked for a run: {_why(error)}.") from error
+    return None
+
+
+def _requested_by(request_id: str) -> dict[str, str]:
+    return {REQUEST_TAG: request_id} if request_id else {}
+
+
+def _why(error: Exception) -> str:
+    return error.message if isinstance(error, ReframerError) else f"{type(error).__name__}: {error}"
+
+
+def _launch(url: str, video_id: str, key: str, filename: str, more: Mapping[str, str], stages: Sequence[str] = ()) -> str | None:
+    name = {"key": RUN_KEY_TAG, "value": key}
     if _said(url, _REQUESTED, {"key": name})["runsOrError"]["results"]:
         return None
     repository, location = _repository(url)
     where = {"repositoryName": repository, "repositoryLocationName": location}
-    labels = {SENSOR_TAG: UPLOAD_SENSOR, PARTITION_TAG: video_id, **run_tags(video["filename"]), **more}
+    labels = {PARTITION_TAG: video_id, **run_tags(filename), **more}
+    chosen = {"assetSelection": [{"path": [stage]} for stage in stages]} if stages else {}
     run = {
-        "selector": {**where, "jobName": PROCESS_VIDEO},
+        "selector": {**where, "jobName": PROCESS_VIDEO, **chosen},
         "executionMetadata": {"tags": [name, *({"key": key, "value": value} for key, value in labels.items())]},
     }
     launched = _said(url, _LAUNCH, {"partition": PARTITIONS, "key": video_id, "repository": where, "run": run})["launchRun"]

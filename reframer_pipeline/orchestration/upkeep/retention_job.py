@@ -52,14 +52,16 @@ def archive_rows(context: dg.OpExecutionContext, storage: Storage) -> dict[str, 
     return {**_went(went, "rows"), "database_bytes": size.bytes, "database": str(size)}
 
 
-@_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted.")
+@_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted, and copies for browsers not looked at since.")
 def evict_frames(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Evict."""
+    from reframer_pipeline.results import proxies
     from reframer_pipeline.retention.eviction import evict_older
 
     days = storage.settings.evict_frames_after_days
     went = WhileIdle() if days is None else evict_older(storage.db, storage.store, days)
-    return _went(went, "bytes")
+    copies, copied = (0, 0) if days is None else proxies.evict_older(storage.db, storage.store, days)
+    return {**_went(went, "bytes"), "proxies": copies, "proxy_bytes": copied}
 
 
 @_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphans, and what deletions and killed runs left are deleted.")

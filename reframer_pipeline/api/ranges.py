@@ -1,0 +1,81 @@
+"""Objects of the store as answers, whole or a range of their bytes (RFC 9110, section 14): what players ask for.
+
+What belongs here: reading the header Range, and sending what it names a piece at a time, from whatever store it is. What does not: which
+object, and who may have it. Of several ranges in one request none is taken, as the standard allows: the answer is the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from reframer_pipeline.api.paging import NOT_MODIFIED, unchanged
+from reframer_pipeline.store.objects import ObjectStore
+
+PIECE: Final = 256 * 1024  # bytes that are held of an answer
+_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
+BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The whole.", "content": {"video/mp4": BINARY, "video/x-msvideo": BINARY}},
+    206: {"description": "A range of its bytes.", "content": {"video/mp4": BINARY, "video/x-msvideo": BINARY}},
+    416: {"description": "The range begins behind its end."},
+    **NOT_MODIFIED,
+}
+
+
+def sent(request: Request, store: ObjectStore, key: str, name: str, media_type: str, **headers: str) -> Response:
+    """The answer with an object.
+
+    Args:
+        request: Its headers Range, If-Range and If-None-Match count.
+        store: Where the object is.
+        key: Of the object.
+        name: Of its content: the same for the same bytes alone.
+        media_type: Of its content.
+        headers: More of them, with `_` for `-`.
+
+    Raises:
+        ObjectMissing, StoreUnavailable: As `ObjectStore.open_object`. Later, an answer that was begun breaks off.
+    """
+    told = {"ETag": f'"{name}"', "Accept-Ranges": "bytes", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if answer := unchanged(request, told):
+        return answer
+    file = store.open_object(key)
+    size = file.seek(0, 2)
+    wanted = _wanted(request, told["ETag"], size)
+    if wanted is None:
+        return StreamingResponse(_pieces(file, 0, size), 200, {**told, "Content-Length": str(size)}, media_type)
+    first, end = wanted
+    if first >= end:
+        file.close()
+        return Response(status_code=416, headers={**told, "Content-Range": f"bytes */{size}"})
+    told |= {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
+    return StreamingResponse(_pieces(file, first, end), 206, told, media_type)
+
+
+def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """First byte and the one after the last; None for the whole. Nothing lies between them where the range cannot be had."""
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if found is None or found[1] == found[2] == "" or request.headers.get("If-Range", etag) != etag:
+        return None
+    if not found[1]:
+        return (max(0, size - int(found[2])), size) if int(found[2]) else (size, size)
+    first, last = int(found[1]), int(found[2]) if found[2] else size - 1
+    if found[2] and last < first:
+        return None  # no range at all
+    return first, min(last + 1, size)
+
+
+def _pieces(file: BinaryIO, first: int, end: int) -> Iterator[bytes]:
+    with file:
+        file.seek(first)
+        while first < end:
+            piece = file.read(min(PIECE, end - first))
+            if not piece:
+                raise OSError("The object is shorter than it was when it was opened.")
+            first += len(piece)
+            yield piece

@@ -1,0 +1,195 @@
+/**
+ * Talking to the API: JSON, pages of rows, addresses of media, events.
+ * What belongs here: how a request is made and how its failure is told. What does not: who signs in (`session`), what is asked for.
+ *
+ * Paths are given without `/v1`; one that the API itself named, such as `/v1/videos/ID/poster.jpg`, will do as well.
+ */
+
+/** What went wrong, as the API says it (`application/problem+json`). Trouble with the network has the code "offline". */
+export class Problem extends Error {
+  /** @param {{code: string, title: string, detail?: string, remedy?: string, status?: number, request_id?: string}} said */
+  constructor({ code, title, detail = "", remedy = "", status = 0, request_id = "" }) {
+    super(detail || title);
+    this.code = code;
+    this.title = title;
+    this.detail = detail;
+    this.remedy = remedy;
+    this.status = status;
+    this.requestId = request_id;
+  }
+
+  /** Of an answer's body. @param {number} status @param {string} body @returns {Problem} */
+  static of(status, body) {
+    try {
+      const said = JSON.parse(body);
+      if (typeof said.code === "string") return new Problem(said);
+    } catch {
+      // not ours: a proxy's page, say
+    }
+    return new Problem({ code: `http_${status}`, title: `The server answered ${status}.`, remedy: "Try again later.", status });
+  }
+}
+
+export const OFFLINE = new Problem({
+  code: "offline",
+  title: "The server cannot be reached.",
+  remedy: "Check the connection, and that the server runs. This page goes on by itself.",
+});
+
+const KEY = "reframer.key";
+const MOST_ROWS = 2000;
+const AGAIN_MS = 2000;
+let address = new URL("/v1", location.href);
+let ticket = "";
+/** @type {() => void} */
+let refused = () => {};
+
+/** Read where the API is: `config.json` beside the page. Call it once, first. @returns {Promise<void>} */
+export async function configure() {
+  const config = await (await fetch("config.json", { cache: "no-cache" })).json();
+  address = new URL(`${String(config.api || "").replace(/\/+$|\/v1\/*$/g, "")}/v1`, location.href);
+}
+
+/** Whether the API is of this page's own origin, so that a cookie signs in. */
+export const sameOrigin = () => address.origin === location.origin;
+
+/** The host that answers, for people. */
+export const host = () => address.host;
+
+/** The key that was typed in on another origin: it is kept for this tab alone. */
+export const key = () => (sameOrigin() ? null : sessionStorage.getItem(KEY));
+
+/** @param {string | null} secret */
+export function rememberKey(secret) {
+  if (secret === null) sessionStorage.removeItem(KEY);
+  else sessionStorage.setItem(KEY, secret);
+}
+
+/** What lets pictures and films in, which send no header. @param {string} given */
+export const rememberTicket = (given) => void (ticket = given);
+
+/** What is done when nobody is signed in any more. @param {() => void} act */
+export const whenRefused = (act) => void (refused = act);
+
+/** What goes with every request. @returns {Record<string, string>} */
+export function credentials() {
+  const secret = key();
+  return secret ? { "X-API-Key": secret } : {};
+}
+
+/**
+ * The address of a path, with parameters; null, "" and undefined are left out, lists are given several times.
+ * @param {string} path @param {Record<string, unknown>} [params] @returns {string}
+ */
+export function url(path, params = {}) {
+  const whole = new URL(`${address.href}${path.replace(/^\/v1(?=\/)/, "")}`);
+  for (const [name, value] of Object.entries(params))
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== null && one !== undefined && one !== "") whole.searchParams.append(name, String(one));
+  return whole.href;
+}
+
+/**
+ * JSON. @param {string} path @param {Record<string, unknown>} [params] @param {{signal?: AbortSignal}} [options] @returns {Promise<any>}
+ * @throws {Problem}
+ */
+export async function get(path, params, { signal } = {}) {
+  return (await ask(url(path, params), { signal })).json();
+}
+
+/**
+ * Change something. @param {string} method @param {string} path @param {unknown} [body] JSON
+ * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [options] @returns {Promise<any>} JSON, or null
+ * @throws {Problem}
+ */
+export async function send(method, path, body, { headers = {}, signal } = {}) {
+  /** @type {Record<string, string>} */
+  const typed = body === undefined ? {} : { "Content-Type": "application/json" };
+  const answer = await ask(url(path), {
+    method,
+    signal,
+    headers: { ...typed, ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}
+
+/**
+ * All pages of a list, an array of rows each. @param {string} path @param {Record<string, unknown>} params @param {string} name
+ * @param {{signal?: AbortSignal}} [options] @returns {AsyncGenerator<any[], void>}
+ */
+export async function* pages(path, params, name, options) {
+  let cursor = null;
+  do {
+    const page = await get(path, { limit: MOST_ROWS, ...params, cursor }, options);
+    yield page[name];
+    cursor = page.next;
+  } while (cursor);
+}
+
+/** The address for `src` or a download. @param {string} path @param {Record<string, unknown>} [params] @returns {string} */
+export function media(path, params = {}) {
+  return url(path, sameOrigin() ? params : { ...params, ticket });
+}
+
+/**
+ * Server-Sent Events, until the server says that there are no more. A connection that breaks off is taken up again.
+ * @param {string} path @param {(data: any, event: string) => void} onMessage @param {{signal: AbortSignal}} options @returns {Promise<void>}
+ */
+export async function events(path, onMessage, { signal }) {
+  let last = "";
+  while (!signal.aborted) {
+    try {
+      const answer = await ask(url(path), { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      if (answer.status === 204 || !answer.body) return;
+      for await (const { id, event, data } of messages(answer.body)) {
+        last = id || last;
+        onMessage(JSON.parse(data), event);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
+    }
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  }
+}
+
+/** @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<{id: string, event: string, data: string}, void>} */
+async function* messages(body) {
+  let held = "";
+  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (held + value).split("\n\n");
+    held = parts.pop() ?? "";
+    for (const part of parts) {
+      const fields = { id: "", event: "message", data: "" };
+      for (const line of part.split("\n")) {
+        const [, name, value] = /^(id|event|data): ?(.*)$/.exec(line) ?? [];
+        if (name) fields[/** @type {keyof fields} */ (name)] = value;
+      }
+      if (fields.data) yield fields;
+    }
+  }
+}
+
+/** @param {string} whole @param {RequestInit} options @returns {Promise<Response>} */
+async function ask(whole, options) {
+  let answer;
+  try {
+    answer = await fetch(whole, {
+      credentials: sameOrigin() ? "same-origin" : "omit",
+      ...options,
+      headers: { ...credentials(), ...options.headers },
+    });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw OFFLINE;
+  }
+  if (answer.ok) return answer;
+  const problem = Problem.of(answer.status, await answer.text());
+  if (answer.status === 401) refused();
+  throw problem;
+}

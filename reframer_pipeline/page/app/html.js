@@ -1,0 +1,12 @@
+/**
+ * The one import of the vendored libraries that draw: templates, components, hooks.
+ * What belongs here: their names. What does not: any component.
+ */
+import { h } from "preact";
+import htm from "htm";
+
+export { Fragment, render } from "preact";
+export { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+
+/** A template of elements. What is put in is text, never markup. */
+export const html = htm.bind(h);

@@ -1,0 +1,19 @@
+/**
+ * What the screen that is shown says of itself to the shell: its title, and whether demonstration models made what is on it.
+ * What belongs here: that. What does not: drawing it (`main`).
+ */
+import { useEffect } from "./html.js";
+import { store } from "./store.js";
+
+export const shown = store({ title: "", demo: false });
+
+/**
+ * Called by a screen. @param {string} title @param {boolean} [demo] whether demonstration models made what it shows
+ */
+export function useShown(title, demo = false) {
+  useEffect(() => {
+    document.title = `${title} · Reframer`;
+    shown.set({ title, demo });
+  }, [title, demo]);
+  useEffect(() => () => shown.set({ ...shown.get(), demo: false }), []);
+}

@@ -1,0 +1,148 @@
+/**
+ * Dropping files anywhere, and the panel that shows them on their way, then what is computed of them.
+ * What belongs here: both drawn. What does not: sending (`uploads`), the list of all jobs (`activity`).
+ */
+import { about, bytes, counted, percent } from "./format.js";
+import { html, useEffect, useRef, useState } from "./html.js";
+import { jobs } from "./jobs.js";
+import { link } from "./router.js";
+import { add, again, findInterrupted, forget, interrupted, remove, transfers } from "./uploads.js";
+import { howFar } from "./words.js";
+
+/** The button that chooses files; key U. */
+export function UploadButton() {
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const take = () => {
+    add(input.current?.files ?? []);
+    if (input.current) input.current.value = "";
+  };
+  return html`<button class="primary" id="upload" onClick=${() => input.current?.click()}>Upload<span class="unseen"> videos</span></button>
+    <input type="file" multiple hidden ref=${input} onChange=${take}
+      aria-label="Videos to upload" accept="video/mp4,video/quicktime,video/x-msvideo,.mp4,.mov,.avi,.m4v" />`;
+}
+
+/** Takes what is dropped, wherever on the page. */
+export function DropZone() {
+  const [over, set] = useState(false);
+  useEffect(() => {
+    let depth = 0;
+    const files = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+    /** @type {Record<string, (event: DragEvent) => void>} */
+    const heard = {
+      dragenter: () => set((depth += 1) > 0),
+      dragover: () => {},
+      dragleave: () => set((depth -= 1) > 0),
+      drop: (event) => {
+        set((depth = 0) > 0);
+        dropped(/** @type {DataTransfer} */ (event.dataTransfer)).then(add);
+      },
+    };
+    const hear = (/** @type {Event} */ event) => {
+      if (!files(/** @type {DragEvent} */ (event))) return;
+      event.preventDefault();
+      heard[event.type](/** @type {DragEvent} */ (event));
+    };
+    for (const type in heard) addEventListener(type, hear);
+    return () => {
+      for (const type in heard) removeEventListener(type, hear);
+    };
+  }, []);
+  return over && html`<div class="drop"><p>Drop videos to upload them</p></div>`;
+}
+
+/** The files of what was dropped, those in folders too. @param {DataTransfer} data @returns {Promise<File[]>} */
+async function dropped(data) {
+  const plain = [...data.files];
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry !== null && entry !== undefined);
+  if (!entries.some((entry) => entry.isDirectory)) return plain;
+  return (await Promise.all(entries.map(inside))).flat();
+}
+
+/** @param {FileSystemEntry} entry @returns {Promise<File[]>} */
+async function inside(entry) {
+  if (entry.isFile) return [await new Promise((done, fail) => /** @type {FileSystemFileEntry} */ (entry).file(done, fail))];
+  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+  const found = [];
+  for (;;) {
+    /** @type {FileSystemEntry[]} */
+    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+    if (!some.length) return (await Promise.all(found.map(inside))).flat();
+    found.push(...some.filter(({ name }) => !name.startsWith(".")));
+  }
+}
+
+/** What is under way, at the corner of every screen. */
+export function Transfers() {
+  const all = transfers.use();
+  const left = interrupted.use();
+  const known = jobs.use();
+  const [open, set] = useState(true);
+  useEffect(() => void findInterrupted(), []);
+  useEffect(() => {
+    const stay = (/** @type {Event} */ event) =>
+      transfers.get().some(({ state }) => state === "sending" || state === "waiting" || state === "trouble") && event.preventDefault();
+    addEventListener("beforeunload", stay);
+    return () => removeEventListener("beforeunload", stay);
+  }, []);
+  if (!all.length && !left.length) return null;
+  const sending = all.filter(({ state }) => state !== "sent" && state !== "refused").length;
+  const done = all.filter(({ state }) => state === "sent" || state === "refused");
+  const refused = done.filter(({ state }) => state === "refused").length;
+  const title = sending
+    ? `Uploading ${counted(sending, "file")}`
+    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`]
+        .filter(Boolean)
+        .join(", ") || "Uploads that broke off";
+  return html`<section class="transfers card" aria-label="Files on their way">
+    <div class="row">
+      <h2 class="grow" role="status">${title}</h2>
+      ${open && done.length > 0 && html`<button class="plain" onClick=${() => done.forEach(({ id }) => remove(id))}>Clear</button>`}
+      <button class="plain icon" aria-expanded=${open} aria-label=${open ? "Make small" : "Show"} onClick=${() => set(!open)}>${open ? "–" : "+"}</button>
+    </div>
+    ${
+      open &&
+      html`<ul>
+      ${all.map((one) => html`<${Row} key=${one.id} transfer=${one} job=${known.find((job) => job.job_id === one.jobId)} />`)}
+      ${left.map(
+        (one) => html`<li key=${one.key}>
+          <div class="row"><span class="grow name">${one.name}</span>
+            <button class="plain icon" aria-label="Forget ${one.name}" onClick=${() => forget(one)}>×</button></div>
+          <p class="small dim">Broke off. Drop the same file again: it goes on where it was.</p>
+        </li>`,
+      )}
+    </ul>`
+    }
+  </section>`;
+}
+
+/** @param {{transfer: import("./uploads.js").Transfer, job?: import("./types").Job}} props */
+function Row({ transfer, job }) {
+  const { id, file, state, sent, rate, failure } = transfer;
+  const wrong = failure ?? job?.failure;
+  const under = state === "sending" || state === "trouble";
+  const words = () => {
+    if (state === "judging") return "Looking at it";
+    if (state === "waiting") return "Waits for its turn";
+    if (state === "trouble") return `The connection broke off at ${percent(sent / file.size)}. Trying again`;
+    if (state === "sending") return `${bytes(sent)} of ${bytes(file.size)}${rate ? `, ${about((file.size - sent) / rate)} left` : ""}`;
+    return job ? howFar(job) : "Sent";
+  };
+  const progress = under ? sent / file.size : job && !job.failure ? job.progress : null;
+  const name = job?.video_id ? html`<a href=${link(`/videos/${job.video_id}`)}>${file.name}</a>` : file.name;
+  return html`<li>
+    <div class="row">
+      <span class="grow name">${name}</span>
+      ${state === "refused" && failure?.code !== "not_a_video" && failure?.code !== "file_too_large" && html`<button class="plain"
+        onClick=${() => again(id)}>Send again</button>`}
+      <button class="plain icon" aria-label="${under ? "Stop" : "Take off the list:"} ${file.name}" onClick=${() => remove(id)}>×</button>
+    </div>
+    ${
+      wrong
+        ? html`<div class="refused" role="alert"><p class="wrap">${wrong.message}</p><p class="wrap">${wrong.remedy}</p><p
+          class="code mono">${wrong.code}</p></div>`
+        : html`<p class="small dim num">${words()}</p>`
+    }
+    ${progress !== null && !wrong && html`<progress value=${progress} aria-label="${file.name}: ${under ? "sent" : "computed"}">
+      </progress>`}
+  </li>`;
+}

@@ -1,0 +1,193 @@
+/** Shapes of the API's answers, as docs/api.md and its fellows describe them. */
+
+export type Status = "pending" | "processing" | "completed" | "failed";
+export type Scope = "read" | "write" | "admin";
+export type ThingClass = "person" | "product";
+export type Difficulty = "easy" | "medium" | "hard";
+
+export interface Failure {
+  code: string;
+  message: string;
+  remedy: string;
+}
+
+export interface Me {
+  email: string;
+  scopes: Scope[];
+}
+
+export interface Video {
+  video_id: string;
+  filename: string;
+  uploaded_at: string;
+  status: Status;
+  failure_code: string | null;
+  failure_message: string | null;
+  duration: number | null;
+  width: number | null;
+  height: number | null;
+  fps: number | null;
+  frame_count: number | null;
+  codec: string | null;
+  size_bytes: number;
+  updated_at: string;
+  result_id: string | null;
+  counts: Record<string, number>;
+  demo_models: boolean;
+  archived: boolean;
+  evicted: boolean;
+}
+
+export interface Job {
+  job_id: string;
+  video_id: string | null;
+  filename: string;
+  status: Status;
+  progress: number;
+  stage: { name: string; progress: number; done: number; total: number } | null;
+  place_in_queue: number | null;
+  seconds_left: number | null;
+  failure: Failure | null;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Scene {
+  scene_number: number;
+  start_frame: number;
+  end_frame: number;
+  start_seconds: number;
+  end_seconds: number;
+  seconds: number;
+  scene_type: ThingClass | "both" | "none";
+  importance: number;
+  description: string;
+  describer: "local" | "gemini";
+}
+
+export interface Track {
+  track_id: string;
+  class: ThingClass;
+  label: string;
+  start_frame: number;
+  end_frame: number;
+  start_seconds: number;
+  end_seconds: number;
+  seconds: number;
+  sightings: number;
+  confidence: number;
+  scene_number: number | null;
+  area_share: number | null;
+  max_area_share: number | null;
+  occlusion: number | null;
+  overlap: number | null;
+  mask_stability: number | null;
+  shape_change: number | null;
+  speed: number | null;
+  border_share: number | null;
+}
+
+export interface Sighting {
+  frame_number: number;
+  timestamp: number;
+  ordinal: number;
+  detection_id: string;
+  track_id: string | null;
+  class: ThingClass;
+  label: string;
+  confidence: number;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  seconds: number | null;
+}
+
+export interface Mask {
+  frame_number: number;
+  timestamp: number;
+  mask_id: string;
+  detection_id: string;
+  frame_height: number;
+  frame_width: number;
+  mask_rle: string;
+  mask_area_pixels: number;
+  predicted_iou: number;
+  stability: number;
+}
+
+export interface Element {
+  scene_number: number;
+  element_number: number;
+  class: ThingClass;
+  label: string;
+  description: string;
+  difficulty: Difficulty;
+  difficulty_score: number | null;
+  reasons: string[];
+  measured_difficulty: Difficulty | null;
+  model_difficulty: Difficulty | null;
+  model_reason: string | null;
+  start_seconds: number;
+  end_seconds: number;
+  seconds: number | null;
+  area_share: number | null;
+  max_area_share: number | null;
+  occlusion: number | null;
+  overlap: number | null;
+  mask_stability: number | null;
+  shape_change: number | null;
+  speed: number | null;
+  border_share: number | null;
+  track_ids: string[];
+  match_confidence: number | null;
+  source: "local" | "gemini" | null;
+}
+
+export interface Proxy {
+  state: "none" | "making" | "ready" | "failed";
+  progress: number;
+  failure: Failure | null;
+  address: string;
+}
+
+export interface Film {
+  type: string | null;
+  original: string;
+  start_seconds: number;
+  proxy: Proxy;
+}
+
+export interface Times {
+  seconds: number[];
+  sampled: number[];
+}
+
+export interface MadeStage {
+  stage: string;
+  result_id: string | null;
+  made_at: string | null;
+  seconds: number | null;
+  code_version: string | null;
+  model: Record<string, unknown> | null;
+  settings: Record<string, unknown>;
+  rows: number | null;
+  cost: Record<string, unknown> | null;
+  status: string;
+  failure: Failure | null;
+}
+
+export interface Made {
+  stages: MadeStage[];
+  demo_models: boolean;
+  may_run_again: boolean;
+}
+
+interface HitPlace {
+  video_id: string;
+  result_id: string;
+  filename: string;
+  picture: string;
+}
+
+export type Hit = HitPlace & (({ in: "tracks" } & Track) | ({ in: "scenes" } & Scene) | ({ in: "elements" } & Element));

@@ -1,0 +1,85 @@
+/**
+ * The keyboard of an editing room: which key does what, and the list of them.
+ *
+ * What belongs here: keys. What does not: what they do (`player.js`, `selection.js`).
+ */
+import { Dialog } from "../dialog.js";
+import { html } from "../html.js";
+
+/** @type {[string, string][]} */
+const LIST = [
+  ["Space, K", "play, stop"],
+  ["← →", "one frame back, on (also , .)"],
+  ["Shift ← →", "one sampled frame back, on"],
+  ["J L", "play back, play on; again: faster"],
+  ["K + J, K + L", "one frame at a time"],
+  ["↑ ↓", "scene before, next scene"],
+  ["Home End", "first frame, last frame"],
+  ["R", "loop the scene"],
+  ["[ ]", "slower, faster"],
+  ["B M I", "boxes, masks, ids on and off"],
+  ["S", "sound on and off"],
+  ["+ − 0", "timeline closer, farther, whole"],
+  ["C", "copy the address of this moment"],
+  ["Esc", "select nothing"],
+  ["?", "this list"],
+];
+
+/**
+ * @param {Record<string, () => void>} does verbs by name, see `NAMES`
+ * @returns {() => void} ends it
+ */
+export function listen(does) {
+  const ended = new AbortController();
+  /** @type {Set<string>} */
+  const held = new Set();
+  const { signal } = ended;
+  window.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (target.closest("input:not([type=checkbox]), select, textarea") && event.key !== "Escape") return;
+    if (event.key === " " && target.closest("button, a, input, summary")) return; // it presses these
+    if (event.key.startsWith("Arrow") && target.closest("[role=tablist]")) return; // they turn these
+    const name = nameOf(event, held);
+    held.add(event.code);
+    if (!name || !does[name]) return;
+    event.preventDefault();
+    event.stopPropagation(); // the shell has keys of its own
+    does[name]();
+  }, { signal, capture: true });
+  window.addEventListener("keyup", (event) => held.delete(event.code), { signal });
+  window.addEventListener("blur", () => held.clear(), { signal });
+  return () => ended.abort();
+}
+
+/** @type {Record<string, string>} */
+const NAMES = {
+  " ": "toggle", k: "pause", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
+  Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound", "+": "closer", "=": "closer",
+  "-": "farther", "0": "whole", c: "copy", Escape: "clear", "?": "help",
+};
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Set<string>} held codes of keys that are down
+ * @returns {string | undefined}
+ */
+function nameOf(event, held) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key === "j" || key === "l") {
+    const stepping = held.has("KeyK");
+    if (event.repeat && !stepping) return undefined;
+    return key === "j" ? (stepping ? "back" : "reverse") : stepping ? "on" : "forward";
+  }
+  if (key === "k" && held.has("KeyK")) return undefined;
+  if (key === "ArrowLeft") return event.shiftKey ? "backSampled" : "back";
+  if (key === "ArrowRight") return event.shiftKey ? "onSampled" : "on";
+  return NAMES[key];
+}
+
+/** @param {{ close: () => void }} props */
+export function KeyList({ close }) {
+  return html`<${Dialog} title="Keys" close=${close}>
+    <dl class="keys">${LIST.map(([keys, says]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${says}</dd></div>`)}</dl>
+  <//>`;
+}

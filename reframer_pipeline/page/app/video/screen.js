@@ -1,0 +1,228 @@
+/**
+ * The video screen: film, timeline, and what was found, side by side; the address says what is selected.
+ *
+ * What belongs here: loading, layout, and the address. What does not: what the parts do (`room.js` and the parts themselves).
+ *
+ * @typedef {import("./shapes").Results} Results
+ * @typedef {import("./shapes").Video} Video
+ */
+import { get, pages } from "../api.js";
+import { length, number, percent } from "../format.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { asProblem, Failed } from "../parts.js";
+import { useShown } from "../shown.js";
+import { hashOf, placeOf } from "./address.js";
+import { Elements } from "./elements.js";
+import { KeyList, listen } from "./keys.js";
+import { Made } from "./made.js";
+import { Room } from "./room.js";
+import { Scenes } from "./scenes.js";
+import { usePart } from "./store.js";
+import { Timeline } from "./timeline.js";
+import { Times } from "./times.js";
+import { Tracks } from "./tracks.js";
+import { Transport } from "./transport.js";
+import { Progress, useJob, Waiting } from "./waiting.js";
+
+const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
+const PLAYING_MS = 1000;
+
+/** @param {{ id: string }} props */
+export function VideoScreen({ id }) {
+  const [video, setVideo] = useState(/** @type {Video | null} */ (null));
+  const [loaded, setLoaded] = useState(/** @type {{ results: Results, times: Times, facts: any } | null} */ (null));
+  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const [asked, setAsked] = useState(0);
+  const reload = () => setAsked((count) => count + 1);
+  useEffect(() => {
+    const ended = new AbortController();
+    load(id, ended.signal, setVideo, loaded, video !== null).then(
+      (found) => !ended.signal.aborted && (found && setLoaded(found), setProblem(null)),
+      (error) => ended.signal.aborted || (video ?? setProblem(asProblem(error))), // what is there stays
+    );
+    return () => ended.abort();
+  }, [id, asked]);
+  useShown(video?.filename ?? "Video", video?.demo_models);
+  if (problem) return html`<div class="v-screen"><${Failed} failure=${problem} /><p class="row"><button type="button" onClick=${reload}>Try again</button><a class="button" href="#/">To the library</a></p></div>`;
+  if (!video) return html`<div class="v-screen"><p class="v-empty" role="status">Loading …</p></div>`;
+  return html`<div class="v-screen">
+    <${Head} video=${video} reload=${reload} />
+    ${!video.result_id && html`<${Waiting} video=${video} reload=${reload} />`}
+    ${video.result_id && !loaded && html`<p class="v-empty" role="status">Loading …</p>`}
+    ${loaded && html`<${Desk} key=${loaded.results.video.result_id} ...${loaded} reload=${reload} />`}
+  </div>`;
+}
+
+/**
+ * All of a video's results that are held whole; null while it has none, or nothing new.
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @param {(video: Video) => void} seen
+ * @param {{ results: Results } | null} before
+ * @param {boolean} known whether the video itself was loaded before
+ */
+async function load(id, signal, seen, before, known) {
+  const all = async (/** @type {string} */ name) => {
+    const rows = [];
+    for await (const page of pages(`/videos/${id}/${name}`, {}, name, { signal })) rows.push(...page);
+    return /** @type {any[]} */ (rows);
+  };
+  const one = (/** @type {string} */ name) => get(`/videos/${id}/${name}`, {}, { signal });
+  const ask = () => Promise.all([one("film"), one("times"), all("scenes"), all("tracks"), all("elements")]);
+  const asked = known ? null : ask(); // before it is known that there is something: it usually is
+  asked?.catch(() => {});
+  const video = /** @type {Video} */ (await get(`/videos/${id}`, {}, { signal }));
+  if (signal.aborted) return null;
+  seen(video);
+  if (!video.result_id || before?.results.video.result_id === video.result_id) return null;
+  const [facts, times, scenes, tracks, elements] = await (asked ?? ask());
+  return { results: { video, scenes, tracks, elements }, times: new Times(times.seconds, times.sampled), facts };
+}
+
+/** @param {{ video: Video, reload: () => void }} props */
+function Head({ video, reload }) {
+  const computing = video.status === "pending" || video.status === "processing";
+  const facts = [
+    video.width && `${video.width} × ${video.height}`,
+    video.fps && `${number(video.fps, { maximumFractionDigits: 3 })} fps`,
+    video.duration !== null && length(video.duration),
+    video.codec,
+  ].filter(Boolean);
+  return html`<header class="v-head">
+    <a href="#/" title="Library" aria-label="Back to the library">‹</a>
+    <h1>${video.filename}</h1>
+    <span class="dim">${facts.join("  ·  ")}</span>
+    <span class="v-grow"></span>
+    ${video.result_id && computing && html`<${Again} video=${video} reload=${reload} />`}
+    ${video.result_id && video.status === "failed" && html`<span class="v-chip hard" title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
+  </header>`;
+}
+
+/** A video that is computed anew while its results are looked at. @param {{ video: Video, reload: () => void }} props */
+function Again({ video, reload }) {
+  const job = useJob(video, reload);
+  return html`<div class="v-again"><span>Being computed anew</span>${job && html`<${Progress} job=${job} />`}</div>`;
+}
+
+/** @param {{ results: Results, times: Times, facts: any, reload: () => void }} props */
+function Desk({ results, times, facts, reload }) {
+  const stage = /** @type {{ current: HTMLElement }} */ (useRef(/** @type {any} */ (null)));
+  const canvas = /** @type {{ current: HTMLCanvasElement }} */ (useRef(/** @type {any} */ (null)));
+  const room = useMemo(() => new Room(results, times, facts, reload), []);
+  const remote = useMemo(() => /** @type {{ zoom?: (steps: number) => void }} */ ({}), []);
+  const [keys, setKeys] = useState(false);
+  const [copied, setCopied] = useState(false);
+  const does = useMemo(() => /** @type {Record<string, () => void>} */ ({
+    ...room.verbs(),
+    closer: () => remote.zoom?.(1),
+    farther: () => remote.zoom?.(-1),
+    whole: () => remote.zoom?.(-100),
+    help: () => setKeys(true),
+    copy: async () => {
+      await navigator.clipboard?.writeText(new URL(hashOf(results.video.video_id, room.place), location.href).href).catch(() => {});
+      setCopied(true);
+      setTimeout(() => setCopied(false), 1500);
+    },
+  }), []);
+  useEffect(() => {
+    const ends = [room.mount(stage.current, canvas.current), keepAddress(room), listen(does)];
+    return () => ends.forEach((end) => end());
+  }, []);
+  const { width, height } = room.size;
+  return html`<div class="v-desk" onClick=${leave}>
+    <section class="v-film" aria-label="Film">
+      <div class="v-stage" ref=${stage} style=${{ "--aspect": width / height }}>
+        <${Picture} room=${room} canvas=${canvas} />
+      </div>
+      <${Transport} player=${room.player} times=${times} selection=${room.selection} does=${does} copied=${copied} />
+    </section>
+    <${Panel} results=${results} room=${room} reload=${reload} />
+    <${Timeline} results=${results} times=${times} player=${room.player} selection=${room.selection} remote=${remote} />
+    ${keys && html`<${KeyList} close=${() => setKeys(false)} />`}
+    <div class="unseen" aria-live="polite">${copied ? "The address of this moment was copied." : ""}</div>
+  </div>`;
+}
+
+/**
+ * A button that was clicked does not keep the keyboard: space goes on meaning "play".
+ * @param {MouseEvent} event
+ */
+function leave(event) {
+  if (event.detail && event.target instanceof Element) event.target.closest("button")?.blur();
+}
+
+/** The overlay, and what is said while there is no picture. @param {{ room: Room, canvas: { current: HTMLCanvasElement } }} props */
+function Picture({ room, canvas }) {
+  const film = usePart(room.film.state, (state) => state);
+  const hover = usePart(room.selection.view, (view) => view.hover);
+  const at = (/** @type {MouseEvent} */ event) => {
+    const { left, top } = canvas.current.getBoundingClientRect();
+    return room.overlay?.under(event.clientX - left, event.clientY - top)?.track_id ?? null;
+  };
+  return html`<canvas ref=${canvas} class="v-overlay" role="img" aria-label="What was found in this frame" style=${{ cursor: hover ? "pointer" : "default" }}
+      onPointerMove=${(/** @type {PointerEvent} */ event) => room.selection.hover(at(event))}
+      onPointerLeave=${() => room.selection.hover(null)}
+      onClick=${(/** @type {MouseEvent} */ event) => room.selection.track(at(event))}></canvas>
+    ${film.problem && html`<div class="v-veil"><${Failed} failure=${film.problem} /></div>`}
+    ${film.progress !== null && html`<div class="v-veil" role="status">
+      ${film.why && html`<p>${film.why}</p>`}
+      <p>Making one that it can: ${percent(film.progress)}</p><progress max="1" value=${film.progress} aria-label="Progress"></progress>
+    </div>`}`;
+}
+
+const TABS = /** @type {const} */ (["Elements", "Scenes", "Tracks", "Made"]);
+
+/** @param {{ results: Results, room: Room, reload: () => void }} props */
+function Panel({ results, room, reload }) {
+  const [tab, setTab] = useState(/** @type {string} */ ("Elements"));
+  const shared = { results, selection: room.selection };
+  const turn = (/** @type {KeyboardEvent} */ event) => {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = TABS[(TABS.indexOf(/** @type {any} */ (tab)) + by + TABS.length) % TABS.length];
+    setTab(next);
+    document.getElementById(`v-tab-${next}`)?.focus();
+  };
+  return html`<section class="v-panel" aria-label="What was found">
+    <div class="v-tabs" role="tablist" onKeyDown=${turn}>
+      ${TABS.map((name) => html`<button type="button" role="tab" id=${`v-tab-${name}`} aria-selected=${tab === name} aria-controls="v-tabpanel" tabindex=${tab === name ? 0 : -1}
+        onClick=${() => setTab(name)}>${name === "Made" ? "How it was made" : name}</button>`)}
+    </div>
+    <div class="v-tabpanel" id="v-tabpanel" role="tabpanel" aria-labelledby=${`v-tab-${tab}`}>
+      ${tab === "Elements" && html`<${Elements} ...${shared} />`}
+      ${tab === "Scenes" && html`<${Scenes} ...${shared} />`}
+      ${tab === "Tracks" && html`<${Tracks} ...${shared} />`}
+      ${tab === "Made" && html`<${Made} id=${results.video.video_id} onrun=${reload} />`}
+    </div>
+  </section>`;
+}
+
+/**
+ * Open what the address says, now and whenever it is changed by hand; and keep it up with what is selected.
+ * @param {Room} room
+ * @returns {() => void} ends it
+ */
+function keepAddress(room) {
+  const id = room.results.video.video_id;
+  let due = 0;
+  const write = () => {
+    due = 0;
+    if (location.hash.startsWith(`#/videos/${id}`)) history.replaceState(history.state, "", hashOf(id, room.place));
+  };
+  const later = () => (due ||= window.setTimeout(write, room.player.head.value.playing ? PLAYING_MS : WRITTEN_MS));
+  const open = (/** @type {string} */ address) => {
+    const [path, query] = new URL(address).hash.split("?");
+    if (path === `#/videos/${id}`) room.open(placeOf(new URLSearchParams(query ?? "")));
+  };
+  const changed = (/** @type {HashChangeEvent} */ event) => open(event.newURL); // not what was written meanwhile
+  open(location.href);
+  window.addEventListener("hashchange", changed);
+  const ends = [room.selection.view.watch(later), room.player.head.watch(later)];
+  return () => {
+    clearTimeout(due);
+    window.removeEventListener("hashchange", changed);
+    for (const end of ends) end();
+  };
+}

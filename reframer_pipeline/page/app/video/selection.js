@@ -1,0 +1,94 @@
+/**
+ * What is selected, under the pointer, and shown: one truth for picture, timeline and lists.
+ *
+ * What belongs here: the verbs that change it. What does not: the address (`address.js`), the playhead (`player.js`). The scene is always the one
+ * that the playhead is in.
+ *
+ * @typedef {import("./shapes").View} View
+ * @typedef {import("./shapes").Element} Element
+ * @typedef {import("./shapes").Results} Results
+ * @typedef {import("./player.js").Player} Player
+ */
+import { Store } from "./store.js";
+
+export class Selection {
+  /**
+   * @param {Results} results
+   * @param {(seconds: number) => void} seek
+   */
+  constructor(results, seek) {
+    this.results = results;
+    this.seek = seek;
+    /** @type {Store<View>} */
+    this.view = new Store(
+      /** @type {View} */ ({
+        scene: null,
+        element: null,
+        track: null,
+        hover: null,
+        hidden: new Set(),
+        person: true,
+        product: true,
+        boxes: true,
+        masks: true,
+        ids: true,
+      }),
+    );
+  }
+
+  /**
+   * @param {number | null} number of the scene that the playhead is in
+   */
+  follow(number) {
+    const { scene, track } = this.view.value;
+    if (scene !== number) this.view.set({ scene: number, element: this.elementOf(track, number)?.element_number ?? null });
+  }
+
+  /**
+   * Select an element and its track.
+   * @param {Element} element
+   * @param {boolean} [go] whether to go to its beginning, unless it is in view
+   */
+  element(element, go = true) {
+    if (go) this.seek(element.start_seconds);
+    this.view.set({ scene: element.scene_number, element: element.element_number, track: element.track_ids[0] ?? null });
+  }
+
+  /**
+   * Select a track; the element of this scene that stands for it, too.
+   * @param {string | null} track
+   */
+  track(track) {
+    this.view.set({ track, element: this.elementOf(track, this.view.value.scene)?.element_number ?? null });
+  }
+
+  /**
+   * The element of a scene that a track is.
+   * @param {string | null} track
+   * @param {number | null} scene
+   */
+  elementOf(track, scene) {
+    return this.results.elements.find((one) => track !== null && one.scene_number === scene && one.track_ids.includes(track));
+  }
+
+  /** @param {string | null} track */
+  hover(track) {
+    this.view.set({ hover: track });
+  }
+
+  /**
+   * Show tracks or hide them.
+   * @param {string[]} tracks
+   * @param {boolean} shown
+   */
+  show(tracks, shown) {
+    const hidden = new Set(this.view.value.hidden);
+    for (const one of tracks) if (shown) hidden.delete(one);
+    else hidden.add(one);
+    this.view.set({ hidden });
+  }
+
+  clear() {
+    this.view.set({ element: null, track: null });
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The tracks: which are shown in the picture, and what was measured of the one that is selected.
+ *
+ * What belongs here: the list. It makes only the rows in view, since there may be hundreds.
+ *
+ * @typedef {import("./shapes").Track} Track
+ */
+import { moment, percent, seconds } from "../format.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { cssOf } from "./colours.js";
+import { Bars } from "./figures.js";
+import { usePart } from "./store.js";
+
+const ROW = 34; // CSS pixels, as in video.css
+const EDGE = 6; // rows that are made above and below those in view
+
+/** @param {{ results: import("./shapes").Results, selection: import("./selection.js").Selection }} props */
+export function Tracks({ results, selection }) {
+  const view = usePart(selection.view, (whole) => whole);
+  const [words, setWords] = useState("");
+  const box = /** @type {{ current: HTMLDivElement }} */ (useRef(/** @type {any} */ (null)));
+  const [top, setTop] = useState(0);
+  const tracks = useMemo(() => {
+    const wanted = words.trim().toLowerCase();
+    return results.tracks.filter((one) => !wanted || `${one.track_id} ${one.label} ${one.class}`.toLowerCase().includes(wanted));
+  }, [results, words]);
+  const place = tracks.findIndex((one) => one.track_id === view.track);
+  useEffect(() => {
+    const { current } = box;
+    if (place < 0 || !current) return;
+    if (place * ROW < current.scrollTop || (place + 1) * ROW > current.scrollTop + current.clientHeight) current.scrollTop = (place - 2) * ROW;
+  }, [view.track]);
+  const height = box.current?.clientHeight ?? 400;
+  const first = Math.max(0, Math.floor(top / ROW) - EDGE);
+  const last = Math.min(tracks.length, Math.ceil((top + height) / ROW) + EDGE);
+  const selected = results.tracks.find((one) => one.track_id === view.track);
+  const toggle = (/** @type {"person" | "product"} */ kind) => selection.view.set({ [kind]: !view[kind] });
+  if (!results.tracks.length) return html`<p class="v-empty">Nobody and nothing was tracked.</p>`;
+  return html`<div class="v-list">
+    <div class="v-list-tools">
+      <input type="search" placeholder="Find a track" aria-label="Find a track" value=${words} onInput=${(/** @type {any} */ event) => setWords(event.target.value)} />
+      <label><input type="checkbox" checked=${view.person} onChange=${() => toggle("person")} />People</label>
+      <label><input type="checkbox" checked=${view.product} onChange=${() => toggle("product")} />Products</label>
+      <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), true)}>Show all</button>
+      <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), false)}>Hide all</button>
+    </div>
+    <div class="v-tracks" ref=${box} onScroll=${(/** @type {any} */ event) => setTop(event.currentTarget.scrollTop)}>
+      ${tracks.length === 0 && html`<p class="v-empty">No track has these words.</p>`}
+      <ul aria-label="Tracks" style=${{ height: `${tracks.length * ROW}px` }}>
+        ${tracks.slice(first, last).map(
+          (one, n) => html`<li key=${one.track_id} aria-setsize=${tracks.length} aria-posinset=${first + n + 1} style=${{ transform: `translateY(${(first + n) * ROW}px)` }}
+              class=${`v-track ${view.track === one.track_id ? "chosen" : ""} ${view.hover === one.track_id ? "hovered" : ""}`}
+              onPointerEnter=${() => selection.hover(one.track_id)} onPointerLeave=${() => selection.hover(null)}>
+            <input type="checkbox" checked=${!view.hidden.has(one.track_id)} aria-label=${`Show ${one.track_id}`}
+              onChange=${(/** @type {any} */ event) => selection.show([one.track_id], event.target.checked)} />
+            <button type="button" aria-pressed=${view.track === one.track_id} onClick=${() => choose(selection, one, view.track)}>
+              <i class="v-dot" style=${{ background: cssOf(one.track_id) }}></i>
+              <span class="v-row-name">${one.label} <span class="dim">${one.track_id}</span></span>
+              <span class="dim">${moment(one.start_seconds)}, ${seconds(one.seconds)}</span>
+            </button>
+          </li>`,
+        )}
+      </ul>
+    </div>
+    ${selected &&
+    html`<div class="v-reasons">
+      <h2>${selected.track_id} ${selected.label}</h2>
+      <dl class="v-facts">
+        <dt>Seen</dt><dd>${selected.sightings} times, from ${moment(selected.start_seconds)} to ${moment(selected.end_seconds)}</dd>
+        <dt>Confidence</dt><dd>${percent(selected.confidence)} on average</dd>
+      </dl>
+      <${Bars} of=${selected} />
+    </div>`}
+  </div>`;
+}
+
+/**
+ * Select a track and go to it, or let go of it.
+ * @param {import("./selection.js").Selection} selection
+ * @param {Track} track
+ * @param {string | null} now
+ */
+function choose(selection, track, now) {
+  if (now === track.track_id) return selection.clear();
+  selection.seek(track.start_seconds);
+  selection.track(track.track_id);
+}

@@ -1,0 +1,72 @@
+/**
+ * The row below the film: play, step, timecode, speed, loop, and what is drawn.
+ *
+ * What belongs here: buttons. What does not: what they do (`player.js`, `selection.js`).
+ */
+import { moment, number } from "../format.js";
+import { html, useEffect, useRef } from "../html.js";
+import { Icon } from "./icons.js";
+import { RATES } from "./player.js";
+import { usePart } from "./store.js";
+
+/**
+ * @param {{ player: import("./player.js").Player, times: import("./times.js").Times, selection: import("./selection.js").Selection,
+ *   does: Record<string, () => void>, copied: boolean }} props
+ */
+export function Transport({ player, times, selection, does, copied }) {
+  const playing = usePart(player.head, (head) => head.playing);
+  const rate = usePart(player.head, (head) => head.rate);
+  const muted = usePart(player.head, (head) => head.muted);
+  const looping = usePart(player.head, (head) => head.loop !== null);
+  const view = usePart(selection.view, (whole) => whole);
+  const press = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ title, /** @type {boolean} */ on) =>
+    html`<button type="button" title=${title} aria-pressed=${on} onClick=${does[name]}>${text}</button>`;
+  return html`<div class="v-transport" role="toolbar" aria-label="Playing">
+    <div class="v-group">
+      <button type="button" title="One sampled frame back (Shift ←)" aria-label="One sampled frame back" onClick=${does.backSampled}><${Icon} name="backSampled" /></button>
+      <button type="button" title="One frame back (←)" aria-label="One frame back" onClick=${does.back}><${Icon} name="back" /></button>
+      <button type="button" class="v-play" title="Play or stop (space)" aria-label=${playing ? "Stop" : "Play"} onClick=${does.toggle}><${Icon} name=${playing ? "stop" : "play"} /></button>
+      <button type="button" title="One frame on (→)" aria-label="One frame on" onClick=${does.on}><${Icon} name="on" /></button>
+      <button type="button" title="One sampled frame on (Shift →)" aria-label="One sampled frame on" onClick=${does.onSampled}><${Icon} name="onSampled" /></button>
+    </div>
+    <${Clock} player=${player} times=${times} />
+    <span class="v-grow"></span>
+    <div class="v-group">
+      ${press("loop", "Loop scene", "Play this scene again and again (R)", looping)}
+      ${press("sound", "Sound", "Sound on and off (S)", !muted)}
+      <select aria-label="Speed" title="Speed ([ and ])" value=${String(rate)} onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
+        ${RATES.map((one) => html`<option value=${String(one)}>${number(one)}×</option>`)}
+      </select>
+    </div>
+    <div class="v-group" role="group" aria-label="What is drawn">
+      ${press("boxes", "Boxes", "Boxes (B)", view.boxes)} ${press("masks", "Masks", "Masks (M)", view.masks)} ${press("ids", "Ids", "Ids (I)", view.ids)}
+    </div>
+    <div class="v-group">
+      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied ? "Copied" : "Copy link"}</button>
+      <button type="button" title="Keys (?)" aria-label="Keys" onClick=${does.help}>?</button>
+    </div>
+  </div>`;
+}
+
+/**
+ * Time and frame; written past the screen's drawing, since they change with every frame.
+ * @param {{ player: import("./player.js").Player, times: import("./times.js").Times }} props
+ */
+function Clock({ player, times }) {
+  const box = /** @type {{ current: HTMLElement }} */ (useRef(/** @type {any} */ (null)));
+  useEffect(() => {
+    const write = () => {
+      const { frame } = player.head.value;
+      const sampled = times.sampled[times.sampledPlace(frame)] === frame;
+      const [time, said, mark] = /** @type {any} */ (box.current.children);
+      time.textContent = moment(times.seconds[frame] ?? 0);
+      said.textContent = `frame ${frame}`;
+      if (mark.dataset.on === String(sampled)) return;
+      mark.dataset.on = String(sampled);
+      mark.textContent = sampled ? "measured" : "in between";
+    };
+    write();
+    return player.head.watch(write);
+  }, [player, times]);
+  return html`<div class="v-clock" ref=${box}><strong></strong><span></span><span class="v-mark" title="Boxes and masks are measured on sampled frames; in between, boxes are told from their neighbours."></span></div>`;
+}

@@ -1,0 +1,198 @@
+"""The video screen in a real browser: what is drawn belongs to the picture that is shown, and lies where the database says.
+
+Clips whose pictures say their number (`films`) show it, at seeked times, on constant and variable rate, turned, with pixels that are not
+square, and as the proxy of a format that the browser does not play.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from reframer_pipeline_tests.api.library import claim
+from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.page.films import FRAMES, HEIGHT, KINDS, MISSED, WIDTH, Film, brought, number_of
+from reframer_pipeline_tests.page.films import GROUND as GREY
+
+pytestmark = pytest.mark.timeout(300)
+NEAR = 2.0  # pixels of the screen
+SEEKS = [0, 5, 10, 15, 25, 30, 35, 40, 45, FRAMES - 2]  # the last one is no sampled frame
+COLOUR = (0.05 + 0.618034) % 1  # hue of obj_001, as `vision.drawing` has it
+Box = tuple[float, float, float, float]
+
+
+@pytest.fixture(scope="module")
+def films(serving: Serving, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Film]]:
+    """A clip of each kind, by kind: its id and its results."""
+    folder = tmp_path_factory.mktemp("films")
+    made = {kind: brought(serving.storage, kind, folder) for kind in KINDS}
+    for kind, (video_id, _) in made.items():
+        claim(serving.db, "one@example.org", video_id, f"{kind}.mp4")
+    return made
+
+
+@pytest.fixture(scope="module")
+def desk(page: Page, serving: Serving, trouble: list[str]) -> Iterator[Desk]:
+    """The screen, signed in. What goes wrong in it is the tests' failure."""
+    yield Desk(page, serving.url)
+    assert not trouble
+
+
+class Desk:
+    """The video screen as a person uses it."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+
+    def open(self, video_id: str, query: str = "") -> None:
+        """Go to an address, and wait for its picture."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.url}/#/videos/{video_id}{query}")
+        self.until("window.reframer?.drawn >= 0", 60)
+
+    def until(self, so: str, seconds: float = 20) -> None:
+        """Wait until an expression is true; the page's policy forbids Playwright's own way."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(so):
+            assert time.monotonic() < end, f"{so}: {self.page.evaluate('[window.reframer?.frame, window.reframer?.drawn]')}"
+            self.page.wait_for_timeout(20)
+
+    def at(self, frame: int) -> None:
+        """Wait until a frame is shown with all that belongs to it."""
+        self.until(f"reframer.frame === {frame} && reframer.drawn === {frame} && !reframer.room.awaited({frame})")
+
+    def seek(self, film: Film, frame: int) -> None:
+        """Go to the moment of a frame, by the address."""
+        self.page.evaluate(f"location.hash = location.hash.split('?')[0] + '?t={film.seconds[frame] + 0.004:.4f}'")
+        self.at(frame)
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """What is on the screen where the film is: `(height, width, 3)` RGB."""
+        png = self.page.locator(".v-stage").screenshot()
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    def told(self, name: str) -> Any:
+        """What the page says of itself."""
+        return self.page.evaluate(f"reframer.{name}")
+
+
+def coloured(picture: npt.NDArray[np.uint8], rows: slice = slice(0, HEIGHT * 5 // 6)) -> Box:
+    """Edges of what has the track's hue, in pixels of the film."""
+    part = np.asarray(Image.fromarray(picture).convert("HSV"))
+    scale = picture.shape[0] / HEIGHT
+    near = (np.abs(part[..., 0] / 255 - COLOUR) < 0.04) & (part[..., 1] > 60)
+    near[int(rows.stop * scale) :] = False
+    ys, xs = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    across = picture.shape[1] / WIDTH
+    return xs[0] / across, ys[0] / scale, (xs[-1] + 1) / across, (ys[-1] + 1) / scale
+
+
+def close(found: Box, wanted: Box, scale: float) -> bool:
+    """Whether all edges lie within two pixels of the screen."""
+    return bool(np.abs(np.subtract(found, wanted)).max() * scale <= NEAR)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_picture_box_and_mask_belong_together(desk: Desk, films: dict[str, tuple[str, Film]], kind: str) -> None:
+    video_id, film = films[kind]
+    desk.open(video_id)
+    assert desk.told("source") == ("proxy" if kind == "hevc" else "original")
+    desk.page.keyboard.press("i")  # without ids, whose labels have the same colour
+    for frame in SEEKS:
+        desk.seek(film, frame)
+        desk.page.keyboard.press("m")
+        picture = desk.picture()
+        scale = picture.shape[0] / HEIGHT
+        assert number_of(picture) == frame
+        if frame in film.sampled:
+            assert close(coloured(picture), film.box(frame), scale), "the box"
+            desk.page.keyboard.press("m")
+            desk.page.keyboard.press("b")
+            desk.at(frame)
+            assert close(coloured(desk.picture()), film.mask(frame), scale), "the mask"
+            desk.page.keyboard.press("b")
+        else:
+            desk.page.keyboard.press("m")
+
+
+def test_between_sampled_frames_boxes_are_dashed_and_there_are_no_masks(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
+    video_id, film = films["constant"]
+    desk.open(video_id)
+    desk.page.keyboard.press("i")
+    desk.seek(film, 12)
+    (box,) = desk.told("boxes")
+    wanted = tuple(a + (b - a) * 2 / 5 for a, b in zip(film.box(10), film.box(15), strict=True))
+    assert not box["measured"] and close((box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]), wanted, 1)
+    scale = desk.picture().shape[0] / HEIGHT
+    x, y = round((wanted[0] + 5) * scale), round(wanted[1] * scale)
+    line = desk.picture()[y - 1 : y + 2, x : round((wanted[2] - 5) * scale)].astype(int)
+    blue = (line[..., 2] - line[..., 0] > 60).any(axis=0).astype(int)
+    assert np.abs(np.diff(blue)).sum() > 10, "dashes"
+    assert (
+        np.abs(
+            desk.picture()[round((wanted[1] + wanted[3]) / 2 * scale), round((wanted[0] + wanted[2]) / 2 * scale)].astype(int) - GREY
+        ).max()
+        < 12
+    )
+    desk.seek(film, MISSED)
+    assert desk.told("boxes") == []  # looked at, and not there
+    desk.seek(film, MISSED - 2)
+    (box,) = desk.told("boxes")
+    assert (box["x"], box["measured"]) == (film.box(15)[0], False)  # nobody knows where it went
+
+
+def test_keys_step_by_frames_and_by_sampled_frames(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
+    video_id, _ = films["variable"]
+    desk.open(video_id, "?t=0")
+    desk.page.locator("body").click(position={"x": 5, "y": 5})
+    for key, frame in (
+        ("ArrowRight", 1), (".", 2), ("Shift+ArrowRight", 5), ("Shift+ArrowRight", 10), (",", 9), ("Shift+ArrowLeft", 5),
+        ("End", FRAMES - 1), ("ArrowUp", FRAMES // 2), ("ArrowUp", 0), ("ArrowDown", FRAMES // 2), ("Home", 0),
+    ):  # fmt: skip
+        desk.page.keyboard.press(key)
+        desk.at(frame)
+    assert number_of(desk.picture()) == 0
+    desk.page.keyboard.press("r")  # the first scene again and again
+    desk.page.keyboard.press("Space")
+    desk.until("window.last = Math.max(window.last ?? 0, reframer.frame), reframer.frame < last - 5")
+    desk.page.keyboard.press("k")
+    assert desk.page.evaluate("last") <= FRAMES // 2 and desk.told("dropped") < desk.told("presented") / 4
+
+
+def test_the_address_of_a_moment_opens_it_and_follows(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
+    video_id, film = films["rotated"]
+    desk.open(video_id, f"?t={film.seconds[30]:.3f}&scene=2&element=1&track=obj_001")
+    desk.at(30)
+    chosen = desk.page.locator(".v-row.chosen")
+    expect(chosen).to_contain_text("obj_001")
+    desk.page.keyboard.press("Shift+ArrowLeft")
+    desk.until("location.hash.includes('?t=1&scene=2&element=1&track=obj_001')")
+    desk.page.keyboard.press("Escape")
+    desk.until("location.hash.endsWith('?t=1&scene=2')")
+    x1, y1, x2, y2 = film.box(25)
+    scale = desk.picture().shape[0] / HEIGHT
+    desk.page.locator(".v-overlay").click(position={"x": (x1 + x2) / 2 * scale, "y": (y1 + y2) / 2 * scale})
+    desk.until("location.hash.endsWith('track=obj_001')")
+    desk.page.locator(".v-scroller canvas").click(position={"x": 300, "y": 30})
+    desk.until("!location.hash.includes('?t=1&')")
+
+
+def test_times_of_frames(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
+    desk.open(films["constant"][0])
+    found = desk.page.evaluate(
+        """async () => {
+            const { Times } = await import("./app/video/times.js");
+            const times = new Times([0, 0.1, 0.15, 0.4], [0, 2]);
+            return [times.at(0.149), times.at(0.15), times.nearest(0.13), times.nearest(9), times.at(-1), times.inside(2),
+                times.stepSampled(1, 1), times.stepSampled(1, -1), times.stepSampled(3, -1), times.stepSampled(2, 1), times.duration];
+        }"""
+    )
+    assert found == pytest.approx([1, 2, 2, 3, 0, 0.152, 2, 0, 2, 2, 0.65])
