@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Deployment]:
-    with Deployment(tmp_path / "home") as deployment:
+    with Deployment(tmp_path / "home", on_terminal=True, TERM="dumb") as deployment:
         yield deployment
 
 
