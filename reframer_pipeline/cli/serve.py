@@ -60,6 +60,10 @@ def serve(settings: Settings, quiet: bool) -> None:
             aside(f"In a browser, once: {address}/login?token={token}")
         else:
             aside("To come in, make a key: reframer keys add")
+        if settings.dagster_url is None:
+            aside(
+                f"{Settings.variable('dagster_url')} is unset: a job begins within a minute, when the sensor of `reframer dev` has seen it."
+            )
 
     with suppress(KeyboardInterrupt):  # uvicorn says again what it has done already
         listening.run(create_app(settings), host, port, tell)
