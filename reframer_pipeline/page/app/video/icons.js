@@ -13,4 +13,5 @@ const PATHS = {
 };
 
 /** @param {{ name: keyof typeof PATHS }} props */
-export const Icon = ({ name }) => html`<svg class="v-icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d=${PATHS[name]} fill="currentColor" /></svg>`;
+export const Icon = ({ name }) => html`<svg class="v-icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path
+  d=${PATHS[name]} fill="currentColor" /></svg>`;

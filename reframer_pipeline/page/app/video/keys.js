@@ -55,7 +55,8 @@ export function listen(does) {
 /** @type {Record<string, string>} */
 const NAMES = {
   " ": "toggle", k: "pause", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
-  Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound", "+": "closer", "=": "closer",
+  Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound",
+  "+": "closer", "=": "closer",
   "-": "farther", "0": "whole", c: "copy", Escape: "clear", "?": "help",
 };
 

@@ -3,7 +3,8 @@
  *
  * What belongs here: where things stand, and what is under a point. What does not: scrolling, zooming and pointers (`timeline.js`).
  *
- * A track's lane is thin from its first to its last sighting, and thick where it is an element of a scene, with the element's difficulty below.
+ * A track's lane is thin from its first to its last sighting, and thick where it is an element of a scene, with the element's difficulty
+ * below.
  * An element that no track was found for has a lane of its own.
  *
  * @typedef {import("./shapes").Results} Results
@@ -184,7 +185,8 @@ export class Lanes {
    */
   lane(pen, lane, y, n, view, paint) {
     const { track } = lane;
-    const chosen = track ? view.track === track.track_id : lane.elements[0].scene_number === view.scene && lane.elements[0].element_number === view.element;
+    const [first] = lane.elements;
+    const chosen = track ? view.track === track.track_id : first.scene_number === view.scene && first.element_number === view.element;
     const hovered = track !== null && view.hover === track.track_id;
     if (chosen || hovered || n % 2) {
       pen.fillStyle = paint(chosen ? "accent-soft" : hovered ? "raised" : "v-stripe");

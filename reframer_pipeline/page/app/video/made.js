@@ -58,7 +58,8 @@ function StageFacts({ stage }) {
     <dl class="v-facts">
       ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds, 2))}
       ${fact("Rows", stage.rows !== null && number(stage.rows))} ${fact("Model", stage.model && modelOf(stage.model))}
-      ${fact("Code version", stage.code_version)} ${fact("Cost", stage.cost && costOf(/** @type {any} */ (stage.cost)))} ${fact("Result", stage.result_id)}
+      ${fact("Code version", stage.code_version)} ${fact("Cost", stage.cost && costOf(/** @type {any} */ (stage.cost)))}
+      ${fact("Result", stage.result_id)}
     </dl>
     ${settings.length > 0 &&
     html`<details><summary>${counted(settings.length, "setting")}</summary>
@@ -89,5 +90,6 @@ function costOf({ usd, requests, input_tokens, output_tokens }) {
 function plain(value) {
   if (Array.isArray(value)) return value.join(", ") || "none";
   if (value === null || value === "") return "none";
-  return typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? number(value, { maximumFractionDigits: 6 }) : String(value);
+  if (typeof value === "number") return number(value, { maximumFractionDigits: 6 });
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

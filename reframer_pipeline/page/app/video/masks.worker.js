@@ -3,7 +3,8 @@
  *
  * What belongs here: run lengths to ImageBitmap. What does not: which masks are needed when (`masks.js`).
  *
- * COCO run lengths go down the columns and begin with zeros. A picture holds only the rectangle that has pixels; of large videos every second
+ * COCO run lengths go down the columns and begin with zeros. A picture holds only the rectangle that has pixels; of large videos every
+ * second
  * or third pixel is enough, since the screen shows no more.
  *
  * @typedef {{ frame: number, id: string, rle: string, width: number, height: number }} Row

@@ -134,7 +134,9 @@ export class Overlay {
       const width = Math.min(this.widthOf(text) + 8, canvas.width);
       const x = Math.min(Math.max(box.x - 1, 0), canvas.width - width);
       const places = [box.y - line, box.y, box.y + box.height, box.y + box.height - line];
-      const free = places.map((y) => ({ x, y, width, height: line })).find((place) => this.inside(place) && !taken.some((other) => meet(place, other)));
+      const free = places
+        .map((y) => ({ x, y, width, height: line }))
+        .find((place) => this.inside(place) && !taken.some((other) => meet(place, other)));
       const label = free ?? { x, y: Math.min(Math.max(box.y - line, 0), canvas.height - line), width, height: line };
       taken.push(label);
       pen.globalAlpha = quiet && !loud(one) ? 0.65 : one.measured ? 1 : 0.8;

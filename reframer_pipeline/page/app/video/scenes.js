@@ -7,7 +7,8 @@ import { moment, seconds } from "../format.js";
 import { html, useMemo } from "../html.js";
 import { usePart } from "./store.js";
 
-const TYPES = /** @type {Record<string, string>} */ ({ both: "people and products", person: "people", product: "products", none: "neither people nor products" });
+/** @type {Record<string, string>} */
+const TYPES = { both: "people and products", person: "people", product: "products", none: "neither people nor products" };
 
 /** @param {{ results: Results, selection: import("./selection.js").Selection }} props */
 export function Scenes({ results, selection }) {
@@ -18,14 +19,16 @@ export function Scenes({ results, selection }) {
     ${results.scenes.map((scene) => {
       const found = counts.get(scene.scene_number) ?? { easy: 0, medium: 0, hard: 0 };
       return html`<li class=${`v-row ${scene.scene_number === now ? "chosen" : ""}`} key=${scene.scene_number}>
-        <button type="button" class="v-row-main" aria-current=${scene.scene_number === now} onClick=${() => selection.seek(scene.start_seconds)}>
+        <button type="button" class="v-row-main" aria-current=${scene.scene_number === now}
+          onClick=${() => selection.seek(scene.start_seconds)}>
           <span class="v-row-text">
             <span class="v-row-name">Scene ${scene.scene_number}${" "}
-              <span class="dim">${moment(scene.start_seconds)}, ${seconds(scene.seconds)} long, ${TYPES[scene.scene_type] ?? scene.scene_type}</span></span>
+              <span class="dim">${moment(scene.start_seconds)}, ${seconds(scene.seconds)} long, ${TYPES[scene.scene_type]}</span></span>
             <span class="v-words">${scene.description}</span>
             <span class="v-scene-figures">
               <span>Importance <meter min="0" max="10" value=${scene.importance} aria-label="Importance"></meter> ${scene.importance}</span>
-              ${/** @type {const} */ (["easy", "medium", "hard"]).map((one) => found[one] > 0 && html`<span class=${`v-chip ${one}`}>${found[one]} ${one}</span>`)}
+              ${/** @type {const} */ (["easy", "medium", "hard"]).map((one) => found[one] > 0 && html`<span
+                class=${`v-chip ${one}`}>${found[one]} ${one}</span>`)}
               ${scene.describer === "gemini" && html`<span class="dim">described by Gemini</span>`}
             </span>
           </span>

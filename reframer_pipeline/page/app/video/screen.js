@@ -43,7 +43,8 @@ export function VideoScreen({ id }) {
     return () => ended.abort();
   }, [id, asked]);
   useShown(video?.filename ?? "Video", video?.demo_models);
-  if (problem) return html`<div class="v-screen"><${Failed} failure=${problem} /><p class="row"><button type="button" onClick=${reload}>Try again</button><a class="button" href="#/">To the library</a></p></div>`;
+  if (problem) return html`<div class="v-screen"><${Failed} failure=${problem} /><p class="row"><button type="button"
+    onClick=${reload}>Try again</button><a class="button" href="#/">To the library</a></p></div>`;
   if (!video) return html`<div class="v-screen"><p class="v-empty" role="status">Loading …</p></div>`;
   return html`<div class="v-screen">
     <${Head} video=${video} reload=${reload} />
@@ -94,7 +95,8 @@ function Head({ video, reload }) {
     <span class="dim">${facts.join("  ·  ")}</span>
     <span class="v-grow"></span>
     ${video.result_id && computing && html`<${Again} video=${video} reload=${reload} />`}
-    ${video.result_id && video.status === "failed" && html`<span class="v-chip hard" title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
+    ${video.result_id && video.status === "failed" && html`<span class="v-chip hard"
+      title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
   </header>`;
 }
 
@@ -159,7 +161,8 @@ function Picture({ room, canvas }) {
     const { left, top } = canvas.current.getBoundingClientRect();
     return room.overlay?.under(event.clientX - left, event.clientY - top)?.track_id ?? null;
   };
-  return html`<canvas ref=${canvas} class="v-overlay" role="img" aria-label="What was found in this frame" style=${{ cursor: hover ? "pointer" : "default" }}
+  return html`<canvas ref=${canvas} class="v-overlay" role="img" aria-label="What was found in this frame"
+    style=${{ cursor: hover ? "pointer" : "default" }}
       onPointerMove=${(/** @type {PointerEvent} */ event) => room.selection.hover(at(event))}
       onPointerLeave=${() => room.selection.hover(null)}
       onClick=${(/** @type {MouseEvent} */ event) => room.selection.track(at(event))}></canvas>
@@ -187,7 +190,8 @@ function Panel({ results, room, reload }) {
   };
   return html`<section class="v-panel" aria-label="What was found">
     <div class="v-tabs" role="tablist" onKeyDown=${turn}>
-      ${TABS.map((name) => html`<button type="button" role="tab" id=${`v-tab-${name}`} aria-selected=${tab === name} aria-controls="v-tabpanel" tabindex=${tab === name ? 0 : -1}
+      ${TABS.map((name) => html`<button type="button" role="tab" id=${`v-tab-${name}`} aria-selected=${tab === name}
+        aria-controls="v-tabpanel" tabindex=${tab === name ? 0 : -1}
         onClick=${() => setTab(name)}>${name === "Made" ? "How it was made" : name}</button>`)}
     </div>
     <div class="v-tabpanel" id="v-tabpanel" role="tabpanel" aria-labelledby=${`v-tab-${tab}`}>

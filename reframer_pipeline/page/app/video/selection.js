@@ -1,7 +1,8 @@
 /**
  * What is selected, under the pointer, and shown: one truth for picture, timeline and lists.
  *
- * What belongs here: the verbs that change it. What does not: the address (`address.js`), the playhead (`player.js`). The scene is always the one
+ * What belongs here: the verbs that change it. What does not: the address (`address.js`), the playhead (`player.js`). The scene is always
+ * the one
  * that the playhead is in.
  *
  * @typedef {import("./shapes").View} View

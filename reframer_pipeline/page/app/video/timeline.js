@@ -22,8 +22,9 @@ export function Timeline({ results, times, player, selection, remote }) {
   const playhead = /** @type {{ current: HTMLDivElement }} */ (useRef(/** @type {any} */ (null)));
   const [tip, setTip] = useState(/** @type {{ x: number, y: number, lines: string[] } | null} */ (null));
   const lanes = useMemo(() => new Lanes(results, times.duration), [results, times]);
+  const parts = () => ({ canvas: canvas.current, scroller: scroller.current, spacer: spacer.current, playhead: playhead.current });
   const desk = useMemo(
-    () => new Desk(lanes, player, selection, times, () => ({ canvas: canvas.current, scroller: scroller.current, spacer: spacer.current, playhead: playhead.current })),
+    () => new Desk(lanes, player, selection, times, parts),
     [lanes, player],
   );
   remote.zoom = (steps) => desk.zoom(FACTOR ** steps);
@@ -40,7 +41,8 @@ export function Timeline({ results, times, player, selection, remote }) {
       <button type="button" title="The whole film" onClick=${() => desk.zoom(0)}>Fit</button>
     </div>
     <div class="v-lanes" style=${{ height: `${Math.min(HEAD + lanes.lanes.length * LANE + 16, 340)}px` }}>
-      <div ref=${scroller} class="v-scroller" tabindex="0" role="slider" aria-label="Playhead" aria-valuemin="0" aria-valuemax=${Math.round(times.duration)}
+      <div ref=${scroller} class="v-scroller" tabindex="0" role="slider" aria-label="Playhead" aria-valuemin="0"
+        aria-valuemax=${Math.round(times.duration)}
         aria-valuenow=${seconds} aria-valuetext=${length(seconds)}>
         <div ref=${spacer}><canvas ref=${canvas}
           onPointerDown=${(/** @type {PointerEvent} */ event) => event.pointerType !== "touch" && desk.down(event)}
@@ -50,7 +52,8 @@ export function Timeline({ results, times, player, selection, remote }) {
           onDblClick=${(/** @type {MouseEvent} */ event) => desk.twice(event)}></canvas></div>
       </div>
       <div ref=${playhead} class="v-playhead"></div>
-      ${tip && html`<div class="v-tip" style=${{ left: `${tip.x}px`, top: `${tip.y}px` }}>${tip.lines.map((line) => html`<div>${line}</div>`)}</div>`}
+      ${tip && html`<div class="v-tip"
+        style=${{ left: `${tip.x}px`, top: `${tip.y}px` }}>${tip.lines.map((line) => html`<div>${line}</div>`)}</div>`}
     </div>
   </section>`;
 }
@@ -111,8 +114,8 @@ class Desk {
   /** Take on the size that it is shown at. */
   fit() {
     const { canvas, scroller } = this.parts();
+    if (!scroller?.clientWidth) return; // not shown, or no more
     const { clientWidth, clientHeight } = scroller;
-    if (!clientWidth) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     canvas.style.width = `${clientWidth}px`;
     canvas.style.height = `${clientHeight}px`;
@@ -138,6 +141,7 @@ class Desk {
     lanes.scale = ((lanes.width - lanes.gutter) / Math.max(lanes.duration, 1e-3)) * this.zoomed;
     spacer.style.width = `${lanes.gutter + Math.floor(lanes.duration * lanes.scale)}px`;
     scroller.scrollLeft = seconds * lanes.scale - (x - lanes.gutter);
+    lanes.left = scroller.scrollLeft; // the next step of zoom may come before it is drawn
     this.later();
   }
 
@@ -260,6 +264,7 @@ function told({ part, scene, lane, element }) {
   }
   if (!lane) return null;
   const track = lane.track;
-  const first = track ? `${track.track_id} ${track.label}, ${lasting(track.seconds)} on screen` : `${lane.elements[0].label}: no track was found`;
+  const seen = track && `${track.track_id} ${track.label}, ${lasting(track.seconds)} on screen`;
+  const first = seen ?? `${lane.elements[0].label}: no track was found`;
   return element ? [first, `Scene ${element.scene_number}: ${element.difficulty} to replace`, ...element.reasons.slice(0, 2)] : [first];
 }

@@ -28,7 +28,8 @@ export function Tracks({ results, selection }) {
   useEffect(() => {
     const { current } = box;
     if (place < 0 || !current) return;
-    if (place * ROW < current.scrollTop || (place + 1) * ROW > current.scrollTop + current.clientHeight) current.scrollTop = (place - 2) * ROW;
+    const { scrollTop, clientHeight } = current;
+    if (place * ROW < scrollTop || (place + 1) * ROW > scrollTop + clientHeight) current.scrollTop = (place - 2) * ROW;
   }, [view.track]);
   const height = box.current?.clientHeight ?? 400;
   const first = Math.max(0, Math.floor(top / ROW) - EDGE);
@@ -38,7 +39,8 @@ export function Tracks({ results, selection }) {
   if (!results.tracks.length) return html`<p class="v-empty">Nobody and nothing was tracked.</p>`;
   return html`<div class="v-list">
     <div class="v-list-tools">
-      <input type="search" placeholder="Find a track" aria-label="Find a track" value=${words} onInput=${(/** @type {any} */ event) => setWords(event.target.value)} />
+      <input type="search" placeholder="Find a track" aria-label="Find a track" value=${words}
+        onInput=${(/** @type {any} */ event) => setWords(event.target.value)} />
       <label><input type="checkbox" checked=${view.person} onChange=${() => toggle("person")} />People</label>
       <label><input type="checkbox" checked=${view.product} onChange=${() => toggle("product")} />Products</label>
       <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), true)}>Show all</button>
@@ -48,7 +50,8 @@ export function Tracks({ results, selection }) {
       ${tracks.length === 0 && html`<p class="v-empty">No track has these words.</p>`}
       <ul aria-label="Tracks" style=${{ height: `${tracks.length * ROW}px` }}>
         ${tracks.slice(first, last).map(
-          (one, n) => html`<li key=${one.track_id} aria-setsize=${tracks.length} aria-posinset=${first + n + 1} style=${{ transform: `translateY(${(first + n) * ROW}px)` }}
+          (one, n) => html`<li key=${one.track_id} aria-setsize=${tracks.length} aria-posinset=${first + n + 1}
+            style=${{ transform: `translateY(${(first + n) * ROW}px)` }}
               class=${`v-track ${view.track === one.track_id ? "chosen" : ""} ${view.hover === one.track_id ? "hovered" : ""}`}
               onPointerEnter=${() => selection.hover(one.track_id)} onPointerLeave=${() => selection.hover(null)}>
             <input type="checkbox" checked=${!view.hidden.has(one.track_id)} aria-label=${`Show ${one.track_id}`}

@@ -23,23 +23,28 @@ export function Transport({ player, times, selection, does, copied }) {
     html`<button type="button" title=${title} aria-pressed=${on} onClick=${does[name]}>${text}</button>`;
   return html`<div class="v-transport" role="toolbar" aria-label="Playing">
     <div class="v-group">
-      <button type="button" title="One sampled frame back (Shift ←)" aria-label="One sampled frame back" onClick=${does.backSampled}><${Icon} name="backSampled" /></button>
+      <button type="button" title="One sampled frame back (Shift ←)" aria-label="One sampled frame back"
+        onClick=${does.backSampled}><${Icon} name="backSampled" /></button>
       <button type="button" title="One frame back (←)" aria-label="One frame back" onClick=${does.back}><${Icon} name="back" /></button>
-      <button type="button" class="v-play" title="Play or stop (space)" aria-label=${playing ? "Stop" : "Play"} onClick=${does.toggle}><${Icon} name=${playing ? "stop" : "play"} /></button>
+      <button type="button" class="v-play" title="Play or stop (space)" aria-label=${playing ? "Stop" : "Play"}
+        onClick=${does.toggle}><${Icon} name=${playing ? "stop" : "play"} /></button>
       <button type="button" title="One frame on (→)" aria-label="One frame on" onClick=${does.on}><${Icon} name="on" /></button>
-      <button type="button" title="One sampled frame on (Shift →)" aria-label="One sampled frame on" onClick=${does.onSampled}><${Icon} name="onSampled" /></button>
+      <button type="button" title="One sampled frame on (Shift →)" aria-label="One sampled frame on" onClick=${does.onSampled}><${Icon}
+        name="onSampled" /></button>
     </div>
     <${Clock} player=${player} times=${times} />
     <span class="v-grow"></span>
     <div class="v-group">
       ${press("loop", "Loop scene", "Play this scene again and again (R)", looping)}
       ${press("sound", "Sound", "Sound on and off (S)", !muted)}
-      <select aria-label="Speed" title="Speed ([ and ])" value=${String(rate)} onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
+      <select aria-label="Speed" title="Speed ([ and ])" value=${String(rate)}
+        onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
         ${RATES.map((one) => html`<option value=${String(one)}>${number(one)}×</option>`)}
       </select>
     </div>
     <div class="v-group" role="group" aria-label="What is drawn">
-      ${press("boxes", "Boxes", "Boxes (B)", view.boxes)} ${press("masks", "Masks", "Masks (M)", view.masks)} ${press("ids", "Ids", "Ids (I)", view.ids)}
+      ${press("boxes", "Boxes", "Boxes (B)", view.boxes)} ${press("masks", "Masks", "Masks (M)", view.masks)}
+      ${press("ids", "Ids", "Ids (I)", view.ids)}
     </div>
     <div class="v-group">
       <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied ? "Copied" : "Copy link"}</button>
@@ -68,5 +73,6 @@ function Clock({ player, times }) {
     write();
     return player.head.watch(write);
   }, [player, times]);
-  return html`<div class="v-clock" ref=${box}><strong></strong><span></span><span class="v-mark" title="Boxes and masks are measured on sampled frames; in between, boxes are told from their neighbours."></span></div>`;
+  return html`<div class="v-clock" ref=${box}><strong></strong><span></span><span class="v-mark"
+    title="Boxes and masks are measured on sampled frames; in between, boxes are told from their neighbours."></span></div>`;
 }
