@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reframer_pipeline.failures import SettingsInvalid, UnknownFrame
+from reframer_pipeline.failures import HomeMissing, SettingsInvalid, UnknownFrame
 from reframer_pipeline.reading import tables
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ def videos(limit: int = 1_000, **settings: Any) -> pd.DataFrame:
     Args:
         limit: Rows at most.
         settings: Where they are: `home`, `database_url`, `store_url`.
+
+    Raises:
+        HomeMissing: There is no such data folder.
     """
     import pandas as pd
 
@@ -83,6 +86,7 @@ def open(video_id: str, **settings: Any) -> Video:
         settings: Where it is: `home`, `database_url`, `store_url`.
 
     Raises:
+        HomeMissing: There is no such data folder.
         UnknownVideo: There is none with this id, or several.
         NotPublished: It has no results yet.
         RowsArchived: They are away; `reframer restore` loads them back.
@@ -260,6 +264,11 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 def _storage(given: dict[str, Any]) -> Storage:
+    """What is there to read from. Reading makes no data folder."""
+    from reframer_pipeline.database import embedded
     from reframer_pipeline.results.storage import storage_of
 
-    return storage_of(_settings(given))
+    settings = _settings(given)
+    if settings.database_url is None and not embedded.exists(settings):
+        raise HomeMissing(f"There are no results in {settings.home_dir}.")
+    return storage_of(settings)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+import threading
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -42,3 +44,20 @@ def called(home: Path, *args: str, **variables: str) -> Ended:
         with pytest.raises(SystemExit) as ended:
             cli.main()
     return Ended(args, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def terminal(log: Path) -> int:
+    """A pseudo terminal for a process to write to; it is the caller's to close. What is shown there is added to a file.
+
+    With TERM=dumb it is shown without colours and links.
+    """
+    shown, written = pty.openpty()
+
+    def copy() -> None:
+        with log.open("ab", buffering=0) as out, suppress(OSError):  # when nobody has it open any more
+            while piece := os.read(shown, 65_536):
+                out.write(piece.replace(b"\r\n", b"\n"))
+        os.close(shown)
+
+    threading.Thread(target=copy, name="terminal", daemon=True).start()
+    return written

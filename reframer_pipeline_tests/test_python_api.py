@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import reframer_pipeline as rp
-from reframer_pipeline.failures import NotPublished, SettingsInvalid, UnknownFormat, UnknownFrame, UnknownVideo
+from reframer_pipeline.failures import HomeMissing, NotPublished, SettingsInvalid, UnknownFormat, UnknownFrame, UnknownVideo
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.reading.sheets import published
 from reframer_pipeline.results.storage import Storage, storage_of
@@ -119,6 +119,10 @@ def test_what_cannot_be_is_said(video: rp.Video, shared: Storage, tmp_path: Path
     assert "0" in refused.value.remedy
     with pytest.raises(SettingsInvalid, match="Did you mean home"):
         rp.videos(hoem=tmp_path)
+    for read in (rp.videos, lambda **where: rp.open("no such id", **where)):
+        with pytest.raises(HomeMissing, match="typo"):
+            read(home=tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
     with pytest.raises(UnknownVideo):
         rp.open("no such id", home=shared.settings.home)
     waiting, _ = add_video(shared, seed=77)

@@ -39,6 +39,7 @@ from reframer_pipeline.api import (
 from reframer_pipeline.api.access import Doorman
 from reframer_pipeline.api.drawings import Drawings
 from reframer_pipeline.api.following import Following
+from reframer_pipeline.api.heads import Headed
 from reframer_pipeline.api.holding import Held
 from reframer_pipeline.api.metrics import Metrics
 from reframer_pipeline.api.rates import Rates
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="reframer_pipeline",
         version=metadata.version("reframer_pipeline"),
         summary="Every person and product in a video: found, masked, tracked and placed in its scene.",
+        description="HEAD is answered wherever GET is, with the same headers.",
         servers=[{"url": VERSION}, {"url": "/"}],
         root_path_in_servers=False,
         docs_url=None,  # these load programs from elsewhere into a page that may have a session
@@ -94,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.api_cors_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
         )
+    app.add_middleware(Headed)
     app.add_middleware(Watched, services=services)
     app.add_middleware(_Versioned)
     return app

@@ -5,6 +5,7 @@ What belongs here: HTTP. What does not: what is known of a file (`reading.films`
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from urllib.parse import quote
 
@@ -69,7 +70,7 @@ def original(request: Request, video_id: str, served: Served, who: Reader) -> Re
     seen = library.see(served.db, who.user_id, video_id)
     sha256, media_type = films.original(served.storage, seen)
     named = f"inline; filename*=UTF-8''{quote(seen.filename, safe='')}"
-    return ranges.sent(request, served.storage.store, video_key(sha256), sha256, media_type, Content_Disposition=named)
+    return ranges.sent(request, partial(served.storage.store.open_object, video_key(sha256)), sha256, media_type, Content_Disposition=named)
 
 
 @router.get("/videos/{video_id}/times", response_model=Times, responses=NOT_MODIFIED)
@@ -111,7 +112,7 @@ def proxy(request: Request, video_id: str, served: Served, who: Reader) -> Respo
             "There is no copy of this video for browsers.", "Ask for one: POST …/proxy, and wait until `film` says it is ready."
         )
     proxies.used(served.db, video_id)
-    return ranges.sent(request, served.storage.store, key, key.rpartition("/")[2], "video/mp4")
+    return ranges.sent(request, partial(served.storage.store.open_object, key), key.rpartition("/")[2], "video/mp4")
 
 
 def _address(request: Request, video_id: str) -> str:

@@ -31,7 +31,8 @@ UNLIMITED: Final = 2**62  # for routes whose bodies are judged while they arrive
 _AROUND: Final = 1_000_000  # bytes of a form that are not the file's
 _FIELD: Final = 10_000  # longest text of one field, bytes
 _PARTS: Final = 8
-_FIELDS: Final = {"file", "webhook_url"}
+_FILE: Final = "file"
+_FIELDS: Final = {_FILE, "webhook_url"}
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
@@ -149,6 +150,8 @@ class _Form:
         options = parse_options_header(self._part.disposition)[1]
         self._part.name = options.get(b"name", b"").decode(errors="replace")
         if b"filename" in options:
+            if self._part.name != _FILE:
+                raise RequestInvalid(f"The form's file is in a field that is not called {_FILE}.")
             self._files += 1
             if self._files > 1:
                 raise RequestInvalid("The form has several files; a job has one.")

@@ -15,8 +15,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from reframer_pipeline.api import ranges
 from reframer_pipeline.api.access import Caller, Reader
 from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
@@ -112,7 +113,7 @@ def poster(request: Request, video_id: str, served: Served, who: Reader) -> Resp
     return one.answer or _picture(request, video_id, pictures.poster(served.storage, one.result_id), one.headers)
 
 
-@router.get("/videos/{video_id}/sheet.jpg", dependencies=[Long], response_class=FileResponse, responses=_binary(JPEG))
+@router.get("/videos/{video_id}/sheet.jpg", dependencies=[Long], response_class=Response, responses=_binary(JPEG))
 async def contact_sheet(request: Request, video_id: str, served: Served, who: Reader) -> Response:
     """Twelve frames with all that was found, as one picture. If it is not ready within 20 seconds: 503, and Retry-After."""
 
@@ -125,7 +126,7 @@ async def contact_sheet(request: Request, video_id: str, served: Served, who: Re
 @router.get(
     "/videos/{video_id}/annotated.mp4",
     dependencies=[Long],
-    response_class=FileResponse,
+    response_class=Response,
     responses=_binary(MP4) | {206: {"description": "A range."}},
 )
 async def annotated(request: Request, video_id: str, served: Served, who: Reader) -> Response:
@@ -152,7 +153,9 @@ async def _drawn(
         library.demand_set(served.db, video_id, one.result_id)  # nothing is kept of what was deleted meanwhile
 
     path = await served.drawings.get(f"{video_id}-{one.result_id}.{ending}", drawn, who.key_id)
-    return FileResponse(path, headers={"ETag": one.headers["ETag"].removeprefix("W/")}, media_type=media_type)
+    return await run_in_threadpool(
+        ranges.sent, request, lambda: path.open("rb"), one.headers["ETag"].removeprefix("W/").strip('"'), media_type
+    )
 
 
 def _picture(request: Request, video_id: str, found: Picture, headers: dict[str, str]) -> Response:

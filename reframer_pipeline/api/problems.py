@@ -17,9 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
 
 from reframer_pipeline import failures as f
+from reframer_pipeline.api.heads import known
 from reframer_pipeline.api.tracing import request_id
 from reframer_pipeline.failures import ReframerError
 
@@ -46,6 +46,7 @@ _STATUS: Final[Mapping[type[ReframerError], int]] = {
     f.ProtocolUnknown: 412,
     f.FileTooLarge: 413,
     f.NotAVideo: 415,
+    f.RangeBeyondEnd: 416,
     f.HostUnknown: 421,
     f.RequestInvalid: 422,
     f.IdempotencyKeyReused: 422,
@@ -172,12 +173,7 @@ def install(app: FastAPI) -> None:
 
 def _allowed(request: Request) -> str:
     """The methods of this address, whichever route has them: Starlette names those of the first."""
-    known = [
-        method
-        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in request.app.routes)
-    ]
-    return ", ".join(known)
+    return ", ".join(method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") if known(request.scope, method))
 
 
 def _of_status(error: HTTPException) -> ReframerError:

@@ -1,4 +1,4 @@
-"""Objects of the store as answers, whole or a range of their bytes (RFC 9110, section 14): what players ask for.
+"""Files and objects of the store as answers, whole or a range of their bytes (RFC 9110, section 14): what players ask for.
 
 What belongs here: reading the header Range, and sending what it names a piece at a time, from whatever store it is. What does not: which
 object, and who may have it. Of several ranges in one request none is taken, as the standard allows: the answer is the whole.
@@ -7,14 +7,15 @@ object, and who may have it. Of several ranges in one request none is taken, as 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from reframer_pipeline.api.paging import NOT_MODIFIED, unchanged
-from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.api.problems import problem
+from reframer_pipeline.failures import RangeBeyondEnd
 
 PIECE: Final = 256 * 1024  # bytes that are held of an answer
 _RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
@@ -22,29 +23,27 @@ BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole.", "content": {"video/mp4": BINARY, "video/x-msvideo": BINARY}},
     206: {"description": "A range of its bytes.", "content": {"video/mp4": BINARY, "video/x-msvideo": BINARY}},
-    416: {"description": "The range begins behind its end."},
     **NOT_MODIFIED,
 }
 
 
-def sent(request: Request, store: ObjectStore, key: str, name: str, media_type: str, **headers: str) -> Response:
-    """The answer with an object.
+def sent(request: Request, opened: Callable[[], BinaryIO], name: str, media_type: str, **headers: str) -> Response:
+    """The answer with a file, or the problem that the range begins behind its end.
 
     Args:
         request: Its headers Range, If-Range and If-None-Match count.
-        store: Where the object is.
-        key: Of the object.
+        opened: Opens it. It is closed at the answer's end.
         name: Of its content: the same for the same bytes alone.
         media_type: Of its content.
         headers: More of them, with `_` for `-`.
 
     Raises:
-        ObjectMissing, StoreUnavailable: As `ObjectStore.open_object`. Later, an answer that was begun breaks off.
+        OSError, ReframerError: As `opened`. Later, an answer that was begun breaks off.
     """
     told = {"ETag": f'"{name}"', "Accept-Ranges": "bytes", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if answer := unchanged(request, told):
         return answer
-    file = store.open_object(key)
+    file = opened()
     size = file.seek(0, 2)
     wanted = _wanted(request, told["ETag"], size)
     if wanted is None:
@@ -52,7 +51,7 @@ def sent(request: Request, store: ObjectStore, key: str, name: str, media_type: 
     first, end = wanted
     if first >= end:
         file.close()
-        return Response(status_code=416, headers={**told, "Content-Range": f"bytes */{size}"})
+        return problem(RangeBeyondEnd(f"There are {size} bytes."), {**told, "Content-Range": f"bytes */{size}"})
     told |= {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
     return StreamingResponse(_pieces(file, first, end), 206, told, media_type)
 

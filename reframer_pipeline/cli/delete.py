@@ -32,7 +32,10 @@ def delete(ids: tuple[str, ...], yes: bool, settings: Settings) -> None:
         if not yes:
             for name in found.values():
                 line(name)
-            click.confirm(f"Delete {'this video' if len(found) == 1 else f'these {len(found)} videos'} for everybody?", abort=True)
+            try:
+                click.confirm(f"Delete {'this video' if len(found) == 1 else f'these {len(found)} videos'} for everybody?", abort=True)
+            except click.Abort:  # no, Ctrl-C, or nobody there to answer
+                raise click.ClickException("Nothing was deleted. The option --yes answers the question.") from None
         for video, name in found.items():
             deletion.delete(storage.db, video)
             line(f"Deleted {name}.")

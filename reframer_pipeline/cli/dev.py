@@ -36,7 +36,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI, and watch a folder for uploads.
 
     It starts the embedded Postgres, brings its tables up to date, and runs Dagster's webserver and daemon. Beside them it runs the
-    HTTP API, as `reframer serve` does. Both addresses are said once they answer. Files that are dropped
+    HTTP API, as `reframer serve` does, and starts that again if it ends. Both addresses are said once they answer. Files that are dropped
     into REFRAMER_HOME/uploads are taken in and computed.
 
     Its settings are saved as the deployment's. All videos are computed with them, except those that somebody ran with others. Older

@@ -1,7 +1,7 @@
 """`dagster dev` and the API as children, and their end: after Ctrl-C nothing that they started is left within ten seconds.
 
 What belongs here: processes, signals and the clock. What does not: the runs' side of it (`orchestration.upkeep.stopping`), what an earlier
-one left behind (`alone`).
+one left behind (`alone`), the API coming back (`beside`).
 
 The children have a process group of their own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it
 would start what waits in the queue. Runs and the API are asked to end; they clear up, and runs write their end down. What lives on after
@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reframer_pipeline.cli.alone import PARTS
+from reframer_pipeline.cli.beside import Beside
 from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.orchestration.upkeep import stopping
@@ -42,7 +43,7 @@ def run_until_stopped(
 
     Args:
         command: Of `dagster dev`.
-        api: Command of the API. If that ends, the rest goes on.
+        api: Command of the API. If that ends, the rest goes on, and it is started again.
         environment: Of both.
         instance: Dagster's.
         storage: Where ends of runs are written down.
@@ -55,7 +56,11 @@ def run_until_stopped(
             signal.signal(number, signal.default_int_handler)
     home = environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
-    beside = subprocess.Popen(api, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
+
+    def start_api() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(api, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
+
+    beside = Beside("The API", start_api)
     try:
         return dagster.wait()
     except KeyboardInterrupt:
@@ -64,13 +69,13 @@ def run_until_stopped(
         _end(dagster, beside, instance, storage)
 
 
-def _end(dagster: subprocess.Popen[bytes], api: subprocess.Popen[bytes], instance: dg.DagsterInstance, storage: Storage) -> None:
+def _end(dagster: subprocess.Popen[bytes], api: Beside, instance: dg.DagsterInstance, storage: Storage) -> None:
     import psutil
 
     until = time.monotonic() + GENTLE_S
     try:
         dagster.send_signal(signal.SIGINT)  # it ends the code server as soon as that has no runs any more
-        api.terminate()
+        api.end()
         for process in _members(dagster.pid):
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
@@ -82,6 +87,7 @@ def _end(dagster: subprocess.Popen[bytes], api: subprocess.Popen[bytes], instanc
         aside("Ending at once.")
     for name in (signal.SIGINT, signal.SIGTERM):  # what follows is short, and leaves nothing running
         signal.signal(name, signal.SIG_IGN)
+    api.end()  # a second Ctrl-C may have come before the first was obeyed
     left = _members(dagster.pid, with_children=True)
     for process in left:
         with suppress(psutil.Error):

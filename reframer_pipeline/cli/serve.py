@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import click
@@ -20,8 +21,8 @@ from reframer_pipeline.settings import Settings
 def serve(settings: Settings, quiet: bool) -> None:
     """Answer over HTTP: the page for people, the API for programs.
 
-    On this machine alone, nobody needs to be made known first: it prints an address with a token. Open it in a browser, once. A
-    program sends a key. `reframer keys add` makes one.
+    On this machine alone, nobody needs to be made known first: on a terminal it prints an address with a token. Open it in a browser,
+    once. A program sends a key. `reframer keys add` makes one.
 
     \b
     reframer serve
@@ -48,7 +49,8 @@ def serve(settings: Settings, quiet: bool) -> None:
     with open_storage(settings) as storage:
         if not at_home and not people.with_keys(storage.db):
             raise NobodyToServe(f"The API would be open to other machines on {host}, and nobody has a key.")
-        token = local.token(storage.db) if at_home else None
+        # whatever is no terminal may be kept: a token is a secret
+        token = local.token(storage.db) if at_home and sys.stderr.isatty() else None
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     logs.configure(settings, quiet)
 
@@ -56,6 +58,12 @@ def serve(settings: Settings, quiet: bool) -> None:
         aside(f"API: {address}/v1")
         if token is not None:
             aside(f"In a browser, once: {address}/login?token={token}")
+        else:
+            aside("To come in, make a key: reframer keys add")
+        if settings.dagster_url is None:
+            aside(
+                f"{Settings.variable('dagster_url')} is unset: a job begins within a minute, when the sensor of `reframer dev` has seen it."
+            )
 
     with suppress(KeyboardInterrupt):  # uvicorn says again what it has done already
         listening.run(create_app(settings), host, port, tell)

@@ -112,6 +112,11 @@ def server(settings: Settings) -> EmbeddedServer:
         return found
 
 
+def exists(settings: Settings) -> bool:
+    """Whether the data folder has a server, running or not."""
+    return _data_dir(settings).is_dir()
+
+
 def stop(settings: Settings) -> bool:
     """Stop the server, ending its connections; False if none ran.
 

@@ -133,6 +133,13 @@ class QuotaUsedUp(_Limited, RetryableFailure):
     default_remedy = "Wait as long as the header Retry-After says."
 
 
+class RangeBeyondEnd(CallerError):
+    """The range of bytes begins behind the end of the file."""
+
+    code = "range_beyond_end"
+    default_remedy = "Ask for bytes before the size that the header Content-Range says."
+
+
 class UnknownUser(CallerError):
     """No user with this address."""
 

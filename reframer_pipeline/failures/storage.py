@@ -85,6 +85,13 @@ class HomeNotWritable(CallerError):
     default_remedy = "Check the folder's owner and permissions, or point REFRAMER_HOME at another one."
 
 
+class HomeMissing(CallerError):
+    """There is no data folder to read from."""
+
+    code = "home_missing"
+    default_remedy = "Check `home` or REFRAMER_HOME. The first run makes the folder."
+
+
 class StoreUnavailable(RetryableFailure):
     """The object store cannot be reached or refuses."""
 

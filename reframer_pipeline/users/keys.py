@@ -36,6 +36,8 @@ _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
 _NOBODY: Final = bytes(32)
 _IS_GOOD: Final = """k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
     AND NOT EXISTS (SELECT 1 FROM api_keys p WHERE p.id = k.made_by AND (p.revoked_at IS NOT NULL OR p.expires_at <= now()))"""
+_ALONE: Final = f"""NOT EXISTS (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id
+    WHERE k.kind = 'key' AND k.user_id <> %s AND {_IS_GOOD}) AS alone"""
 _LONG_UNUSED: Final = "k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute'"
 _LISTED: Final = """k.id::text AS key_id, u.email, k.kind, k.name, k.scopes, k.prefix, k.created_at, k.expires_at, k.last_used_at,
     k.revoked_at"""
@@ -119,8 +121,17 @@ def holder(db: Database, secret: str, kind: Kind) -> Holder | None:
     return None if row is None else Holder(row["user_id"], row["email"], row["key_id"], frozenset(row["scopes"]))
 
 
+def alone(db: Database, user_id: str) -> bool:
+    """Whether nobody but this user has a key that is good now."""
+    row = db.fetch_one(f"SELECT {_ALONE}", (user_id,))
+    return row is not None and bool(row["alone"])
+
+
 def exchange(db: Database, token: str, name: str, lasts: timedelta) -> str | None:
-    """Make a session of a one-time token, which is good no more; None if it was not. Returns the session's secret."""
+    """Make a session of a one-time token, which is good no more. Returns the session's secret.
+
+    None if the token was no good, or somebody else has got a key since it was made.
+    """
     secret = MARK + secrets.token_urlsafe(_BYTES)
 
     def act(conn: psycopg.Connection[Row]) -> str | None:
@@ -131,7 +142,10 @@ def exchange(db: Database, token: str, name: str, lasts: timedelta) -> str | Non
                 AND {_IS_GOOD} RETURNING k.user_id::text, k.scopes""",
             (_prefix(token), _digest(token)),
         ).fetchone()
-        return None if used is None else _insert(conn, secret, used["user_id"], name, used["scopes"], lasts, "session")
+        if used is None:
+            return None
+        now = conn.execute(f"SELECT {_ALONE}", (used["user_id"],)).fetchone()
+        return _insert(conn, secret, used["user_id"], name, used["scopes"], lasts, "session") if now and now["alone"] else None
 
     return db.run(act)
 

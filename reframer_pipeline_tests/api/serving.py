@@ -19,7 +19,7 @@ from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.users import keys, people
-from reframer_pipeline_tests.command import environment
+from reframer_pipeline_tests.command import environment, terminal
 from reframer_pipeline_tests.servers import Server, free_port, fresh_database
 
 SERVE = ("-m", "reframer_pipeline", "serve", "--api-port", "PORT")
@@ -36,7 +36,8 @@ class Serving:
         log: All that it wrote.
     """
 
-    def __init__(self, storage: Storage, program: Sequence[str] = SERVE, **variables: str) -> None:
+    def __init__(self, storage: Storage, program: Sequence[str] = SERVE, on_terminal: bool = False, **variables: str) -> None:
+        self._on_terminal = on_terminal
         self.storage, self.home = storage, storage.settings.home_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -62,7 +63,7 @@ class Serving:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        with self.log.open("ab") as out:
+        with open(terminal(self.log), "wb") if self._on_terminal else self.log.open("ab") as out:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=out)
         self.until(self._answers, 60)
 

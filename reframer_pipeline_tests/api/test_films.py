@@ -70,9 +70,18 @@ def test_the_original_whole_and_in_parts(client: httpx2.Client, clip: Path) -> N
     for beyond in (f"bytes={size}-", "bytes=-0"):
         answer = client.get("original", headers={"Range": beyond})
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{size}"), beyond
+        assert (answer.headers["content-type"], answer.json()["code"]) == ("application/problem+json", "range_beyond_end")
     for other in ({"Range": "bytes=0-1", "If-Range": '"another"'}, {"Range": "bytes=0-1,5-6"}, {"Range": "bytes=9-5"}, {"Range": "x"}):
         assert client.get("original", headers=other).status_code == 200, other
     assert client.get("original", headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize("route", ["original", "times", "result", "export?format=csv", "frames/0.jpg", "nothing", "frames/999999.jpg"])
+def test_head_is_get_without_its_body(client: httpx2.Client, route: str) -> None:
+    got, head = client.get(route), client.head(route)
+    varying = {"date", "x-request-id", "ratelimit"}
+    assert head.status_code == got.status_code and head.content == b""
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {k: v for k, v in got.headers.items() if k not in varying}
 
 
 @pytest.mark.parametrize("route", ["film", "original", "times"])
@@ -88,7 +97,7 @@ def test_an_object_of_any_store_is_sent_piece_by_piece(tmp_path: Path) -> None:
 
     async def asked(value: bytes) -> list[bytes]:
         scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"range", value)]}
-        answer = ranges.sent(Request(scope), store, "videos/aa/x", "x", "video/mp4")
+        answer = ranges.sent(Request(scope), lambda: store.open_object("videos/aa/x"), "x", "video/mp4")
         return [piece async for piece in answer.body_iterator]  # type: ignore[attr-defined]
 
     pieces = asyncio.run(asked(b"bytes=1000-900000"))

@@ -173,6 +173,7 @@ FILE = part(video_bytes(), "name=file", "filename=a.mp4")
         (FORM, part(b"b", "name=a") + b"\r\n" + FILE + END),
         (FORM, FILE),
         (FORM, FILE + b"\r\n" + FILE + END),
+        (FORM, part(video_bytes(), "name=video", "filename=a.mp4") + END),
         (FORM, part(bytes(20_000), "name=webhook_url")),
         (FORM, b"\r\n".join([part(b"", "name=webhook_url")] * 9) + b"\r\n" + FILE + END),
         ("application/json", b"{}"),

@@ -39,7 +39,7 @@ def lines(serving: Serving) -> list[dict[str, Any]]:
 
 def test_no_secret_is_in_anything_that_is_written_or_told(odd: Serving) -> None:
     """Canaries go wherever a secret may come from; then all that was written is searched. It is the first: nobody has a key yet."""
-    token, key = local.token(odd.db), odd.key()
+    token, key = local.token(odd.db), odd.key(people.LOCAL_USER)
     told = []
     assert token is not None
     with odd.client(key) as client, odd.client() as browser:

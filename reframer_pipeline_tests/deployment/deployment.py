@@ -20,6 +20,7 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.command import terminal
 from reframer_pipeline_tests.servers import free_port
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
@@ -42,8 +43,9 @@ class Deployment:
         db: The deployment's database, which outlives a kill.
     """
 
-    def __init__(self, home: Path, **variables: str) -> None:
+    def __init__(self, home: Path, on_terminal: bool = False, **variables: str) -> None:
         """Over the data folder `home`, with these environment variables beside the usual ones."""
+        self._on_terminal = on_terminal
         self._variables = VARIABLES | variables
         self.settings = Settings(home=home, models="demo", device="cpu", upload_settle_s=1)
         self._port, self._api_port = free_port(), free_port()
@@ -74,7 +76,7 @@ class Deployment:
         others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
         environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
         told = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as out:
+        with open(terminal(self._log), "wb") if self._on_terminal else self._log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
         self.wait("the web server", lambda: f"Dagster UI: {self.url}".encode() in self._log.read_bytes()[told:])
         assert self._answers()

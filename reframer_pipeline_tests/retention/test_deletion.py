@@ -171,7 +171,8 @@ def test_the_command(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert storage.settings.database_url is not None
     url = storage.settings.database_url.get_secret_value()
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    assert called(home, "delete", video[:8], REFRAMER_DATABASE_URL=url).returncode != 0 and rows(storage)["videos"] == 1
+    unanswered = called(home, "delete", video[:8], REFRAMER_DATABASE_URL=url)
+    assert unanswered.returncode == 1 and "Nothing was deleted. The option --yes" in unanswered.stderr and rows(storage)["videos"] == 1
     done = called(home, "delete", video[:8], "--yes", REFRAMER_DATABASE_URL=url)
     assert (done.returncode, rows(storage), objects(storage)) == (0, {}, []) and "Deleted clip.mp4" in done.stdout, done
     assert "unknown_video" in called(home, "delete", video[:8], "--yes", REFRAMER_DATABASE_URL=url).stderr

@@ -135,8 +135,10 @@ def test_a_token_is_good_once_and_for_the_local_user_while_nobody_else_has_a_key
     found = keys.holder(db, session, "session")
     assert found is not None and found.email == "local@localhost" and found.scopes == {"read", "write", "admin"}
     keys.add(db, people.named(db, "local@localhost"), "curl", ["read"])
-    assert local.token(db) is not None
+    token = local.token(db)
+    assert token is not None
     keys.add(db, people.add(db, "one@example.org"), "key", ["read"])
+    assert keys.exchange(db, token, "browser", DAY) is None  # it was made before
     assert local.token(db) is None and people.with_keys(db) == ["local@localhost", "one@example.org"]
 
 

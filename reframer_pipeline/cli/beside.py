@@ -1,0 +1,66 @@
+"""The API beside Dagster: a child that is started again when it ends by itself.
+
+What belongs here: watching one process, and the pauses before it comes back. What does not: the end of all of them (`ending`).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from reframer_pipeline.cli.tables import aside
+
+SHORTEST_S: Final = 1.0  # pause before a new start; twice as long each time,
+LONGEST_S: Final = 60.0  # up to this. Whatever has lived as long begins again with the shortest
+
+
+class Beside:
+    """A child that is there, or comes back soon, until `end`."""
+
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        """
+        Args:
+            name: What people call it.
+            start: Starts the process; it is called at once, and again after each end.
+        """
+        self._name, self._start = name, start
+        self._ending, self._lock = threading.Event(), threading.Lock()
+        self._process = start()
+        threading.Thread(target=self._keep, name=name, daemon=True).start()
+
+    def end(self) -> None:
+        """Ask it to end, and start it no more. Twice is as good as once."""
+        with self._lock:
+            self._ending.set()
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._process.wait()
+
+    def _keep(self) -> None:
+        pause = SHORTEST_S
+        while True:
+            began = time.monotonic()
+            how = _in_words(self._process.wait())
+            if self._ending.is_set():
+                return
+            if time.monotonic() - began >= LONGEST_S:
+                pause = SHORTEST_S
+            aside(f"{self._name} has ended ({how}). It is started again in {pause:g} s.", style="yellow")
+            self._ending.wait(pause)
+            with self._lock:
+                if self._ending.is_set():
+                    return
+                with suppress(OSError):  # the machine has no room for a process now: the old one's end is seen again, and it waits longer
+                    self._process = self._start()
+            pause = min(2 * pause, LONGEST_S)
+
+
+def _in_words(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
