@@ -29,7 +29,10 @@ def log_in(request: Request, served: Served, token: Annotated[str, Query(max_len
     secret = keys.exchange(served.db, token, NAME, LASTS)
     if secret is None:
         count_wrong(request, served)
-        raise KeyMissing("This address was used already, or is too old.", "Start `reframer serve` again: it prints a new one.")
+        raise KeyMissing(
+            "This address was used already, is too old, or somebody else has a key now.",
+            "Start `reframer serve` again: it prints a new one.",
+        )
     return _with_cookie(RedirectResponse(request.scope.get("root_path", "") + "/", 303), request, secret)
 
 
