@@ -31,7 +31,7 @@ SECTIONS: Final = {
     },
     "Operate": {
         "dev": ("dev:dev", "Open the Dagster UI, and watch a folder for uploads."),
-        "serve": ("serve:serve", "Answer over HTTP: the API for programs."),
+        "serve": ("serve:serve", "Answer over HTTP: the page for people, the API for programs."),
         "users": ("users:users", "The people who may use the API."),
         "keys": ("keys:keys", "Keys for the API: make, list, revoke, rotate."),
         "doctor": ("doctor:doctor", "Check that everything is there, and say how to mend it."),
