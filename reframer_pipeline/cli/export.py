@@ -51,11 +51,11 @@ def export(
     """Export results for other programs."""
     if [bool(words), every, search is not None].count(True) != 1:
         raise click.UsageError("name videos by ids, files or folders, or give --all or --search")
+    if tracks and len(words) != 1:
+        raise click.UsageError("--track is for one video")
     output = output or Path(f"reframer-{name}")
     with open_storage(settings) as storage:
         chosen = choose(storage, words, search)
-        if tracks and len(chosen.video_ids) != 1:
-            raise click.UsageError("--track is for one video")
         videos = published_videos(storage, chosen.video_ids)
         write(FORMATS[name], [video.of_tracks(tracks) for video in videos], output)
     line(f"Wrote {output}")
