@@ -32,6 +32,15 @@ ORIGIN = RemoteJobOrigin(  # where a queued run is to be started from
 AFTER_CONF = ["detections", "masks", "trajectories", "scenes"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_before(shared: Storage, done: VideoOutcome) -> Iterator[None]:
+    """What other files' tests share is left as it was."""
+    (row,) = shared.db.fetch("SELECT settings_overrides FROM videos WHERE id = %s", (done.video_id,))
+    yield
+    query = "UPDATE videos SET settings_overrides = %s WHERE id = %s"
+    shared.db.execute(query, (json.dumps(row["settings_overrides"]), done.video_id))
+
+
 @pytest.fixture(scope="module")
 def three(shared: Storage, done: VideoOutcome, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Three finished videos."""
