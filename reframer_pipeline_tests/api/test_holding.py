@@ -149,9 +149,11 @@ def test_nobody_keeps_the_connections_for_long(narrow: Serving) -> None:
             one.join()
         holder.rollback()
         assert client.get("/videos").is_success
-    first, *rest = sorted(told, key=lambda one: one[2])
-    assert first[:2] == (503, "database_unavailable") and first[2] < STATEMENT_S and CONNECTION_S < STATEMENT_S
-    assert {one[:2] for one in rest} == {(503, "database_too_slow")} and all("a smaller page" in one[3] for one in rest)
+    slow = [one for one in told if one[:2] == (503, "database_too_slow")]
+    refused = [one for one in told if one[:2] == (503, "database_unavailable")]  # more than one where connections open slowly
+    assert slow and refused and len(slow) + len(refused) == CONNECTIONS + 1
+    assert min(one[2] for one in refused) < STATEMENT_S and CONNECTION_S < STATEMENT_S
+    assert all("a smaller page" in one[3] for one in slow)
 
 
 def test_the_scratch_folder_is_swept_by_the_server_alone(narrow: Serving) -> None:
