@@ -65,7 +65,19 @@ export interface Scene {
   describer: "local" | "gemini";
 }
 
-export interface Track {
+/** What was measured of a track; null where nothing was. */
+export interface Figures {
+  area_share: number | null;
+  max_area_share: number | null;
+  occlusion: number | null;
+  overlap: number | null;
+  mask_stability: number | null;
+  shape_change: number | null;
+  speed: number | null;
+  border_share: number | null;
+}
+
+export interface Track extends Figures {
   track_id: string;
   class: ThingClass;
   label: string;
@@ -77,14 +89,6 @@ export interface Track {
   sightings: number;
   confidence: number;
   scene_number: number | null;
-  area_share: number | null;
-  max_area_share: number | null;
-  occlusion: number | null;
-  overlap: number | null;
-  mask_stability: number | null;
-  shape_change: number | null;
-  speed: number | null;
-  border_share: number | null;
 }
 
 export interface Sighting {
@@ -116,7 +120,7 @@ export interface Mask {
   stability: number;
 }
 
-export interface Element {
+export interface Element extends Figures {
   scene_number: number;
   element_number: number;
   class: ThingClass;
@@ -131,14 +135,6 @@ export interface Element {
   start_seconds: number;
   end_seconds: number;
   seconds: number | null;
-  area_share: number | null;
-  max_area_share: number | null;
-  occlusion: number | null;
-  overlap: number | null;
-  mask_stability: number | null;
-  shape_change: number | null;
-  speed: number | null;
-  border_share: number | null;
   track_ids: string[];
   match_confidence: number | null;
   source: "local" | "gemini" | null;
