@@ -70,9 +70,9 @@ class FrameStoreWriter:
         else:
             self._part.unlink(missing_ok=True)
 
-    def add(self, frame_number: int, rgb: NDArray[np.uint8]) -> None:
-        """Adds a frame of shape (H, W, 3), RGB. Raises FrameStoreTooLarge over `max_bytes`."""
-        encoded = encode(rgb)
+    def add(self, frame_number: int, bgr: NDArray[np.uint8]) -> None:
+        """Adds a frame of shape (H, W, 3), BGR as OpenCV takes it. Raises FrameStoreTooLarge over `max_bytes`."""
+        encoded = _encode(bgr)
         self._bytes += len(encoded)
         if self._bytes > self._max_bytes:
             raise FrameStoreTooLarge(f"The sampled frames need more than {self._max_bytes // 1_000_000} MB.")
@@ -134,8 +134,14 @@ def encode(rgb: NDArray[np.uint8]) -> bytes:
     """JPEG of an RGB frame, full colour resolution."""
     import cv2
 
+    return _encode(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def _encode(bgr: NDArray[np.uint8]) -> bytes:
+    import cv2
+
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    done, encoded = cv2.imencode(SUFFIX, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    done, encoded = cv2.imencode(SUFFIX, bgr, quality)
     assert done
     return encoded.tobytes()
 

@@ -25,7 +25,7 @@ def picture(number: int, height: int = 48, width: int = 64) -> np.ndarray:
 def written(path: Path, numbers: range = range(0, 35, 5)) -> Path:
     with FrameStoreWriter(path, max_bytes=10_000_000) as writer:
         for number in numbers:
-            writer.add(number, picture(number))
+            writer.add(number, picture(number)[..., ::-1].copy())
     return path
 
 
