@@ -116,14 +116,14 @@ export async function send(method, path, body, { headers = {}, signal } = {}) {
 }
 
 /**
- * All pages of a list, an array of rows each. @param {string} path @param {Record<string, unknown>} params @param {string} name
- * @param {{signal?: AbortSignal}} [options] @returns {AsyncGenerator<any[], void>}
+ * All pages of a list. @param {string} path @param {Record<string, unknown>} [params]
+ * @param {{signal?: AbortSignal}} [options] @returns {AsyncGenerator<any, void>}
  */
-export async function* pages(path, params, name, options) {
+export async function* pages(path, params, options) {
   let cursor = null;
   do {
     const page = await get(path, { limit: MOST_ROWS, ...params, cursor }, options);
-    yield page[name];
+    yield page;
     cursor = page.next;
   } while (cursor);
 }

@@ -8,11 +8,12 @@ import { html } from "../html.js";
 
 /** @type {[string, string][]} */
 const LIST = [
-  ["Space, K", "play, stop"],
+  ["Space", "play, stop"],
+  ["K", "stop"],
   ["← →", "one frame back, on (also , .)"],
   ["Shift ← →", "one sampled frame back, on"],
   ["J L", "play back, play on; again: faster"],
-  ["K + J, K + L", "one frame at a time"],
+  ["K + J, K + L", "one frame back, on; held: slowly"],
   ["↑ ↓", "scene before, next scene"],
   ["Home End", "first frame, last frame"],
   ["R", "loop the scene"],
@@ -54,7 +55,7 @@ export function listen(does) {
 
 /** @type {Record<string, string>} */
 const NAMES = {
-  " ": "toggle", k: "pause", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
+  " ": "toggle", k: "stop", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
   Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound",
   "+": "closer", "=": "closer",
   "-": "farther", "0": "whole", c: "copy", Escape: "clear", "?": "help",

@@ -9,6 +9,7 @@
 import { get, send } from "../api.js";
 import { counted, date, number, seconds as spent } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
+import { look } from "../jobs.js";
 import { asProblem, Failed } from "../parts.js";
 import { STAGE } from "../words.js";
 
@@ -20,16 +21,19 @@ export function Made({ id, onrun }) {
   const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState(0);
   useEffect(() => {
     const ended = new AbortController();
     get(`/videos/${id}/made`, {}, { signal: ended.signal }).then(setMade, (error) => ended.signal.aborted || setProblem(asProblem(error)));
     return () => ended.abort();
-  }, [id]);
+  }, [id, asked]);
   const run = async () => {
     setBusy(true);
     setProblem(null);
     try {
       await send("POST", `/videos/${id}/run`);
+      setAsked(asked + 1);
+      look();
       onrun();
     } catch (error) {
       setProblem(asProblem(error));

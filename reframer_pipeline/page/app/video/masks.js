@@ -17,7 +17,8 @@ const AHEAD = 12; // sampled frames that are made in advance, at most
 export class Masks {
   /**
    * @param {Sightings} sightings
-   * @param {(from: number, to: number) => { url: string, headers: Record<string, string> }} ask request for the masks of a range of seconds
+   * @param {(from: number, to: number) => { url: string, headers: Record<string, string>, result: string | null }} ask request for the
+   *   masks of a range of seconds, and the set of results that they must be of
    * @param {(frame: number) => void} changed called when a frame's masks are ready
    */
   constructor(sightings, ask, changed) {

@@ -10,7 +10,7 @@
  * @typedef {{ start_frame: number, end_frame: number }} Range
  * @typedef {{ frame: number, playing: boolean, rate: number, loop: Range | null, muted: boolean }} Head
  */
-import { Store } from "./store.js";
+import { Store } from "../store.js";
 
 export const RATES = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 const ROUNDED = 6e-4; // seconds: addresses and tables round times
@@ -42,8 +42,8 @@ export class Player {
     this.onframe = () => {};
     this.ended = new AbortController();
     const { signal } = this.ended;
-    video.addEventListener("play", () => this.head.set({ playing: true }), { signal });
-    video.addEventListener("pause", () => this.backwards === null && this.head.set({ playing: false }), { signal });
+    video.addEventListener("play", () => this.head.change({ playing: true }), { signal });
+    video.addEventListener("pause", () => this.backwards === null && this.head.change({ playing: false }), { signal });
     video.addEventListener("ended", () => this.atEnd(), { signal });
     video.addEventListener("seeked", () => this.sought(), { signal });
     this.listen();
@@ -97,7 +97,7 @@ export class Player {
   pause() {
     this.stopBackwards();
     this.video.pause();
-    this.head.set({ playing: false });
+    this.head.change({ playing: false });
   }
 
   toggle() {
@@ -108,13 +108,13 @@ export class Player {
   /** @param {number} rate */
   setRate(rate) {
     this.video.playbackRate = rate;
-    this.head.set({ rate });
+    this.head.change({ rate });
   }
 
   /** @param {boolean} muted */
   mute(muted) {
     this.video.muted = muted;
-    this.head.set({ muted });
+    this.head.change({ muted });
   }
 
   /**
@@ -129,7 +129,7 @@ export class Player {
     if (direction > 0) return same ? undefined : this.play();
     this.video.pause();
     this.stopBackwards();
-    this.head.set({ playing: true });
+    this.head.change({ playing: true });
     let before = performance.now();
     let at = this.times.seconds[this.frame];
     this.backwards = window.setInterval(() => {
@@ -146,7 +146,7 @@ export class Player {
 
   /** @param {Range | null} loop */
   setLoop(loop) {
-    this.head.set({ loop });
+    this.head.change({ loop });
   }
 
   /** Forget everything about the element. */
@@ -190,7 +190,7 @@ export class Player {
   present(frame) {
     if (this.wanted === frame) this.wanted = null;
     this.onframe(frame);
-    this.head.set({ frame });
+    this.head.change({ frame });
     const { loop } = this.head.value;
     const outside = loop && (frame >= loop.end_frame || frame < loop.start_frame);
     if (outside && !this.video.paused && this.wanted === null) this.seekFrame(loop.start_frame);
