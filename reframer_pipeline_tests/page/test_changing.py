@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,6 +128,37 @@ def test_k_stops_and_with_j_and_l_it_goes_slowly(desk: Desk, made: tuple[str, Fi
     assert desk.page.evaluate("reframer.room.film.video.paused")
 
 
+def test_j_again_goes_back_faster(desk: Desk, made: tuple[str, Film]) -> None:
+    desk.open(made[0], f"?t={made[1].seconds[-1]:.3f}")
+    desk.page.keyboard.press("j")
+    desk.page.keyboard.press("j")
+    assert desk.page.evaluate("reframer.room.player.head.value.rate") == 2
+    desk.until("reframer.frame < 24")
+
+
+def test_what_did_not_come_is_asked_for_again(desk: Desk, made: tuple[str, Film]) -> None:
+    lost = re.compile("/(sightings|masks)[?]")
+    desk.page.route(lost, lambda route: route.abort())
+    desk.page.goto("about:blank")
+    with desk.page.expect_event("requestfailed", lambda request: "/sightings" in request.url):
+        desk.page.goto(f"{desk.url}/#/videos/{made[0]}?t=0")
+    desk.until("window.reframer?.firstPicture > 0")
+    desk.page.unroute(lost)
+    desk.until("reframer.drawn === 0 && reframer.masks.length === 1")
+
+
+def test_an_address_that_could_not_be_copied_is_not_said_to_be(desk: Desk, made: tuple[str, Film]) -> None:
+    desk.open(made[0])
+    desk.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as over plain HTTP
+    button = desk.page.get_by_title("Copy the address")
+    desk.page.keyboard.press("c")
+    expect(button).to_have_text("Copied")
+    desk.page.evaluate("document.execCommand = () => false")
+    expect(button).to_have_text("Copy link")
+    desk.page.keyboard.press("c")
+    expect(button).to_have_text("Use address bar")
+
+
 @pytest.fixture
 def failed(serving: Serving) -> str:
     """A video whose only run failed."""
@@ -157,6 +189,8 @@ def test_who_may_write_runs_a_failed_video_again(desk: Desk, serving: Serving, f
 
 
 def test_a_copy_that_is_being_made_says_how_far_it_is(desk: Desk, serving: Serving, folder: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
     video_id, _ = brought(serving.storage, "hevc", folder)
     claim(serving.db, WHO, video_id, "hevc.mp4")
     token = proxies.claim(serving.db, video_id)
@@ -169,9 +203,12 @@ def test_a_copy_that_is_being_made_says_how_far_it_is(desk: Desk, serving: Servi
     expect(page.locator(".v-veil")).to_contain_text("80%")
     proxies.fail(serving.db, video_id, token, TruncatedVideo("It ends too early."))
     expect(page.locator(".v-veil").get_by_role("alert")).to_contain_text("It ends too early.")
+    assert not [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    assert desk.told("boxes") == []  # there is no picture that they could belong to
+    page.keyboard.press("]")
     page.locator(".v-veil").get_by_role("button", name="Try again").click()
     desk.until("window.reframer?.drawn >= 0", 60)
-    assert desk.told("source") == "proxy"
+    assert desk.told("source") == "proxy" and desk.page.evaluate("reframer.room.film.video.playbackRate") == 1.5
     expect(page.locator(".v-veil")).to_have_count(0)
 
 

@@ -60,12 +60,13 @@ export class Film {
     this.state.change({ source: "proxy", ready: false, progress: 0, why, problem: null });
     const { signal } = this.ended;
     try {
-      let proxy = /** @type {Proxy} */ (await send("POST", `/videos/${this.id}/proxy`, undefined, { signal }));
+      const made = () => send("POST", `/videos/${this.id}/proxy`, undefined, { signal }); // nothing more happens while it is being made
+      let proxy = /** @type {Proxy} */ (await made());
       while (proxy.state === "making" || proxy.state === "none") {
         this.state.change({ progress: proxy.progress });
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        if (signal.aborted) return;
-        proxy = /** @type {FilmFacts} */ (await get(`/videos/${this.id}/film`, {}, { signal })).proxy;
+        signal.throwIfAborted();
+        proxy = proxy.state === "none" ? await made() : (await get(`/videos/${this.id}/film`, {}, { signal })).proxy;
       }
       if (proxy.failure) return this.state.change({ progress: null, problem: proxy.failure });
       this.start = 0;

@@ -42,13 +42,13 @@ export function listen(does) {
     if (event.key === " " && target.closest("button, a, input, summary")) return; // it presses these
     if (event.key.startsWith("Arrow") && target.closest("[role=tablist]")) return; // they turn these
     const name = nameOf(event, held);
-    held.add(event.code);
+    held.add(keyOf(event));
     if (!name || !does[name]) return;
     event.preventDefault();
     event.stopPropagation(); // the shell has keys of its own
     does[name]();
   }, { signal, capture: true });
-  window.addEventListener("keyup", (event) => held.delete(event.code), { signal });
+  window.addEventListener("keyup", (event) => held.delete(keyOf(event)), { signal });
   window.addEventListener("blur", () => held.clear(), { signal });
   return () => ended.abort();
 }
@@ -63,20 +63,25 @@ const NAMES = {
 
 /**
  * @param {KeyboardEvent} event
- * @param {Set<string>} held codes of keys that are down
+ * @param {Set<string>} held keys that are down
  * @returns {string | undefined}
  */
 function nameOf(event, held) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   if (key === "j" || key === "l") {
-    const stepping = held.has("KeyK");
+    const stepping = held.has("k");
     if (event.repeat && !stepping) return undefined;
     return key === "j" ? (stepping ? "back" : "reverse") : stepping ? "on" : "forward";
   }
-  if (key === "k" && held.has("KeyK")) return undefined;
+  if (key === "k" && held.has("k")) return undefined;
   if (key === "ArrowLeft") return event.shiftKey ? "backSampled" : "back";
   if (key === "ArrowRight") return event.shiftKey ? "onSampled" : "on";
   return NAMES[key];
+}
+
+/** @param {KeyboardEvent} event */
+function keyOf({ key }) {
+  return key.length === 1 ? key.toLowerCase() : key;
 }
 
 /** @param {{ close: () => void }} props */

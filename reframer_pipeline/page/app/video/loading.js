@@ -66,8 +66,9 @@ export class Loading {
    */
   async load(signal) {
     const one = (/** @type {string} */ name) => get(`/videos/${this.id}${name}`, {}, { signal });
-    const before = this.known.value.loaded?.results.video.result_id;
-    const facts = before === undefined ? one("/film") : null;
+    const { video: known, loaded } = this.known.value;
+    const before = loaded?.results.video.result_id;
+    const facts = known ? null : one("/film");
     facts?.catch(() => {}); // told below, if the video itself is there
     const video = /** @type {Video} */ (await one(""));
     if (!video.result_id || video.result_id === before) return this.known.change({ video });
@@ -79,8 +80,8 @@ export class Loading {
     try {
       const [{ seconds, sampled }, scenes, tracks, elements] = await rows;
       signal.throwIfAborted();
-      const loaded = { results: { video, scenes, tracks, elements }, times: new Times(seconds, sampled), film, renewed: before !== undefined };
-      this.known.change({ video, loaded });
+      const results = { video, scenes, tracks, elements };
+      this.known.change({ video, loaded: { results, times: new Times(seconds, sampled), film, renewed: before !== undefined } });
     } catch (error) {
       film.close();
       throw error;

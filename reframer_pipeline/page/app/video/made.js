@@ -16,8 +16,8 @@ import { STAGE } from "../words.js";
 /** @type {Record<string, string>} */
 const STANDS = { fresh: "up to date", stale: "made with other settings or code", missing: "not made yet", failed: "failed" };
 
-/** @param {{ id: string, onrun: () => void }} props */
-export function Made({ id, onrun }) {
+/** @param {{ id: string, status: string, onrun: () => void }} props `status`: of the video; when it is another, this is asked anew */
+export function Made({ id, status, onrun }) {
   const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
@@ -26,7 +26,7 @@ export function Made({ id, onrun }) {
     const ended = new AbortController();
     get(`/videos/${id}/made`, {}, { signal: ended.signal }).then(setMade, (error) => ended.signal.aborted || setProblem(asProblem(error)));
     return () => ended.abort();
-  }, [id, asked]);
+  }, [id, status, asked]);
   const run = async () => {
     setBusy(true);
     setProblem(null);
@@ -44,7 +44,7 @@ export function Made({ id, onrun }) {
   const seconds = made.stages.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   return html`<div class="v-list v-made">
     <div class="v-list-tools">
-      <span>${counted(made.stages.length, "stage")}, ${spent(seconds)} of computing</span>
+      <span>${counted(made.stages.length, "stage")}${seconds > 0 && `, ${spent(seconds)} of computing`}</span>
       <span class="v-grow"></span>
       ${made.may_run_again && html`<button type="button" disabled=${busy} onClick=${run}>${busy ? "Asking …" : "Run again"}</button>`}
     </div>

@@ -32,6 +32,7 @@ export class Masks {
     this.windows = new Set();
     this.bytes = 0;
     this.near = 0;
+    this.again = 0;
     this.worker = new Worker(new URL("./masks.worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => (data.kind === "drawn" ? this.take(data) : this.lost(data.window));
   }
@@ -98,7 +99,10 @@ export class Masks {
 
   /** @param {number} window */
   lost(window) {
-    setTimeout(() => this.windows.delete(window), PAUSE);
+    this.again = setTimeout(() => {
+      this.windows.delete(window);
+      this.want(this.near, 0);
+    }, PAUSE);
   }
 
   /** Let go of the pictures farthest away. */
@@ -116,6 +120,7 @@ export class Masks {
 
   /** End the worker and let go of everything. */
   close() {
+    clearTimeout(this.again);
     this.worker.terminate();
     for (const masks of this.frames.values()) for (const one of masks ?? []) one.bitmap.close();
     this.frames.clear();

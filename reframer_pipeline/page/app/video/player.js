@@ -107,6 +107,7 @@ export class Player {
 
   /** @param {number} rate */
   setRate(rate) {
+    this.video.defaultPlaybackRate = rate; // another file begins with it
     this.video.playbackRate = rate;
     this.head.change({ rate });
   }
@@ -125,10 +126,10 @@ export class Player {
     const { playing, rate } = this.head.value;
     const same = playing && (this.backwards === null) === direction > 0;
     const speed = same ? Math.min(rate * 2, 4) : 1;
+    this.stopBackwards();
     this.setRate(speed);
     if (direction > 0) return same ? undefined : this.play();
     this.video.pause();
-    this.stopBackwards();
     this.head.change({ playing: true });
     let before = performance.now();
     let at = this.times.seconds[this.frame];

@@ -73,7 +73,7 @@ export class Room {
     });
     sized.observe(canvas);
     this.player.onframe = (frame) => this.presented(frame);
-    const ends = [this.selection.view.watch(() => this.draw())];
+    const ends = [this.selection.view.watch(() => this.draw()), this.film.state.watch(() => this.changed())];
     /** @type {any} */ (window).reframer = this.report;
     return () => {
       this.ended.abort();
@@ -108,20 +108,27 @@ export class Room {
     if (this.selection.view.value.masks) this.masks.want(frame, ahead);
   }
 
-  /** Something has come that was waited for. */
+  /** The film has become another, or cannot be played: what is drawn belongs to what is played. */
+  changed() {
+    if (!this.film.state.value.ready && this.player.head.value.playing) this.player.pause();
+    this.draw();
+  }
+
+  /** Something has come that was waited for, or is to be asked for again. */
   refresh() {
+    if (this.ended.signal.aborted) return;
     const { frame } = this.player.head.value;
     this.fetch(frame);
     this.draw();
   }
 
   /**
-   * Draw what is in view; whether it was known.
+   * Draw what is in view, if there is a film that it belongs to; whether it was known.
    * @param {number} [frame]
    */
   draw(frame = this.player.head.value.frame) {
-    const seen = this.sightings.at(frame);
-    this.overlay?.draw(seen ?? [], this.masks.at(frame) ?? [], this.selection.view.value);
+    const seen = this.film.state.value.ready ? this.sightings.at(frame) : null;
+    this.overlay?.draw(seen ?? [], (seen && this.masks.at(frame)) ?? [], this.selection.view.value);
     if (seen) this.report.drawn = frame;
     if (seen) document.documentElement.dataset.drawn = String(frame);
     return seen !== null;

@@ -6,6 +6,7 @@
  * @typedef {import("./shapes").Results} Results
  * @typedef {import("./shapes").Video} Video
  */
+import { copy } from "../clipboard.js";
 import { length, number, percent } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { unfinished } from "../jobs.js";
@@ -27,6 +28,7 @@ import { Progress, useJob, Waiting } from "./waiting.js";
 
 const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
 const PLAYING_MS = 1000;
+const COPIED_MS = 2500; // that is said
 
 /** @param {{ id: string }} props */
 export function VideoScreen({ id }) {
@@ -41,7 +43,8 @@ export function VideoScreen({ id }) {
       <a class="button" href="#/">To the library</a></div><//>`}
     ${video && !video.result_id && html`<${Waiting} video=${video} reload=${look} />`}
     ${!problem && !loaded && (!video || video.result_id) && html`<p class="v-empty" role="status">Loading …</p>`}
-    ${loaded && html`<${Desk} key=${loaded.results.video.result_id} loaded=${loaded} reload=${look} />`}
+    ${loaded && html`<${Desk} key=${loaded.results.video.result_id} loaded=${loaded}
+      status=${video?.status} reload=${look} />`}
   </div>`;
 }
 
@@ -67,15 +70,15 @@ function Head({ video, renewed }) {
   </header>`;
 }
 
-/** @param {{ loaded: import("./loading.js").Loaded, reload: () => void }} props */
-function Desk({ loaded, reload }) {
+/** @param {{ loaded: import("./loading.js").Loaded, status: string, reload: () => void }} props `status`: of the video, now */
+function Desk({ loaded, status, reload }) {
   const { results, times } = loaded;
   const stage = /** @type {{ current: HTMLElement }} */ (useRef(/** @type {any} */ (null)));
   const canvas = /** @type {{ current: HTMLCanvasElement }} */ (useRef(/** @type {any} */ (null)));
   const room = useMemo(() => new Room(loaded, reload), []);
   const remote = useMemo(() => /** @type {{ zoom?: (steps: number) => void }} */ ({}), []);
   const [keys, setKeys] = useState(false);
-  const [copied, setCopied] = useState(false);
+  const [copied, setCopied] = useState(/** @type {boolean | null} */ (null));
   const does = useMemo(() => /** @type {Record<string, () => void>} */ ({
     ...verbsOf(room),
     closer: () => remote.zoom?.(1),
@@ -83,9 +86,8 @@ function Desk({ loaded, reload }) {
     whole: () => remote.zoom?.(-100),
     help: () => setKeys(true),
     copy: async () => {
-      await navigator.clipboard?.writeText(new URL(hashOf(results.video.video_id, room.place), location.href).href).catch(() => {});
-      setCopied(true);
-      setTimeout(() => setCopied(false), 1500);
+      setCopied(await copy(new URL(hashOf(results.video.video_id, room.place), location.href).href));
+      setTimeout(() => setCopied(null), COPIED_MS);
     },
   }), []);
   useEffect(() => {
@@ -100,10 +102,10 @@ function Desk({ loaded, reload }) {
       </div>
       <${Transport} player=${room.player} times=${times} selection=${room.selection} does=${does} copied=${copied} />
     </section>
-    <${Panel} results=${results} room=${room} reload=${reload} />
+    <${Panel} results=${results} room=${room} status=${status} reload=${reload} />
     <${Timeline} results=${results} times=${times} player=${room.player} selection=${room.selection} remote=${remote} />
     ${keys && html`<${KeyList} close=${() => setKeys(false)} />`}
-    <div class="unseen" aria-live="polite">${copied ? "The address of this moment was copied." : ""}</div>
+    <div class="unseen" aria-live="polite">${copied === null ? "" : copied ? "The address of this moment was copied." : "Copy it from the address bar."}</div>
   </div>`;
 }
 
@@ -138,8 +140,8 @@ function Picture({ room, canvas }) {
 
 const TABS = /** @type {const} */ (["Elements", "Scenes", "Tracks", "Made"]);
 
-/** @param {{ results: Results, room: Room, reload: () => void }} props */
-function Panel({ results, room, reload }) {
+/** @param {{ results: Results, room: Room, status: string, reload: () => void }} props */
+function Panel({ results, room, status, reload }) {
   const [tab, setTab] = useState(/** @type {string} */ ("Elements"));
   const shared = { results, selection: room.selection };
   const turn = (/** @type {KeyboardEvent} */ event) => {
@@ -161,7 +163,7 @@ function Panel({ results, room, reload }) {
       ${tab === "Elements" && html`<${Elements} ...${shared} />`}
       ${tab === "Scenes" && html`<${Scenes} ...${shared} />`}
       ${tab === "Tracks" && html`<${Tracks} ...${shared} />`}
-      ${tab === "Made" && html`<${Made} id=${results.video.video_id} onrun=${reload} />`}
+      ${tab === "Made" && html`<${Made} id=${results.video.video_id} status=${status} onrun=${reload} />`}
     </div>
   </section>`;
 }

@@ -48,7 +48,7 @@ export class Selection {
   /**
    * Select an element and its track.
    * @param {Element} element
-   * @param {boolean} [go] whether to go to its beginning, unless it is in view
+   * @param {boolean} [go] whether to go to its beginning
    */
   element(element, go = true) {
     if (go) this.seek(element.start_seconds);

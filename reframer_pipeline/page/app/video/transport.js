@@ -11,7 +11,7 @@ import { useStore } from "../store.js";
 
 /**
  * @param {{ player: import("./player.js").Player, times: import("./times.js").Times, selection: import("./selection.js").Selection,
- *   does: Record<string, () => void>, copied: boolean }} props
+ *   does: Record<string, () => void>, copied: boolean | null }} props
  */
 export function Transport({ player, times, selection, does, copied }) {
   const playing = useStore(player.head, (head) => head.playing);
@@ -47,7 +47,7 @@ export function Transport({ player, times, selection, does, copied }) {
       ${press("ids", "Ids", "Ids (I)", view.ids)}
     </div>
     <div class="v-group">
-      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied ? "Copied" : "Copy link"}</button>
+      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied === null ? "Copy link" : copied ? "Copied" : "Use address bar"}</button>
       <button type="button" title="Keys (?)" aria-label="Keys" onClick=${does.help}>?</button>
     </div>
   </div>`;

@@ -29,7 +29,7 @@ export function Waiting({ video, reload }) {
     ${unfinished(video)
       ? html`<h2>${video.status === "processing" ? "Being computed" : "Waiting for its turn"}</h2><${Progress} job=${job} />`
       : html`<h2>This video could not be computed</h2>${failure && html`<${Failed} failure=${job?.failure ?? failure} />`}`}
-    <${Made} key=${video.status} id=${video.video_id} onrun=${reload} />
+    <${Made} id=${video.video_id} status=${video.status} onrun=${reload} />
   </div>`;
 }
 
