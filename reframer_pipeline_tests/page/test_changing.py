@@ -1,4 +1,7 @@
-"""The video screen while something changes: a run that is asked for again, results that are computed anew, a copy that is being made."""
+"""The video screen while something changes: a run that is asked for again, results that are computed anew, a copy that is being made.
+
+And what a person may do meanwhile: keys, an address that is copied, the bar below the film.
+"""
 
 from __future__ import annotations
 
@@ -245,3 +248,12 @@ def test_what_gemini_said_stands_beside_what_was_measured(desk: Desk, serving: S
     expect(desk.page.get_by_text("described by Gemini").first).to_be_visible()
     desk.page.get_by_role("tab", name="How it was made").click()
     expect(desk.page.locator(".v-made")).to_contain_text("US$0.0712: 2 requests, 52,221 tokens")
+
+
+@pytest.mark.parametrize("width", [1440, 1300])
+def test_the_bar_below_the_film_is_one_row(desk: Desk, made: tuple[str, Film], width: int) -> None:
+    desk.page.set_viewport_size({"width": width, "height": 900})
+    desk.open(made[0])
+    tops = "[...document.querySelectorAll('.v-transport > .v-group')].map((one) => one.getBoundingClientRect().top)"
+    assert len(set(desk.page.evaluate(tops))) == 1
+    desk.page.set_viewport_size({"width": 1300, "height": 950})
