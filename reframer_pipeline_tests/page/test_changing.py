@@ -189,6 +189,34 @@ def test_who_may_write_runs_a_failed_video_again(desk: Desk, serving: Serving, f
     serving.db.run(lambda conn: status.transition(conn, failed, status.Event.BEGUN))
     look(desk)
     expect(page.get_by_role("heading", name="Being computed")).to_be_visible()
+    jobs.fail(serving.db, failed, "second", TruncatedVideo("It still ends too early."), "frames")
+    status.fail(serving.db, failed, TruncatedVideo("It still ends too early."))
+    look(desk)
+    expect(page.get_by_text("It still ends too early.").first).to_be_visible()
+    expect(again).to_be_visible()
+
+
+def test_a_run_that_fails_between_two_looks_can_be_asked_for_again(desk: Desk, serving: Serving) -> None:
+    """The video is failed all the time: until a run begins, nothing else is said of it."""
+    video_id, _ = add_video(serving.storage, seed=9)
+    claim(serving.db, WHO, video_id, "soon.mp4")
+    failure = TruncatedVideo("It ends too early.")
+    start_job(serving.db, video_id, "first")
+    jobs.fail(serving.db, video_id, "first", failure, "frames")
+    status.fail(serving.db, video_id, failure)
+    page = desk.page
+    page.goto("about:blank")
+    page.goto(f"{desk.url}/#/videos/{video_id}")
+    again = page.get_by_role("button", name="Run again")
+    expect(again).to_be_visible()
+    jobs.queue(serving.db, {"second": video_id})
+    again.click()
+    expect(page.get_by_text("It begins when it is its turn")).to_be_visible()
+    expect(again).to_have_count(0)
+    start_job(serving.db, video_id, "second")
+    jobs.fail(serving.db, video_id, "second", failure, "frames")
+    status.fail(serving.db, video_id, failure)
+    expect(again).to_be_visible()
 
 
 def test_a_copy_that_is_being_made_says_how_far_it_is(desk: Desk, serving: Serving, folder: Any) -> None:
