@@ -15,8 +15,8 @@ demo: setup ## the main job on the bundled clip with the bundled demo models
 test: setup lint ## lint, types and all tests
 	@scripts/test.sh
 
-test-quick: setup ## the tests without models, deployment, browser and the shared clips
-	@REFRAMER_TEST_MEDIA=none scripts/test.sh -m "not models and not deployment and not browser"
+test-quick: setup ## the fast ones of the tests that need no model, server, browser or shared clip
+	@REFRAMER_TEST_MEDIA=none scripts/test.sh -m "not models and not deployment and not browser and not slow"
 
 lint: setup ## lint, layers and types only
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-DEPLOYMENT = Path(__file__).with_name("deployment")
+HERE = Path(__file__).parent
+DEPLOYMENT = HERE / "deployment"
+SERVED = (DEPLOYMENT, HERE / "api", HERE / "page", HERE / "cli" / "test_serve.py")  # what a running `reframer dev` or `serve` answers
 MODELS = {"shared", "yolo", "sam2"}  # fixtures
 MOST_WORKERS = 8
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: the tests of a running deployment mostly wait. Without them and the models, many more wait."""
-    cores = os.cpu_count() or 1
-    return min(2 * cores + 1 if "not models" in config.option.markexpr else cores + 1, MOST_WORKERS)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than there are cores: the tests of a running deployment mostly wait."""
+    return min((os.cpu_count() or 1) + 2, MOST_WORKERS)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs models, a deployment or a browser; a deployment's tests take longest, and begin first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if item.path.is_relative_to(DEPLOYMENT):
+        if any(item.path.is_relative_to(served) for served in SERVED):
             item.add_marker("deployment")
         if "page" in fixtures:
             item.add_marker("browser")

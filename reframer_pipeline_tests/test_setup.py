@@ -18,9 +18,12 @@ from reframer_pipeline_tests.support import REPOSITORY
 PYTHON = Path(sys.base_prefix) / "bin" / "python3"  # the environment's own has no pip
 SEEN = "UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS SSL_CERT_FILE UV_SYSTEM_CERTS UV_NATIVE_TLS"
 
-pytestmark = pytest.mark.skipif(
-    subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode != 0, reason=f"{PYTHON} has no pip"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode != 0, reason=f"{PYTHON} has no pip"
+    ),
+]
 
 
 @pytest.fixture

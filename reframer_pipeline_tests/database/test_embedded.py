@@ -55,6 +55,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_several_processes_at_once_share_one_server_that_survives(folder: Path) -> None:
     settings = Settings(home=folder / "home")
     children = [subprocess.Popen([sys.executable, "-c", ASK, str(settings.home)], cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(3)]
@@ -169,6 +170,7 @@ def test_a_folder_whose_server_cannot_be_seen_gets_no_second_one(folder: Path, m
     assert embedded.server(settings).pid != server.pid
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_mounted_elsewhere_too_gets_no_second_server(folder: Path) -> None:
     """As a container sees its host's: under another path, with other process numbers."""
     settings, elsewhere = Settings(home=folder / "home"), folder / "elsewhere"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from reframer_pipeline.vision.demo_models import build_untrained_sam2
 from training import dataset, segmenter
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_batch_has_one_mask_inside_each_box(tmp_path: Path) -> None:

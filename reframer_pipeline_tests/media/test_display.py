@@ -22,6 +22,8 @@ from reframer_pipeline_tests.media.made import corners, edited, facts, ffmpeg, f
 from reframer_pipeline_tests.media.odd_files import CLIPS, HUNT, LARGE_CLIPS, ODD
 from reframer_pipeline_tests.support import media_dir
 
+pytestmark = pytest.mark.slow
+
 TABLES = {"clips": CLIPS, "odd": ODD, "hunt": HUNT}
 ACCEPTED = [(folder, name) for folder, table in TABLES.items() for name, end in table.items() if end == "completed"]
 

@@ -26,6 +26,8 @@ from reframer_pipeline.stages.metadata import METADATA
 from reframer_pipeline_tests.media.made import absolute, avi, edited, facts, ffmpeg, fields, hdr, numbered, numbered_jpeg, sampled
 from reframer_pipeline_tests.support import MemoryInput, media_dir
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [numbered_jpeg(number) for number in range(40)]
 SINE = ("-f", "lavfi", "-i", "sine=d=0.8")
 

@@ -18,6 +18,8 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.api.filmed import described, ffmpeg, numbered, shown_times
 from reframer_pipeline_tests.support import media_dir
 
+pytestmark = pytest.mark.slow
+
 Rgb = npt.NDArray[np.uint8]
 
 

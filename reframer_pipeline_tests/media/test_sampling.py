@@ -292,6 +292,7 @@ def test_pictures_of_noise_decode_to_nothing(tmp_path: Path) -> None:
         list(sample_frames(clip, metadata, Settings(), tmp_path / "store"))
 
 
+@pytest.mark.slow
 def test_limits_while_decoding(tmp_path: Path) -> None:
     clip = numbered(tmp_path / "a.mp4", frames=40, size="320x240", filters="noise=alls=100:allf=t")
     metadata = facts(clip)
@@ -305,6 +306,7 @@ def test_limits_while_decoding(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     """Peak memory of a process that samples a clip, short and ten times as long."""
     code = (

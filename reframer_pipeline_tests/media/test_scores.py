@@ -12,6 +12,8 @@ from reframer_pipeline.media.probe import probe
 from reframer_pipeline.media.sampling import sample_frames
 from reframer_pipeline.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def decoded(clip: Path, target: Path) -> tuple[list[float], bytes]:
     settings = Settings()

@@ -24,6 +24,7 @@ def facts(storage: Storage, seed: int, frame_count: int) -> dict[str, object]:
     return library.one(storage.db, people.named(storage.db, LOCAL_USER), video_id)
 
 
+@pytest.mark.slow
 def test_a_longer_video_takes_no_more_memory(storage: Storage) -> None:
     peaks, parts = [], set(PARTS) - {"tracks"}  # one track is held at a time, however long it is
     for seed, frame_count in ((1, 15_000), (2, 30_000)):

@@ -18,6 +18,8 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.media.made import ffmpeg, sampled
 from reframer_pipeline_tests.support import media_dir
 
+pytestmark = pytest.mark.slow
+
 QUIET, CUT = 2.0, 50.0
 
 

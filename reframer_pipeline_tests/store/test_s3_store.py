@@ -116,6 +116,7 @@ ObjectStore(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3], alive)
 """
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_put_that_was_killed_are_swept(s3_bucket: str, tmp_path: Path, embedded_server: Server) -> None:
     """No listing shows them, and they are paid for."""
     (tmp_path / "large").write_bytes(bytes(3 * objects.PART_BYTES))

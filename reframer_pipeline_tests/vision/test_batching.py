@@ -9,6 +9,8 @@ import pytest
 from reframer_pipeline.failures import OutOfMemory
 from reframer_pipeline.vision.device import ShrinkingBatch
 
+pytestmark = pytest.mark.slow
+
 
 def worker_with_room_for(limit: int, error: Exception, seen: list[int]):
     def work(items: Sequence[int]) -> list[int]:

@@ -106,6 +106,7 @@ def test_statements_of_the_web_server_end(apart: Settings) -> None:
             assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "12345ms"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_not_waited_for_long(postgres15: Server) -> None:
     """Dagster's own URL says nothing of it; one that does is followed."""
     url = embedded.dagster_url(Settings(dagster_database_url=postgres15.direct.format(database="postgres") + "?keepalives_idle=77"))

@@ -209,6 +209,7 @@ def ask_about(storage: Storage, url: str, video_id: str, sha256: str, **more: An
     return Asker(storage.db, settings, video_id, facts, upload, lambda: None).answer(None, list)
 
 
+@pytest.mark.slow
 def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, tmp_path: Path) -> None:
     videos = [add_video(storage, seed) for seed in range(3)]
     with FakeGemini() as gemini:

@@ -1,0 +1,187 @@
+"""Peer and ours side by side in one run: interleaved, each warm in a process of its own, with a gate that their answers agree.
+
+What belongs here: timing two sides, the median of their ratios, and the line of the table. What does not: what is timed (the other files).
+Machines are shared and noisy, so only ratios within a run are trusted, and processor seconds more than those of the clock.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+PAIRS: Final = 5
+Work = Callable[[], Any]
+Gate = Callable[[Any, Any], str]  # what agreed, in a few words; raises AssertionError where the answers differ
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one run took.
+
+    Attributes:
+        answer: What the work returned.
+        wall: Seconds of the clock.
+        cpu: Seconds of the processor, of the process and the children it waited for.
+        peak_mb: Largest resident memory of the process so far.
+    """
+
+    answer: Any
+    wall: float
+    cpu: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: `prepare(*arguments)` is called once in a process of its own and returns the work. Both must be importable."""
+
+    name: str
+    prepare: Callable[..., Work]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: the peer's seconds over ours, so above 1 we are faster.
+
+    Attributes:
+        wall, cpu: The ratio of each pair.
+        ours, peers: Median seconds of the clock, seconds of the processor, and peak MB.
+        gate: What agreed; `FAILED: …` where the answers differ.
+    """
+
+    key: str
+    what: str
+    peer: str
+    wall: list[float]
+    cpu: list[float]
+    ours: tuple[float, float, float]
+    peers: tuple[float, float, float]
+    gate: str
+    target: str
+
+    @property
+    def ratio(self) -> float:
+        """Median of the clock's ratios."""
+        return statistics.median(self.wall)
+
+    def line(self) -> str:
+        """A line of Markdown; `HEADER` says what its cells are."""
+        return (
+            f"| {self.key} {self.what} | {self.peer} | {_spread(self.wall)} | {_spread(self.cpu)} | {self.target} "
+            f"| {_figures(self.ours)} | {_figures(self.peers)} | {self.gate} |"
+        )
+
+
+HEADER: Final = (
+    "| row | peer | faster by the clock | by the processor | aimed at | ours: s, processor s, MB | peer: the same | gate |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+class Warm:
+    """A side in its process, which stays warm from run to run."""
+
+    def __init__(self, side: Side) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._end, far = context.Pipe()
+        self._process = context.Process(target=_serve, args=(far, side.prepare, side.arguments), name=side.name, daemon=False)
+        self._process.start()
+        far.close()
+
+    def run(self) -> Took:
+        """Do the work once. Raises what it raised."""
+        self._end.send(True)
+        took = self._end.recv()
+        if isinstance(took, BaseException):
+            raise took
+        return took
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end.send(False)
+        self._process.join()
+
+
+def timed(work: Work) -> Took:
+    """Run the work here."""
+    began, before = time.perf_counter(), _cpu()
+    answer = work()
+    return Took(answer, time.perf_counter() - began, _cpu() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def compare(key: str, what: str, peer: Side, ours: Side, gate: Gate, target: str, pairs: int = PAIRS) -> Row:
+    """Run both so many times, in turn, after one run each that does not count.
+
+    Args:
+        key: Of the row, such as `F1`.
+        what: What is done.
+        peer: The other way.
+        ours: Our way.
+        gate: Judges each pair's answers.
+        target: What is aimed at, in words.
+        pairs: How many.
+    """
+    with ExitStack() as stack:
+        theirs, own = stack.enter_context(Warm(peer)), stack.enter_context(Warm(ours))
+        theirs.run(), own.run()
+        took = []
+        for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
+            first, second = (theirs, own) if number % 2 == 0 else (own, theirs)
+            one, two = first.run(), second.run()
+            took.append((one, two) if first is theirs else (two, one))
+    return row_of(key, what, peer.name, took, gate, target)
+
+
+def row_of(key: str, what: str, peer: str, took: Sequence[tuple[Took, Took]], gate: Gate, target: str) -> Row:
+    """The row of pairs (peer's, ours)."""
+    try:
+        said = {gate(theirs.answer, own.answer) for theirs, own in took}
+        judged = "; ".join(sorted(said))
+    except AssertionError as error:
+        judged = f"FAILED: {error}"
+    wall = [theirs.wall / own.wall for theirs, own in took]
+    cpu = [theirs.cpu / own.cpu for theirs, own in took]
+    return Row(key, what, peer, wall, cpu, _medians([own for _, own in took]), _medians([theirs for theirs, _ in took]), judged, target)
+
+
+def _medians(took: Sequence[Took]) -> tuple[float, float, float]:
+    return (
+        statistics.median(one.wall for one in took),
+        statistics.median(one.cpu for one in took),
+        max(one.peak_mb for one in took),
+    )
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _figures(figures: tuple[float, float, float]) -> str:
+    wall, cpu, peak = figures
+    return f"{wall:.3g}, {cpu:.3g}, {peak:.0f}"
+
+
+def _cpu() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _serve(end: Any, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    """The side's process: one run for each message, until the message is no."""
+    work = prepare(*arguments)
+    while end.recv():
+        try:
+            end.send(timed(work))
+        except BaseException as error:
+            end.send(error)
