@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from reframer_pipeline_tests.api.serving import Serving, serving
 from reframer_pipeline_tests.browser import BROWSERS
@@ -30,7 +30,7 @@ def trouble() -> list[str]:
     return []
 
 
-def opened(browser: Browser, serving: Serving, trouble: list[str], key: str | None) -> BrowserContext:
+def opened(browser: Browser, url: str, trouble: list[str], key: str | None) -> BrowserContext:
     """A browser of somebody's, signed in if a key is given."""
 
     def hear(said: str) -> None:
@@ -41,16 +41,21 @@ def opened(browser: Browser, serving: Serving, trouble: list[str], key: str | No
     context.set_default_timeout(PATIENCE_MS)
     context.on("weberror", lambda error: hear(str(error.error)))
     context.on("console", lambda said: hear(said.text) if said.type == "error" else None)
-    context.on("request", lambda request: None if request.url.startswith((serving.url, "data:", "blob:")) else trouble.append(request.url))
+    context.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else trouble.append(request.url))
     if key is not None:
-        assert context.request.post(f"{serving.url}/session", headers={"X-API-Key": key, "Origin": serving.url}).status == 204
+        assert context.request.post(f"{url}/session", headers={"X-API-Key": key, "Origin": url}).status == 204
     return context
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, serving: Serving, trouble: list[str]) -> Iterator[Page]:
     """Somebody's browser, signed in. Whatever goes wrong in it while the tests run is a failure."""
-    context = opened(browser, serving, trouble, serving.key())
+    context = opened(browser, serving.url, trouble, serving.key())
     yield context.new_page()
     context.close()
     assert not trouble
+
+
+def on_its_way(page: Page, name: str) -> Locator:
+    """What the page says of a file that is uploaded."""
+    return page.get_by_label("Files on their way").get_by_role("listitem").filter(has_text=name)
