@@ -178,11 +178,13 @@ export class Player {
     const told = (_, { mediaTime, presentedFrames }) => {
       if (this.ended.signal.aborted) return;
       video.requestVideoFrameCallback(told);
-      const skipped = Math.max(0, presentedFrames - this.last - 1);
+      const frame = this.times.nearest(mediaTime - this.start);
+      const between = frame - this.head.value.frame - 1; // Firefox also counts what it decoded ahead of a seek or a start, and never showed
+      const skipped = Math.max(0, Math.min(presentedFrames - this.last - 1, between));
       if (this.last && !video.paused) this.missed += skipped;
       this.presented += this.last ? skipped + 1 : 1;
       this.last = presentedFrames;
-      this.present(this.times.nearest(mediaTime - this.start));
+      this.present(frame);
     };
     video.requestVideoFrameCallback(told);
   }
