@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -90,6 +91,21 @@ def test_a_run_of_some_stages_shows_what_is_known_of_its_video(
         ran = job.execute_in_process(QUIET, instance, partition_key=done.video_id, asset_selection=stages)
     pictured = [event.step_key for event in ran.get_asset_materialization_events() if "picture" in event.materialization.metadata]
     assert pictured == ["frames"] and seen == [set(NAMES)]
+
+
+def test_several_videos_share_one_opening_of_dagsters_instance(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    get = dg.DagsterInstance.get
+    monkeypatch.setattr(dg.DagsterInstance, "get", lambda: opened.append(1) or get())
+    monkeypatch.setenv("DAGSTER_HOME", "/the/caller's/own")
+    loose = shared.settings.model_copy(update={"min_sightings": 3})
+    for _ in run_videos(loose, [done.video_id or ""] * 2, force=True):
+        assert os.environ["DAGSTER_HOME"] == "/the/caller's/own"
+    assert len(opened) == 1
+    (back,) = run_videos(shared.settings, [done.video_id or ""])
+    assert back.seconds == {}
 
 
 def test_running_again_computes_nothing(shared: Storage, done: VideoOutcome) -> None:
