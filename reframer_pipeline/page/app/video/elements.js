@@ -132,8 +132,8 @@ function Crop({ results, track }) {
   const [gone, setGone] = useState(false);
   const { video } = results;
   if (!track || gone || video.evicted) return html`<span class="v-crop" aria-hidden="true"></span>`;
-  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt="" src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`)}
-    onError=${() => setGone(true)} />`;
+  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt=""
+    src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`, { result_id: video.result_id })} onError=${() => setGone(true)} />`;
 }
 
 /** @param {{ element: Element }} props */
