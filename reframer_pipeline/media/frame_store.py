@@ -24,6 +24,8 @@ bytes, for differences far below what the first compression of an upload left; 4
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import struct
 import zipfile
 import zlib
@@ -123,6 +125,10 @@ class FrameStore:
         except _DAMAGED:
             raise ObjectMissing(f"Frame {frame_number} of the frame store is damaged.") from None
 
+    def thumbnail(self, frame_number: int, pixels: int) -> NDArray[np.uint8]:
+        """One frame, RGB, shrunk to about so many pixels if it has more. Raises as `read` does."""
+        return decode_small(self.jpeg(frame_number), pixels)
+
     def groups(self, size: int) -> Iterator[list[tuple[int, NDArray[np.uint8]]]]:
         """All frames in order, `size` at a time (the last group may be smaller), as (frame number, frame)."""
         numbers = self.frame_numbers
@@ -149,3 +155,21 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
     if rgb is None:
         raise ObjectMissing("A frame of the frame store is damaged.")
     return rgb
+
+
+def decode_small(encoded: bytes, pixels: int) -> NDArray[np.uint8]:
+    """RGB frame of a JPEG, shrunk to about so many pixels if it has more; the decoder does most of it, so a large one costs little more.
+
+    Raises ObjectMissing where it is none.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            scale = min(1.0, math.sqrt(pixels / (picture.width * picture.height)))
+            size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+            picture.draft("RGB", size)
+            return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    except (OSError, SyntaxError, ValueError):
+        raise ObjectMissing("A frame of the frame store is damaged.") from None
