@@ -12,20 +12,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from reframer_pipeline.failures import TruncatedVideo
 from reframer_pipeline.results import proxies
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline_tests.api.library import claim
-from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.api.serving import Serving, started
 from reframer_pipeline_tests.factories import add_video, commit_all, start_job
+from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import Film, brought
-from reframer_pipeline_tests.page.test_video import Desk
+from reframer_pipeline_tests.servers import Server
 
 pytestmark = pytest.mark.timeout(300)
 WHO = "one@example.org"
+
+
+@pytest.fixture(scope="module")
+def serving(browser: Browser, tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> Iterator[Serving]:
+    """A server for each browser: what the tests change in one, the next must not find."""
+    yield from started(tmp_path_factory.mktemp("serving"), embedded_server)
 
 
 @pytest.fixture(scope="module")
