@@ -14,11 +14,12 @@ from typing import Any
 
 from reframer_pipeline.failures import WeightsCorrupt, WeightsUnsuitable
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.vision import weights
+from reframer_pipeline.vision import fused, weights
 from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.labels import require_labels
 from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
+from reframer_pipeline.vision.single_frames import for_single_frames
 from reframer_pipeline.vision.weights import WeightsFile
 
 # what torch and ultralytics raise for files that hold something else than they should
@@ -38,7 +39,7 @@ def detector(settings: Settings) -> Detector:
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "detector")
-    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(settings, file))
+    model = _cached(("detector", file.sha256, device), lambda: _fused_yolo(settings, file, device))
     require_labels(settings, model.names.values())
     options = (settings.detector_floor, settings.iou, settings.effective_imgsz)
     found: Detector = _cached(("detector", file.sha256, device, *options), lambda: YoloDetector(model, settings, device))
@@ -54,7 +55,11 @@ def segmenter(settings: Settings) -> Segmenter:
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "segmenter")
-    found: Segmenter = _cached(("segmenter", file.sha256, device), lambda: Sam2Segmenter(_build_sam2(settings, file, device), device))
+
+    def build() -> Segmenter:
+        return Sam2Segmenter(for_single_frames(_build_sam2(settings, file, device), device), device)
+
+    found: Segmenter = _cached(("segmenter", file.sha256, device), build)
     return found
 
 
@@ -63,6 +68,13 @@ def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
         if key not in _loaded:
             _loaded[key] = build()
         return _loaded[key]
+
+
+def _fused_yolo(settings: Settings, file: WeightsFile, device: str) -> Any:
+    model = _build_yolo(settings, file)
+    if fused.available(device):
+        fused.fuse_yolo(model.model)
+    return model
 
 
 def _build_yolo(settings: Settings, file: WeightsFile) -> Any:
