@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
 from reframer_pipeline.demo.world import make_clip
-from reframer_pipeline.vision import fused, rle
+from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.demo_models import build_demo_sam2
 from reframer_pipeline.vision.detector import YoloDetector
 from reframer_pipeline.vision.releases import RELEASES
@@ -83,7 +83,6 @@ def detects(architecture: str) -> Work:
     from reframer_pipeline.settings import Settings
 
     model, frames = _yolo(architecture), scene(FRAMES)[0]
-    fused.fuse_yolo(model.model)
     detector = YoloDetector(model, Settings())
 
     def work() -> np.ndarray:
@@ -150,9 +149,10 @@ def full_size(name: str) -> Work:
     """The peer: all masks of a frame upscaled as `SAM2ImagePredictor.predict` does it, then pycocotools."""
     import torch
     from pycocotools import mask as coco
-    from sam2.sam2_image_predictor import SAM2ImagePredictor
 
     model = _sam2(name)
+    from sam2.sam2_image_predictor import SAM2ImagePredictor  # not before: by itself it cannot be imported
+
     (image,), boxes = scene(1)
     predictor = SAM2ImagePredictor(model)
     predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)

@@ -7,32 +7,14 @@ neither a compiler nor an export. The numbers are the same but for the last digi
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-_KERNELS: Final = ("_linear_pointwise", "_convolution_pointwise", "_reorder_convolution_weight")
+from typing import Any
 
 
 def available(device: str) -> bool:
     """Whether this torch has the kernels and the device is a CPU."""
     import torch
 
-    return device == "cpu" and torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in _KERNELS)
-
-
-def fuse_yolo(model: Any) -> None:
-    """Fuse the convolutions of an ultralytics model: with its batch norms as `predict` does it, and with SiLU. Elsewhere it stays as it is.
-
-    Args:
-        model: An `ultralytics.nn.tasks.BaseModel` in evaluation mode.
-    """
-    from torch import nn
-    from ultralytics.nn.modules.conv import Conv
-
-    model.fuse(verbose=False)
-    for module in model.modules():
-        plain = isinstance(module, Conv) and type(module).forward_fuse is Conv.forward_fuse and not hasattr(module, "bn")
-        if plain and type(module.act) is nn.SiLU and module.conv.padding_mode == "zeros":
-            module.forward = _convolution(module.conv, "swish")
+    return device == "cpu" and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def fuse_linears(model: Any) -> None:
@@ -66,20 +48,5 @@ def _linear(layer: Any, activation: str) -> Any:
 
     def forward(x: Any) -> Any:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none" if activation == "gelu" else "")
-
-    return forward
-
-
-def _convolution(layer: Any, activation: str) -> Any:
-    import torch
-
-    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
-    shape = (layer.padding, layer.stride, layer.dilation, layer.groups)
-    packed: list[Any] = []  # laid out for the first picture's size; other sizes are right, too
-
-    def forward(x: Any) -> Any:
-        if not packed:
-            packed.append(torch.ops.mkldnn._reorder_convolution_weight(weight, *shape, list(x.shape)))
-        return torch.ops.mkldnn._convolution_pointwise(x, packed[0], bias, *shape, activation, [], "")
 
     return forward

@@ -14,7 +14,7 @@ from typing import Any
 
 from reframer_pipeline.failures import WeightsCorrupt, WeightsUnsuitable
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.vision import fused, weights
+from reframer_pipeline.vision import weights
 from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.labels import require_labels
@@ -39,7 +39,7 @@ def detector(settings: Settings) -> Detector:
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "detector")
-    model = _cached(("detector", file.sha256, device), lambda: _fused_yolo(settings, file, device))
+    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(settings, file))
     require_labels(settings, model.names.values())
     options = (settings.detector_floor, settings.iou, settings.effective_imgsz)
     found: Detector = _cached(("detector", file.sha256, device, *options), lambda: YoloDetector(model, settings, device))
@@ -68,13 +68,6 @@ def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
         if key not in _loaded:
             _loaded[key] = build()
         return _loaded[key]
-
-
-def _fused_yolo(settings: Settings, file: WeightsFile, device: str) -> Any:
-    model = _build_yolo(settings, file)
-    if fused.available(device):
-        fused.fuse_yolo(model.model)
-    return model
 
 
 def _build_yolo(settings: Settings, file: WeightsFile) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,23 +14,13 @@ import pytest
 from reframer_pipeline.schemas import DETECTIONS
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
-from reframer_pipeline.vision import fused
 from reframer_pipeline.vision.boxes import Boxes, by_frame
 from reframer_pipeline.vision.detector import YoloDetector, detect_frames
-from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
 pytestmark = pytest.mark.models
 
 RESULT = "00000000-0000-5000-8000-000000000001"
 LOW = Settings(conf=0.05, iou=0.45, imgsz=320, min_size=0)
-
-
-@pytest.fixture(scope="module")
-def fused_yolo(yolo: Any) -> Any:
-    other = import_ultralytics().YOLO("yolov8n.yaml")
-    other.model = copy.deepcopy(yolo.model)
-    fused.fuse_yolo(other.model)
-    return other
 
 
 def test_boxes_equal_ultralytics_own_predict(yolo: Any, frames: list) -> None:
@@ -43,16 +32,6 @@ def test_boxes_equal_ultralytics_own_predict(yolo: Any, frames: list) -> None:
         assert np.allclose(mine.xyxy, result.boxes.xyxy.numpy(), atol=1e-2)  # the number of threads shows in the last digit
         assert np.allclose(mine.confidence, result.boxes.conf.numpy(), atol=1e-5)
         assert mine.labels == [result.names[int(number)] for number in result.boxes.cls]
-
-
-def test_fused_layers_give_the_same_boxes_for_pictures_of_any_size(yolo: Any, fused_yolo: Any, frames: list) -> None:
-    """Weights are laid out for the first size."""
-    flat = [image for _, _, image in frames[:2]]
-    tall = [np.ascontiguousarray(image.swapaxes(0, 1)) for image in flat]
-    for images in (flat, tall, tall[:1], flat):
-        for ours, theirs in zip(YoloDetector(fused_yolo, LOW).detect(images), YoloDetector(yolo, LOW).detect(images), strict=True):
-            assert len(theirs) > 5 and ours.labels == theirs.labels
-            assert np.allclose(ours.xyxy, theirs.xyxy, atol=1e-2) and np.allclose(ours.confidence, theirs.confidence, atol=1e-4)
 
 
 def test_red_is_red(yolo: Any, frames: list) -> None:
