@@ -1,5 +1,5 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test test-quick lint dev setup docs lock bench help
+.PHONY: demo test test-quick lint dev setup docs lock bench bench-quick bench-gpu help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -24,8 +24,14 @@ lint: setup ## lint, layers and types only
 dev: setup ## the Dagster UI and the HTTP API, with the embedded Postgres
 	@$(BIN)/reframer dev
 
-bench: setup ## all benchmarks (minutes)
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: setup ## speed beside hand-written scripts, as a table (CPU, some 20 minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-quick: setup ## the rows that CI guards
+	@$(BIN)/python -m benchmarks --quick
+
+bench-gpu: setup ## the rows that need a GPU
+	@$(BIN)/python -m benchmarks.gpu
 
 docs: setup ## write the tables of docs/ anew from the code
 	@$(BIN)/python scripts/docs_tables.py

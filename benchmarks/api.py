@@ -182,7 +182,7 @@ def _search(says: str, kind: str, sort: str = "", **wanted: Any) -> Query:
     order = sort or next(iter(search.SEARCHED[kind].orders))
     names = {"object_class": "class"}
     asked = {"in": kind, "limit": 50, "sort": order, **{names.get(name, name): value for name, value in wanted.items()}}
-    return Query(says, lambda db, user, video: search.search(db, user, kind, wanted, order, 51), "/search", asked)
+    return Query(says, lambda db, user, video: search.search(db, user, kind, wanted, order, 50), "/search", asked)
 
 
 def _table(says: str, table: tables.Table, path: str, wanted: Filter, **asked: Any) -> Query:
@@ -193,10 +193,10 @@ def _table(says: str, table: tables.Table, path: str, wanted: Filter, **asked: A
 
 
 QUERIES = (
-    Query("list of videos", lambda db, user, video: library.page(db, user, 51), "/videos", {"limit": 50}),
-    Query("list, by status", lambda db, user, video: library.page(db, user, 51, status="failed"), "/videos", {"status": "failed"}),
+    Query("list of videos", lambda db, user, video: library.page(db, user, 50), "/videos", {"limit": 50}),
+    Query("list, by status", lambda db, user, video: library.page(db, user, 50, status="failed"), "/videos", {"status": "failed"}),
     Query("one video", lambda db, user, video: library.one(db, user, video["video_id"]), "/videos/{video_id}", {}),
-    Query("list of jobs", lambda db, user, video: jobs.list_jobs(db, user, UNMEASURED, 51), "/jobs", {"limit": 50}),
+    Query("list of jobs", lambda db, user, video: jobs.list_jobs(db, user, UNMEASURED, 50), "/jobs", {"limit": 50}),
     Query("one job", lambda db, user, video: jobs.get_job(db, user, video["upload_id"], UNMEASURED, 1), "/jobs/{upload_id}", {}),
     _table("tracks of one video", tables.TRACKS, "/videos/{video_id}/tracks", Filter()),
     _table("sightings, a page", tables.SIGHTINGS, "/videos/{video_id}/sightings", Filter()),
@@ -216,6 +216,8 @@ QUERIES = (
 
 def plans(db: Database, query: Query, user: str, video: Row) -> list[tuple[float, list[str]]]:
     """Of each statement that a query makes: what the planner thinks it costs, and the large tables that it reads from end to end."""
+    from psycopg import ServerCursor
+
     from reframer_pipeline.database.connection import Connection
 
     said: list[tuple[Any, Any]] = []
@@ -225,7 +227,13 @@ def plans(db: Database, query: Query, user: str, video: Row) -> list[tuple[float
         said.append((statement, params))
         return execute(conn, statement, params, **more)
 
-    with mock.patch.object(Connection, "execute", note):
+    streamed = ServerCursor.execute
+
+    def note_streamed(cursor: Any, statement: Any, params: Any = None, **more: Any) -> Any:
+        said.append((statement, params))
+        return streamed(cursor, statement, params, **more)
+
+    with mock.patch.object(Connection, "execute", note), mock.patch.object(ServerCursor, "execute", note_streamed):
         query.read(db, user, video)
     found = []
     for statement, params in said:
@@ -350,7 +358,7 @@ def _measure(db: Database, settings: Settings, given: argparse.Namespace) -> Non
     fill(db, given.videos)
     users = {name: people.add(db, f"{name}@example.org") for name in ("all", "few")}
     secrets = {name: keys.add(db, user, "bench", ["read"]) for name, user in users.items()}
-    owned = {name: library.page(db, user, 5_000) for name, user in users.items()}
+    owned = {name: library.page(db, user, 5_000)[0] for name, user in users.items()}
     whole = [
         f"{query.says}, {name}: {', '.join(read)}"
         for query, name in itertools.product(QUERIES, users)

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reframer_pipeline.failures import HomeMissing, SettingsInvalid, UnknownFrame
+from reframer_pipeline.failures import SettingsInvalid, UnknownFrame
 from reframer_pipeline.reading import tables
 
 if TYPE_CHECKING:
@@ -265,10 +265,8 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 def _storage(given: dict[str, Any]) -> Storage:
     """What is there to read from. Reading makes no data folder."""
-    from reframer_pipeline.database import embedded
-    from reframer_pipeline.results.storage import storage_of
+    from reframer_pipeline.results.storage import demand_home, storage_of
 
     settings = _settings(given)
-    if settings.database_url is None and not embedded.exists(settings):
-        raise HomeMissing(f"There are no results in {settings.home_dir}.")
+    demand_home(settings)
     return storage_of(settings)

@@ -11,6 +11,8 @@ import pytest
 
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = REPOSITORY / "reframer_pipeline"
 SHELL = {"cli", "running", "definitions", "orchestration", "__main__"}
 OF_THE_API = ("fastapi", "starlette", "uvicorn", "structlog", "limits", "prometheus_client")

@@ -129,8 +129,9 @@ command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "vi
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
     { [ -x /usr/sbin/pgbouncer ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; } \
         || apt_install "tests against a stand-alone Postgres" postgresql pgbouncer openssl
-    # Ubuntu's package of this name is a snap, which a container cannot run
-    [ -x /usr/bin/chromium ] || ! grep -qx 'ID=debian' /etc/os-release || apt_install "tests of the UI in a browser" chromium
+    # Ubuntu's packages of these browsers are snaps, which a container cannot run
+    { [ -x /usr/bin/chromium ] && [ -x /usr/bin/firefox-esr ]; } || ! grep -qx 'ID=debian' /etc/os-release \
+        || apt_install "tests of the UI in browsers" chromium firefox-esr
 fi
 
 python=$(find_python) || fail "Python 3.11 or 3.12 is needed. Debian 12 and Ubuntu 24.04 have one" \

@@ -26,10 +26,9 @@ from reframer_pipeline.users import keys
 from reframer_pipeline.users.keys import Holder as Caller
 from reframer_pipeline.users.keys import Kind, Scope
 
-__all__ = ["COOKIE", "Admin", "Anybody", "Caller", "Reader", "Writer", "needs"]
+__all__ = ["Admin", "Anybody", "Caller", "Reader", "Writer", "needs"]
 
 HEADER: Final = "X-API-Key"
-COOKIE: Final = "reframer_session"
 REMEMBERED_S: Final = 5.0  # for so long at most a key that was revoked is still good
 _MOST: Final = 10_000
 _WITH_TICKET: Final = {"pictures", "films", "exports"}  # tags of routes
@@ -89,7 +88,7 @@ async def _caller(request: Request, served: Served, key: Annotated[str | None, S
     if not secret:
         kind, secret = "ticket", _ticket(request)
     if not secret:
-        kind, secret = "session", request.cookies.get(COOKIE, "")
+        kind, secret = "session", request.cookies.get(cookie_of(request), "")
     if not secret:
         raise KeyMissing("The request has no key.")
     found = served.doorman.known(secret, kind)
@@ -139,6 +138,14 @@ def demand_guess(request: Request, served: Services) -> None:
 def count_wrong(request: Request, served: Services) -> None:
     """A secret was none. Raises `TooManyRequests` if it was one too many."""
     served.wrong_keys.count(_address(request), request.state.headers)
+
+
+def cookie_of(request: Request) -> str:
+    """The name of the session's cookie. The port that the browser asks is in it: all ports of a host share their cookies (RFC 6265, section
+    8.5), and a server on another one would write over it.
+    """
+    port = request.headers.get("Host", "").rpartition(":")[2]
+    return f"reframer_session_{port}" if port.isdecimal() else "reframer_session"
 
 
 def _address(request: Request) -> str:

@@ -39,6 +39,7 @@ from reframer_pipeline.api import (
 from reframer_pipeline.api.access import Doorman
 from reframer_pipeline.api.drawings import Drawings
 from reframer_pipeline.api.following import Following
+from reframer_pipeline.api.guarding import Guarded
 from reframer_pipeline.api.heads import Headed
 from reframer_pipeline.api.holding import Held
 from reframer_pipeline.api.metrics import Metrics
@@ -90,13 +91,14 @@ def create_app(settings: Settings) -> FastAPI:
     describing.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    # the last is the outermost
+    # the last is the outermost; whatever answers by itself stands within CORS, or browsers could not read it
     app.add_middleware(GZipMiddleware, compresslevel=4)
+    app.add_middleware(Headed)
+    app.add_middleware(Guarded, settings=settings)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.api_cors_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
         )
-    app.add_middleware(Headed)
     app.add_middleware(Watched, services=services)
     app.add_middleware(_Versioned)
     return app

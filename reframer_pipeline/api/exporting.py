@@ -1,7 +1,7 @@
 """Routes of exports: results in the formats of other programs, as a download.
 
 What belongs here: HTTP. What does not: formats, and how files become one (`exports`). A download is streamed while it is made, of the
-results that are published when it begins.
+results that are published when it begins, or of the set that is asked for.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from reframer_pipeline.api.access import Caller, Reader
 from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, Asked, tag, unchanged
 from reframer_pipeline.api.searching import FILTERS, Kind, wanted_of
 from reframer_pipeline.api.services import Served, Services
+from reframer_pipeline.api.sets import Chosen
 from reframer_pipeline.api.shapes import asking
+from reframer_pipeline.api.streaming import Streamed
 from reframer_pipeline.exports.formats import FORMATS, named
 from reframer_pipeline.exports.packing import download
-from reframer_pipeline.exports.videos import published_videos
+from reframer_pipeline.exports.videos import videos_of
 from reframer_pipeline.failures import NothingThere, RequestInvalid
 from reframer_pipeline.reading import library
 from reframer_pipeline.reading.library import Seen
@@ -54,9 +56,9 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @router.get("/videos/{video_id}/export", dependencies=[Long], responses=_ANSWERS, response_class=Response)
-def export_video(request: Request, video_id: str, served: Served, who: Reader, form: Form, tracks: Tracks = None) -> Response:
+def export_video(request: Request, seen: Chosen, served: Served, form: Form, tracks: Tracks = None) -> Response:
     """A video's results in the format of another program, whole or of some tracks."""
-    return _download(request, served, form, [library.see(served.db, who.user_id, video_id)], tracks or ())
+    return _download(request, served, form, [seen], tracks or ())
 
 
 def export_videos(request: Request, served: Served, who: Reader, asked: Any) -> Response:
@@ -89,11 +91,11 @@ def _chosen(served: Services, who: Caller, asked: Any) -> list[str]:
 
 
 def _download(request: Request, served: Services, form: str, seen: list[Seen], tracks: Collection[str] = ()) -> Response:
-    headers = tag(request, " ".join(f"{one.published(rows=False)} {one.filename}" for one in seen))
+    chosen = {one.video_id: (one.filename, one.published(rows=False)) for one in seen}
+    headers = tag(request, " ".join(f"{result_id} {filename}" for filename, result_id in chosen.values()))
     if answer := unchanged(request, headers):
         return answer
-    names = {one.video_id: one.filename for one in seen}
-    videos = [video.of_tracks(tracks) for video in published_videos(served.storage, list(names), names)]
+    videos = [video.of_tracks(tracks) for video in videos_of(served.storage, chosen)]
     made = download(named(form), videos)
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(made.filename)}"
-    return StreamingResponse(made.chunks, headers=headers, media_type=made.media_type)
+    return Streamed(made.chunks, headers, made.media_type)

@@ -6,18 +6,19 @@ What belongs here: HTTP. What does not: what is known of a file (`reading.films`
 from __future__ import annotations
 
 from functools import partial
-from itertools import chain
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from reframer_pipeline.api import ranges
 from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.jobs import JobFailure
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served
+from reframer_pipeline.api.sets import Chosen
+from reframer_pipeline.api.streaming import Streamed
 from reframer_pipeline.failures import NothingThere
 from reframer_pipeline.reading import films, library
 from reframer_pipeline.results import proxies
@@ -57,9 +58,9 @@ class Film(BaseModel):
 
 
 @router.get("/videos/{video_id}/film")
-def film(request: Request, video_id: str, served: Served, who: Reader) -> Film:
+def film(request: Request, video_id: str, seen: Chosen, served: Served) -> Film:
     """How to play a video: what its file is, and how its copy for browsers stands."""
-    found = films.film(served.storage, library.see(served.db, who.user_id, video_id))
+    found = films.film(served.storage, seen)
     copy = _copy(request, video_id, proxies.look(served.db, video_id))
     return Film(type=found.type, original=f"{_address(request, video_id)}/original", start_seconds=found.start_seconds, proxy=copy)
 
@@ -74,15 +75,13 @@ def original(request: Request, video_id: str, served: Served, who: Reader) -> Re
 
 
 @router.get("/videos/{video_id}/times", response_model=Times, responses=NOT_MODIFIED)
-def times(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+def times(request: Request, seen: Chosen, served: Served) -> Response:
     """When each frame is shown, in seconds since the first, and which frames were looked at."""
-    result_id = library.see(served.db, who.user_id, video_id).published(rows=False)
+    result_id = seen.published(rows=False)
     headers = tag(request, result_id)
     if answer := unchanged(request, headers):
         return answer
-    pieces = (piece.encode() for piece in films.times(served.storage, result_id))
-    first = next(pieces)  # what is wrong at the beginning is still told as a problem
-    return StreamingResponse(chain([first], pieces), headers=headers, media_type="application/json")
+    return Streamed((piece.encode() for piece in films.times(served.storage, result_id)), headers, "application/json")
 
 
 @router.post(

@@ -1,68 +1,32 @@
 """A video in a multipart form, received as it streams.
 
-What belongs here: the pieces of a request's body and what they are charged to, and the form around the file. What does not: judging the
-bytes (`uploads.receiving`), what the fields mean (`jobs`). FastAPI's own forms are whole on a disk before a route sees them: too late to
+What belongs here: the form around the file. What does not: the bytes it comes in (`bodies`), judging those of the file
+(`uploads.receiving`), what the other fields mean (`jobs`). FastAPI's own forms are whole on a disk before a route sees them: too late to
 refuse 500 MB.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from reframer_pipeline.api.access import Writer
-from reframer_pipeline.api.services import Served
+from reframer_pipeline.api.bodies import AROUND, pieces
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import FileTooLarge, RequestInvalid
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.uploads.content import demand_size
 from reframer_pipeline.uploads.receiving import Received, Receiver, receiving
-from reframer_pipeline.users.quotas import give_back_bytes, spend_bytes
 
-UNLIMITED: Final = 2**62  # for routes whose bodies are judged while they arrive
-_AROUND: Final = 1_000_000  # bytes of a form that are not the file's
 _FIELD: Final = 10_000  # longest text of one field, bytes
 _PARTS: Final = 8
 _FILE: Final = "file"
-_FIELDS: Final = {_FILE, "webhook_url"}
-
-
-async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body, as it arrives. Raises `ClientDisconnect` if it breaks off, or nothing more comes."""
-    async for piece in request.stream():
-        if piece:
-            request.state.received = getattr(request.state, "received", 0) + len(piece)
-            yield piece
-
-
-async def _paid(request: Request, served: Served, who: Writer) -> AsyncIterator[None]:
-    """The body's bytes come off the key's quota before the first of them is read; what did not come is given back.
-
-    Raises:
-        FileTooLarge: It is announced to be larger than any upload.
-        QuotaUsedUp: Not so many are left.
-    """
-    announced, largest = request.headers.get("content-length", ""), served.settings.max_upload_mb * 1_000_000
-    count = int(announced) if announced.isdecimal() else largest
-    demand_size("The upload", count - _AROUND, served.settings)
-    day = await run_in_threadpool(spend_bytes, served.db, who.key_id, count, served.settings.api_upload_mb_per_day * 1_000_000)
-    try:
-        yield
-    finally:
-        left = count - getattr(request.state, "received", 0)
-        if left > 0:
-            await run_in_threadpool(give_back_bytes, served.db, who.key_id, left, day)
-
-
-Paid = Depends(_paid)
 
 
 def base_name(filename: str) -> str:
@@ -71,20 +35,27 @@ def base_name(filename: str) -> str:
 
 
 @asynccontextmanager
-async def received_form(request: Request, settings: Settings) -> AsyncIterator[tuple[Received, dict[str, str]]]:
+async def received_form(
+    request: Request, settings: Settings, judges: Mapping[str, Callable[[str], object]]
+) -> AsyncIterator[tuple[Received, dict[str, str]]]:
     """The one file of a form, and its other fields; the file goes with the block.
+
+    Args:
+        request: Its body is the form.
+        settings: Which files are taken.
+        judges: The other fields that it may have, by name. Each is called as soon as its field has been read, and raises what it refuses.
 
     Raises:
         FileTooLarge, NotAVideo: At the first byte that decides it.
         RequestInvalid: It is no such form, or has no file or several, or broke off.
         DiskFull, MachineTrouble, HomeNotWritable: The file cannot be kept.
     """
-    form, came = _Form(request.headers.get("content-type", "")), 0
+    form, came = _Form(request.headers.get("content-type", ""), judges), 0
     with ExitStack() as stack:
         receiver: Receiver | None = None
         async for piece in pieces(request):
             came += len(piece)
-            if came > settings.max_upload_mb * 1_000_000 + _AROUND:
+            if came > settings.max_upload_mb * 1_000_000 + AROUND:
                 raise FileTooLarge("The body is larger than the largest upload.")
             for filename, content in form.feed(piece):
                 if receiver is None:
@@ -107,7 +78,8 @@ class _Part:
 class _Form:
     """A multipart body: what of it is the file's content, and the texts beside it."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, judges: Mapping[str, Callable[[str], object]]) -> None:
+        self._judges = judges
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or b"boundary" not in options:
             raise RequestInvalid("The body is no form with a file (multipart/form-data).")
@@ -157,8 +129,8 @@ class _Form:
                 raise RequestInvalid("The form has several files; a job has one.")
             self._part.filename = base_name(options[b"filename"].decode(errors="replace"))
             self._came.append((self._part.filename, b""))
-        elif self._part.name not in _FIELDS:
-            raise RequestInvalid(f"The form has a field that is none of {', '.join(sorted(_FIELDS))}.")
+        elif self._part.name not in self._judges:
+            raise RequestInvalid(f"The form has a field that is none of {', '.join(sorted((_FILE, *self._judges)))}.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.filename is not None:
@@ -170,7 +142,8 @@ class _Form:
 
     def _part_end(self) -> None:
         if self._part.filename is None:
-            self.fields[self._part.name] = self._part.text.decode(errors="replace")
+            self.fields[self._part.name] = text = self._part.text.decode(errors="replace")
+            self._judges[self._part.name](text)
 
     def _end(self) -> None:
         self.ended = True

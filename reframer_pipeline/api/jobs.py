@@ -20,10 +20,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from reframer_pipeline.api.access import Caller, Reader, Writer
-from reframer_pipeline.api.forms import UNLIMITED, Paid, pieces, received_form
+from reframer_pipeline.api.bodies import UNLIMITED, Paid, pieces
+from reframer_pipeline.api.forms import received_form
 from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.outbound import demand_url
-from reframer_pipeline.api.paging import Cursor, Moment, Paged, Uuid
+from reframer_pipeline.api.paging import PAGE_CHARACTERS, Cursor, Moment, Paged, Uuid
 from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id
@@ -32,7 +33,6 @@ from reframer_pipeline.orchestration.requests.asking import ask
 from reframer_pipeline.reading import jobs as reading
 from reframer_pipeline.reading.estimates import Rates, speeds
 from reframer_pipeline.uploads.bucket import Bucket
-from reframer_pipeline.uploads.receiving import Received
 from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, demand_room, from_bucket, submit
 
 router = APIRouter(tags=["jobs"])
@@ -139,8 +139,9 @@ async def create(request: Request, response: Response, served: Served, who: Writ
         if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
             job = await _from_bucket(request, served, who, key)
         else:
-            async with received_form(request, served.settings) as (file, fields):
-                job = await run_in_threadpool(_submit, served, who, key, file, fields.get("webhook_url") or None)
+            judges = {"webhook_url": functools.partial(_demand_webhook, served)}
+            async with received_form(request, served.settings, judges) as (file, fields):
+                job = await run_in_threadpool(submit, served.storage, file, _asked(who, key, fields.get("webhook_url")))
     later.add_task(ask, served.settings.dagster_url, served.db, job.video_id, request_id())
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.job_id}"
     return NewJob.model_validate(job, from_attributes=True)
@@ -150,10 +151,9 @@ async def create(request: Request, response: Response, served: Served, who: Writ
 def page(request: Request, served: Served, who: Reader, asked: Annotated[Paged, Query()]) -> Jobs:
     """One's jobs, the newest first."""
     after = _JOBS.read(request, asked.cursor)
-    found = reading.list_jobs(served.db, who.user_id, _rates(served), asked.limit + 1, after)
-    last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = None if last is None else _JOBS.write(request, (last.created_at, last.job_id))
-    return Jobs(jobs=[Job.of(job) for job in found[: asked.limit]], next=following)
+    found, more = reading.list_jobs(served.db, who.user_id, _rates(served), asked.limit, after, PAGE_CHARACTERS)
+    following = _JOBS.write(request, (found[-1].created_at, found[-1].job_id)) if more else None
+    return Jobs(jobs=list(map(Job.of, found)), next=following)
 
 
 @router.get("/jobs/{job_id}")
@@ -234,13 +234,12 @@ def _rates_of(served: Services, minute: int) -> Rates:
 
 
 def _asked(who: Caller, key: str | None, webhook_url: str | None = None) -> Asked:
-    return Asked(who.user_id, who.email, idempotency_key=key, webhook_url=webhook_url, api_key_id=who.key_id)
+    return Asked(who.user_id, who.email, idempotency_key=key, webhook_url=webhook_url or None, api_key_id=who.key_id)
 
 
-def _submit(served: Services, who: Caller, key: str | None, file: Received, webhook_url: str | None) -> Submitted:
-    if webhook_url is not None:
-        demand_url(webhook_url, served.settings.webhook_private)
-    return submit(served.storage, file, _asked(who, key, webhook_url))
+def _demand_webhook(served: Services, url: str | None) -> None:
+    if url:  # an empty field names none
+        demand_url(url, served.settings.webhook_private)
 
 
 async def _from_bucket(request: Request, served: Services, who: Caller, key: str | None) -> Submitted:
@@ -257,8 +256,10 @@ async def _from_bucket(request: Request, served: Services, who: Caller, key: str
     except ValidationError as error:
         raise RequestInvalid(f"The body does not fit: {error.errors(include_url=False, include_input=False)[0]['msg']}.") from error
 
+    _demand_webhook(served, asked.webhook_url)
+
     def take() -> Submitted:
         with from_bucket(Bucket.open(served.settings), asked.bucket_key, served.settings) as file:
-            return _submit(served, who, key, file, asked.webhook_url)
+            return submit(served.storage, file, _asked(who, key, asked.webhook_url))
 
     return await run_in_threadpool(take)

@@ -15,12 +15,12 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from reframer_pipeline.api.guarding import SLOWEST
 from reframer_pipeline.api.services import Services
-from reframer_pipeline.api.watching import SLOWEST
 
 HEADERS_S: Final = 10.0  # for a request's headers to be there whole
 HEADERS_BYTES: Final = 32_768
-CONNECTIONS: Final = 512  # at a time; who comes later is answered 503
+CONNECTIONS: Final = 512  # at a time; one more ends the one that has waited longest without a request, or is answered 503
 END_S: Final = 8  # for requests that are under way when the server is told to end
 
 
@@ -37,7 +37,7 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         app,
         host=host,
         port=port,
-        http=functools.partial(Impatient, idle_s=app.state.services.settings.api_idle_s),  # type: ignore[arg-type]
+        http=functools.partial(Impatient, idle_s=app.state.services.settings.api_idle_s, at_rest={}),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,
@@ -45,7 +45,7 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         proxy_headers=bool(app.state.services.settings.api_proxies),  # by default uvicorn believes whoever asks from this machine
         forwarded_allow_ips=list(app.state.services.settings.api_proxies),
         h11_max_incomplete_event_size=HEADERS_BYTES,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=CONNECTIONS + 1,  # uvicorn answers 503 from that number on
         timeout_keep_alive=int(HEADERS_S),
         timeout_graceful_shutdown=END_S,
     )
@@ -71,17 +71,23 @@ class Impatient(H11Protocol):
     """HTTP/1.1 that closes a connection whose request does not begin in time, or whose answer nobody takes.
 
     uvicorn's own clock runs only between requests, and what it has written waits for ever.
+
+    Args:
+        idle_s: How long an answer may wait to be taken.
+        at_rest: The server's connections without a request, those that have been so longest first. They make room for new ones.
     """
 
-    def __init__(self, *args: Any, idle_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, idle_s: float, at_rest: dict[Impatient, None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle_s = idle_s
+        self._idle_s, self._at_rest = idle_s, at_rest
         self._clock: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # writing is paused as long as anything waits to be taken
+        if len(self.connections) > CONNECTIONS and self._at_rest:
+            next(iter(self._at_rest)).make_room()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -90,8 +96,20 @@ class Impatient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._at_rest.pop(self, None)
         self._stop()
         self._all_taken()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._has_request() and not self.transport.is_closing():
+            self._at_rest[self] = None
+
+    def make_room(self) -> None:
+        """Close it: there is no request. From now on it does not count, although its end is noticed later."""
+        del self._at_rest[self]
+        self.connections.discard(self)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,9 +137,12 @@ class Impatient(H11Protocol):
 
     def _watch(self) -> None:
         """The clock runs while there is no request."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._has_request():
+            self._at_rest.pop(self, None)
             self._stop()
-        elif self._clock is None:
+            return
+        self._at_rest.setdefault(self)
+        if self._clock is None:
             self._clock = self.loop.call_later(HEADERS_S, self._give_up)
 
     def _stop(self) -> None:
@@ -131,5 +152,8 @@ class Impatient(H11Protocol):
 
     def _give_up(self) -> None:
         self._clock = None
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._has_request():
             self.transport.close()
+
+    def _has_request(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete

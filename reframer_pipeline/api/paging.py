@@ -23,6 +23,7 @@ from starlette.responses import Response
 from reframer_pipeline.failures import RequestInvalid
 
 CURSOR_CHARACTERS: Final = 1_000
+PAGE_CHARACTERS: Final = 4_000_000  # of the rows on a page, which is whole in memory
 _MARK: Final = 9  # bytes
 _NOT_THE_LIST: Final = {"cursor", "limit"}
 # What a place may be made of: each is a value that Postgres can compare with its column.

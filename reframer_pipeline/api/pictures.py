@@ -22,9 +22,11 @@ from reframer_pipeline.api.access import Caller, Reader
 from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
+from reframer_pipeline.api.sets import Chosen, address
 from reframer_pipeline.api.shapes import Plain
 from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading import library, pictures
+from reframer_pipeline.reading.library import Seen
 from reframer_pipeline.reading.pictures import OVERLAYS, Overlay, Picture
 from reframer_pipeline.reading.sheets import results_of, sheet, write_video
 
@@ -54,38 +56,38 @@ def _binary(media_type: str, **headers: Any) -> dict[int | str, dict[str, Any]]:
 
 
 class _Set:
-    """The published set of one of the caller's videos, and whether the client has what was made of it."""
+    """The set of results that is asked for, and whether the client has what was made of it."""
 
-    def __init__(self, request: Request, served: Services, who: Caller, video_id: str, rows: bool = False) -> None:
-        self.result_id = library.see(served.db, who.user_id, video_id).published(rows)
+    def __init__(self, request: Request, seen: Seen, rows: bool = False) -> None:
+        self.video_id, self.result_id = seen.video_id, seen.published(rows)
         self.headers = tag(request, self.result_id)
         self.answer = unchanged(request, self.headers)
 
 
 @router.get("/videos/{video_id}/frames/{number}.jpg", response_class=Response, responses=_binary(JPEG, **_NEAREST))
-def frame(request: Request, video_id: str, number: Number, served: Served, who: Reader, overlay: Wanted = None) -> Response:
+def frame(request: Request, seen: Chosen, number: Number, served: Served, overlay: Wanted = None) -> Response:
     """A frame: plain, as it was looked at, or with what was found drawn in."""
     shown = _overlays(overlay)
-    one = _Set(request, served, who, video_id, rows=bool(shown))
+    one = _Set(request, seen, rows=bool(shown))
     if one.answer:
         return one.answer
     found = pictures.drawn_frame(served.storage, one.result_id, number, shown) if shown else None
-    return _picture(request, video_id, found or pictures.frame(served.storage, one.result_id, number), one.headers)
+    return _picture(request, one, found or pictures.frame(served.storage, one.result_id, number))
 
 
 @router.get("/videos/{video_id}/masks/{detection_id}.png", response_class=Response, responses=_binary(PNG))
-def mask_picture(request: Request, video_id: str, detection_id: DetectionId, served: Served, who: Reader) -> Response:
+def mask_picture(request: Request, seen: Chosen, detection_id: DetectionId, served: Served) -> Response:
     """The mask of a sighting, of the frame's size: white belongs to it."""
-    one = _Set(request, served, who, video_id, rows=True)
+    one = _Set(request, seen, rows=True)
     if one.answer:
         return one.answer
     return Response(pictures.mask_png(pictures.mask(served.db, one.result_id, detection_id)), 200, one.headers, PNG)
 
 
 @router.get("/videos/{video_id}/masks/{detection_id}.json", response_model=Mask, responses=NOT_MODIFIED)
-def mask(request: Request, video_id: str, detection_id: DetectionId, served: Served, who: Reader) -> Response:
+def mask(request: Request, seen: Chosen, detection_id: DetectionId, served: Served) -> Response:
     """The mask of a sighting as run lengths: pycocotools takes `size` and `counts` as they are."""
-    one = _Set(request, served, who, video_id, rows=True)
+    one = _Set(request, seen, rows=True)
     if one.answer:
         return one.answer
     row = pictures.mask(served.db, one.result_id, detection_id)
@@ -100,27 +102,27 @@ def mask(request: Request, video_id: str, detection_id: DetectionId, served: Ser
 
 
 @router.get("/videos/{video_id}/tracks/{track_id}.jpg", response_class=Response, responses=_binary(JPEG, **_NEAREST))
-def track(request: Request, video_id: str, track_id: TrackId, served: Served, who: Reader) -> Response:
+def track(request: Request, seen: Chosen, track_id: TrackId, served: Served) -> Response:
     """The best look at a track, cut out of its frame."""
-    one = _Set(request, served, who, video_id, rows=True)
-    return one.answer or _picture(request, video_id, pictures.track(served.storage, one.result_id, track_id), one.headers)
+    one = _Set(request, seen, rows=True)
+    return one.answer or _picture(request, one, pictures.track(served.storage, one.result_id, track_id))
 
 
 @router.get("/videos/{video_id}/poster.jpg", response_class=Response, responses=_binary(JPEG, **_NEAREST))
-def poster(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+def poster(request: Request, seen: Chosen, served: Served) -> Response:
     """A small picture that stands for the video: the middle of its most important scene."""
-    one = _Set(request, served, who, video_id)
-    return one.answer or _picture(request, video_id, pictures.poster(served.storage, one.result_id), one.headers)
+    one = _Set(request, seen)
+    return one.answer or _picture(request, one, pictures.poster(served.storage, one.result_id))
 
 
 @router.get("/videos/{video_id}/sheet.jpg", dependencies=[Long], response_class=Response, responses=_binary(JPEG))
-async def contact_sheet(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+async def contact_sheet(request: Request, seen: Chosen, served: Served, who: Reader) -> Response:
     """Twelve frames with all that was found, as one picture. If it is not ready within 20 seconds: 503, and Retry-After."""
 
     def draw(result_id: str, path: Path) -> None:
         path.write_bytes(sheet(results_of(served.storage, result_id)))
 
-    return await _drawn(request, video_id, served, who, "jpg", JPEG, draw)
+    return await _drawn(request, seen, served, who, "jpg", JPEG, draw)
 
 
 @router.get(
@@ -129,7 +131,7 @@ async def contact_sheet(request: Request, video_id: str, served: Served, who: Re
     response_class=Response,
     responses=_binary(MP4) | {206: {"description": "A range."}},
 )
-async def annotated(request: Request, video_id: str, served: Served, who: Reader) -> Response:
+async def annotated(request: Request, seen: Chosen, served: Served, who: Reader) -> Response:
     """The sampled frames with all that was found, as a video; ranges of bytes are answered.
 
     It is drawn when it is first asked for. If it is not ready within 20 seconds: 503, and Retry-After.
@@ -138,29 +140,29 @@ async def annotated(request: Request, video_id: str, served: Served, who: Reader
     def draw(result_id: str, path: Path) -> None:
         write_video(results_of(served.storage, result_id), path)
 
-    return await _drawn(request, video_id, served, who, "mp4", MP4, draw)
+    return await _drawn(request, seen, served, who, "mp4", MP4, draw)
 
 
 async def _drawn(
-    request: Request, video_id: str, served: Services, who: Caller, ending: str, media_type: str, draw: Callable[[str, Path], None]
+    request: Request, seen: Seen, served: Services, who: Caller, ending: str, media_type: str, draw: Callable[[str, Path], None]
 ) -> Response:
-    one = await run_in_threadpool(_Set, request, served, who, video_id)
+    one = _Set(request, seen)
     if one.answer:
         return one.answer
 
     def drawn(part: Path) -> None:
         draw(one.result_id, part)
-        library.demand_set(served.db, video_id, one.result_id)  # nothing is kept of what was deleted meanwhile
+        library.demand_set(served.db, one.video_id, one.result_id)  # nothing is kept of what was deleted meanwhile
 
-    path = await served.drawings.get(f"{video_id}-{one.result_id}.{ending}", drawn, who.key_id)
+    path = await served.drawings.get(f"{one.video_id}-{one.result_id}.{ending}", drawn, who.key_id)
     return await run_in_threadpool(
         ranges.sent, request, lambda: path.open("rb"), one.headers["ETag"].removeprefix("W/").strip('"'), media_type
     )
 
 
-def _picture(request: Request, video_id: str, found: Picture, headers: dict[str, str]) -> Response:
-    shown = f"{request.scope.get('root_path', '')}/videos/{video_id}/frames/{found.frame_number}.jpg"
-    return Response(found.jpeg, 200, {**headers, "Content-Location": shown}, JPEG)
+def _picture(request: Request, one: _Set, found: Picture) -> Response:
+    shown = address(request, one.video_id, one.result_id, f"frames/{found.frame_number}.jpg")
+    return Response(found.jpeg, 200, {**one.headers, "Content-Location": shown}, JPEG)
 
 
 def _overlays(text: str | None) -> list[Overlay]:

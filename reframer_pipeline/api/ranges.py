@@ -7,14 +7,16 @@ object, and who may have it. Of several ranges in one request none is taken, as 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from typing import Any, BinaryIO, Final
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from reframer_pipeline.api.paging import NOT_MODIFIED, unchanged
 from reframer_pipeline.api.problems import problem
+from reframer_pipeline.api.streaming import Streamed
 from reframer_pipeline.failures import RangeBeyondEnd
 
 PIECE: Final = 256 * 1024  # bytes that are held of an answer
@@ -32,7 +34,7 @@ def sent(request: Request, opened: Callable[[], BinaryIO], name: str, media_type
 
     Args:
         request: Its headers Range, If-Range and If-None-Match count.
-        opened: Opens it. It is closed at the answer's end.
+        opened: Opens it. It is closed when the answer has ended, or cannot be given.
         name: Of its content: the same for the same bytes alone.
         media_type: Of its content.
         headers: More of them, with `_` for `-`.
@@ -43,17 +45,19 @@ def sent(request: Request, opened: Callable[[], BinaryIO], name: str, media_type
     told = {"ETag": f'"{name}"', "Accept-Ranges": "bytes", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if answer := unchanged(request, told):
         return answer
-    file = opened()
-    size = file.seek(0, 2)
-    wanted = _wanted(request, told["ETag"], size)
-    if wanted is None:
-        return StreamingResponse(_pieces(file, 0, size), 200, {**told, "Content-Length": str(size)}, media_type)
-    first, end = wanted
-    if first >= end:
-        file.close()
-        return problem(RangeBeyondEnd(f"There are {size} bytes."), {**told, "Content-Range": f"bytes */{size}"})
-    told |= {"Content-Length": str(end - first), "Content-Range": f"bytes {first}-{end - 1}/{size}"}
-    return StreamingResponse(_pieces(file, first, end), 206, told, media_type)
+    with ExitStack() as held:
+        file = held.enter_context(opened())
+        size = file.seek(0, 2)
+        wanted = _wanted(request, told["ETag"], size)
+        first, end = wanted or (0, size)
+        if wanted and first >= end:
+            return problem(RangeBeyondEnd(f"There are {size} bytes."), {**told, "Content-Range": f"bytes */{size}"})
+        told["Content-Length"] = str(end - first)
+        if wanted:
+            told["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+        answer = Streamed(_pieces(file, first, end), told, media_type, 206 if wanted else 200)
+        held.pop_all()  # the pieces close it now
+    return answer
 
 
 def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
@@ -69,7 +73,7 @@ def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     return first, min(last + 1, size)
 
 
-def _pieces(file: BinaryIO, first: int, end: int) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, first: int, end: int) -> Generator[bytes]:
     with file:
         file.seek(first)
         while first < end:

@@ -3,34 +3,34 @@
 What belongs here: HTTP. What does not: who sees which video (`reading.library`), rows (`reading.tables`), the document
 (`reading.document`), pictures, deleting.
 
-The first page of a table belongs to the results that are published then, and its cursor names them: all pages after it belong to the same
-set, even if the video is computed anew meanwhile.
+The first page of a table belongs to the results that are published then, unless it asks for others, and its cursor names them: all pages
+after it belong to the same set, even if the video is computed anew meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from datetime import datetime
-from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from reframer_pipeline.api.access import Reader
 from reframer_pipeline.api.holding import Long
-from reframer_pipeline.api.paging import NOT_MODIFIED, Cursor, Moment, Number, Paged, Text, Uuid, tag, unchanged
+from reframer_pipeline.api.paging import NOT_MODIFIED, PAGE_CHARACTERS, Cursor, Moment, Number, Paged, Text, Uuid, tag, unchanged
 from reframer_pipeline.api.problems import told_of
 from reframer_pipeline.api.services import Served, Services
+from reframer_pipeline.api.sets import Chosen, ChosenOfJob, SetId
 from reframer_pipeline.api.shapes import KEYS, ROWS, Plain, asking, page_of
+from reframer_pipeline.api.streaming import Streamed
 from reframer_pipeline.reading import library
 from reframer_pipeline.reading.document import PARTS, document
 from reframer_pipeline.reading.filters import Filter, askable
 from reframer_pipeline.reading.tables import TABLES, Table, part
 
 router = APIRouter(tags=["results"])
-PAGE_CHARACTERS: Final = 4_000_000  # of the rows on a page, which is whole in memory
 CHUNK: Final = 65_536  # characters of a document that go out at once
 # Of the list of videos, by what it is sorted: `sort_key`, `upload_id`.
 _SORTED: Final = {"uploaded": Cursor(Moment, Uuid), "name": Cursor(Text, Uuid), "duration": Cursor(Number, Uuid)}
@@ -76,10 +76,9 @@ def videos(request: Request, served: Served, who: Reader, asked: Annotated[Video
     """One's videos, those brought last first unless `sort` says otherwise."""
     kind = _SORTED[asked.sort.removeprefix("-")]
     after = kind.read(request, asked.cursor)
-    found = library.page(served.db, who.user_id, asked.limit + 1, after, asked.status, asked.name, asked.sort)
-    last = found[asked.limit - 1] if len(found) > asked.limit else None
-    following = last and kind.write(request, (last["sort_key"], last["upload_id"]))
-    return Plain({"videos": list(map(_said, found[: asked.limit])), "next": following})
+    found, more = library.page(served.db, who.user_id, asked.limit, after, asked.status, asked.name, asked.sort, PAGE_CHARACTERS)
+    following = kind.write(request, (found[-1]["sort_key"], found[-1]["upload_id"])) if more else None
+    return Plain({"videos": list(map(_said, found)), "next": following})
 
 
 @router.get("/videos/{video_id}", response_model=Video)
@@ -92,15 +91,15 @@ Parts = Annotated[list[Literal["scenes", "tracks", "detections", "masks"]] | Non
 
 
 @router.get("/videos/{video_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
-def result(request: Request, video_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
+def result(request: Request, seen: Chosen, served: Served, who: Reader, parts: Parts = None) -> Response:
     """All results of a video as one JSON document, in the reference's shapes. It is streamed, however long it is."""
-    return _document(request, served, library.see(served.db, who.user_id, video_id), parts, who.user_id)
+    return _document(request, served, seen, parts, who.user_id)
 
 
 @router.get("/jobs/{job_id}/result", dependencies=[Long], responses=NOT_MODIFIED, response_class=Plain)
-def job_result(request: Request, job_id: str, served: Served, who: Reader, parts: Parts = None) -> Response:
+def job_result(request: Request, seen: ChosenOfJob, served: Served, who: Reader, parts: Parts = None) -> Response:
     """The same, of a job's video."""
-    return _document(request, served, library.of_job(served.db, who.user_id, job_id), parts, who.user_id)
+    return _document(request, served, seen, parts, who.user_id)
 
 
 def _document(request: Request, served: Services, seen: library.Seen, parts: Collection[str] | None, user_id: str) -> Response:
@@ -108,12 +107,10 @@ def _document(request: Request, served: Services, seen: library.Seen, parts: Col
     if answer := unchanged(request, headers):
         return answer
     facts = {**library.one(served.db, user_id, seen.video_id), "filename": seen.filename, "result_id": seen.result_id}
-    pieces = _chunks(document(served.storage.db, facts, parts or PARTS))
-    first = next(pieces)  # what is wrong at the beginning is still told as a problem
-    return StreamingResponse(chain([first], pieces), headers=headers, media_type="application/json")
+    return Streamed(_chunks(document(served.storage.db, facts, parts or PARTS)), headers, "application/json")
 
 
-def _chunks(pieces: Iterable[str]) -> Iterator[bytes]:
+def _chunks(pieces: Iterable[str]) -> Generator[bytes]:
     held: list[str] = []
     size = 0
     for piece in pieces:
@@ -131,12 +128,8 @@ def _add(table: Table) -> None:
     cursor = Cursor(Uuid, *(KEYS[name] for name in table.key))  # the set, and the key of a row
 
     def rows(request: Request, video_id: str, served: Served, who: Reader, asked: Any) -> Response:
-        seen = library.see(served.db, who.user_id, video_id)
-        if begin := cursor.read(request, asked.cursor):
-            result_id, *after = begin
-            library.demand_set(served.db, video_id, result_id)
-        else:
-            result_id, after = seen.published(), []
+        chosen, *after = cursor.read(request, asked.cursor) or (asked.result_id,)
+        result_id = library.see(served.db, who.user_id, video_id, chosen).published()
         headers = tag(request, result_id)
         if answer := unchanged(request, headers):
             return answer
@@ -145,7 +138,7 @@ def _add(table: Table) -> None:
         following = cursor.write(request, [result_id, *(found[-1][name] for name in table.key)]) if more else None
         return Plain({"result_id": result_id, table.name: found, "next": following}, headers=headers)
 
-    query = asking(f"{table.name.capitalize()}Asked", filters)
+    query = asking(f"{table.name.capitalize()}Asked", filters, result_id=(SetId, None))
     rows.__annotations__["asked"] = Annotated[query, Query()]
     rows.__doc__ = f"A video's {table.name}: a row is {table.says}."
     answer = page_of(table.name, ROWS[table.name], result_id=(str, Field(description="The set that the page belongs to.")))

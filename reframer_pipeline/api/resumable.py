@@ -17,7 +17,8 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Respon
 from fastapi.concurrency import run_in_threadpool
 
 from reframer_pipeline.api.access import Caller, Writer
-from reframer_pipeline.api.forms import UNLIMITED, Paid, base_name, pieces
+from reframer_pipeline.api.bodies import UNLIMITED, Paid, pieces
+from reframer_pipeline.api.forms import base_name
 from reframer_pipeline.api.outbound import demand_url
 from reframer_pipeline.api.services import Served, Services
 from reframer_pipeline.api.tracing import request_id

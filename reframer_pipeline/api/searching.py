@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
 from reframer_pipeline.api.access import Reader
-from reframer_pipeline.api.paging import Asked, Cursor, Number, Uuid
+from reframer_pipeline.api.paging import PAGE_CHARACTERS, Asked, Cursor, Number, Uuid
 from reframer_pipeline.api.services import Served
+from reframer_pipeline.api.sets import address
 from reframer_pipeline.api.shapes import ASKED, KEYS, ROWS, Plain, asking
 from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading.search import SEARCHED, search
@@ -80,10 +81,10 @@ def find(request: Request, served: Served, who: Reader, asked: Any) -> Response:
     if order not in searched.orders:
         raise RequestInvalid(f"{asked.kind} cannot be sorted by {order}.", f"They can by {', '.join(searched.orders)}.")
     cursor = _CURSORS[asked.kind, order]
-    found = search(served.db, who.user_id, asked.kind, wanted, order, asked.limit + 1, cursor.read(request, asked.cursor))
-    following = cursor.write(request, found[asked.limit - 1]["place"]) if len(found) > asked.limit else None
-    root = request.scope.get("root_path", "")
-    hits = [{"in": asked.kind, **hit, "picture": root + _picture(asked.kind, hit)} for hit in found[: asked.limit]]
+    after = cursor.read(request, asked.cursor)
+    found, more = search(served.db, who.user_id, asked.kind, wanted, order, asked.limit, after, PAGE_CHARACTERS)
+    following = cursor.write(request, found[-1]["place"]) if more else None
+    hits = [{"in": asked.kind, **hit, "picture": _picture(request, asked.kind, hit)} for hit in found]
     for hit in hits:
         del hit["place"]
     return Plain({"hits": hits, "next": following})
@@ -93,11 +94,12 @@ find.__annotations__["asked"] = Annotated[SearchAsked, Query()]
 router.add_api_route("/search", find, name="find", response_model=Hits)
 
 
-def _picture(kind: str, hit: dict[str, Any]) -> str:
+def _picture(request: Request, kind: str, hit: dict[str, Any]) -> str:
     """A track's best look, an element's first track, the middle of a scene; of an element without a track the video's poster."""
     tracks = [hit["track_id"]] if kind == "tracks" else hit.get("track_ids", [])
+    path = "poster.jpg"
     if tracks:
-        return f"/videos/{hit['video_id']}/tracks/{tracks[0]}.jpg"
-    if kind == "scenes":
-        return f"/videos/{hit['video_id']}/frames/{(hit['start_frame'] + hit['end_frame']) // 2}.jpg"
-    return f"/videos/{hit['video_id']}/poster.jpg"
+        path = f"tracks/{tracks[0]}.jpg"
+    elif kind == "scenes":
+        path = f"frames/{(hit['start_frame'] + hit['end_frame']) // 2}.jpg"
+    return address(request, hit["video_id"], hit["result_id"], path)

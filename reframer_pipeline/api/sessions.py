@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from reframer_pipeline.api.access import COOKIE, Anybody, count_wrong, demand_guess
+from reframer_pipeline.api.access import Anybody, cookie_of, count_wrong, demand_guess
 from reframer_pipeline.api.services import Served
 from reframer_pipeline.failures import KeyMissing
 from reframer_pipeline.users import keys
@@ -46,15 +46,15 @@ def begin(request: Request, served: Served, who: Anybody) -> Response:
 @router.delete("/session", status_code=204, response_class=Response)
 def end(request: Request, served: Served, _: Anybody) -> Response:
     """End the session that the cookie holds."""
-    secret = request.cookies.get(COOKIE, "")
+    secret = request.cookies.get(cookie_of(request), "")
     keys.end_session(served.db, secret)
     served.doorman.forget(secret, "session")
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(cookie_of(request))
     return response
 
 
 def _with_cookie(response: Response, request: Request, secret: str) -> Response:
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, secret, max_age=int(LASTS.total_seconds()), httponly=True, samesite="lax", secure=secure)
+    response.set_cookie(cookie_of(request), secret, max_age=int(LASTS.total_seconds()), httponly=True, samesite="lax", secure=secure)
     return response

@@ -114,11 +114,11 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
     \b
     reframer db sweep --dry-run
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.retention import deletion
     from reframer_pipeline.retention.sweep import sweep as run
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         if not dry_run:
             deletion.finish(storage.db, storage.store, settings)
         swept = run(storage.db, storage.store, settings.keep_superseded_days, dry_run=dry_run)

@@ -23,11 +23,11 @@ def delete(ids: tuple[str, ...], yes: bool, settings: Settings) -> None:
     \b
     reframer delete 3f2a
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.retention import deletion
     from reframer_pipeline.work.videos import find_video, in_words
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         found = {video: in_words(storage.db, video) for video in (find_video(storage.db, prefix) for prefix in ids)}
         if not yes:
             for name in found.values():

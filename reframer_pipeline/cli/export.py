@@ -18,7 +18,7 @@ from reframer_pipeline.cli.tables import line
 from reframer_pipeline.exports.formats import FORMATS
 from reframer_pipeline.exports.packing import write
 from reframer_pipeline.exports.videos import published_videos
-from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.results.storage import open_existing
 from reframer_pipeline.settings import Settings
 
 _FORMATS: Final = "\n".join(f"{one.name:<8} {one.says}" for one in FORMATS.values())
@@ -54,7 +54,7 @@ def export(
     if tracks and len(words) != 1:
         raise click.UsageError("--track is for one video")
     output = output or Path(f"reframer-{name}")
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         chosen = choose(storage, words, search)
         videos = published_videos(storage, chosen.video_ids)
         write(FORMATS[name], [video.of_tracks(tracks) for video in videos], output)

@@ -77,10 +77,10 @@ def list_(settings: Settings, email: str | None, ended: bool, as_json: bool) -> 
     reframer keys list
     reframer keys list you@example.org --ended
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.users import keys
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         rows = keys.list_(storage.db, email, ended)
     columns = table("key", "user", "name", "scopes", "made", "last used", "good until")
     print_rows(rows, as_json, "No keys yet: `reframer keys add` makes one.", columns, _listed)
@@ -98,10 +98,10 @@ def revoke(settings: Settings, key: str) -> None:
     \b
     reframer keys revoke vr_Ab3dEf9x
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.users import keys
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         row = keys.named(storage.db, key)
         keys.revoke(storage.db, row["key_id"])
     line(f"{row['prefix']}… of {row['email']} is revoked.")
@@ -121,10 +121,10 @@ def rotate(settings: Settings, key: str, hours: int) -> None:
     reframer keys rotate vr_Ab3dEf9x
     reframer keys rotate vr_Ab3dEf9x --hours 0
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.users import keys
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         row = keys.named(storage.db, key)
         secret = keys.rotate(storage.db, row["key_id"], timedelta(hours=hours))
     aside(f"A new key of {row['email']}. {row['prefix']}… is good for {hours} more hours at most.")

@@ -18,7 +18,7 @@ from reframer_pipeline.cli.tables import OUT, line, table
 from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.survey import StageState, VideoPlan
 from reframer_pipeline.reading.estimates import Rates, rates
-from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.results.storage import open_existing
 from reframer_pipeline.work.videos import find_video
 
 LONGEST_TABLE: Final = 50
@@ -44,7 +44,7 @@ def plan(video_ids: tuple[str, ...], chosen: dict[str, Any], as_json: bool) -> N
 
     settings = make_settings(chosen)
     what_if = result_settings.given(settings, [name for name, value in chosen.items() if value is not None])
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         ids = [find_video(storage.db, prefix) for prefix in video_ids] or None
         planner = Planner.of(storage, settings, what_if)
         known, waiting = rates(storage.db), waits(storage.db)

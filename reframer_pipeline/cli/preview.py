@@ -13,7 +13,7 @@ from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.reading.outputs import appearing
-from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.results.storage import open_existing
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
 
@@ -39,7 +39,7 @@ def preview(video_id: str, settings: Settings, output: Path, min_sightings: int)
     kind = output.suffix.lower()
     if kind not in PICTURES + VIDEOS:
         raise click.BadParameter("the file's name must end in .mp4 or .jpg", param_hint="--output")
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         results = sheets.published(storage, find_video(storage.db, video_id))
         with appearing(output) as part:
             if kind in PICTURES:

@@ -24,12 +24,12 @@ def restore(video_id: str, settings: Settings) -> None:
     \b
     reframer restore 3f2a
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.retention import archive
     from reframer_pipeline.work import lease
     from reframer_pipeline.work.videos import find_video
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         video = find_video(storage.db, video_id)
         with lease.hold(storage.db, video, owner=f"restore:{os.getpid()}") as token:
             loaded = archive.restore(storage.db, storage.store, video, token)

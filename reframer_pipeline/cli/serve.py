@@ -39,7 +39,7 @@ def serve(settings: Settings, quiet: bool) -> None:
     """
     from reframer_pipeline.api import listening, logs
     from reframer_pipeline.api.application import create_app
-    from reframer_pipeline.api.watching import is_loopback
+    from reframer_pipeline.api.guarding import is_loopback
     from reframer_pipeline.results.storage import open_storage
     from reframer_pipeline.users import local, people
 

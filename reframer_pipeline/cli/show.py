@@ -12,7 +12,7 @@ from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
 from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, Name, cell, line, own_settings, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.reading.videos import list_videos, show_video
-from reframer_pipeline.results.storage import open_storage
+from reframer_pipeline.results.storage import open_existing
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
 
@@ -28,7 +28,7 @@ def list_(settings: Settings, as_json: bool, limit: int) -> None:
     reframer list
     reframer list --json --limit 1000
     """
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         rows = list_videos(storage.db, limit=limit)
     columns = table("id", "video", "status", "resolution", "seconds", "reason", wraps={"video"})
     print_rows(rows, as_json, "No videos yet: `reframer run VIDEO` or `reframer demo`.", columns, _listed)
@@ -56,7 +56,7 @@ def show(video_id: str, settings: Settings, as_json: bool, min_sightings: int) -
     reframer show 3f2a --min-sightings 2   without what was seen only once
     reframer show 3f2a --json > clip.json
     """
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         found = show_video(storage.db, find_video(storage.db, video_id))
     all_tracks = found["tracks"]
     found["tracks"] = [track for track in all_tracks if track["sightings"] >= min_sightings]

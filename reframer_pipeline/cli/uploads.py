@@ -11,7 +11,7 @@ from reframer_pipeline.cli.options import PLACES, make_settings, setting_options
 from reframer_pipeline.cli.tables import Name, aside, cell, line, print_rows, table
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import BucketUnavailable, ReframerError, all_failures
-from reframer_pipeline.results.storage import Storage, open_storage
+from reframer_pipeline.results.storage import Storage, open_existing
 from reframer_pipeline.settings import Settings
 
 
@@ -38,7 +38,7 @@ def uploads(context: click.Context, chosen: dict[str, Any], failed: bool, as_jso
     from reframer_pipeline.uploads.records import list_uploads
 
     settings = make_settings(chosen)
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         rows = list_uploads(storage.db, failed=failed, limit=limit)
         if not failed:
             rows = [*_on_their_way(storage, settings), *rows][:limit]
@@ -89,7 +89,7 @@ def retry(context: click.Context, chosen: dict[str, Any], upload_ids: tuple[str,
             f"there is no failure code {code!r}; `reframer uploads --failed` shows those there are.", param_hint="--code"
         )
     settings = make_settings(context.obj | {name: value for name, value in chosen.items() if value is not None})
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         found = _found(storage, upload_ids, code)
         bucket = Bucket.open(settings)
         done = [_look_again(upload, bucket, storage, settings) for upload in found]

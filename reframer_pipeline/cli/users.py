@@ -58,10 +58,10 @@ def add(settings: Settings, email: str) -> None:
 @with_settings(*PLACES)
 def list_(settings: Settings, as_json: bool) -> None:
     """List the users, with how many keys they have."""
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.users import people
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         rows = people.list_(storage.db)
     columns = table("address", "keys", "added", "last seen", "")
     print_rows(rows, as_json, "No users yet: `reframer users add you@example.org` adds one.", columns, _listed)
@@ -78,10 +78,10 @@ def remove(settings: Settings, email: str) -> None:
     \b
     reframer users remove you@example.org
     """
-    from reframer_pipeline.results.storage import open_storage
+    from reframer_pipeline.results.storage import open_existing
     from reframer_pipeline.users import people
 
-    with open_storage(settings) as storage:
+    with open_existing(settings) as storage:
         people.remove(storage.db, email)
     line(f"{email} is removed, and their keys are ended.")
 

@@ -6,9 +6,8 @@ What belongs here: the three forms, all drawn from the same files. What does not
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -36,20 +35,19 @@ class Download:
 
     filename: str
     media_type: str
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes]
 
 
 def download(form: Format, videos: Sequence[Video]) -> Download:
     """The export as a file, where the format gives one for these videos, and as a zip otherwise.
 
-    Its beginning is made at once: what cannot be read at all is raised here, before anything was sent. What is raised later, while the
-    chunks are drawn, breaks the stream off.
+    What cannot be read at all is raised here or with the first chunk. What is raised later breaks the stream off.
     """
     name = videos[0].name if len(videos) == 1 else "videos"
     files = form.files(videos)
     if _is_single(form, videos):
-        return Download(f"{name}{form.ending}", form.media_type, _begun(_gathered(next(files)[1])))
-    return Download(f"{name}-{form.name}.zip", "application/zip", _begun(zipped(files)))
+        return Download(f"{name}{form.ending}", form.media_type, _gathered(next(files)[1]))
+    return Download(f"{name}-{form.name}.zip", "application/zip", zipped(files))
 
 
 def write(form: Format, videos: Sequence[Video], output: Path) -> None:
@@ -67,7 +65,7 @@ def write(form: Format, videos: Sequence[Video], output: Path) -> None:
     """
     ending = output.suffix.lower()
     if ending == ".zip":
-        chunks = zipped(form.files(videos))
+        chunks: Iterable[bytes] = zipped(form.files(videos))
     elif ending == form.ending and _is_single(form, videos):
         chunks = next(form.files(videos))[1]
     elif ending == form.ending and not output.is_dir():
@@ -89,7 +87,7 @@ def to_folder(files: Iterable[File], folder: Path) -> None:
             file.writelines(chunks)
 
 
-def zipped(files: Iterable[File]) -> Iterator[bytes]:
+def zipped(files: Iterable[File]) -> Generator[bytes]:
     """A zip of the files, as chunks. Some 500 bytes a file are held, for the list at the end."""
     sink = Sink()
     with zipfile.ZipFile(sink, "w") as archive:
@@ -104,7 +102,7 @@ def zipped(files: Iterable[File]) -> Iterator[bytes]:
     yield sink.take()
 
 
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _gathered(chunks: Iterable[bytes]) -> Generator[bytes]:
     held = bytearray()
     for chunk in chunks:
         held += chunk
@@ -113,10 +111,6 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
             held.clear()
     if held:
         yield bytes(held)
-
-
-def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    return chain([next(chunks, b"")], chunks)
 
 
 def _is_single(form: Format, videos: Sequence[Video]) -> bool:

@@ -93,13 +93,12 @@ def facts(results: Mapping[str, StageInput]) -> dict[str, Any]:
     return dict(row)
 
 
-def published_videos(storage: Storage, video_ids: Collection[str], filenames: Mapping[str, str] | None = None) -> list[Video]:
+def published_videos(storage: Storage, video_ids: Collection[str]) -> list[Video]:
     """The videos with these ids, in this order, each with the results that are published now.
 
     Args:
         storage: Where they are.
         video_ids: Whole ids; one that occurs again counts once.
-        filenames: What a video's file is called instead of its first uploader's name.
 
     Raises:
         UnknownVideo: There is no such video.
@@ -111,7 +110,7 @@ def published_videos(storage: Storage, video_ids: Collection[str], filenames: Ma
            FROM videos v LEFT JOIN published p ON p.video_id = v.id AND p.stage = 'scenes' WHERE v.id = ANY(%s::uuid[])""",
         (wanted,),
     )
-    found = {row["id"]: {**row, "filename": (filenames or {}).get(row["id"], row["filename"])} for row in rows}
+    found = {row["id"]: row for row in rows}
     for video_id in wanted:
         if video_id not in found:
             raise UnknownVideo(f"There is no video {video_id}.")
@@ -119,8 +118,18 @@ def published_videos(storage: Storage, video_ids: Collection[str], filenames: Ma
         if row["result_id"] is None:
             why = f"It failed with [{row['failure_code']}]: {row['failure_message']}" if row["failure_code"] else None
             raise NotPublished(f"Video {video_id} has no results{'' if why else ' yet'}.", why)
-    names = _names({video_id: found[video_id]["filename"] for video_id in wanted})
-    return [Video(one, found[one]["filename"], names[one], found[one]["result_id"], storage) for one in wanted]
+    return videos_of(storage, {one: (found[one]["filename"], found[one]["result_id"]) for one in wanted})
+
+
+def videos_of(storage: Storage, chosen: Mapping[str, tuple[str, str]]) -> list[Video]:
+    """Videos whose results are chosen already.
+
+    Args:
+        storage: Where they are.
+        chosen: By id, what its file is called, and the set of its results.
+    """
+    names = _names({video_id: filename for video_id, (filename, _) in chosen.items()})
+    return [Video(video_id, filename, names[video_id], result_id, storage) for video_id, (filename, result_id) in chosen.items()]
 
 
 def have_results(storage: Storage) -> list[str]:

@@ -143,14 +143,14 @@ def decode(
     """ffmpeg: one decode, three outputs, no frame invented or dropped.
 
     Standard output carries every frame through the filters `compared`, as bgr24. `fds[0]` carries one line per source frame with its
-    number and container pts, `fds[1]` the frames that are looked at, through the filters `kept`, as rgb24.
+    number and container pts, `fds[1]` the frames that are looked at, through the filters `kept`, as gbrp: planes of green, blue and red.
 
     Args:
         path: The video.
         stream_index: Which stream.
         settings: The limits.
         looked_at: Which frames are looked at, as an expression of FFmpeg's `select`.
-        kept: Filters of the pictures that are looked at; they end in rgb24.
+        kept: Filters of the pictures that are looked at; they end in RGB.
         compared: Filters of the copies that are compared from frame to frame.
         fds: Descriptor numbers, in the child, for the lines and for the kept frames.
     """
@@ -168,7 +168,7 @@ def decode(
         reinit_filter=0,
     )
     branches = source[str(stream_index)].split()
-    few = _through(branches[0].filter("select", looked_at), kept)
+    few = _through(branches[0].filter("select", looked_at), kept).filter("format", "gbrp")
     every = (
         _through(branches[1], compared)
         .filter("format", "bgr24")

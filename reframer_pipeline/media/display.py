@@ -99,7 +99,7 @@ def displayed(coded: Size, sar: Fraction, way: Orientation) -> Size:
     return way.turned((max(1, round(coded[0] * sar)), coded[1]))
 
 
-def as_shown(size: Size, way: Orientation, transfer: str | None, scaling: str) -> list[Filter]:
+def as_shown(size: Size, way: Orientation, transfer: str | None, scaling: str, colours: str = "rgb24") -> list[Filter]:
     """FFmpeg filters from a stored picture to one that is shown, in RGB.
 
     Scaling comes first: it takes pictures of any size and pixel format, also where these change within a file, and all filters after it
@@ -110,10 +110,11 @@ def as_shown(size: Size, way: Orientation, transfer: str | None, scaling: str) -
         way: How it is turned.
         transfer: The transfer function to map to SDR, of `HDR`; None leaves the colours alone.
         scaling: The scaler's flags.
+        colours: The pixel format, `rgb24` or `gbrp`.
     """
     scale: Filter = ("scale", way.turned(size), {"flags": scaling})
-    rgb: list[Filter] = [("format", ("rgb24",), {})]
-    return [scale, *(_to_sdr(transfer) if transfer else []), *rgb, *way.filters(), ("setsar", (1,), {})]
+    rgb: Filter = ("format", (colours,), {})
+    return [scale, *(_to_sdr(transfer) if transfer else []), rgb, *way.filters(), ("setsar", (1,), {})]
 
 
 def _to_sdr(transfer: str) -> list[Filter]:

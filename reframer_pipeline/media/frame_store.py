@@ -24,6 +24,8 @@ bytes, for differences far below what the first compression of an upload left; 4
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import struct
 import zipfile
 import zlib
@@ -70,9 +72,9 @@ class FrameStoreWriter:
         else:
             self._part.unlink(missing_ok=True)
 
-    def add(self, frame_number: int, rgb: NDArray[np.uint8]) -> None:
-        """Adds a frame of shape (H, W, 3), RGB. Raises FrameStoreTooLarge over `max_bytes`."""
-        encoded = encode(rgb)
+    def add(self, frame_number: int, bgr: NDArray[np.uint8]) -> None:
+        """Adds a frame of shape (H, W, 3), BGR as OpenCV takes it. Raises FrameStoreTooLarge over `max_bytes`."""
+        encoded = _encode(bgr)
         self._bytes += len(encoded)
         if self._bytes > self._max_bytes:
             raise FrameStoreTooLarge(f"The sampled frames need more than {self._max_bytes // 1_000_000} MB.")
@@ -123,6 +125,10 @@ class FrameStore:
         except _DAMAGED:
             raise ObjectMissing(f"Frame {frame_number} of the frame store is damaged.") from None
 
+    def thumbnail(self, frame_number: int, pixels: int) -> NDArray[np.uint8]:
+        """One frame, RGB, shrunk to about so many pixels if it has more. Raises as `read` does."""
+        return decode_small(self.jpeg(frame_number), pixels)
+
     def groups(self, size: int) -> Iterator[list[tuple[int, NDArray[np.uint8]]]]:
         """All frames in order, `size` at a time (the last group may be smaller), as (frame number, frame)."""
         numbers = self.frame_numbers
@@ -134,8 +140,14 @@ def encode(rgb: NDArray[np.uint8]) -> bytes:
     """JPEG of an RGB frame, full colour resolution."""
     import cv2
 
+    return _encode(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def _encode(bgr: NDArray[np.uint8]) -> bytes:
+    import cv2
+
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    done, encoded = cv2.imencode(SUFFIX, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)
+    done, encoded = cv2.imencode(SUFFIX, bgr, quality)
     assert done
     return encoded.tobytes()
 
@@ -149,3 +161,21 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
     if rgb is None:
         raise ObjectMissing("A frame of the frame store is damaged.")
     return rgb
+
+
+def decode_small(encoded: bytes, pixels: int) -> NDArray[np.uint8]:
+    """RGB frame of a JPEG, shrunk to about so many pixels if it has more; the decoder does most of it, so a large one costs little more.
+
+    Raises ObjectMissing where it is none.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            scale = min(1.0, math.sqrt(pixels / (picture.width * picture.height)))
+            size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+            picture.draft("RGB", size)
+            return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    except (OSError, SyntaxError, ValueError):
+        raise ObjectMissing("A frame of the frame store is damaged.") from None

@@ -18,10 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline.failures import DamagedVideo, MediaToolTimeout
 from reframer_pipeline.media.fence import PATH, Limits, fenced
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 STDOUT: Final = 0
 CHUNK: Final = 1 << 20
@@ -74,6 +77,7 @@ class GuardedProcess:
         self._limits = limits
         self._extra_channels = extra_channels
         self._buffers: list[bytearray] = [bytearray() for _ in range(1 + extra_channels)]
+        self._filling, self._room = STDOUT, memoryview(b"")  # a channel, and what is still empty of the array that it fills
         self._open: set[int] = set()
         self._head, self._tail = bytearray(), bytearray()
         self._selector = selectors.DefaultSelector()
@@ -152,6 +156,15 @@ class GuardedProcess:
         del buffer[:size]
         return taken
 
+    def fill(self, channel: int, target: NDArray[Any]) -> bool:
+        """Fills an array with the next bytes of a channel; False where it ended before. Raises MediaToolTimeout at a limit."""
+        room = target.data.cast("B")
+        there = self._buffers[channel][: len(room)]
+        room[: len(there)] = there
+        del self._buffers[channel][: len(there)]
+        self._filling, self._room = channel, room[len(there) :]
+        return self._pump_until(lambda: not self._room, channel)
+
     def lines(self, channel: int = STDOUT, *, longest: int = 65_536) -> Iterator[str]:
         """The lines of a channel as they come, without their ends. Raises MediaToolTimeout at a limit."""
         buffer = self._buffers[channel]
@@ -212,19 +225,24 @@ class GuardedProcess:
         """Reads once from whatever is ready; whether any of it was output rather than a message."""
         spoke = False
         for key, _ in self._selector.select(timeout):
-            chunk = os.read(key.fd, CHUNK)
-            if not chunk:
+            if key.data == self._filling and self._room:
+                count = os.readv(key.fd, [self._room])
+                self._room = self._room[count:]
+            else:
+                chunk = os.read(key.fd, CHUNK)
+                count = len(chunk)
+                self._keep(chunk) if key.data < 0 else self._hold(chunk, key.data)
+            if not count:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)
                 self._open.discard(key.data)
-            elif key.data < 0:
-                self._keep(chunk)
-            else:
-                spoke = True
-                self._buffers[key.data] += chunk
-                if len(self._buffers[key.data]) > self._limits.backlog_bytes:
-                    raise self._over("wrote its outputs too far out of step")
+            spoke |= count > 0 and key.data >= 0
         return spoke
+
+    def _hold(self, chunk: bytes, channel: int) -> None:
+        self._buffers[channel] += chunk
+        if len(self._buffers[channel]) > self._limits.backlog_bytes:
+            raise self._over("wrote its outputs too far out of step")
 
     def _keep(self, message: bytes) -> None:
         room = max(0, self._limits.stderr_bytes - len(self._head))

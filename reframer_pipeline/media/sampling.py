@@ -76,8 +76,8 @@ def _rows(path: Path, metadata: VideoMetadata, settings: Settings, store_path: P
         for frame in _decoded(path, metadata, settings):
             if frame.number >= settings.max_frames:
                 raise VideoTooLong(f"The video has more than {settings.max_frames} frames.")
-            if frame.rgb is not None:
-                store.add(frame.number, frame.rgb)
+            if frame.bgr is not None:
+                store.add(frame.number, frame.bgr)
             if not count:
                 first_pts = last_pts = frame.pts
             # A damaged stream may step back in time: such a frame is shown when the one before it is, for time never falls.
@@ -91,7 +91,7 @@ def _rows(path: Path, metadata: VideoMetadata, settings: Settings, store_path: P
                 "pts": last_pts,
                 "timestamp": float((last_pts - first_pts) * metadata.time_base),
                 "content_score": frame.score,
-                "sampled": frame.rgb is not None,
+                "sampled": frame.bgr is not None,
             }
         found_s = float((last_pts - first_pts) * metadata.time_base + 1 / metadata.fps)
         unseen_s = float(unseen * metadata.time_base)
@@ -101,23 +101,27 @@ def _rows(path: Path, metadata: VideoMetadata, settings: Settings, store_path: P
 
 @dataclass(frozen=True)
 class _Frame:
-    """A decoded source frame; `rgb`, (H, W, 3), is there if it was sampled."""
+    """A decoded source frame; `bgr`, (H, W, 3), is there if it was sampled, until the next frame is asked for."""
 
     number: int
     pts: int
     score: float
-    rgb: NDArray[np.uint8] | None
+    bgr: NDArray[np.uint8] | None
 
 
 def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterator[_Frame]:
     """The frames as ffmpeg decodes them."""
+    import cv2
     import numpy as np
 
     width, height = metadata.width, metadata.height
     small = small_size(width, height)
-    small_bytes, kept_bytes = small[0] * small[1] * 3, width * height * 3
+    pixels, picture = np.empty((small[1], small[0], 3), np.uint8), np.empty((height, width, 3), np.uint8)
+    green, blue, red = planes = np.empty((3, height, width), np.uint8)
     way, hdr = metadata.orientation, metadata.tone_mapped_from
-    kept = as_shown((width, height), way, hdr, "bicubic+accurate_rnd+full_chroma_int")
+    # FFmpeg makes planes of YUV in half the time of pixels, and the same bytes; of grey and palettes it would make others
+    colours = "gbrp" if (metadata.pix_fmt or "").startswith("yuv") else "rgb24"
+    kept = as_shown((width, height), way, hdr, "bicubic+accurate_rnd+full_chroma_int", colours)
     compared = as_shown(small, way, hdr, "area+accurate_rnd+bitexact")  # else scores are the processor's: up to 3.4 apart, the cut is at 27
     scores, looks = ContentScores(), Looks(settings.vid_stride, metadata.time_base)
 
@@ -128,12 +132,10 @@ def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterato
     limits = Limits.of(settings, units=metadata.frame_count)
     with GuardedProcess(compose, limits, extra_channels=2) as process:
         for number, (pts, told) in enumerate(_times(process, metadata)):
-            pixels = process.read(STDOUT, small_bytes)
-            picture = process.read(KEPT, kept_bytes) if looks.at(number, told) else None
-            if len(pixels) < small_bytes or (picture is not None and len(picture) < kept_bytes):
+            looked_at = looks.at(number, told)
+            if not process.fill(STDOUT, pixels) or (looked_at and not process.fill(KEPT, planes)):
                 break
-            score = scores.next(np.frombuffer(pixels, np.uint8).reshape(small[1], small[0], 3))
-            yield _Frame(number, pts, score, None if picture is None else np.frombuffer(picture, np.uint8).reshape(height, width, 3))
+            yield _Frame(number, pts, scores.next(pixels), cv2.merge((blue, green, red), picture) if looked_at else None)
         if process.wait() and not scores.seen:
             # the facts were read through the same list of codecs, so what is refused here is only the sound
             known = refusal(process.stderr, codecs=False)
@@ -198,7 +200,10 @@ class ContentScores:
     """
 
     def __init__(self) -> None:
-        self._before: NDArray[np.uint8] | None = None
+        import numpy as np
+
+        self._lit = _between(np.arange(256, dtype=np.float32)[None], DARK)  # how much saturation and hue count, of each value
+        self._before: tuple[NDArray[Any], ...] | None = None
 
     @property
     def seen(self) -> bool:
@@ -208,32 +213,34 @@ class ContentScores:
     def next(self, bgr: NDArray[np.uint8]) -> float:
         """Score of the next frame, (H, W, 3), BGR."""
         import cv2
-        import numpy as np
 
-        hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
+        hue, saturation, value = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV))
+        chroma = cv2.multiply(saturation, value, dtype=cv2.CV_32F)
+        chroma /= 255  # largest less smallest of red, green and blue
+        colour = _between(chroma, PALE)
         score = 0.0
         if self._before is not None:
-            hue, saturation, value = cv2.split(cv2.absdiff(hsv, self._before))
-            lit = _between(np.maximum(hsv[..., 2], self._before[..., 2]), DARK)
-            coloured = lit * _between(np.maximum(_chroma(hsv), _chroma(self._before)), PALE)
-            score = (cv2.mean(hue * coloured)[0] + cv2.mean(saturation * lit)[0] + cv2.mean(value)[0]) / 3
-        self._before = hsv
+            hue_before, saturation_before, value_before, colour_before = self._before
+            lit = cv2.LUT(cv2.max(value, value_before), self._lit)
+            coloured = cv2.multiply(lit, cv2.max(colour, colour_before))  # of the larger chroma, for `_between` only rises
+            changes = (
+                cv2.multiply(cv2.absdiff(hue, hue_before), coloured, dtype=cv2.CV_32F),
+                cv2.multiply(cv2.absdiff(saturation, saturation_before), lit, dtype=cv2.CV_32F),
+                cv2.absdiff(value, value_before),
+            )
+            score = sum(cv2.mean(change)[0] for change in changes) / 3
+        self._before = hue, saturation, value, colour
         return score
 
 
-def _between(values: NDArray[Any], limits: tuple[int, int]) -> NDArray[np.float32]:
-    """0 up to the first limit, 1 from the second on, a straight line between."""
+def _between(values: NDArray[np.float32], limits: tuple[int, int]) -> NDArray[np.float32]:
+    """0 up to the first limit, 1 from the second on, a straight line between; in place."""
     import numpy as np
 
     low, high = limits
-    return np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
-
-
-def _chroma(hsv: NDArray[np.uint8]) -> NDArray[Any]:
-    """Largest less smallest of red, green and blue, 0 to 255."""
-    import numpy as np
-
-    return hsv[..., 1].astype(np.float32) * hsv[..., 2] / 255
+    values -= low
+    values /= high - low
+    return np.clip(values, 0, 1, out=values)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

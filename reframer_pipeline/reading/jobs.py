@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import InternalError, all_failures
 from reframer_pipeline.reading.estimates import Rates
+from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work.videos import is_video_id
 
@@ -125,8 +127,10 @@ def get_job(db: Database, user_id: str, job_id: str, rates: Rates, at_once: int)
     return db.run(read, snapshot=True)
 
 
-def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: Sequence[Any] = ()) -> list[Job]:
-    """A person's jobs, the newest first, one page; without their places in the queue.
+def list_jobs(
+    db: Database, user_id: str, rates: Rates, limit: int, after: Sequence[Any] = (), characters: float = math.inf
+) -> tuple[list[Job], bool]:
+    """A person's jobs, the newest first, one page, and whether there are more; without their places in the queue.
 
     Args:
         db: The database.
@@ -134,14 +138,14 @@ def list_jobs(db: Database, user_id: str, rates: Rates, limit: int, after: Seque
         rates: What stages usually take.
         limit: Length of the page.
         after: `created_at` and `job_id` of the last one on the page before.
+        characters: Of what is read of them at most, as for `parts.read_part`.
     """
     at, job_id = after or (None, None)
     beyond: LiteralString = "" if not after else "AND (u.created_at, u.id) < (%(at)s, %(id)s::uuid)"  # along the index, no OR
-    rows = db.fetch(
-        f"{_JOBS} AND u.user_id = %(user)s {beyond} ORDER BY u.created_at DESC, u.id DESC LIMIT %(limit)s",
-        {"user": user_id, "at": at, "id": job_id, "limit": limit},
-    )
-    return [_job(row, rates, None, 1) for row in rows]
+    query = f"{_JOBS} AND u.user_id = %(user)s {beyond} ORDER BY u.created_at DESC, u.id DESC LIMIT %(limit)s"
+    values = {"user": user_id, "at": at, "id": job_id, "limit": limit + 1}
+    rows, more = db.run(lambda conn: read_part(conn, query, values, limit, characters))
+    return [_job(row, rates, None, 1) for row in rows], more
 
 
 @dataclass(frozen=True)

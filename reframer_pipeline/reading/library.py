@@ -7,14 +7,16 @@ same bytes under another name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
 from reframer_pipeline.failures import NothingThere, NotPublished, ResultsGone, RowsArchived
+from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.reading.tables import GONE
 from reframer_pipeline.reading.videos import SUMMARY
 from reframer_pipeline.work.videos import is_video_id
@@ -27,7 +29,7 @@ class Seen:
     Attributes:
         video_id: Its id.
         filename: As this person calls it.
-        result_id: The set that readers are to see: the id of its scenes result; None before there is one.
+        result_id: The set that was asked for, or that readers are to see: the id of its scenes result; None before there is one.
         archived_at: Since when the rows of that set are away, if they are.
     """
 
@@ -42,7 +44,7 @@ class Seen:
         return f"{self.filename} (video {self.video_id})"
 
     def published(self, rows: bool = True) -> str:
-        """The set that readers are to see.
+        """The set, which must be there.
 
         Args:
             rows: Whether its rows must be in Postgres.
@@ -86,8 +88,9 @@ def page(
     status: str | None = None,
     name: str | None = None,
     sort: Sort = NEWEST_FIRST,
-) -> list[Row]:
-    """A person's videos, one page.
+    characters: float = math.inf,
+) -> tuple[list[Row], bool]:
+    """A person's videos, one page, and whether there are more.
 
     Args:
         db: The database.
@@ -97,13 +100,14 @@ def page(
         status: Only those that stand like this.
         name: Only those whose name has this in it, in whatever case.
         sort: By what; with `-` before it the last comes first.
+        characters: Of the rows' values at most, as for `parts.read_part`.
 
     Returns:
         Dicts with `video_id, filename, uploaded_at, upload_id, sort_key, status, failure_code, failure_message, duration, width, height,
         fps, frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
     """
     where: LiteralString = ""
-    values: dict[str, Any] = {"user": user_id, "limit": limit}
+    values: dict[str, Any] = {"user": user_id, "limit": limit + 1}
     if after:
         key, kind = _KEYS[sort.removeprefix("-")]
         beyond: LiteralString = "<" if sort.startswith("-") else ">"
@@ -115,7 +119,7 @@ def page(
     if name is not None:
         where += " AND strpos(lower(l.filename), lower(%(name)s)) > 0"
         values["name"] = clean_text(name)
-    return db.fetch(_page(where, sort), values)
+    return db.run(lambda conn: read_part(conn, _page(where, sort), values, limit, characters))
 
 
 def _page(where: LiteralString, sort: Sort = NEWEST_FIRST) -> LiteralString:
@@ -138,24 +142,35 @@ def one(db: Database, user_id: str, video_id: str) -> Row:
     return rows[0]
 
 
-def see(db: Database, user_id: str, video_id: str) -> Seen:
+def see(db: Database, user_id: str, video_id: str, result_id: str | None = None) -> Seen:
     """One of a person's videos, as far as reading its results needs it.
+
+    Args:
+        db: The database.
+        user_id: Whose.
+        video_id: Which.
+        result_id: The set to read; None: the one that is published.
 
     Raises:
         NothingThere: They have none with this id.
+        ResultsGone: It has no such set, or no longer.
     """
     row = db.fetch_one(f"{_SEEN} AND l.video_id = %s", (user_id, video_id)) if is_video_id(video_id) else None
     if row is None:
         raise NothingThere(_NO_VIDEO)
-    return Seen(**row)
+    seen = Seen(**row)
+    if result_id in (None, seen.result_id):
+        return seen
+    return replace(seen, result_id=result_id, archived_at=demand_set(db, video_id, result_id))
 
 
-def of_job(db: Database, user_id: str, job_id: str) -> Seen:
-    """The video of one of a person's jobs, under the name that the job gave it.
+def of_job(db: Database, user_id: str, job_id: str, result_id: str | None = None) -> Seen:
+    """The video of one of a person's jobs, under the name that the job gave it; `result_id` as for `see`.
 
     Raises:
         NothingThere: They have no such job.
         NotPublished: It was refused, or is being received.
+        ResultsGone: As for `see`.
     """
     row = None
     if is_video_id(job_id):
@@ -164,8 +179,7 @@ def of_job(db: Database, user_id: str, job_id: str) -> Seen:
         raise NothingThere("There is no such job.")
     if row["video_id"] is None:
         raise NotPublished(f"{row['filename']} has no results: {row['failure_code'] or 'it is being received'}.", "Look at the job.")
-    seen = see(db, user_id, row["video_id"])
-    return Seen(seen.video_id, row["filename"], seen.result_id, seen.archived_at)
+    return replace(see(db, user_id, row["video_id"], result_id), filename=row["filename"])
 
 
 def job_of(db: Database, user_id: str, video_id: str) -> str:
@@ -185,14 +199,17 @@ def job_of(db: Database, user_id: str, video_id: str) -> str:
     return str(row["id"])
 
 
-def demand_set(db: Database, video_id: str, result_id: str) -> None:
-    """Go on only if this is a set of results of this video that is still kept.
+def demand_set(db: Database, video_id: str, result_id: str) -> datetime | None:
+    """Go on only if this is a set of results of this video that is still kept. Returns since when its rows are away, if they are.
 
     Raises:
         ResultsGone: It is not.
     """
-    if not db.fetch("SELECT 1 FROM results WHERE result_id = %s AND video_id = %s AND stage = 'scenes'", (result_id, video_id)):
+    row = db.fetch_one("SELECT archived_at FROM result_sets WHERE result_id = %s AND video_id = %s", (result_id, video_id))
+    if row is None:
         raise ResultsGone(GONE)
+    away: datetime | None = row["archived_at"]
+    return away
 
 
 _OF_JOB: Final[LiteralString] = """

@@ -7,12 +7,14 @@ ended, so what is computed anew meanwhile may be found twice or not at all, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
+from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.reading.tables import ELEMENTS, SCENES, TRACKS, Table
 from reframer_pipeline.work.videos import plain
 
@@ -74,8 +76,17 @@ SEARCHED: Final = {
 }
 
 
-def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order: str, limit: int, after: Sequence[Any] = ()) -> list[Row]:
-    """What a person's videos hold, one page.
+def search(
+    db: Database,
+    user_id: str,
+    kind: str,
+    wanted: dict[str, Any],
+    order: str,
+    limit: int,
+    after: Sequence[Any] = (),
+    characters: float = math.inf,
+) -> tuple[list[Row], bool]:
+    """What a person's videos hold, one page, and whether there is more.
 
     Args:
         db: The database.
@@ -85,6 +96,7 @@ def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order:
         order: Of its `orders`.
         limit: Length of the page.
         after: `place` of the last hit on the page before.
+        characters: Of the hits' values at most, as for `parts.read_part`.
 
     Returns:
         Dicts with the columns of the table, `filename`, as this person calls the video, and `place`, from where a search can go on.
@@ -102,9 +114,10 @@ def search(db: Database, user_id: str, kind: str, wanted: dict[str, Any], order:
     query: Any = f"""SELECT {columns}, l.filename, jsonb_build_array({", ".join(keys)}) AS place {published} {going_on}
         ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT %(limit)s"""
 
-    def act(conn: psycopg.Connection[Row]) -> list[Row]:
+    def act(conn: psycopg.Connection[Row]) -> tuple[list[Row], bool]:
         conn.execute("SET LOCAL max_parallel_workers_per_gather = 0")  # few rows are read: workers take longer to start than that
-        return [plain(row) for row in conn.execute(query, {**values, "limit": limit})]
+        found, more = read_part(conn, query, {**values, "limit": limit + 1}, limit, characters)
+        return list(map(plain, found)), more
 
     return db.run(act)
 

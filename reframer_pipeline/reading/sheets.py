@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +27,12 @@ from reframer_pipeline.stages.scenes import description
 from reframer_pipeline.stages.stage import TABLE_ROWS
 from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
-from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, tracks_of
+from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, rows_of, tracks_of
 from reframer_pipeline.work.videos import get_video
 
 INLINE_FRAMES: Final = 6
+INLINE_COLUMNS: Final = 3
+INLINE_PIXELS: Final = 180_000  # of the whole sheet: what a JPEG of `INLINE_BYTES` shows at a fair quality
 SHEET_FRAMES: Final = 12
 TABLE_CHARACTERS: Final = 20_000  # as long as a picture may be
 DEMO_MODELS: Final = "demonstration models"
@@ -66,37 +68,47 @@ def is_demo(results: Mapping[str, StageInput]) -> bool:
     return any(str(weights).startswith("demo:") for weights in made)
 
 
-def sheet(
-    results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, columns: int = 4, max_bytes: int | None = None, min_sightings: int = 1
-) -> bytes:
+def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, min_sightings: int = 1) -> bytes:
     """A JPEG of evenly spread sampled frames with everything drawn in that the given results know. Empty without frames.
 
     With `min_sightings` above 1, only tracks with so many.
     """
-    with FrameStore(results["frames"].open_attachment()) as store:
-        numbers = [store.frame_numbers[index] for index in spread(len(store.frame_numbers), frames)]
-        if not numbers:
-            return b""
-        seconds = seconds_by_frame(results["frames"])
-        pictures: Iterable[tuple[int, Rgb]] = ((number, store.read(number)) for number in numbers)
-        if "detections" in results:
-            pictures = annotated_frames(
-                pictures,
-                results["detections"].batches(),
-                _rows(results, "masks"),
-                _tracks(results, numbers, min_sightings),
-            )
-        drawn = [image for _, image in pictures]
-    mark = f", {DEMO_MODELS}" if is_demo(results) else ""
-    titles = [f"frame {number}, {seconds[number]:.2f} s{mark}" for number in numbers]
-    return contact_sheet(drawn, titles, columns=columns, max_bytes=max_bytes)
+    drawn, titles = _tiles(results, frames, FrameStore.read, min_sightings)
+    return contact_sheet(drawn, titles) if drawn else b""
 
 
 def inline_sheet(results: Mapping[str, StageInput]) -> str:
-    """The sheet as Markdown with the picture inside, small enough for Dagster's event log."""
-    picture = sheet(results, INLINE_FRAMES, columns=3, max_bytes=INLINE_BYTES)
+    """The sheet as Markdown with the picture inside, small enough for Dagster's event log.
+
+    It is read and drawn as small as it is shown: one of large frames takes hardly longer.
+    """
+    drawn, titles = _tiles(results, INLINE_FRAMES, lambda store, number: store.thumbnail(number, INLINE_PIXELS // INLINE_FRAMES))
+    columns = min(INLINE_COLUMNS, len(drawn))
+    picture = contact_sheet(drawn, titles, columns=columns, width=columns * drawn[0].shape[1], max_bytes=INLINE_BYTES) if drawn else b""
     mark = f"Made by {DEMO_MODELS}.\n\n" if is_demo(results) else ""
     return f"{mark}![contact sheet](data:image/jpeg;base64,{base64.b64encode(picture).decode()})" if picture else ""
+
+
+def _tiles(
+    results: Mapping[str, StageInput], frames: int, read: Callable[[FrameStore, int], Rgb], min_sightings: int = 1
+) -> tuple[list[Rgb], list[str]]:
+    """Evenly spread sampled frames, of whatever size they are read in, with everything drawn in that is known; and their titles."""
+    with FrameStore(results["frames"].open_attachment()) as store:
+        every = store.frame_numbers
+        numbers = [every[index] for index in spread(len(every), frames)]
+        pictures: Iterable[tuple[int, Rgb]] = ((number, read(store, number)) for number in numbers)
+        if "detections" in results:
+            facts = VideoMetadata.from_batch(next(results["metadata"].batches()))
+            pictures = annotated_frames(
+                pictures,
+                rows_of(results["detections"].batches(), numbers),
+                rows_of(_rows(results, "masks"), numbers),
+                _tracks(results, numbers, min_sightings),
+                size=(facts.height, facts.width),
+            )
+        drawn = [image for _, image in pictures]
+    seconds, mark = seconds_by_frame(results["frames"]), f", {DEMO_MODELS}" if is_demo(results) else ""
+    return drawn, [f"frame {number}, {seconds[number]:.2f} s{mark}" for number in numbers]
 
 
 def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: int = 1) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import NotPublished, ResultsGone, RowsArchived
 from reframer_pipeline.reading.filters import NOTHING, Filter, conditions
+from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.work.videos import get_video, plain
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 GONE: Final = "The results that were being read have been replaced by newer ones, and deleted."
 PAGE: Final = 2_000  # rows; a mask is some 9 kB
-_AT_ONCE: Final = 200  # rows that the database sends at once
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
 
@@ -268,15 +268,8 @@ def part(
             key,
             limit + 1,
         )
-        found, size = list[Row](), 0
-        with conn.cursor("part") as cursor:
-            cursor.itersize = _AT_ONCE
-            for row in cursor.execute(query):
-                size += sum(len(str(value)) for value in row.values())
-                if found and (len(found) == limit or size > characters):
-                    return found, True
-                found.append(plain(row))
-        return found, False
+        found, more = read_part(conn, query, None, limit, characters)
+        return list(map(plain, found)), more
 
     return db.run(act, snapshot=True)
 

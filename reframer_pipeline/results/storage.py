@@ -1,7 +1,8 @@
 """Storage: the database and the object store that a process's settings name.
 
 What belongs here: opening the two, migrated and bound to each other, and closing them. What does not: what is kept there. `open_storage` is
-for one command; `storage_of` is what a process keeps: Dagster's assets, sensors and schedules are given that.
+for one command, and `open_existing` for one that begins nothing new; `storage_of` is what a process keeps: Dagster's assets, sensors and
+schedules are given that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from reframer_pipeline.failures import HomeMissing
 
 if TYPE_CHECKING:
     from reframer_pipeline.database.postgres import Database
@@ -93,6 +96,30 @@ def open_storage(settings: Settings) -> Iterator[Storage]:
     with contextlib.closing(storage):
         storage.db  # noqa: B018
         yield storage
+
+
+@contextlib.contextmanager
+def open_existing(settings: Settings) -> Iterator[Storage]:
+    """The same, for who only looks at what is there, or changes it.
+
+    Raises:
+        HomeMissing: As `demand_home`; and what `open_storage` raises.
+    """
+    demand_home(settings)
+    with open_storage(settings) as storage:
+        yield storage
+
+
+def demand_home(settings: Settings) -> None:
+    """Go on only if the data folder has a database, or another database is named: a folder with a slip in its name is not made.
+
+    Raises:
+        HomeMissing: There is nothing to read from.
+    """
+    from reframer_pipeline.database import embedded
+
+    if settings.database_url is None and not embedded.exists(settings):
+        raise HomeMissing(f"There are no results in {settings.home_dir}.")
 
 
 _kept: dict[Settings, Storage] = {}

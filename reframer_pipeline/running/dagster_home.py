@@ -6,10 +6,11 @@ The configuration is the project's `dagster.yaml` with the limits that the setti
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
@@ -47,6 +48,7 @@ def prepare(settings: Settings) -> dict[str, str]:
     }
 
 
+@functools.cache  # YAML takes longer than the rest of opening the instance
 def configuration(settings: Settings) -> str:
     """The instance's `dagster.yaml`: the template with the limits of these settings."""
     (template,) = shipped("dagster.yaml")
@@ -58,12 +60,34 @@ def configuration(settings: Settings) -> str:
     return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
 
 
+Instance = Callable[[], AbstractContextManager["dg.DagsterInstance"]]
+
+
+@contextmanager
+def kept_instance(settings: Settings) -> Iterator[Instance]:
+    """The lasting instance for one use after the other: opened for the first, closed with the block.
+
+    Its environment is this process's only as long as one of the uses lasts.
+    """
+    with ExitStack() as kept:
+        instance: dg.DagsterInstance | None = None
+
+        @contextmanager
+        def used() -> Iterator[dg.DagsterInstance]:
+            nonlocal instance
+            import dagster as dg
+
+            with environment(prepare(settings)):
+                instance = instance or kept.enter_context(dg.DagsterInstance.get())
+                yield instance
+
+        yield used
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The lasting instance, in this process. As long as it is open, its environment is this process's: runs and their children read it."""
-    import dagster as dg
-
-    with environment(prepare(settings)), dg.DagsterInstance.get() as instance:
+    with kept_instance(settings) as used, used() as instance:
         yield instance
 
 

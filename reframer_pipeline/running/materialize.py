@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from reframer_pipeline import failures
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, LEASE_TAG, PARTITION_TAG, PARTITIONS, PROCESS_VIDEO
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.running.dagster_home import as_environment, environment, open_instance
+from reframer_pipeline.running.dagster_home import Instance, as_environment, environment
 from reframer_pipeline.stages.order import Order
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: str) -> tuple[str, failures.ReframerError | None]:
+def materialize(
+    storage: Storage, instance: Instance, order: Order, stages: tuple[str, ...], token: str
+) -> tuple[str, failures.ReframerError | None]:
     """One Dagster run over the given assets of one partition.
 
     Args:
         storage: Of this deployment.
+        instance: Dagster's.
         order: What is asked for, of which video.
         stages: The assets to compute.
         token: Of the video's lease, held by the caller.
@@ -43,20 +46,20 @@ def materialize(storage: Storage, order: Order, stages: tuple[str, ...], token: 
 
     video_id = order.video.video_id
     with (
-        open_instance(storage.settings) as instance,
-        ending_dead_runs(instance, storage.db, token),
+        instance() as dagster,
+        ending_dead_runs(dagster, storage.db, token),
         expecting(token, order),
     ):
-        instance.add_dynamic_partitions(PARTITIONS, [video_id])
+        dagster.add_dynamic_partitions(PARTITIONS, [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
         if storage.settings.executor != "in_process":
             variables = {**as_environment(storage.settings), **for_children(token, order)}
-            return interruptible(lambda: _execute_in_children(variables, instance, video_id, tags, selection))
+            return interruptible(lambda: _execute_in_children(variables, dagster, video_id, tags, selection))
         job = build_definitions(storage.settings).resolve_job_def(PROCESS_VIDEO)
         result = interruptible(
             lambda: job.execute_in_process(
-                QUIET, instance, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
+                QUIET, dagster, partition_key=video_id, tags=tags, asset_selection=selection, raise_on_error=False
             )
         )
         return result.run_id, _failure_of(result.all_events, result.success)

@@ -22,6 +22,8 @@ from reframer_pipeline.planning.result_settings import Noted
 from reframer_pipeline.planning.survey import survey
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.storage import Storage, storage_of
+from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.dagster_home import Instance
 from reframer_pipeline.running.materialize import materialize
 from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.settings import Settings
@@ -101,26 +103,26 @@ def run_videos(
             return
         if change.video_ids:
             noted(change)
-        _register_partitions(storage)
+        instance = line.enter_context(dagster_home.kept_instance(storage.settings))
+        _register_partitions(storage, instance)
         for video_id in video_ids:
             filename = video_id
             try:
                 filename = str(get_video(db, video_id)["filename"])
-                yield _run_one(storage, settings, video_id, force, announce, partial(waits, video_id), turn_has_come)
+                yield _run_one(storage, instance, settings, video_id, force, announce, partial(waits, video_id), turn_has_come)
             except Exception as error:  # such as Dagster's own storage going away: the other videos go on
                 yield VideoOutcome.failed(filename, typed(error), video_id)
             finally:
                 turn_has_come(video_id)
 
 
-def _register_partitions(storage: Storage) -> None:
+def _register_partitions(storage: Storage, instance: Instance) -> None:
     """Have every video among Dagster's partitions, also those of which nothing is missing. Without Dagster these go on all the same."""
     from reframer_pipeline.orchestration import assets
-    from reframer_pipeline.running import dagster_home
 
     try:
-        with dagster_home.open_instance(storage.settings) as instance:
-            assets.register_partitions(instance, storage.db)
+        with instance() as dagster:
+            assets.register_partitions(dagster, storage.db)
     except Exception as error:  # trouble of whichever database it is shows again where it is needed
         _log.warning("Dagster's list of videos was not brought up to date: %s", type(error).__name__)
 
@@ -141,6 +143,7 @@ def needed_stages(db: Database, order: Order, force: bool = False) -> tuple[str,
 
 def _run_one(
     storage: Storage,
+    instance: Instance,
     settings: Settings,
     video_id: str,
     force: bool,
@@ -160,7 +163,7 @@ def _run_one(
             return _completed(storage, order, run_id=None)
         sweep_scratch(storage.settings)
         try:
-            run_id, failure = materialize(storage, order, stages, token)
+            run_id, failure = materialize(storage, instance, order, stages, token)
         except BaseException:  # Ctrl-C, or Dagster's storage went away: what is finished stays, the video waits for another run
             with suppress(ReframerError):
                 jobs.interrupt(db, video_id)

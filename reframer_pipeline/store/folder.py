@@ -1,12 +1,13 @@
 """A store that is a folder: files that appear whole, and are on disk when it is said that they are.
 
-What belongs here: putting one file. What does not: under which name (`objects`).
+What belongs here: putting one file, and the folders that files need. What does not: under which name (`objects`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from reframer_pipeline import scratch
 
 _BLOCK: Final = 8 * 2**20
+_TRIES: Final = 100  # for a folder to stay until a file is in it
 
 
 def put(source: Path, target: Path, alive: Callable[[], None], private: bool) -> None:
@@ -53,11 +55,38 @@ def _for_us(path: str, flags: int) -> int:
 @contextlib.contextmanager
 def beside(target: Path) -> Iterator[Path]:
     """A name beside the target to write to; then synced to disk and renamed, for the database will soon point at it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch.appearing(target) as part:
+    with _folder_kept(target), scratch.appearing(target) as part:
         yield part
         _sync(part)
     _sync(target.parent)
+
+
+def prune(folder: Path, root: Path) -> None:
+    """Remove a folder if it is empty, and those above it that are then, up to those that lie in the root itself. Whoever is just putting a
+    file there loses nothing.
+    """
+    parts = folder.relative_to(root).parts
+    with contextlib.suppress(OSError):  # not empty, or gone
+        for depth in range(len(parts), 1, -1):
+            root.joinpath(*parts[:depth]).rmdir()
+
+
+@contextlib.contextmanager
+def _folder_kept(target: Path) -> Iterator[None]:
+    """The target's folder, which is made, and not empty within the block: nobody prunes it. What a crash leaves is an unfinished part."""
+    keeper = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+    for left in reversed(range(_TRIES)):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            keeper.touch(0o600, exist_ok=False)
+            break
+        except FileNotFoundError:  # pruned between the two
+            if not left:
+                raise
+    try:
+        yield
+    finally:
+        keeper.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

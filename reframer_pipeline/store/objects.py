@@ -179,9 +179,11 @@ class ObjectStore:
                 return False
 
     def delete(self, key: str) -> None:
-        """Delete an object; it is no error if there is none."""
+        """Delete an object; it is no error if there is none. In a folder, those go with it that are empty then."""
         with contextlib.suppress(ObjectMissing), self._mapped(key):
             self._fs.rm_file(self._path(key))
+        if (gone := self.local_path(key)) is not None and self.root is not None:
+            folder.prune(gone.parent, self.root)
 
     def discard(self, found: StoredObject) -> None:
         """Delete what an inventory has found, be it an object, a part of one, or an upload in parts."""

@@ -29,7 +29,7 @@ Kind = Literal["key", "session", "login", "ticket"]
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MARK: Final = "vr_"
-SESSIONS: Final = 20  # of a key; a new one ends the oldest
+MOST: Final[dict[Kind, int]] = {"session": 20, "ticket": 100}  # that a key has begun; a new one ends the oldest
 _BYTES: Final = 32
 _SHOWN: Final = len(MARK) + 8  # 48 bits: enough to find one, of no use to guess the rest
 _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
@@ -78,17 +78,18 @@ def add(
         scopes: What it may be used for; at least one.
         lasts: How long; None: until it is revoked.
         kind: For the header X-API-Key, for a browser's cookie, for being exchanged for a cookie once, or for addresses of films.
-        made_by: Id of the key that begins this session or ticket, and ends it. Of its sessions the newest `SESSIONS` stay.
+        made_by: Id of the key that begins this session or ticket, and ends it. Of those that it began the newest stay: `MOST`.
     """
     secret = MARK + secrets.token_urlsafe(_BYTES)
 
     def act(conn: psycopg.Connection[Row]) -> str:
         _insert(conn, secret, user_id, name, scopes, lasts, kind, made_by)
-        conn.execute(
-            """DELETE FROM api_keys WHERE id IN
-               (SELECT id FROM api_keys WHERE made_by = %s AND kind = 'session' ORDER BY created_at DESC, id OFFSET %s)""",
-            (made_by, SESSIONS),
-        )
+        if kind in MOST:
+            conn.execute(
+                """DELETE FROM api_keys WHERE id IN
+                   (SELECT id FROM api_keys WHERE made_by = %s AND kind = %s ORDER BY created_at DESC, id OFFSET %s)""",
+                (made_by, kind, MOST[kind]),
+            )
         return secret
 
     return db.run(act)

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from reframer_pipeline.vision import rle
@@ -57,12 +58,21 @@ def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | 
     return found
 
 
+def rows_of(batches: Iterable[pa.RecordBatch], frames: Collection[int]) -> Iterator[pa.RecordBatch]:
+    """Of rows with a `frame_number`, those of these frames alone."""
+    import pyarrow.compute as pc
+
+    wanted = pa.array(sorted(frames), pa.int32())
+    return (batch.filter(pc.is_in(batch.column("frame_number"), wanted)) for batch in batches)
+
+
 def annotated_frames(
     frames: Iterable[tuple[int, Rgb]],
     detections: Iterable[pa.RecordBatch],
     masks: Iterable[pa.RecordBatch] = (),
     tracks: Tracks | None = None,
     captions: Iterable[Caption] = (),
+    size: tuple[int, int] | None = None,
 ) -> Iterator[tuple[int, Rgb]]:
     """Draw what is known on each frame.
 
@@ -73,30 +83,36 @@ def annotated_frames(
         tracks: Ids and colours of what is drawn: of detections that are in none of them, nothing is. Without them, all but candidates,
             with labels and confidences in the order of confidence.
         captions: Scenes, in order; with any, every picture has a band below it for their words.
+        size: Height and width of the video's frames, if the pictures have another.
 
     Yields:
         Frame number and annotated picture.
     """
     boxes, pixels, words = _Cursor((one.frame_number, one) for one in by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
     for number, image in frames:
-        found, size = boxes.at(number), (image.shape[0], image.shape[1])
-        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size) if found else [])
+        found, shown = boxes.at(number), (image.shape[0], image.shape[1])
+        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size or shown, shown) if found else [])
         if words:
             picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
         yield number, picture
 
 
-def items_of(found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int]) -> list[Item]:
-    """What to draw for one frame's detections; weakest first, so that the strongest lie on top."""
-    items = []
+def items_of(
+    found: FrameDetections, masks: dict[str, str], tracks: Tracks | None, size: tuple[int, int], shown: tuple[int, int]
+) -> list[Item]:
+    """What to draw for one frame's detections; weakest first, so that the strongest lie on top.
+
+    `size` is that of the frame, `shown` that of the picture to draw on: height and width.
+    """
+    items, boxes = [], found.xyxy * np.tile(np.divide(shown, size)[::-1], 2)
     for row in reversed(range(len(found))):
         track = None if tracks is None else tracks.get(found.detection_ids[row])
         if track is None and (tracks is not None or found.candidate[row]):
             continue
         compressed = masks.get(found.detection_ids[row])
-        mask = rle.decode(compressed, *size) if compressed else None
+        mask = rle.decode_small(compressed, *size, shown) if compressed else None
         label = found.labels[row]
-        x1, y1, x2, y2 = (float(side) for side in found.xyxy[row])
+        x1, y1, x2, y2 = (float(side) for side in boxes[row])
         if track is None:
             items.append(Item((x1, y1, x2, y2), f"{label} {found.confidence[row]:.2f}", colour_of(row), mask))
         else:

@@ -76,6 +76,28 @@ def decode(compressed: str, height: int, width: int) -> BoolMask:
     return _filled(counts_of(compressed), height, width)
 
 
+def decode_small(compressed: str, height: int, width: int, size: tuple[int, int]) -> BoolMask:
+    """`decode`, and of the mask the pixels in the middle of those of a picture of another size.
+
+    Args:
+        compressed: COCO's compressed counts.
+        height: Rows of the mask.
+        width: Columns of the mask.
+        size: Rows and columns of the picture.
+
+    Returns:
+        Bool of that size.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`.
+    """
+    whole = decode(compressed, height, width)
+    if size == whole.shape:
+        return whole
+    rows, columns = (((2 * np.arange(few) + 1) * many) // (2 * few) for few, many in zip(size, (height, width), strict=True))
+    return whole[np.ix_(rows, columns)]
+
+
 def decode_plain(counts: str, height: int, width: int) -> BoolMask:
     """The same for the plain counts, `"3,5,10"`.
 

@@ -6,11 +6,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Database
+from reframer_pipeline.handover import StageOutput
+from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
@@ -33,6 +37,18 @@ def forged(path: str, said: bytes, **asked: str) -> str:
     """A cursor that somebody made up, with the mark that belongs to it and to what is asked."""
     mark = hashlib.blake2s(json.dumps([path, sorted(asked.items())]).encode() + said, digest_size=9).digest()
     return base64.urlsafe_b64encode(mark + said).decode().rstrip("=")
+
+
+class WithPictures(Maker):
+    """Made results whose frame store can be opened: grey pictures."""
+
+    def output(self, stage: str, scratch: Path, batch_rows: int = 7) -> StageOutput:
+        made = super().output(stage, scratch, batch_rows)
+        if made.attachment is not None:
+            with FrameStoreWriter(made.attachment, max_bytes=10**6) as store:
+                for number in range(0, self.frame_count, self.settings.vid_stride):
+                    store.add(number, np.full((self.height, self.width, 3), 128, np.uint8))
+        return made
 
 
 def made_video(storage: Storage, seed: int, **changed: object) -> tuple[str, Maker]:

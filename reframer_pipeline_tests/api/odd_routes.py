@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, BackgroundTasks, Request
 from starlette.responses import Response, StreamingResponse
 
-from reframer_pipeline.api import listening, logs, watching
+from reframer_pipeline.api import guarding, listening, logs
 from reframer_pipeline.api.access import Anybody
 from reframer_pipeline.api.application import create_app
 from reframer_pipeline.api.services import Served
@@ -82,7 +82,7 @@ def waits(served: Served) -> str:
 
 
 def main() -> None:
-    watching.GRACE_S = 3.0  # type: ignore[misc]
+    guarding.GRACE_S = 3.0  # type: ignore[misc]
     settings = Settings(api_port=int(sys.argv[1]))
     logs.configure(settings)
     app = create_app(settings)

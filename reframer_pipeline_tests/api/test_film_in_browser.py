@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from reframer_pipeline.api.access import COOKIE
 from reframer_pipeline.results import proxies
 from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.api.filmed import ffmpeg, film, number_of, numbered
@@ -52,7 +51,7 @@ def page(serving: Serving) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", chromium_sandbox=os.geteuid() != 0)
         context = browser.new_context()
-        context.add_cookies([{"name": COOKIE, "value": session, "url": serving.url}])
+        context.add_cookies([{"name": f"reframer_session_{serving.port}", "value": session, "url": serving.url}])
         opened = context.new_page()
         opened.goto(f"{serving.url}/healthz")
         yield opened

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx2
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message
 
 from reframer_pipeline.api import ranges
 from reframer_pipeline.media.boxes import read_boxes
@@ -103,6 +105,34 @@ def test_an_object_of_any_store_is_sent_piece_by_piece(tmp_path: Path) -> None:
     pieces = asyncio.run(asked(b"bytes=1000-900000"))
     assert b"".join(pieces) == content[1000:900_001]
     assert max(map(len, pieces)) == ranges.PIECE
+
+
+@pytest.mark.parametrize("asked", [b"", b"bytes=3-"])
+def test_a_client_that_goes_before_the_first_byte_leaves_no_file_open(tmp_path: Path, asked: bytes) -> None:
+    path = tmp_path / "film"
+    path.write_bytes(bytes(1_000_000))
+    opened = []
+
+    def open_it() -> BinaryIO:
+        opened.append(path.open("rb"))
+        return opened[-1]
+
+    async def gone(message: Message) -> None:
+        raise OSError
+
+    async def nothing() -> Message:
+        return await asyncio.Future()
+
+    async def ask() -> None:
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"range", asked)]}
+        scope["asgi"] = {"spec_version": "2.4"}  # as uvicorn says
+        answers.append(ranges.sent(Request(scope), open_it, "x", "video/mp4"))
+        await answers[0](scope, nothing, gone)
+
+    answers: list[Response] = []  # still known afterwards, so it is not the garbage collector that closes the file
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(ask())
+    assert opened[0].closed
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,15 @@ def test_the_first_byte_too_many_is_enough(embedded_server: Server, tmp_path: Pa
             nothing_is_left(serving)
 
 
+def test_a_webhook_before_the_file_is_judged_before_its_bytes(serving: Serving) -> None:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as connection:
+        lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {serving.key()}", f"Content-Type: {FORM}",
+                 "Content-Length: 400000000", "", "")  # fmt: skip
+        connection.sendall("\r\n".join(lines).encode() + part(b"http://10.0.0.1/", "name=webhook_url") + b"\r\n" + FILE)
+        assert answered(connection) == (422, "webhook_refused")
+    nothing_is_left(serving)
+
+
 def test_a_full_disk_is_said_so(embedded_server: Server, tmp_path: Path) -> None:
     for url in fresh_database(embedded_server):
         settings = Settings(home=tmp_path / "home", database_url=url)

@@ -11,6 +11,7 @@ import pytest
 
 from reframer_pipeline.api.listening import HEADERS_S
 from reframer_pipeline_tests.api.serving import Serving, started
+from reframer_pipeline_tests.api.test_jobs import END, FILE, FORM, answered, begun
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.servers import Server
 
@@ -21,7 +22,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) ->
     yield from started(
         tmp_path_factory.mktemp("strict"), embedded_server, REFRAMER_API_REQUESTS_PER_MINUTE="5",
         REFRAMER_API_JOBS_AT_ONCE="1", REFRAMER_API_WRONG_KEYS_PER_MINUTE="3", REFRAMER_API_PROXIES="127.0.0.1",
-        REFRAMER_API_CORS_ORIGINS="https://ours.example",
+        REFRAMER_API_CORS_ORIGINS="https://ours.example", REFRAMER_API_UPLOAD_MB_PER_DAY="3", REFRAMER_API_IDLE_S="3",
     )  # fmt: skip
 
 
@@ -73,6 +74,27 @@ def test_a_key_with_all_its_jobs_is_told_so_before_its_bytes_come(strict: Servin
         assert client.post("/jobs", **first).json() == made.json()  # it makes none
 
 
+def test_bytes_that_nobody_announced_count_as_they_come(strict: Serving) -> None:
+    def used(key: str) -> int:
+        query = "SELECT bytes FROM api_key_bytes b JOIN api_keys k ON k.id = b.api_key_id WHERE k.prefix = %s"
+        return int(strict.db.fetch(query, (key[:11],))[0]["bytes"])
+
+    body = FILE + END
+    with strict.client(key := strict.key()) as client:
+        made = client.post("/jobs", content=iter([body]), headers={"Content-Type": FORM})
+        assert made.status_code == 202 and used(key) == len(body)  # what was not used is given back
+    with begun(strict, key := strict.key()) as connection:
+        connection.sendall(b"4000000\r\n" + video_bytes())
+        connection.sendall(bytes(2_900_000))
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(20)
+        connection.sendall(bytes(200_000))
+        assert answered(connection) == (429, "quota_used_up")
+    assert 2_900_000 < used(key) <= 3_000_000
+
+
 def test_the_database_is_asked_for_readiness_once_a_second_at_most(strict: Serving) -> None:
     with strict.client() as client:
         assert client.get("/readyz").is_success
@@ -113,6 +135,19 @@ def test_cors_is_for_the_origins_that_are_named(strict: Serving) -> None:
         assert allowed.headers["access-control-allow-origin"] == "https://ours.example"
         assert "access-control-allow-credentials" not in allowed.headers
         assert "access-control-allow-origin" not in client.options("/v1/me", headers={"Origin": "https://evil.example", **asked}).headers
+
+
+def test_refusals_before_any_route_can_be_read_by_a_page_elsewhere(strict: Serving) -> None:
+    with strict.client(Origin="https://ours.example") as client:
+        elsewhere = client.get("/healthz", headers={"Host": "rebound.example"})
+    assert (elsewhere.status_code, elsewhere.headers["access-control-allow-origin"]) == (421, "https://ours.example")
+    lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {strict.key()}", "Origin: https://ours.example", "Content-Length: 9",
+             "Content-Type: application/json", "", "")  # fmt: skip
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as silent:
+        silent.sendall("\r\n".join(lines).encode())
+        said = b"".join(iter(lambda: silent.recv(65536), b"")).lower()  # it hangs up
+    assert said.startswith(b"http/1.1 408") and b"access-control-allow-origin: https://ours.example" in said
+    assert b"connection: close" in said and b"x-request-id: " in said
 
 
 def test_a_large_answer_is_compressed(strict: Serving) -> None:

@@ -47,10 +47,11 @@ def client(serving_clip: Serving, done: VideoOutcome) -> Any:
 def test_a_frame_is_the_one_that_was_looked_at(client: httpx2.Client, done: VideoOutcome) -> None:
     answer = client.get("/frames/10.jpg")
     assert answer.headers["content-type"] == "image/jpeg" and "Content-Encoding" not in answer.headers
-    assert answer.headers["Content-Location"] == f"/v1/videos/{done.video_id}/frames/10.jpg"
+    (path, _, shown) = answer.headers["Content-Location"].partition("?result_id=")
+    assert path == f"/v1/videos/{done.video_id}/frames/10.jpg" and client.get("/frames/10.jpg", params={"result_id": shown}).is_success
     for number, nearest in ((12, 10), (13, 15), (49, 45)):
         near = client.get(f"/frames/{number}.jpg")
-        assert near.headers["Content-Location"].endswith(f"/frames/{nearest}.jpg")
+        assert f"/frames/{nearest}.jpg?" in near.headers["Content-Location"]
         assert near.content == client.get(f"/frames/{nearest}.jpg").content
     assert client.get("/frames/10.jpg", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     beyond = client.get("/frames/50.jpg")
@@ -90,7 +91,7 @@ def test_a_track_is_shown_at_its_best(client: httpx2.Client, serving_clip: Servi
     seen = [row for row in page(serving_clip.db, SIGHTINGS, result_id) if row["track_id"] == track]
     best = max(seen, key=lambda row: row["width"] * row["height"] * row["confidence"])
     answer = client.get(f"/tracks/{track}.jpg")
-    assert answer.headers["Content-Location"].endswith(f"/frames/{best['frame_number']}.jpg")
+    assert answer.headers["Content-Location"].endswith(f"/frames/{best['frame_number']}.jpg?result_id={result_id}")
     height, width, _ = picture(answer).shape
     room = 2 * MARGIN * max(best["width"], best["height"]) + 2
     assert best["width"] - 2 <= width <= best["width"] + room and best["height"] - 2 <= height <= best["height"] + room

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx2
 import pytest
@@ -28,7 +28,8 @@ def pages(client: httpx2.Client, path: str, name: str, **asked: Any) -> list[dic
     """A whole list, page by page."""
     found, cursor = [], None
     while True:
-        answer = client.get(path, params=asked | ({"cursor": cursor} if cursor else {})).raise_for_status().json()
+        asked |= {"cursor": cursor} if cursor else {}
+        answer = client.get(httpx2.URL(path).copy_merge_params(asked)).raise_for_status().json()
         found += answer[name]
         cursor = answer["next"]
         if cursor is None:
@@ -152,6 +153,32 @@ def test_a_page_ends_by_bytes_too(serving: Serving) -> None:
         assert len(pages(client, path, "masks")) == count
         serving.db.execute("UPDATE segmentation_masks SET mask_rle = repeat('1', 5000000) WHERE video_id = %s", (video_id,))
         assert len(pages(client, path, "masks")) == count  # one that is larger than a page has its own
+
+
+FAILED = """UPDATE videos SET status = 'failed', failure_code = 'truncated', failure_message = repeat('x', 3000000)
+    WHERE id = ANY(%s::uuid[])"""
+DESCRIBED = """UPDATE scene_analysis SET analysis_data = jsonb_set(analysis_data, '{description}', to_jsonb(repeat('word ', 600000)))
+    WHERE video_id = ANY(%s::uuid[])"""
+# What makes the items of a list so long that no two of them fit on a page.
+LONG: dict[tuple[str, str], LiteralString] = {
+    ("/videos", "videos"): FAILED,
+    ("/jobs", "jobs"): FAILED,
+    ("/search?in=scenes&min_importance=5", "hits"): DESCRIBED,
+}
+
+
+@pytest.mark.parametrize(("path", "name"), LONG)
+def test_a_page_of_every_list_ends_by_bytes_too(serving: Serving, path: str, name: str) -> None:
+    email = f"{name}-are-long@example.org"
+    videos = [made_video(serving.storage, 1_000 + 10 * len(path) + number)[0] for number in range(3)]
+    for video_id in videos:
+        claim(serving.db, email, video_id, "clip.mp4")
+    with serving.client(serving.key(email)) as client:
+        count = len(client.get(path).json()[name])
+        serving.db.execute(LONG[path, name], (videos,))
+        first = client.get(path).json()
+        assert len(first[name]) == 1 and first["next"]
+        assert len(pages(client, path, name)) == count
 
 
 def test_the_list_is_sorted_both_ways_across_pages(serving: Serving) -> None:

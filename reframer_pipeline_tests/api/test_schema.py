@@ -12,14 +12,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from reframer_pipeline.handover import StageOutput
-from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.uploads.ingest import ingest_file
+from reframer_pipeline_tests.api.library import WithPictures
 from reframer_pipeline_tests.api.serving import Serving, started
-from reframer_pipeline_tests.factories import Maker, commit_all, video_bytes
+from reframer_pipeline_tests.factories import commit_all, video_bytes
 from reframer_pipeline_tests.servers import Server
 from reframer_pipeline_tests.support import REPOSITORY
 
@@ -32,18 +30,6 @@ FUZZ = "REFRAMER_TEST_SERVERS" in os.environ  # requests by the thousand take mi
 IN_CI = pytest.mark.skipif(not FUZZ, reason="requests by the thousand are made in CI (REFRAMER_TEST_SERVERS=1)")
 PHASES = "examples,coverage,fuzzing" if FUZZ else "examples,coverage"
 EXAMPLES = 12  # requests an operation and phase
-
-
-class WithPictures(Maker):
-    """Made results whose frame store can be opened: grey pictures."""
-
-    def output(self, stage: str, scratch: Path, batch_rows: int = 7) -> StageOutput:
-        made = super().output(stage, scratch, batch_rows)
-        if made.attachment is not None:
-            with FrameStoreWriter(made.attachment, max_bytes=10**6) as store:
-                for number in range(0, self.frame_count, self.settings.vid_stride):
-                    store.add(number, np.full((self.height, self.width, 3), 128, np.uint8))
-        return made
 
 
 @pytest.fixture(scope="module")

@@ -83,13 +83,22 @@ def test_a_key_has_so_many_sessions_and_the_newest_stay(serving: Serving) -> Non
 
         def begun(key: str) -> str:
             browser.post("/session", headers={"X-API-Key": key}).raise_for_status()
-            cookie = browser.cookies["reframer_session"]
+            (cookie,) = browser.cookies.items()
             browser.cookies.clear()
-            return cookie
+            return "=".join(cookie)
 
-        cookies = [begun(other), *(begun(key) for _ in range(keys.SESSIONS + 1))]
-        answers = [browser.get("/me", headers={"Cookie": f"reframer_session={one}"}).status_code for one in cookies]
-    assert answers == [200, 401, *[200] * keys.SESSIONS]
+        cookies = [begun(other), *(begun(key) for _ in range(keys.MOST["session"] + 1))]
+        answers = [browser.get("/me", headers={"Cookie": one}).status_code for one in cookies]
+    assert answers == [200, 401, *[200] * keys.MOST["session"]]
+
+
+def test_servers_on_two_ports_of_a_host_have_a_cookie_each(serving: Serving) -> None:
+    first, second = ({"Host": f"127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"} for port in (7001, 7002))
+    with serving.client() as browser:  # all ports of a host have the same jar
+        for headers in (first, second):
+            browser.post("/session", headers={"X-API-Key": serving.key(), **headers}).raise_for_status()
+        assert browser.delete("/session", headers=second).status_code == 204
+        assert [browser.get("/me", headers=headers).status_code for headers in (first, second)] == [200, 401]
 
 
 def test_what_is_over_since_a_day_goes(serving: Serving, token: str) -> None:

@@ -52,6 +52,15 @@ def test_a_ticket_ends_with_its_key_and_old_ones_go(serving: Serving, video_id: 
     assert len(serving.db.fetch("SELECT 1 FROM api_keys WHERE kind = 'ticket'")) == 1
 
 
+def test_a_key_has_so_many_tickets_and_the_newest_stay(serving: Serving, video_id: str) -> None:
+    who = keys.holder(serving.db, serving.key(ONE), "key")
+    assert who is not None
+    tickets = [keys.ticket(serving.db, who, timedelta(hours=1)) for _ in range(keys.MOST["ticket"] + 1)]
+    with serving.client() as page:
+        answers = [page.get(f"/videos/{video_id}/film", params={"ticket": one}).status_code for one in tickets[:2]]
+    assert answers == [401, 200]
+
+
 def test_a_key_without_reading_gets_none(serving: Serving) -> None:
     with serving.client(serving.key(ONE, scopes=("write",))) as client:
         assert client.post("/tickets").json()["code"] == "not_allowed"

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx2
 import pytest
 
+from reframer_pipeline.api.listening import CONNECTIONS
 from reframer_pipeline.api.metrics import Metrics
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.users import local, people
@@ -46,7 +48,7 @@ def test_no_secret_is_in_anything_that_is_written_or_told(odd: Serving) -> None:
         told.append(client.get("/breaks", headers={"X-Canary": CANARY}))
         told.append(client.get("/breaks-in-words"))
         told.append(browser.get("/login", params={"token": token}))
-        session = browser.cookies["reframer_session"]
+        session = browser.cookies[f"reframer_session_{odd.port}"]
         told[-1].headers.pop("set-cookie")
         told.append(browser.get("/login", params={"token": token}))
         told.append(client.get("/me", params={"key": key}))
@@ -131,6 +133,21 @@ def test_a_body_that_drips_is_given_up(odd: Serving) -> None:
         assert b" 200 " in steady.recv(1000).splitlines()[0]
         answer = b"".join(iter(lambda: drip.recv(10_000), b""))
     assert b" 408 " in answer.splitlines()[0] and b"1000 bytes a second" in answer
+
+
+def test_connections_without_a_request_make_room(odd: Serving) -> None:
+    with ExitStack() as held:
+
+        def opened() -> socket.socket:
+            return held.enter_context(socket.create_connection(("127.0.0.1", odd.port), timeout=20))
+
+        at_work = opened()  # the oldest, which must not make room
+        at_work.sendall(b"GET /takes-its-time?seconds=5 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        idle = [opened() for _ in range(CONNECTIONS)]
+        with odd.client() as client:
+            assert [client.get("/healthz").status_code for _ in range(3)] == [200] * 3
+        assert idle[0].recv(1) == b""  # it was closed
+        assert at_work.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def test_who_takes_nothing_of_an_answer_is_hung_up_on(odd: Serving) -> None:

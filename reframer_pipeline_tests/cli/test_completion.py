@@ -12,6 +12,8 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline_tests.command import called, environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:

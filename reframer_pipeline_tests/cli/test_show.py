@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from reframer_pipeline.cli import app
 from reframer_pipeline.cli.show import print_video
+from reframer_pipeline.failures import HomeMissing
 from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES
@@ -52,3 +56,13 @@ def test_nothing_is_said_where_nothing_is_odd(storage: Storage, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     first = next(at for at, line in enumerate(lines) if line.startswith("  metadata"))
     assert [line.split()[0] for line in lines[first : first + 6]] == list(NAMES)
+
+
+@pytest.mark.parametrize(
+    "words", ["list", "show ab", "preview ab -o out.mp4", "export ab --format csv -o out", "uploads", "plan", "users list", "keys list",
+              "delete ab --yes", "restore ab", "db sweep"],
+)  # fmt: skip
+def test_a_home_with_a_slip_in_its_name_is_not_made(tmp_path: Path, words: str) -> None:
+    ran = CliRunner().invoke(app, [*words.split(), "--home", str(tmp_path / "typo")], env={"REFRAMER_DATABASE_URL": None})
+    assert isinstance(ran.exception, HomeMissing) and "typo" in ran.exception.message and "REFRAMER_HOME" in ran.exception.remedy
+    assert list(tmp_path.iterdir()) == []

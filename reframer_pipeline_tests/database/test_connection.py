@@ -27,6 +27,8 @@ from reframer_pipeline_tests.factories import add_video
 from reframer_pipeline_tests.servers import Server, administer, direct_url
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 1.5
 AT_MOST_S = WITHIN_S + 1 + 3 + 1.5  # a second more, three to say what is wrong, and this machine's own slowness
 

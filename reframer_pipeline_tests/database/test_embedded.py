@@ -25,6 +25,8 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.servers import servants, short_folder
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 ASK = """
 import sys
 from reframer_pipeline.settings import Settings
@@ -55,7 +57,6 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
 def test_several_processes_at_once_share_one_server_that_survives(folder: Path) -> None:
     settings = Settings(home=folder / "home")
     children = [subprocess.Popen([sys.executable, "-c", ASK, str(settings.home)], cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(3)]
@@ -170,7 +171,6 @@ def test_a_folder_whose_server_cannot_be_seen_gets_no_second_one(folder: Path, m
     assert embedded.server(settings).pid != server.pid
 
 
-@pytest.mark.slow
 def test_a_folder_that_is_mounted_elsewhere_too_gets_no_second_server(folder: Path) -> None:
     """As a container sees its host's: under another path, with other process numbers."""
     settings, elsewhere = Settings(home=folder / "home"), folder / "elsewhere"

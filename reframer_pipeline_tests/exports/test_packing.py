@@ -81,11 +81,11 @@ def test_what_breaks_off_leaves_nothing(odd: Video, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_that_cannot_begin_is_refused_before_it_is_sent(odd: Video) -> None:
+def test_a_download_that_cannot_begin_is_refused_with_its_first_chunk(odd: Video) -> None:
     gone = Video(odd.video_id, odd.filename, odd.name, str(uuid.uuid4()), odd.storage)
     for name in ("cvat", "davis"):
         with pytest.raises(ObjectMissing, match="were deleted during the export"):
-            download(FORMATS[name], [gone])
+            next(download(FORMATS[name], [gone]).chunks)
 
 
 def test_a_zip_comes_in_pieces_while_it_is_made() -> None:

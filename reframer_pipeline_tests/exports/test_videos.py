@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from reframer_pipeline.exports.videos import have_results, published_videos, safe_name
+from reframer_pipeline.exports.videos import have_results, published_videos, safe_name, videos_of
 from reframer_pipeline.failures import NotPublished, ObjectMissing, UnknownVideo
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.settings import Settings
@@ -53,7 +53,8 @@ def test_names_differ_also_for_who_does_not_tell_case(storage: Storage) -> None:
     videos = published_videos(storage, [*ids, ids[0]])
     assert [video.name for video in videos] == [f"Clip-{ids[0][:8]}", f"clip-{ids[1][:8]}", "other", "_passwd ____%s__".replace("%", "_")]
     assert [video.video_id for video in videos] == ids == have_results(storage)
-    assert published_videos(storage, ids[:1], {ids[0]: "mine.mp4"})[0].name == "mine"
+    (mine,) = videos_of(storage, {ids[0]: ("mine.mp4", videos[0].result_id)})
+    assert (mine.name, mine.open().keys()) == ("mine", videos[0].open().keys())
 
 
 def test_what_is_published_later_does_not_change_an_export(storage: Storage) -> None:

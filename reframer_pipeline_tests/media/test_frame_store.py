@@ -25,7 +25,7 @@ def picture(number: int, height: int = 48, width: int = 64) -> np.ndarray:
 def written(path: Path, numbers: range = range(0, 35, 5)) -> Path:
     with FrameStoreWriter(path, max_bytes=10_000_000) as writer:
         for number in numbers:
-            writer.add(number, picture(number))
+            writer.add(number, picture(number)[..., ::-1].copy())
     return path
 
 
@@ -37,6 +37,14 @@ def test_frames_come_back_in_any_order(tmp_path: Path) -> None:
             assert frame.shape == (48, 64, 3) and frame.dtype == np.uint8
             assert np.abs(frame.astype(int) - picture(number)).mean() < 2
             assert frame[8, number + 4].tolist() == pytest.approx([250, 10, 10], abs=12), "red must stay red"
+
+
+def test_a_thumbnail_is_the_frame_at_about_so_many_pixels(tmp_path: Path) -> None:
+    with FrameStore(written(tmp_path / "s").open("rb")) as store:
+        small, whole = store.thumbnail(15, 48 * 64 // 4), store.thumbnail(15, 10**6)
+        assert small.shape == (24, 32, 3) and small.dtype == np.uint8
+        assert np.abs(small.astype(int) - picture(15).reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))).mean() < 5
+        assert whole.shape == (48, 64, 3) and np.abs(whole.astype(int) - store.read(15)).max() <= 3
 
 
 def test_groups_are_in_order_and_complete(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import reframer_pipeline.media
@@ -108,6 +109,17 @@ def test_several_outputs_are_drained_while_one_is_awaited() -> None:
         assert list(process.lines(STDOUT)) == ["last"]
         assert process.read(1, 10_000_000) == b"a" * 64 * 65536
         assert process.wait() == 0
+
+
+def test_an_array_is_filled_whatever_was_read_ahead() -> None:
+    code = "import os, sys\nfd = int(sys.argv[1])\nos.write(fd, b'a' * 9)\n"
+    code += "print('first', flush=True)\nos.write(fd, b'b' * 200_004)\nos.close(fd)"
+    with GuardedProcess(lambda fds: [*python(code), str(fds[0])], LIMITS, extra_channels=1) as process:
+        assert next(process.lines(STDOUT)) == "first"
+        little, much = np.zeros(5, np.uint8), np.zeros((2, 100_000), np.uint8)
+        assert process.fill(1, little) and little.tobytes() == b"aaaaa"
+        assert process.fill(1, much) and much.tobytes() == b"aaaa" + b"b" * 199_996
+        assert not process.fill(1, much) and process.wait() == 0
 
 
 def test_outputs_far_out_of_step_are_refused() -> None:

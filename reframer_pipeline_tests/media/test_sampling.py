@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from reframer_pipeline.failures import (
     TruncatedVideo,
     VideoTooLong,
 )
-from reframer_pipeline.media.sampling import ContentScores, Looks, sample_frames, small_size
+from reframer_pipeline.media.frame_store import encode
+from reframer_pipeline.media.sampling import DARK, PALE, ContentScores, Looks, sample_frames, small_size
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.stages.frames import FramesValidator
@@ -112,6 +114,31 @@ def test_pictures_stand_upright(
     bottom, right = metadata.height - 10, metadata.width - 10
     seen = [frame[y, x] for y, x in ((10, 10), (10, right), (bottom, 10), (bottom, right))]
     assert np.abs(np.array(seen, int) - np.array(expected)).max() < 12
+
+
+@pytest.mark.parametrize(
+    "codec",
+    ["libx264 -pix_fmt yuv420p", "mjpeg -pix_fmt yuvj422p", "prores_ks -pix_fmt yuv422p10le", "libx265 -pix_fmt gray", "png -pix_fmt pal8"],
+)
+def test_pictures_are_the_bytes_of_one_conversion_to_rgb(tmp_path: Path, codec: str) -> None:
+    """By planes or by pixels: the way is chosen for speed. Of grey and of palettes the ways differ, by up to 38 of 255."""
+    clip = tmp_path / "a.mov"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=98x66:r=25:d=0.2,setparams=range=tv", "-c:v", *codec.split(), clip)
+    metadata, _, store = sampled(clip, tmp_path / "store")
+    size = f"{metadata.width}:{metadata.height}"
+    ffmpeg(
+        "-i",
+        clip,
+        "-vf",
+        f"scale={size}:flags=bicubic+accurate_rnd+full_chroma_int",
+        "-pix_fmt",
+        "rgb24",
+        "-f",
+        "rawvideo",
+        tmp_path / "rgb",
+    )
+    shown = np.fromfile(tmp_path / "rgb", np.uint8).reshape(-1, metadata.height, metadata.width, 3)
+    assert store.jpeg(0) == encode(shown[0])
 
 
 def test_pixels_are_made_square(tmp_path: Path) -> None:
@@ -229,6 +256,27 @@ def test_colours_that_cannot_be_seen_count_for_nothing(saturation: tuple[int, in
     scores.next(before)
     values = [cv2.cvtColor(frame, cv2.COLOR_BGR2HSV)[..., 2].astype(int) for frame in (before, after)]
     assert scores.next(after) == pytest.approx(np.abs(values[1] - values[0]).mean() / 3, abs=2)
+
+
+def test_the_scores_are_those_of_their_formula() -> None:
+    """To the last bit: scores are part of a result, which its key determines."""
+    import cv2
+
+    def between(values: np.ndarray, low: int, high: int) -> np.ndarray:
+        return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+
+    def formula(before: np.ndarray, after: np.ndarray) -> float:
+        first, second = (cv2.cvtColor(frame, cv2.COLOR_BGR2HSV) for frame in (before, after))
+        hue, saturation, value = cv2.split(cv2.absdiff(second, first))
+        chroma = [hsv[..., 1].astype(np.float32) * hsv[..., 2] / np.float32(255) for hsv in (first, second)]
+        lit = between(np.maximum(first[..., 2], second[..., 2]), *DARK)
+        coloured = lit * between(np.maximum(*chroma), *PALE)
+        return (cv2.mean(hue * coloured)[0] + cv2.mean(saturation * lit)[0] + cv2.mean(value)[0]) / 3
+
+    rng = np.random.default_rng(3)
+    frames = [coloured(rng, 180, (0, most), (0, 257 - most)) for most in range(1, 257, 15)]
+    scores = ContentScores()
+    assert [scores.next(frame) for frame in frames][1:] == [formula(*pair) for pair in pairwise(frames)]
 
 
 def test_a_cut_from_black_or_from_grey_to_colour_counts_in_full() -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser, over a real server: one of each for the tests of a file."""
+"""The page in real browsers, over a real server. The tests of a file run in Chromium, then in Firefox."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from reframer_pipeline_tests.api.serving import Serving, serving
-from reframer_pipeline_tests.browser import chromium
+from reframer_pipeline_tests.browser import BROWSERS
 
 __all__ = ["serving"]
 PATIENCE_MS = 20_000
-ANSWERED = re.compile("Failed to load resource")  # what a server answers with 4xx is logged as an error, too
+# What a server answers with 4xx is logged as an error, too; and before a picture Playwright puts an empty style into Firefox's page.
+HARMLESS = re.compile("Failed to load resource|sha256-YjaKGiklmzC6wjXA513HAMmzus8VE61XCOT\\+SmwNZWA=")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module", params=BROWSERS)
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
-    with chromium() as browser:
+    with BROWSERS[request.param]() as browser:
         yield browser
 
 
@@ -29,22 +30,32 @@ def trouble() -> list[str]:
     return []
 
 
-def opened(browser: Browser, serving: Serving, trouble: list[str], key: str | None) -> BrowserContext:
+def opened(browser: Browser, url: str, trouble: list[str], key: str | None) -> BrowserContext:
     """A browser of somebody's, signed in if a key is given."""
+
+    def hear(said: str) -> None:
+        if not HARMLESS.search(said):
+            trouble.append(said)
+
     context = browser.new_context(viewport={"width": 1300, "height": 950}, locale="en-GB")
     context.set_default_timeout(PATIENCE_MS)
-    context.on("weberror", lambda error: trouble.append(str(error.error)))
-    context.on("console", lambda said: trouble.append(said.text) if said.type == "error" and not ANSWERED.match(said.text) else None)
-    context.on("request", lambda request: None if request.url.startswith((serving.url, "data:", "blob:")) else trouble.append(request.url))
+    context.on("weberror", lambda error: hear(str(error.error)))
+    context.on("console", lambda said: hear(said.text) if said.type == "error" else None)
+    context.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else trouble.append(request.url))
     if key is not None:
-        assert context.request.post(f"{serving.url}/session", headers={"X-API-Key": key, "Origin": serving.url}).status == 204
+        assert context.request.post(f"{url}/session", headers={"X-API-Key": key, "Origin": url}).status == 204
     return context
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, serving: Serving, trouble: list[str]) -> Iterator[Page]:
     """Somebody's browser, signed in. Whatever goes wrong in it while the tests run is a failure."""
-    context = opened(browser, serving, trouble, serving.key())
+    context = opened(browser, serving.url, trouble, serving.key())
     yield context.new_page()
     context.close()
     assert not trouble
+
+
+def on_its_way(page: Page, name: str) -> Locator:
+    """What the page says of a file that is uploaded."""
+    return page.get_by_label("Files on their way").get_by_role("listitem").filter(has_text=name)

@@ -7,7 +7,7 @@ sampled frame but one.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,19 @@ GROUND = 96
 BOX = (120.0, 80.0)  # width and height
 INSET = 20  # pixels from the box to its mask
 MISSED = 20  # the sampled frame in which nothing is seen
-KINDS = ("constant", "variable", "rotated", "stretched", "hevc")
+KINDS = {"constant": "mp4", "variable": "mp4", "rotated": "mp4", "stretched": "mp4", "hevc": "mp4", "mpeg4": "avi"}
+H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "12"]
 OPTIONS = {
-    "variable": ["-vf", "settb=1/1000,setpts=40*N+35*floor(N/4)"],
-    "stretched": ["-vf", "scale=480:360,setsar=4/3"],
-    "hevc": ["-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=none"],
+    "variable": [*H264, "-vf", "settb=1/1000,setpts=40*N+35*floor(N/4)"],
+    "stretched": [*H264, "-vf", "scale=480:360,setsar=4/3"],
+    "hevc": ["-c:v", "libx265", "-preset", "veryfast", "-crf", "12", "-tag:v", "hvc1", "-x265-params", "log-level=none"],
+    "mpeg4": ["-c:v", "mpeg4", "-q:v", "2"],
 }
 
 
-def numbered_picture(number: int) -> Picture:
-    """`(HEIGHT, WIDTH, 3)` RGB."""
-    picture = np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)
+def numbered(picture: Picture, number: int) -> Picture:
+    """A picture of `(HEIGHT, WIDTH, 3)` RGB that shows a number, too."""
+    picture = picture.copy()
     for place, bit in enumerate([1, *(number >> n & 1 for n in range(BITS)), 0]):
         x = LEFT + place * SQUARE
         picture[TOP : TOP + SQUARE, x : x + SQUARE] = 255 * bit
@@ -56,15 +58,17 @@ def number_of(picture: Picture) -> int:
     return sum(bit << n for n, bit in enumerate(bits[1:-1]))
 
 
-def write_film(kind: str, path: Path) -> Path:
-    """A clip of `FRAMES` pictures, which are all shown upright and with square pixels."""
-    pictures = [numbered_picture(number) for number in range(FRAMES)]
+def write_film(kind: str, folder: Path, pictures: Iterable[Picture] | None = None) -> Path:
+    """A clip whose pictures show their numbers, upright and with square pixels; without any given, on even grey."""
+    grey = np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)
+    pictures = [numbered(picture, number) for number, picture in enumerate(pictures or [grey] * FRAMES)]
+    path = folder / f"{kind}.{KINDS[kind]}"
     if kind == "rotated":
         pictures = [np.rot90(one) for one in pictures]  # to the left; the file says: turn to the right
     height, width = pictures[0].shape[:2]
     command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25", "-i", "-"]
-    codec = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "12", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
-    subprocess.run([*command, *codec, *OPTIONS.get(kind, []), str(path)], input=b"".join(one.tobytes() for one in pictures), check=True)
+    how = [*OPTIONS.get(kind, H264), "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
+    subprocess.run([*command, *how, str(path)], input=b"".join(one.tobytes() for one in pictures), check=True)
     return made.turn(path, (0, 1, -1, 0)) if kind == "rotated" else path
 
 
@@ -153,7 +157,7 @@ class Film(Maker):
 
 def brought(storage: Storage, kind: str, folder: Path) -> tuple[str, Film]:
     """Such a clip in the library of the local user, with its results; its id."""
-    path = write_film(kind, folder / f"{kind}.mp4")
+    path = write_film(kind, folder)
     taken = ingest_file(path, storage.db, storage.store, storage.settings)
     assert taken.failure is None and taken.video_id
     row = storage.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (taken.video_id,))

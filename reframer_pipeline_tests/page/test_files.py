@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -36,6 +37,32 @@ def test_the_import_map_holds_the_libraries_to_it() -> None:
     for name, integrity in importmap["integrity"].items():
         digest = hashlib.sha384((FOLDER / name).read_bytes()).digest()
         assert integrity == f"sha384-{base64.b64encode(digest).decode()}", name
+
+
+def test_what_a_video_needs_is_loaded_ahead() -> None:
+    """Every script of shell and video screen, so that none waits for the one that names it. The screen's do not hold up the shell."""
+    index = (FOLDER / "index.html").read_text()
+    importmap = json.loads(re.findall(r'<script type="importmap">(.*?)</script>', index, re.DOTALL)[0])
+    shell = needed("./app/main.js", importmap["imports"])
+    screen = needed("./app/video/screen.js", importmap["imports"])
+    wanted = []
+    for path in [*shell, *(path for path in screen if path not in shell)]:
+        digest = importmap["integrity"].get(path)
+        integrity, later = f' integrity="{digest}"' * bool(digest), ' fetchpriority="low"' * (path not in shell)
+        wanted.append(f'<link rel="modulepreload" href="{path[2:]}"{integrity}{later}>')
+    written = [line for line in index.splitlines() if "modulepreload" in line]
+    assert written == wanted, "these lines belong into index.html:\n" + "\n".join(wanted)
+
+
+def needed(first: str, imports: dict[str, str]) -> list[str]:
+    """A script and all that it imports at once, in the order in which a browser hears of them; paths beside `index.html`."""
+    found = [first]
+    for path in found:
+        for name in re.findall(r'^(?:import|export) (?:[^;]*? from )?"([^"]+)";$', (FOLDER / path).read_text(), re.MULTILINE):
+            target = imports.get(name) or f"./{os.path.normpath(Path(path).parent / name)}"
+            if target not in found:
+                found.append(target)
+    return found
 
 
 def test_types_fit() -> None:

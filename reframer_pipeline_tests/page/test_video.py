@@ -1,4 +1,4 @@
-"""The video screen in a real browser: what is drawn belongs to the picture that is shown, and lies where the database says.
+"""The video screen in real browsers: what is drawn belongs to the picture that is shown, and lies where the database says.
 
 Clips whose pictures say their number (`films`) show it, at seeked times, on constant and variable rate, turned, with pixels that are not
 square, and as the proxy of a format that the browser does not play.
@@ -6,19 +6,17 @@ square, and as the proxy of a format that the browser does not play.
 
 from __future__ import annotations
 
-import io
-import time
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.browser import hard_to_read
 from reframer_pipeline_tests.factories import add_video
+from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import FRAMES, HEIGHT, KINDS, MISSED, WIDTH, Film, brought, number_of
 from reframer_pipeline_tests.page.films import GROUND as GREY
 
@@ -45,44 +43,6 @@ def desk(page: Page, serving: Serving) -> Desk:
     return Desk(page, serving.url)
 
 
-class Desk:
-    """The video screen as a person uses it."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
-
-    def open(self, video_id: str, query: str = "") -> None:
-        """Go to an address, and wait for its picture."""
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.url}/#/videos/{video_id}{query}")
-        self.until("window.reframer?.drawn >= 0", 60)
-
-    def until(self, so: str, seconds: float = 20) -> None:
-        """Wait until an expression is true; the page's policy forbids Playwright's own way."""
-        end = time.monotonic() + seconds
-        while not self.page.evaluate(so):
-            assert time.monotonic() < end, f"{so}: {self.page.evaluate('[window.reframer?.frame, window.reframer?.drawn]')}"
-            self.page.wait_for_timeout(20)
-
-    def at(self, frame: int) -> None:
-        """Wait until a frame is shown with all that belongs to it."""
-        self.until(f"reframer.frame === {frame} && reframer.drawn === {frame} && !reframer.room.awaited({frame})")
-
-    def seek(self, film: Film, frame: int) -> None:
-        """Go to the moment of a frame, by the address."""
-        self.page.evaluate(f"location.hash = location.hash.split('?')[0] + '?t={film.seconds[frame] + 0.004:.4f}'")
-        self.at(frame)
-
-    def picture(self) -> npt.NDArray[np.uint8]:
-        """What is on the screen where the film is: `(height, width, 3)` RGB."""
-        png = self.page.locator(".v-stage").screenshot()
-        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-    def told(self, name: str) -> Any:
-        """What the page says of itself."""
-        return self.page.evaluate(f"reframer.{name}")
-
-
 def coloured(picture: npt.NDArray[np.uint8], rows: slice = slice(0, HEIGHT * 5 // 6)) -> Box:
     """Edges of what has the track's hue, in pixels of the film."""
     part = np.asarray(Image.fromarray(picture).convert("HSV"))
@@ -100,13 +60,14 @@ def close(found: Box, wanted: Box, scale: float) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_picture_box_and_mask_belong_together(desk: Desk, films: dict[str, tuple[str, Film]], kind: str) -> None:
+def test_picture_box_and_mask_belong_together(browser: Browser, desk: Desk, films: dict[str, tuple[str, Film]], kind: str) -> None:
     video_id, film = films[kind]
     desk.open(video_id)
-    assert desk.told("source") == ("proxy" if kind == "hevc" else "original")
+    if kind != "hevc" or browser.browser_type.name == "chromium":  # Firefox plays it by the system's FFmpeg, if that is there
+        assert desk.told("source") == ("proxy" if kind in ("hevc", "mpeg4") else "original")
     desk.page.keyboard.press("i")  # without ids, whose labels have the same colour
     for frame in SEEKS:
-        desk.seek(film, frame)
+        desk.seek(film.seconds, frame)
         desk.page.keyboard.press("m")
         picture = desk.picture()
         scale = picture.shape[0] / HEIGHT
@@ -126,7 +87,7 @@ def test_between_sampled_frames_boxes_are_dashed_and_there_are_no_masks(desk: De
     video_id, film = films["constant"]
     desk.open(video_id)
     desk.page.keyboard.press("i")
-    desk.seek(film, 12)
+    desk.seek(film.seconds, 12)
     (box,) = desk.told("boxes")
     wanted = tuple(a + (b - a) * 2 / 5 for a, b in zip(film.box(10), film.box(15), strict=True))
     assert not box["measured"] and close((box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]), wanted, 1)
@@ -141,9 +102,9 @@ def test_between_sampled_frames_boxes_are_dashed_and_there_are_no_masks(desk: De
         ).max()
         < 12
     )
-    desk.seek(film, MISSED)
+    desk.seek(film.seconds, MISSED)
     assert desk.told("boxes") == []  # looked at, and not there
-    desk.seek(film, MISSED - 2)
+    desk.seek(film.seconds, MISSED - 2)
     (box,) = desk.told("boxes")
     assert (box["x"], box["measured"]) == (film.box(15)[0], False)  # nobody knows where it went
 
@@ -159,11 +120,19 @@ def test_keys_step_by_frames_and_by_sampled_frames(desk: Desk, films: dict[str, 
         desk.page.keyboard.press(key)
         desk.at(frame)
     assert number_of(desk.picture()) == 0
+    for key in ("[", "[", "[", "Space"):  # a tenth of the speed: every machine keeps up
+        desk.page.keyboard.press(key)
+    desk.until("reframer.frame >= 2")
+    for key in ("k", "]", "]", "]"):
+        desk.page.keyboard.press(key)
+    assert desk.told("dropped") == 0
+    desk.page.keyboard.press("Home")
+    desk.at(0)
     desk.page.keyboard.press("r")  # the first scene again and again
     desk.page.keyboard.press("Space")
     desk.until("window.last = Math.max(window.last ?? 0, reframer.frame), reframer.frame < last - 5")
     desk.page.keyboard.press("k")
-    assert desk.page.evaluate("last") <= FRAMES // 2 and desk.told("dropped") < desk.told("presented") / 4
+    assert desk.page.evaluate("last") <= FRAMES // 2
 
 
 def test_the_address_of_a_moment_opens_it_and_follows(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
@@ -186,6 +155,7 @@ def test_the_address_of_a_moment_opens_it_and_follows(desk: Desk, films: dict[st
 
 def test_a_video_without_results_says_why_and_what_to_do(desk: Desk, serving: Serving) -> None:
     video_id, _ = add_video(serving.storage, seed=7)
+    serving.db.execute("UPDATE videos SET status = 'pending', failure_code = NULL, failure_message = NULL WHERE id = %s", (video_id,))
     claim(serving.db, "one@example.org", video_id, "memo.mp4")
     desk.page.goto(f"{desk.url}/#/videos/{video_id}")
     expect(desk.page.get_by_role("heading", name="Waiting for its turn")).to_be_visible()
@@ -201,15 +171,12 @@ def test_a_video_without_results_says_why_and_what_to_do(desk: Desk, serving: Se
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 400)])
 def test_the_screen_can_be_read_by_everybody(desk: Desk, films: dict[str, tuple[str, Film]], theme: str, width: int) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     desk.page.set_viewport_size({"width": width, "height": 800})
     desk.open(films["constant"][0], "?t=0&scene=1&element=1&track=obj_001")
     desk.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
     for tab in desk.page.get_by_role("tab").all():
         tab.click()
-        found = [one for one in Axe().run(desk.page).response["violations"] if one["impact"] in ("serious", "critical")]
-        assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+        assert hard_to_read(desk.page) == []
     assert desk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     desk.page.set_viewport_size({"width": 1280, "height": 800})
 

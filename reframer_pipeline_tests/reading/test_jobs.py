@@ -70,10 +70,12 @@ def test_people_see_their_own_jobs_only_and_page_through_them(storage: Storage) 
     assert get_job(storage.db, ann.user_id, theirs.job_id, RATES, 2) is None and get_job(storage.db, ann.user_id, "x", RATES, 2) is None
     assert seen(storage, theirs.job_id, "bob@example.org").filename == "theirs.mp4"
     pages: list[str] = []
-    page = list_jobs(storage.db, ann.user_id, RATES, 2)
-    while page:
+    after: tuple[object, ...] = ()
+    more = True
+    while more:
+        page, more = list_jobs(storage.db, ann.user_id, RATES, 2, after)
         pages += [job.job_id for job in page]
-        page = list_jobs(storage.db, ann.user_id, RATES, 2, after=(page[-1].created_at, page[-1].job_id))
+        after = (page[-1].created_at, page[-1].job_id)
     assert pages == mine[::-1]
     storage.db.execute("UPDATE uploads SET requested = false")
-    assert list_jobs(storage.db, ann.user_id, RATES, 10) == []
+    assert list_jobs(storage.db, ann.user_id, RATES, 10) == ([], False)

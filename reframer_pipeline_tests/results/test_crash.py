@@ -22,6 +22,8 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.servers import Server, direct_url
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import sys
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -9,13 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from click.testing import CliRunner
 
 from reframer_pipeline.cli.show import show
+from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip
+from reframer_pipeline.orchestration.tags import PROCESS_VIDEO
+from reframer_pipeline.reading import sheets
 from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.materialize import QUIET
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline_tests.computed import CLIP_SEED, add
@@ -50,7 +56,8 @@ def test_masks_and_detections_join_their_tracks(shared: Storage, done: VideoOutc
 
 
 def test_each_materialization_reports_checks_and_shows_itself(shared: Storage, done: VideoOutcome) -> None:
-    runs = set()  # other tests may have computed single stages of this video since
+    runs: dict[str, list[str]] = {}  # other tests may have computed single stages of this video since
+    pictured = []
     with dagster_home.open_instance(shared.settings) as instance:
         for stage in NAMES:
             records = instance.fetch_materializations(
@@ -60,15 +67,45 @@ def test_each_materialization_reports_checks_and_shows_itself(shared: Storage, d
             assert {"rows", "seconds", "table"} <= set(metadata), stage
             shown = str(metadata["picture"].value) if "picture" in metadata else ""
             assert len(shown) < 45_000  # 30 kB of JPEG in base64
-            assert ("![contact sheet](data:image/jpeg;base64," in shown) == (stage != "metadata")
-            runs.add(records[0].run_id)
+            if "![contact sheet](data:image/jpeg;base64," in shown:
+                pictured.append(stage)
+            runs.setdefault(records[0].run_id, []).append(stage)
         checks = [
             record.event_log_entry.dagster_event.event_specific_data  # type: ignore[union-attr]
             for run_id in runs
             for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
         ]
+    assert pictured == sorted({stages[-1] for stages in runs.values()}, key=NAMES.index)  # one a run, on its last stage
     assert len(checks) > 20
     assert all(check.passed for check in checks)  # type: ignore[union-attr]
+
+
+def test_a_run_of_some_stages_shows_what_is_known_of_its_video(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    monkeypatch.setattr(sheets, "inline_sheet", lambda results: seen.append(set(results)) or "a picture")
+    job = build_definitions(shared.settings).resolve_job_def(PROCESS_VIDEO)
+    with dagster_home.open_instance(shared.settings) as instance:
+        stages = [dg.AssetKey(stage) for stage in ("metadata", "frames")]
+        ran = job.execute_in_process(QUIET, instance, partition_key=done.video_id, asset_selection=stages)
+    pictured = [event.step_key for event in ran.get_asset_materialization_events() if "picture" in event.materialization.metadata]
+    assert pictured == ["frames"] and seen == [set(NAMES)]
+
+
+def test_several_videos_share_one_opening_of_dagsters_instance(
+    shared: Storage, done: VideoOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    get = dg.DagsterInstance.get
+    monkeypatch.setattr(dg.DagsterInstance, "get", lambda: opened.append(1) or get())
+    monkeypatch.setenv("DAGSTER_HOME", "/the/caller's/own")
+    loose = shared.settings.model_copy(update={"min_sightings": 3})
+    for _ in run_videos(loose, [done.video_id or ""] * 2, force=True):
+        assert os.environ["DAGSTER_HOME"] == "/the/caller's/own"
+    assert len(opened) == 1
+    (back,) = run_videos(shared.settings, [done.video_id or ""])
+    assert back.seconds == {}
 
 
 def test_running_again_computes_nothing(shared: Storage, done: VideoOutcome) -> None:

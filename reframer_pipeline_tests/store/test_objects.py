@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reframer_pipeline.failures import (
     SettingsInvalid,
     StoreUnavailable,
 )
-from reframer_pipeline.store import objects
+from reframer_pipeline.store import folder, objects
 from reframer_pipeline.store.objects import ObjectStore
 
 
@@ -40,6 +41,43 @@ def large(tmp_path: Path) -> Path:
     path = tmp_path / "large"
     path.write_bytes(os.urandom(3 * objects.PART_BYTES + 1))
     return path
+
+
+def test_empty_folders_go_with_what_was_in_them(tmp_path: Path) -> None:
+    store, source = ObjectStore(str(tmp_path / "store")), tmp_path / "source"
+    source.write_bytes(b"x")
+    for key in ("results/a/masks/1", "results/a/frames/1", "results/b/masks/1"):
+        store.put(source, key)
+
+    def folders() -> set[str]:
+        return {path.relative_to(tmp_path / "store").as_posix() for path in (tmp_path / "store").rglob("*") if path.is_dir()}
+
+    store.delete("results/a/masks/1")
+    assert folders() == {"results", "results/a", "results/a/frames", "results/b", "results/b/masks"}
+    for key in ("results/a/frames/1", "results/b/masks/1"):
+        store.delete(key)
+        store.delete(key)  # there is none any more
+    assert folders() == {"results"}
+
+
+def test_who_writes_while_folders_go_loses_nothing(tmp_path: Path) -> None:
+    store, source, done = ObjectStore(str(tmp_path / "store")), tmp_path / "source", threading.Event()
+    source.write_bytes(b"x")
+
+    def remove() -> None:
+        while not done.is_set():
+            folder.prune(tmp_path / "store/results/a/masks", tmp_path / "store")
+
+    removing = threading.Thread(target=remove)
+    removing.start()
+    try:
+        for number in range(50):
+            store.put(source, f"results/a/masks/{number}")
+            assert store.exists(f"results/a/masks/{number}")
+            store.delete(f"results/a/masks/{number}")
+    finally:
+        done.set()
+        removing.join()
 
 
 @pytest.mark.parametrize("scheme", ["memory", "inparts"])

@@ -139,6 +139,17 @@ def test_a_track_keeps_its_colour(scene: tuple) -> None:
         assert (np.abs(edge - colour).sum(axis=2).min(axis=1) < 40).mean() > 0.4  # others' boxes and labels may lie over it
 
 
+def test_a_small_picture_shows_the_same_at_its_own_size(scene: tuple) -> None:
+    frames, found, masks = scene
+    small = [(number, np.ascontiguousarray(image[::2, ::2])) for number, image in frames]
+    size = frames[0][1].shape[:2]
+    large_drawn, small_drawn = (dict(annotated_frames(pictures, found, masks, size=size)) for pictures in (frames, small))
+    for (number, plain), (_, little) in zip(frames, small, strict=True):
+        coloured = (np.abs(large_drawn[number].astype(int) - plain).max(axis=2) > 20)[::2, ::2]
+        also = np.abs(small_drawn[number].astype(int) - little).max(axis=2) > 20
+        assert also.shape == coloured.shape and (coloured & also).sum() > 0.7 * coloured.sum()
+
+
 def test_what_is_in_no_track_is_not_drawn(scene: tuple) -> None:
     """Whether the track was left out of the results or of the picture: here of what was seen in the first frame alone."""
     frames, (found,), masks = scene

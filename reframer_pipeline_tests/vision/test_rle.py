@@ -53,6 +53,15 @@ def test_a_part_is_encoded_as_the_whole_with_nothing_around_it() -> None:
     assert rle.encode_part(np.zeros((0, 0), bool), 0, 0, 4, 3) == rle.encode(np.zeros((4, 3), bool))
 
 
+def test_a_small_mask_has_the_pixels_in_the_middle_of_its_own() -> None:
+    mask = np.zeros((60, 90), bool)
+    mask[20:40, 30:75] = True
+    compressed, _ = rle.encode(mask)
+    assert np.array_equal(rle.decode_small(compressed, 60, 90, (60, 90)), mask)
+    small = rle.decode_small(compressed, 60, 90, (6, 9))
+    assert np.array_equal(small, mask[5::10, 5::10]) and small.sum() == 2 * 4
+
+
 def test_text_is_what_pycocotools_reads_as_plain_counts() -> None:
     for mask in masks_of_many_kinds():
         height, width = mask.shape

@@ -1,8 +1,8 @@
 """Dagster's storage in Postgres, on connections that are kept; dagster.yaml names it.
 
 What belongs here: what is mended in dagster-postgres. It opens a connection for every query, asks before most of them whether the table is
-there, notifies listeners that no longer exist, and writes what a run intends line by line: 680 connections and 930 statements for one clip
-of a second. What does not: tables, queries and configuration, which stay dagster-postgres's.
+there, notifies listeners that no longer exist, and writes what a run intends and checks line by line: 680 connections and 930 statements
+for one clip of a second. What does not: tables, queries and configuration, which stay dagster-postgres's.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
+from dagster._core.definitions.utils import DEFAULT_OUTPUT
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, ConcurrencyLimitsTable, SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import pg_url_from_config
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, InternalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 E: Final = dg.DagsterEventType
 PLANNED: Final = {E.ASSET_MATERIALIZATION_PLANNED, E.ASSET_CHECK_EVALUATION_PLANNED}
+INSERT_EVENTS: Final = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+CHECK_OF_RUN: Final = ("asset_key", "check_name", "run_id")
+PLANNED_CHECK: Final = AssetCheckExecutionsTable.update().where(
+    *(AssetCheckExecutionsTable.c[name] == bindparam(f"of_{name}") for name in CHECK_OF_RUN),
+    AssetCheckExecutionsTable.c.partition.is_not_distinct_from(bindparam("of_partition")),
+)
 KEPT_S: Final = 900  # a connection that is older is replaced: after a night's sleep of the machine nobody knows what became of it
 PARTITION_S: Final = 10.0  # a partition that was there so long ago is there: each step asks some twenty times
 PATIENCE: Final = {
@@ -79,6 +87,7 @@ class _Pooled:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known: dict[tuple[str, ...], float] = {}
+        self._checked: dict[str, list[EventLogEntry]] = {}  # by run
         super().__init__(*args, **kwargs)
 
     @property
@@ -143,36 +152,97 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
                 self._allocate_concurrency_slots(conn, concurrency_key, limit)
             return True
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """An event. What a step says of its checks waits for the run's next event: that the step has its result, or has failed. The result
+        is committed after that. If the process dies in between, what is lost was said of a result that nobody ever sees.
+        """
+        kind = event.dagster_event_type
+        if _is_of_check(event, begun=event.run_id in self._checked):
+            self._checked.setdefault(event.run_id, []).append(event)
+            return
+        checked = self._checked.pop(event.run_id, [])
+        if kind in ASSET_EVENTS | ASSET_CHECK_EVENTS:
+            self._store(checked)
+            super().store_event(event)
+        else:
+            self._store([*checked, event])
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """What a run intends, in one transaction; other events as ever."""
-        if not PLANNED.issuperset(one.get_dagster_event().event_type for one in events):
+        if PLANNED.issuperset(one.get_dagster_event().event_type for one in events):
+            self._store(events)
+        else:
             super().store_event_batch(events)
+
+    def _store(self, events: Sequence[EventLogEntry]) -> None:
+        """Events in one transaction, with a statement for all of a kind."""
+        if not events:
+            return
+        rows = [self._event_to_row(one) for one in events]
+        if len(rows) == 1 and events[0].dagster_event_type not in PLANNED | {E.ASSET_CHECK_EVALUATION}:
+            with self._connect() as conn:
+                conn.execute(SqlEventLogStorageTable.insert(), rows)
             return
         with self.index_transaction() as conn:
-            stored = conn.execute(self.prepare_insert_event_batch(events).returning(SqlEventLogStorageTable.c.id))
-            numbered = [(one, int(row[0])) for one, row in zip(events, stored.fetchall(), strict=True)]
-            for one, number in numbered:
+            numbers = conn.execute(INSERT_EVENTS, rows).scalars().all()
+            for one, row, number in zip(events, rows, numbers, strict=True):
                 if one.dagster_event_type == E.ASSET_MATERIALIZATION_PLANNED:
                     self._store_asset_event(conn, one, number)
-            checks = [row for one, number in numbered for row in self._check_rows(one, number)]
-            if checks:
-                conn.execute(AssetCheckExecutionsTable.insert().values(checks))
+                elif one.dagster_event_type == E.ASSET_CHECK_EVALUATION:
+                    self._judge(conn, _check_row(row, number) | _judged(one))
+            planned = [
+                _check_row(row, number) | check
+                for one, row, number in zip(events, rows, numbers, strict=True)
+                if one.dagster_event_type == E.ASSET_CHECK_EVALUATION_PLANNED
+                for check in _planned(one)
+            ]
+            if planned:
+                conn.execute(AssetCheckExecutionsTable.insert(), planned)
 
-    def _check_rows(self, one: EventLogEntry, number: int) -> Iterator[dict[str, Any]]:
-        if one.dagster_event_type != E.ASSET_CHECK_EVALUATION_PLANNED:
-            return
-        planned = one.get_dagster_event().asset_check_planned_data
-        for partition in planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]:
-            yield {
-                "asset_key": planned.asset_key.to_string(),
-                "check_name": planned.check_name,
-                "partition": partition,
-                "run_id": one.run_id,
-                "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-                "evaluation_event": serialize_value(one),
-                "evaluation_event_timestamp": self._event_insert_timestamp(one),
-                "evaluation_event_storage_id": number,
-            }
+    def _judge(self, conn: Connection, row: dict[str, Any]) -> None:
+        """What was planned of a check is replaced; where nothing was, it is added."""
+        which = {f"of_{name}": row[name] for name in (*CHECK_OF_RUN, "partition")}
+        if not conn.execute(PLANNED_CHECK, row | which).rowcount:
+            conn.execute(AssetCheckExecutionsTable.insert(), row)
+
+
+def _is_of_check(event: EventLogEntry, begun: bool) -> bool:
+    """Whether an event tells what a step's check found; or, once the first is there, that its output is there, which Dagster gives each."""
+    if event.dagster_event_type == E.STEP_OUTPUT:
+        return begun and event.get_dagster_event().step_output_data.output_name != DEFAULT_OUTPUT
+    return event.dagster_event_type == E.ASSET_CHECK_EVALUATION and event.step_key is not None
+
+
+def _check_row(event: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {
+        "run_id": event["run_id"],
+        "evaluation_event": event["event"],
+        "evaluation_event_timestamp": event["timestamp"],
+        "evaluation_event_storage_id": number,
+    }
+
+
+def _planned(event: EventLogEntry) -> Iterator[dict[str, Any]]:
+    planned = event.get_dagster_event().asset_check_planned_data
+    for partition in planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]:
+        yield {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "partition": partition,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+        }
+
+
+def _judged(event: EventLogEntry) -> dict[str, Any]:
+    judged = event.get_dagster_event().asset_check_evaluation_data
+    status = AssetCheckExecutionRecordStatus.SUCCEEDED if judged.passed else AssetCheckExecutionRecordStatus.FAILED
+    return {
+        "asset_key": judged.asset_key.to_string(),
+        "check_name": judged.check_name,
+        "partition": judged.partition,
+        "execution_status": status.value,
+        "materialization_event_storage_id": judged.target_materialization_data and judged.target_materialization_data.storage_id,
+    }
 
 
 class PooledStorage(DagsterPostgresStorage):

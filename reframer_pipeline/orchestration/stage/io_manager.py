@@ -22,6 +22,7 @@ from reframer_pipeline.results.commit import Committed
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
+from reframer_pipeline.stages import upstream
 from reframer_pipeline.versions import StageKey
 
 # A cascade of deletes is one statement, and tells nothing until it is done or the database ends it.
@@ -85,13 +86,15 @@ def _figures(run: Run, committed: Committed) -> dict[str, dg.MetadataValue]:
 
 
 def _pictures(run: Run, key: StageKey) -> dict[str, dg.MetadataValue]:
-    """A table, and a contact sheet with what is known up to this stage drawn in."""
-    results: dict[str, StageInput] = {**run.upstream(key.stage), key.stage: run.results[key.result_id]}
-    shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(sheets.table(results[key.stage]))}
-    picture = sheets.inline_sheet(results) if "frames" in results else ""
-    if picture:
-        shown["picture"] = dg.MetadataValue.md(picture)
-    if sheets.is_demo(results):
+    """A table, and on the run's last stage one contact sheet with all that is known of the video drawn in."""
+    made = run.results[key.result_id]
+    shown: dict[str, dg.MetadataValue] = {"table": dg.MetadataValue.md(sheets.table(made))}
+    if key.stage == run.stages[-1]:
+        results = {**run.known(), key.stage: made}
+        picture = sheets.inline_sheet(results) if "frames" in results else ""
+        if picture:
+            shown["picture"] = dg.MetadataValue.md(picture)
+    if sheets.is_demo({**run.known(upstream(key.stage)), key.stage: made}):
         shown["models"] = dg.MetadataValue.text("Demonstration models: no measure of the pipeline on real footage.")
     return shown
 

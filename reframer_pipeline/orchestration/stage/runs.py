@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +25,7 @@ from reframer_pipeline.planning import orders
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.retention import archive
-from reframer_pipeline.stages import BY_NAME, upstream
+from reframer_pipeline.stages import BY_NAME, NAMES, upstream
 from reframer_pipeline.stages.order import Order
 from reframer_pipeline.work import jobs, lease
 from reframer_pipeline.work.videos import is_video_id
@@ -78,20 +78,33 @@ class Run:
     def _name(self) -> str:
         return f"{self.order.video.filename} (video {self.order.video.video_id})"
 
+    @property
+    def stages(self) -> Sequence[str]:
+        """The stages that Dagster was asked for in this run."""
+        asked = self.run.step_keys_to_execute or [key.path[-1] for key in self.run.asset_selection or ()]
+        return [stage for stage in NAMES if stage in asked] or NAMES
+
+    def known(self, stages: Iterable[str] = NAMES) -> dict[str, StoredResult]:
+        """Those of the results of its order that are committed by now, by stage."""
+        wanted = {name: self.order.keys[name].result_id for name in stages if name in self.order.keys}
+        unknown = [result_id for result_id in wanted.values() if result_id not in self.results]
+        if unknown:
+            self.results |= self.storage.results.open_all(unknown)
+        return {name: self.results[result_id] for name, result_id in wanted.items() if result_id in self.results}
+
     def upstream(self, stage: str) -> dict[str, StoredResult]:
         """The committed results that a stage depends on, directly or not, by stage.
 
         Raises:
             InputMissing: There is none of its direct inputs.
         """
-        wanted = {name: self.order.key(name).result_id for name in upstream(stage)}
-        unknown = [result_id for result_id in wanted.values() if result_id not in self.results]
-        if unknown:
-            self.results |= self.storage.results.open_all(unknown)
+        for name in upstream(stage):
+            self.order.key(name)  # raises what keeps it from being known
+        found = self.known(upstream(stage))
         for name in BY_NAME[stage].inputs:
-            if wanted[name] not in self.results:
+            if name not in found:
                 raise InputMissing(f"The {name} of {self._name} have not been computed with the settings of this run.")
-        return {name: self.results[result_id] for name, result_id in wanted.items() if result_id in self.results}
+        return found
 
     def take_lease(self, patience_s: float | None = None) -> str:
         """The token under which this run may write, until `give_back`.

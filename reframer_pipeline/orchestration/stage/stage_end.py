@@ -18,7 +18,7 @@ from reframer_pipeline.failures.typing import as_metadata, typed
 from reframer_pipeline.orchestration.stage.runs import Run, for_request, give_back, run_of
 from reframer_pipeline.orchestration.tags import FAILURE_TAG
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.stages import NAMES, upstream
+from reframer_pipeline.stages import upstream
 from reframer_pipeline.stages.stage import Stage
 from reframer_pipeline.work import jobs, status
 
@@ -59,11 +59,10 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
 
 def end_run_if_last(run: Run, stage: Stage) -> None:
     """After a stage's commit: if the run has all its stages now, its job is completed and the video's status settles."""
-    asked = run.run.step_keys_to_execute or [key.path[-1] for key in run.run.asset_selection or ()] or NAMES
-    if any(stage.name in upstream(other) for other in asked):  # that one comes later
+    if any(stage.name in upstream(other) for other in run.stages):  # that one comes later
         return
     with suppress(ReframerError):  # a note: what was committed stays committed
-        if jobs.finish(run.storage.db, run.order.video.video_id, run.run.run_id, asked, run.token):
+        if jobs.finish(run.storage.db, run.order.video.video_id, run.run.run_id, run.stages, run.token):
             give_back(run.run.run_id)
 
 

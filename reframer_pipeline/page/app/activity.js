@@ -8,13 +8,14 @@ import { jobs, unfinished } from "./jobs.js";
 import { Empty } from "./parts.js";
 import { link } from "./router.js";
 import { useShown } from "./shown.js";
+import { useStore } from "./store.js";
 import { howFar } from "./words.js";
 
 const STUCK_MS = 90_000;
 
 export function ActivityScreen() {
   useShown("Uploads");
-  const all = jobs.use();
+  const all = useStore(jobs);
   const [only, show] = useState(/** @type {string} */ (""));
   const shown = all.filter((job) => !only || (only === "failed" ? job.status === "failed" : unfinished(job)));
   const counts = { "": all.length, failed: all.filter((job) => job.status === "failed").length, unfinished: all.filter(unfinished).length };

@@ -1,5 +1,5 @@
 /**
- * Talking to the API: JSON, pages of rows, addresses of media, events.
+ * Talking to the API: JSON, pages of rows, addresses of media.
  * What belongs here: how a request is made and how its failure is told. What does not: who signs in (`session`), what is asked for.
  *
  * Paths are given without `/v1`; one that the API itself named, such as `/v1/videos/ID/poster.jpg`, will do as well.
@@ -38,7 +38,6 @@ export const OFFLINE = new Problem({
 
 const KEY = "reframer.key";
 const MOST_ROWS = 2000;
-const AGAIN_MS = 2000;
 let address = new URL("/v1", location.href);
 let ticket = "";
 /** @type {() => void} */
@@ -116,14 +115,14 @@ export async function send(method, path, body, { headers = {}, signal } = {}) {
 }
 
 /**
- * All pages of a list, an array of rows each. @param {string} path @param {Record<string, unknown>} params @param {string} name
- * @param {{signal?: AbortSignal}} [options] @returns {AsyncGenerator<any[], void>}
+ * All pages of a list. @param {string} path @param {Record<string, unknown>} [params]
+ * @param {{signal?: AbortSignal}} [options] @returns {AsyncGenerator<any, void>}
  */
-export async function* pages(path, params, name, options) {
+export async function* pages(path, params, options) {
   let cursor = null;
   do {
     const page = await get(path, { limit: MOST_ROWS, ...params, cursor }, options);
-    yield page[name];
+    yield page;
     cursor = page.next;
   } while (cursor);
 }
@@ -131,48 +130,6 @@ export async function* pages(path, params, name, options) {
 /** The address for `src` or a download. @param {string} path @param {Record<string, unknown>} [params] @returns {string} */
 export function media(path, params = {}) {
   return url(path, sameOrigin() ? params : { ...params, ticket });
-}
-
-/**
- * Server-Sent Events, until the server says that there are no more. A connection that breaks off is taken up again.
- * @param {string} path @param {(data: any, event: string) => void} onMessage @param {{signal: AbortSignal}} options @returns {Promise<void>}
- */
-export async function events(path, onMessage, { signal }) {
-  let last = "";
-  while (!signal.aborted) {
-    try {
-      const answer = await ask(url(path), { signal, headers: last ? { "Last-Event-ID": last } : {} });
-      if (answer.status === 204 || !answer.body) return;
-      for await (const { id, event, data } of messages(answer.body)) {
-        last = id || last;
-        onMessage(JSON.parse(data), event);
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
-    }
-    await new Promise((done) => setTimeout(done, AGAIN_MS));
-  }
-}
-
-/** @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<{id: string, event: string, data: string}, void>} */
-async function* messages(body) {
-  let held = "";
-  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (held + value).split("\n\n");
-    held = parts.pop() ?? "";
-    for (const part of parts) {
-      const fields = { id: "", event: "message", data: "" };
-      for (const line of part.split("\n")) {
-        const [, name, value] = /^(id|event|data): ?(.*)$/.exec(line) ?? [];
-        if (name) fields[/** @type {keyof fields} */ (name)] = value;
-      }
-      if (fields.data) yield fields;
-    }
-  }
 }
 
 /** @param {string} whole @param {RequestInit} options @returns {Promise<Response>} */

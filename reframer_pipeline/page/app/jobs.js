@@ -5,28 +5,28 @@
  */
 import { get } from "./api.js";
 import { me } from "./session.js";
-import { store } from "./store.js";
+import { Store } from "./store.js";
 
 const BUSY_MS = 2000;
 const IDLE_MS = 15_000;
 const PLACES = 2; // waiting jobs that are asked for their place in the queue
 
 /** The newest jobs. */
-export const jobs = store(/** @type {import("./types").Job[]} */ ([]));
+export const jobs = new Store(/** @type {import("./types").Job[]} */ ([]));
 
 /** Changes when a job has begun or ended, or another came: what is listed elsewhere is to be asked anew. */
-export const turns = store("");
+export const turns = new Store("");
 
 let timer = 0;
 let asking = false;
 
-/** @param {import("./types").Job} job */
-export const unfinished = (job) => job.status === "pending" || job.status === "processing";
+/** Whether something is still to come. @param {{status: import("./types").Status}} one a job, or a video */
+export const unfinished = ({ status }) => status === "pending" || status === "processing";
 
 /** Look now, and go on looking. @returns {Promise<void>} */
 export async function look() {
   clearTimeout(timer);
-  if (asking || !me.get()?.scopes.includes("read")) return;
+  if (asking || !me.value?.scopes.includes("read")) return;
   asking = true;
   try {
     if (!document.hidden) await ask();
@@ -35,7 +35,7 @@ export async function look() {
   } finally {
     asking = false;
   }
-  timer = setTimeout(look, jobs.get().some(unfinished) ? BUSY_MS : IDLE_MS);
+  timer = setTimeout(look, jobs.value.some(unfinished) ? BUSY_MS : IDLE_MS);
 }
 
 async function ask() {
@@ -46,7 +46,7 @@ async function ask() {
   const all = found.map((/** @type {import("./types").Job} */ job) => byId.get(job.job_id) ?? job);
   jobs.set(all);
   const state = all.map((/** @type {import("./types").Job} */ job) => `${job.job_id} ${job.status}`).join();
-  if (state !== turns.get()) turns.set(state);
+  if (state !== turns.value) turns.set(state);
 }
 
 document.addEventListener("visibilitychange", () => void (document.hidden || look()));

@@ -12,6 +12,7 @@ import { asProblem, Empty, Failed } from "./parts.js";
 import { go, link } from "./router.js";
 import { may } from "./session.js";
 import { useShown } from "./shown.js";
+import { useStore } from "./store.js";
 import { howFar, STATUS } from "./words.js";
 
 /** @typedef {import("./types").Video} Video */
@@ -126,16 +127,15 @@ export function LibraryScreen({ params }) {
 
 /** @param {{video: Video, chosen: boolean, toggle: (id: string, range: boolean) => void}} props */
 function Card({ video, chosen, toggle }) {
-  const job = jobs.use().find((one) => one.video_id === video.video_id && unfinished(one));
+  const job = useStore(jobs).find((one) => one.video_id === video.video_id && unfinished(one));
   const [blank, leave] = useState(false);
-  const busy = video.status === "pending" || video.status === "processing";
   return html`<li class="video card ${chosen ? "chosen" : ""}" data-video=${video.video_id}>
     <a href=${link(`/videos/${video.video_id}`)} aria-label=${`${video.filename}, ${STATUS[video.status]}`}>
       <div class="poster">
         ${
           video.result_id && !blank
             ? html`<img src=${media(`/videos/${video.video_id}/poster.jpg`)} alt="" loading="lazy" onError=${() => leave(true)} />`
-            : html`<span class="none" aria-hidden="true">${video.status === "failed" ? "!" : busy ? "…" : "▶"}</span>`
+            : html`<span class="none" aria-hidden="true">${video.status === "failed" ? "!" : unfinished(video) ? "…" : "▶"}</span>`
         }
         ${video.duration !== null && html`<span class="length num">${length(video.duration)}</span>`}
       </div>
@@ -162,7 +162,7 @@ function useVideos(asked) {
     /** @type {{videos: Video[] | null, next: string | null, failure: any}} */ ({ videos: null, next: null, failure: null }),
   );
   const [round, count] = useState(0);
-  const turn = turns.use();
+  const turn = useStore(turns);
   const question = JSON.stringify(asked);
   useEffect(() => {
     const stop = new AbortController();

@@ -10,6 +10,7 @@ import { asProblem, Empty, Failed } from "./parts.js";
 import { go, route, useRoute } from "./router.js";
 import { left, me, restore, signOut } from "./session.js";
 import { shown } from "./shown.js";
+import { useStore } from "./store.js";
 import { DropZone, Transfers, UploadButton } from "./transfers.js";
 
 /**
@@ -43,8 +44,8 @@ const NAVIGATION = [
 
 function Shell() {
   const at = useRoute();
-  const { demo } = shown.use();
-  const who = me.use();
+  const { demo } = useStore(shown);
+  const who = useStore(me);
   const name = at.path[0] ?? "";
   const [help, ask] = useState(false);
   useEffect(() => void look(), [who]);
@@ -53,7 +54,7 @@ function Shell() {
     return () => removeEventListener("keydown", pressed);
     function pressed(/** @type {KeyboardEvent} */ event) {
       const typing = /** @type {HTMLElement} */ (event.target).matches("input:not([type=checkbox], [type=radio]), select, textarea");
-      if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me.get()) return;
+      if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me.value) return;
       if (event.key === "?" && route().path[0] !== "videos")
         ask(true); // a video has a list of its own
       else if (event.key === "/") find();
@@ -164,7 +165,7 @@ whenRefused(left);
 const place = /** @type {Element} */ (document.getElementById("app"));
 try {
   await restore();
-  if (me.get() && route().path[0] === "signin") go("#/", { replace: true });
+  if (me.value && route().path[0] === "signin") go("#/", { replace: true });
   render(html`<${Shell} />`, place);
 } catch (error) {
   render(

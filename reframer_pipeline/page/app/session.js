@@ -4,15 +4,15 @@
  * What belongs here: that state. What does not: the screen (`signin`), requests (`api`).
  */
 import { configure, get, key, Problem, rememberKey, rememberTicket, sameOrigin, send } from "./api.js";
-import { store } from "./store.js";
+import { Store } from "./store.js";
 
 /** Who is signed in, or null. */
-export const me = store(/** @type {import("./types").Me | null} */ (null));
+export const me = new Store(/** @type {import("./types").Me | null} */ (null));
 
 let renewal = 0;
 
 /** Whether who is signed in may do this. @param {import("./types").Scope} scope @returns {boolean} */
-export const may = (scope) => me.get()?.scopes.includes(scope) ?? false;
+export const may = (scope) => me.value?.scopes.includes(scope) ?? false;
 
 /** Come in with what the browser has kept. @returns {Promise<void>} @throws {Problem} the API does not answer */
 export async function restore() {

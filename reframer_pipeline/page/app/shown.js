@@ -3,9 +3,9 @@
  * What belongs here: that. What does not: drawing it (`main`).
  */
 import { useEffect } from "./html.js";
-import { store } from "./store.js";
+import { Store } from "./store.js";
 
-export const shown = store({ title: "", demo: false });
+export const shown = new Store({ title: "", demo: false });
 
 /**
  * Called by a screen. @param {string} title @param {boolean} [demo] whether demonstration models made what it shows
@@ -15,5 +15,5 @@ export function useShown(title, demo = false) {
     document.title = `${title} · Reframer`;
     shown.set({ title, demo });
   }, [title, demo]);
-  useEffect(() => () => shown.set({ ...shown.get(), demo: false }), []);
+  useEffect(() => () => shown.change({ demo: false }), []);
 }

@@ -6,6 +6,7 @@ import { about, bytes, counted, percent } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { jobs } from "./jobs.js";
 import { link } from "./router.js";
+import { useStore } from "./store.js";
 import { add, again, findInterrupted, forget, interrupted, remove, transfers } from "./uploads.js";
 import { howFar } from "./words.js";
 
@@ -73,14 +74,14 @@ async function inside(entry) {
 
 /** What is under way, at the corner of every screen. */
 export function Transfers() {
-  const all = transfers.use();
-  const left = interrupted.use();
-  const known = jobs.use();
+  const all = useStore(transfers);
+  const left = useStore(interrupted);
+  const known = useStore(jobs);
   const [open, set] = useState(true);
   useEffect(() => void findInterrupted(), []);
   useEffect(() => {
     const stay = (/** @type {Event} */ event) =>
-      transfers.get().some(({ state }) => state === "sending" || state === "waiting" || state === "trouble") && event.preventDefault();
+      transfers.value.some(({ state }) => state === "sending" || state === "waiting" || state === "trouble") && event.preventDefault();
     addEventListener("beforeunload", stay);
     return () => removeEventListener("beforeunload", stay);
   }, []);

@@ -6,7 +6,7 @@
 import { credentials, Problem, url } from "./api.js";
 import { look } from "./jobs.js";
 import { judge } from "./judging.js";
-import { store } from "./store.js";
+import { Store } from "./store.js";
 
 const AT_ONCE = 2;
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(60).fill(10_000)];
@@ -25,9 +25,9 @@ const OVER_MS = 8000; // that a rate is measured over
 
 /** @typedef {{name: string, size: number, key: string}} Interrupted a file that was under way when the page was left */
 
-/** @type {ReturnType<typeof store<Transfer[]>>} */
-export const transfers = store(/** @type {Transfer[]} */ ([]));
-export const interrupted = store(/** @type {Interrupted[]} */ ([]));
+/** @type {Store<Transfer[]>} */
+export const transfers = new Store(/** @type {Transfer[]} */ ([]));
+export const interrupted = new Store(/** @type {Interrupted[]} */ ([]));
 
 /** @type {Map<number, TusUpload>} */
 const running = new Map();
@@ -37,7 +37,7 @@ let numbers = 0;
 export function add(files) {
   for (const file of files) {
     const id = (numbers += 1);
-    transfers.set([...transfers.get(), { id, file, state: "judging", sent: 0, rate: null, failure: null, jobId: null }]);
+    transfers.set([...transfers.value, { id, file, state: "judging", sent: 0, rate: null, failure: null, jobId: null }]);
     judge(file).then((failure) => {
       change(id, failure ? { state: "refused", failure } : { state: "waiting" });
       next();
@@ -52,7 +52,7 @@ export function remove(id) {
     ?.abort(true)
     .catch(() => {});
   running.delete(id);
-  transfers.set(transfers.get().filter((one) => one.id !== id));
+  transfers.set(transfers.value.filter((one) => one.id !== id));
   next();
 }
 
@@ -65,7 +65,7 @@ export function again(id) {
 /** Which files were under way when the page was left. @returns {Promise<void>} */
 export async function findInterrupted() {
   if (!Object.keys(localStorage).some((name) => name.startsWith("tus::"))) return interrupted.set([]); // the library need not be loaded
-  const known = new Set(transfers.get().map(({ file }) => `${file.name} ${file.size}`));
+  const known = new Set(transfers.value.map(({ file }) => `${file.name} ${file.size}`));
   const all = await (await library()).defaultOptions.urlStorage.findAllUploads();
   const here = all.filter(
     (/** @type {TusPrevious} */ one) =>
@@ -88,12 +88,12 @@ async function library() {
 
 /** @param {number} id @param {Partial<Transfer>} more */
 function change(id, more) {
-  transfers.set(transfers.get().map((one) => (one.id === id ? { ...one, ...more } : one)));
+  transfers.set(transfers.value.map((one) => (one.id === id ? { ...one, ...more } : one)));
 }
 
 function next() {
-  const waiting = transfers.get().find((one) => one.state === "waiting");
-  if (!waiting || transfers.get().filter((one) => one.state === "sending" || one.state === "trouble").length >= AT_ONCE) return;
+  const waiting = transfers.value.find((one) => one.state === "waiting");
+  if (!waiting || transfers.value.filter((one) => one.state === "sending" || one.state === "trouble").length >= AT_ONCE) return;
   change(waiting.id, { state: "sending" });
   begin(waiting).catch((error) =>
     change(waiting.id, { state: "refused", failure: { code: "page_error", message: String(error), remedy: "Load the page again." } }),
@@ -138,7 +138,7 @@ async function begin({ id, file }) {
   running.set(id, upload);
   const [previous] = await upload.findPreviousUploads();
   if (previous) upload.resumeFromPreviousUpload(previous);
-  if (!transfers.get().some((one) => one.id === id)) return; // taken off the list meanwhile
+  if (!transfers.value.some((one) => one.id === id)) return; // taken off the list meanwhile
   upload.start();
   findInterrupted();
 }

@@ -7,20 +7,24 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.orchestration.assets import VIDEOS
-from reframer_pipeline.orchestration.dagster_internals.storage import PATIENCE, PooledRunStorage, PooledStorage
+from reframer_pipeline.orchestration.dagster_internals import StageCheck
+from reframer_pipeline.orchestration.dagster_internals.storage import PATIENCE, PooledEventLogStorage, PooledRunStorage, PooledStorage
 from reframer_pipeline.orchestration.tags import PARTITION_TAG, PROCESS_VIDEO
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.materialize import QUIET
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import STAGES
@@ -164,6 +168,46 @@ def test_what_a_run_intends_is_stored_at_once_and_as_dagster_stores_it(
     assert at_once == planned()
     count = sum(len(stage.validator.names) for stage in STAGES)
     assert len(at_once[0]) == len(STAGES) + count and len(at_once[1]) == count
+
+
+def test_what_a_stage_was_checked_for_is_stored_with_the_run_s_next_event_and_as_dagster_stores_it(instance: dg.DagsterInstance) -> None:
+    """One fails; a failure of the stage follows them as well as its success."""
+    specs = [dg.AssetCheckSpec(name, asset="checked") for name in ("first", "second")]
+
+    @dg.asset(check_specs=specs, partitions_def=dg.StaticPartitionsDefinition(["a"]))
+    def checked() -> Iterator[Any]:
+        context = dg.AssetExecutionContext.get()
+        for spec, passed in zip(specs, (True, False), strict=True):
+            yield StageCheck(asset_key=spec.asset_key, check_name=spec.name, passed=passed, severity=dg.AssetCheckSeverity.WARN)
+        told.append(kinds(context.run_id))
+        if context.run.tags.get("fails"):
+            raise ValueError
+        yield dg.Output(1)
+
+    told: list[list[str]] = []
+    storage = instance.event_log_storage
+
+    def kinds(run_id: str) -> list[str]:
+        return [one.get_dagster_event().event_type_value for one in instance.all_logs(run_id) if one.is_dagster_event]
+
+    def ran(tags: dict[str, str]) -> tuple[list[str], list[Any]]:
+        result = dg.materialize([checked], partition_key="a", instance=instance, tags=tags, run_config=QUIET, raise_on_error=False)
+        rows = [
+            (row.status, row.partition, row.run_id == result.run_id, row.event and row.event.get_dagster_event().event_type_value)
+            for spec in specs
+            for row in storage.get_asset_check_execution_history(spec.key, limit=1)
+        ]
+        return kinds(result.run_id), rows
+
+    at_once = [ran({}), ran({"fails": "yes"})]
+    assert not any("ASSET_CHECK_EVALUATION" in before for before in told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PooledEventLogStorage, "store_event", PostgresEventLogStorage.store_event)
+        patch.setattr(PooledEventLogStorage, "store_event_batch", PostgresEventLogStorage.store_event_batch)
+        assert at_once == [ran({}), ran({"fails": "yes"})]
+    for events, rows in at_once:
+        assert events.count("ASSET_CHECK_EVALUATION") == 2
+        assert [row[0].value for row in rows] == ["SUCCEEDED", "FAILED"]
 
 
 def test_a_partition_that_was_taken_away_is_gone(instance: dg.DagsterInstance) -> None:

@@ -29,6 +29,8 @@ from reframer_pipeline_tests.orchestration.requests.daemon import Daemon
 from reframer_pipeline_tests.s3 import failing_s3, pointing_at, s3_bucket, s3_server
 from reframer_pipeline_tests.servers import Server, embedded_server, fresh_database
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["embedded_server", "s3_bucket", "s3_server"]
 
 SETTLE_S = 0.3

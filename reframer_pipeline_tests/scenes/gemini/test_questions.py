@@ -28,6 +28,8 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.factories import add_video
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 SPENT = Spent(1, 100, 20, 0.5)
 ANSWER = Answer({"scenes": []}, "model-1", SPENT)
 
@@ -209,7 +211,6 @@ def ask_about(storage: Storage, url: str, video_id: str, sha256: str, **more: An
     return Asker(storage.db, settings, video_id, facts, upload, lambda: None).answer(None, list)
 
 
-@pytest.mark.slow
 def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, tmp_path: Path) -> None:
     videos = [add_video(storage, seed) for seed in range(3)]
     with FakeGemini() as gemini:

@@ -13,7 +13,7 @@ import { counted, moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { cssOf } from "./colours.js";
 import { Bars } from "./figures.js";
-import { usePart } from "./store.js";
+import { useStore } from "../store.js";
 
 /** @type {Record<string, (a: Element, b: Element) => number>} */
 const ORDERS = {
@@ -31,12 +31,12 @@ export function Elements({ results, selection }) {
   const [most, setMost] = useState(SHOWN);
   const [picked, setPicked] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
   const [exporting, setExporting] = useState(false);
-  const scene = usePart(selection.view, (view) => view.scene);
+  const scene = useStore(selection.view, (view) => view.scene);
   const rows = useMemo(() => {
     const found = results.elements.filter((one) => (whole || one.scene_number === scene) && (!kind || one.class === kind));
     return found.sort((a, b) => ORDERS[order](a, b) || a.start_seconds - b.start_seconds || a.element_number - b.element_number);
   }, [results, whole, order, kind, scene]);
-  const element = usePart(selection.view, (view) => view.element);
+  const element = useStore(selection.view, (view) => view.element);
   const place = rows.findIndex((one) => one.scene_number === scene && one.element_number === element);
   const shown = Math.max(most, place + 1);
   const pick = (/** @type {Element} */ one, /** @type {boolean} */ on) => {
@@ -89,9 +89,9 @@ export function Elements({ results, selection }) {
  */
 function Row({ results, element, selection, whole, picked, pick }) {
   const item = /** @type {{ current: HTMLLIElement }} */ (useRef(/** @type {any} */ (null)));
-  const open = usePart(selection.view, (view) => view.scene === element.scene_number && view.element === element.element_number);
+  const open = useStore(selection.view, (view) => view.scene === element.scene_number && view.element === element.element_number);
   const track = element.track_ids[0] ?? null;
-  const hovered = usePart(selection.view, (view) => track !== null && view.hover === track);
+  const hovered = useStore(selection.view, (view) => track !== null && view.hover === track);
   useEffect(() => {
     if (open) reveal(item.current);
   }, [open]);
@@ -132,8 +132,8 @@ function Crop({ results, track }) {
   const [gone, setGone] = useState(false);
   const { video } = results;
   if (!track || gone || video.evicted) return html`<span class="v-crop" aria-hidden="true"></span>`;
-  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt="" src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`)}
-    onError=${() => setGone(true)} />`;
+  return html`<img class="v-crop" loading="lazy" fetchpriority="low" alt=""
+    src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`, { result_id: video.result_id })} onError=${() => setGone(true)} />`;
 }
 
 /** @param {{ element: Element }} props */

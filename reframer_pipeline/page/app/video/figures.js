@@ -44,7 +44,7 @@ export function barsOf(of) {
 /** @param {{ of: Figures }} props */
 export function Bars({ of }) {
   const bars = barsOf(of);
-  if (!bars.length) return html`<p class="dim">Nothing was measured: no track was found for it.</p>`;
+  if (!bars.length) return html`<p class="dim">Nothing was measured of it.</p>`;
   return html`<dl class="v-bars">
     ${bars.map(
       (bar) => html`<div title=${bar.says}>

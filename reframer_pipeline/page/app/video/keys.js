@@ -8,11 +8,12 @@ import { html } from "../html.js";
 
 /** @type {[string, string][]} */
 const LIST = [
-  ["Space, K", "play, stop"],
+  ["Space", "play, stop"],
+  ["K", "stop"],
   ["← →", "one frame back, on (also , .)"],
   ["Shift ← →", "one sampled frame back, on"],
   ["J L", "play back, play on; again: faster"],
-  ["K + J, K + L", "one frame at a time"],
+  ["K + J, K + L", "one frame back, on; held: slowly"],
   ["↑ ↓", "scene before, next scene"],
   ["Home End", "first frame, last frame"],
   ["R", "loop the scene"],
@@ -41,20 +42,20 @@ export function listen(does) {
     if (event.key === " " && target.closest("button, a, input, summary")) return; // it presses these
     if (event.key.startsWith("Arrow") && target.closest("[role=tablist]")) return; // they turn these
     const name = nameOf(event, held);
-    held.add(event.code);
+    held.add(keyOf(event));
     if (!name || !does[name]) return;
     event.preventDefault();
     event.stopPropagation(); // the shell has keys of its own
     does[name]();
   }, { signal, capture: true });
-  window.addEventListener("keyup", (event) => held.delete(event.code), { signal });
+  window.addEventListener("keyup", (event) => held.delete(keyOf(event)), { signal });
   window.addEventListener("blur", () => held.clear(), { signal });
   return () => ended.abort();
 }
 
 /** @type {Record<string, string>} */
 const NAMES = {
-  " ": "toggle", k: "pause", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
+  " ": "toggle", k: "stop", ",": "back", ".": "on", "<": "backSampled", ">": "onSampled", ArrowUp: "sceneBefore", ArrowDown: "sceneNext",
   Home: "first", End: "last", r: "loop", "[": "slower", "]": "faster", b: "boxes", m: "masks", i: "ids", s: "sound",
   "+": "closer", "=": "closer",
   "-": "farther", "0": "whole", c: "copy", Escape: "clear", "?": "help",
@@ -62,20 +63,25 @@ const NAMES = {
 
 /**
  * @param {KeyboardEvent} event
- * @param {Set<string>} held codes of keys that are down
+ * @param {Set<string>} held keys that are down
  * @returns {string | undefined}
  */
 function nameOf(event, held) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   if (key === "j" || key === "l") {
-    const stepping = held.has("KeyK");
+    const stepping = held.has("k");
     if (event.repeat && !stepping) return undefined;
     return key === "j" ? (stepping ? "back" : "reverse") : stepping ? "on" : "forward";
   }
-  if (key === "k" && held.has("KeyK")) return undefined;
+  if (key === "k" && held.has("k")) return undefined;
   if (key === "ArrowLeft") return event.shiftKey ? "backSampled" : "back";
   if (key === "ArrowRight") return event.shiftKey ? "onSampled" : "on";
   return NAMES[key];
+}
+
+/** @param {KeyboardEvent} event */
+function keyOf({ key }) {
+  return key.length === 1 ? key.toLowerCase() : key;
 }
 
 /** @param {{ close: () => void }} props */

@@ -9,27 +9,39 @@
 import { get, send } from "../api.js";
 import { counted, date, number, seconds as spent } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
+import { look } from "../jobs.js";
 import { asProblem, Failed } from "../parts.js";
 import { STAGE } from "../words.js";
 
 /** @type {Record<string, string>} */
 const STANDS = { fresh: "up to date", stale: "made with other settings or code", missing: "not made yet", failed: "failed" };
 
-/** @param {{ id: string, onrun: () => void }} props */
-export function Made({ id, onrun }) {
+const LOOK_MS = 2000; // between two looks at a run that was asked for here
+
+/** @param {{ id: string, status: string, onrun: () => void }} props `status`: of the video; when it is another, this is asked anew */
+export function Made({ id, status, onrun }) {
   const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState(0);
   useEffect(() => {
     const ended = new AbortController();
     get(`/videos/${id}/made`, {}, { signal: ended.signal }).then(setMade, (error) => ended.signal.aborted || setProblem(asProblem(error)));
     return () => ended.abort();
-  }, [id]);
+  }, [id, status, asked]);
+  const waits = asked > 0 && made !== null && !made.may_run_again && made.stages.some((one) => one.status !== "fresh");
+  useEffect(() => {
+    if (!waits) return undefined;
+    const timer = setTimeout(() => setAsked(asked + 1), LOOK_MS); // it may begin and fail between two looks at the video
+    return () => clearTimeout(timer);
+  }, [waits, made]);
   const run = async () => {
     setBusy(true);
     setProblem(null);
     try {
       await send("POST", `/videos/${id}/run`);
+      setAsked(asked + 1);
+      look();
       onrun();
     } catch (error) {
       setProblem(asProblem(error));
@@ -40,8 +52,9 @@ export function Made({ id, onrun }) {
   const seconds = made.stages.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   return html`<div class="v-list v-made">
     <div class="v-list-tools">
-      <span>${counted(made.stages.length, "stage")}, ${spent(seconds)} of computing</span>
+      <span>${counted(made.stages.length, "stage")}${seconds > 0 && `, ${spent(seconds)} of computing`}</span>
       <span class="v-grow"></span>
+      <span role="status">${waits && status !== "processing" && "Asked for. It begins when it is its turn."}</span>
       ${made.may_run_again && html`<button type="button" disabled=${busy} onClick=${run}>${busy ? "Asking …" : "Run again"}</button>`}
     </div>
     ${problem && html`<${Failed} failure=${problem} />`}

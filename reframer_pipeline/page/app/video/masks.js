@@ -17,7 +17,8 @@ const AHEAD = 12; // sampled frames that are made in advance, at most
 export class Masks {
   /**
    * @param {Sightings} sightings
-   * @param {(from: number, to: number) => { url: string, headers: Record<string, string> }} ask request for the masks of a range of seconds
+   * @param {(from: number, to: number) => { url: string, headers: Record<string, string>, result: string | null }} ask request for the
+   *   masks of a range of seconds, and the set of results that they must be of
    * @param {(frame: number) => void} changed called when a frame's masks are ready
    */
   constructor(sightings, ask, changed) {
@@ -31,6 +32,7 @@ export class Masks {
     this.windows = new Set();
     this.bytes = 0;
     this.near = 0;
+    this.again = 0;
     this.worker = new Worker(new URL("./masks.worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => (data.kind === "drawn" ? this.take(data) : this.lost(data.window));
   }
@@ -97,7 +99,10 @@ export class Masks {
 
   /** @param {number} window */
   lost(window) {
-    setTimeout(() => this.windows.delete(window), PAUSE);
+    this.again = setTimeout(() => {
+      this.windows.delete(window);
+      this.want(this.near, 0);
+    }, PAUSE);
   }
 
   /** Let go of the pictures farthest away. */
@@ -115,6 +120,7 @@ export class Masks {
 
   /** End the worker and let go of everything. */
   close() {
+    clearTimeout(this.again);
     this.worker.terminate();
     for (const masks of this.frames.values()) for (const one of masks ?? []) one.bitmap.close();
     this.frames.clear();

@@ -8,7 +8,7 @@
  * or third pixel is enough, since the screen shows no more.
  *
  * @typedef {{ frame: number, id: string, rle: string, width: number, height: number }} Row
- * @typedef {{ window: number, url: string, headers: Record<string, string> }} Load
+ * @typedef {{ window: number, url: string, headers: Record<string, string>, result: string | null }} Load `result`: the set that they must be of
  * @typedef {{ frame: number, window: number, colours: [string, [number, number, number]][] }} Draw
  */
 
@@ -40,7 +40,7 @@ function load(asked) {
  * @param {Load} asked
  * @returns {Promise<Map<number, Row[]>>}
  */
-async function fetched({ url, headers }) {
+async function fetched({ url, headers, result }) {
   /** @type {Map<number, Row[]>} */
   const frames = new Map();
   const address = new URL(url);
@@ -48,6 +48,7 @@ async function fetched({ url, headers }) {
     const answer = await fetch(address, { headers, credentials: "same-origin" });
     if (!answer.ok) throw new Error(`masks: ${answer.status}`);
     const page = await answer.json();
+    if (page.result_id !== result) throw new Error("masks: of another set");
     for (const row of page.masks) {
       const one = { frame: row.frame_number, id: row.detection_id, rle: row.mask_rle, width: row.frame_width, height: row.frame_height };
       const there = frames.get(one.frame);

@@ -10,7 +10,7 @@
  * @typedef {{ start_frame: number, end_frame: number }} Range
  * @typedef {{ frame: number, playing: boolean, rate: number, loop: Range | null, muted: boolean }} Head
  */
-import { Store } from "./store.js";
+import { Store } from "../store.js";
 
 export const RATES = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 const ROUNDED = 6e-4; // seconds: addresses and tables round times
@@ -42,8 +42,8 @@ export class Player {
     this.onframe = () => {};
     this.ended = new AbortController();
     const { signal } = this.ended;
-    video.addEventListener("play", () => this.head.set({ playing: true }), { signal });
-    video.addEventListener("pause", () => this.backwards === null && this.head.set({ playing: false }), { signal });
+    video.addEventListener("play", () => this.head.change({ playing: true }), { signal });
+    video.addEventListener("pause", () => this.backwards === null && this.head.change({ playing: false }), { signal });
     video.addEventListener("ended", () => this.atEnd(), { signal });
     video.addEventListener("seeked", () => this.sought(), { signal });
     this.listen();
@@ -97,7 +97,7 @@ export class Player {
   pause() {
     this.stopBackwards();
     this.video.pause();
-    this.head.set({ playing: false });
+    this.head.change({ playing: false });
   }
 
   toggle() {
@@ -107,14 +107,15 @@ export class Player {
 
   /** @param {number} rate */
   setRate(rate) {
+    this.video.defaultPlaybackRate = rate; // another file begins with it
     this.video.playbackRate = rate;
-    this.head.set({ rate });
+    this.head.change({ rate });
   }
 
   /** @param {boolean} muted */
   mute(muted) {
     this.video.muted = muted;
-    this.head.set({ muted });
+    this.head.change({ muted });
   }
 
   /**
@@ -125,11 +126,11 @@ export class Player {
     const { playing, rate } = this.head.value;
     const same = playing && (this.backwards === null) === direction > 0;
     const speed = same ? Math.min(rate * 2, 4) : 1;
+    this.stopBackwards();
     this.setRate(speed);
     if (direction > 0) return same ? undefined : this.play();
     this.video.pause();
-    this.stopBackwards();
-    this.head.set({ playing: true });
+    this.head.change({ playing: true });
     let before = performance.now();
     let at = this.times.seconds[this.frame];
     this.backwards = window.setInterval(() => {
@@ -146,7 +147,7 @@ export class Player {
 
   /** @param {Range | null} loop */
   setLoop(loop) {
-    this.head.set({ loop });
+    this.head.change({ loop });
   }
 
   /** Forget everything about the element. */
@@ -177,11 +178,13 @@ export class Player {
     const told = (_, { mediaTime, presentedFrames }) => {
       if (this.ended.signal.aborted) return;
       video.requestVideoFrameCallback(told);
-      const skipped = Math.max(0, presentedFrames - this.last - 1);
+      const frame = this.times.nearest(mediaTime - this.start);
+      const between = frame - this.head.value.frame - 1; // Firefox also counts what it decoded ahead of a seek or a start, and never showed
+      const skipped = Math.max(0, Math.min(presentedFrames - this.last - 1, between));
       if (this.last && !video.paused) this.missed += skipped;
       this.presented += this.last ? skipped + 1 : 1;
       this.last = presentedFrames;
-      this.present(this.times.nearest(mediaTime - this.start));
+      this.present(frame);
     };
     video.requestVideoFrameCallback(told);
   }
@@ -190,7 +193,7 @@ export class Player {
   present(frame) {
     if (this.wanted === frame) this.wanted = null;
     this.onframe(frame);
-    this.head.set({ frame });
+    this.head.change({ frame });
     const { loop } = this.head.value;
     const outside = loop && (frame >= loop.end_frame || frame < loop.start_frame);
     if (outside && !this.video.paused && this.wanted === null) this.seekFrame(loop.start_frame);

@@ -5,14 +5,14 @@
  */
 import { moment, seconds } from "../format.js";
 import { html, useMemo } from "../html.js";
-import { usePart } from "./store.js";
+import { useStore } from "../store.js";
 
 /** @type {Record<string, string>} */
 const TYPES = { both: "people and products", person: "people", product: "products", none: "neither people nor products" };
 
 /** @param {{ results: Results, selection: import("./selection.js").Selection }} props */
 export function Scenes({ results, selection }) {
-  const now = usePart(selection.view, (view) => view.scene);
+  const now = useStore(selection.view, (view) => view.scene);
   const counts = useMemo(() => countsOf(results), [results]);
   if (!results.scenes.length) return html`<p class="v-empty">No scenes were found.</p>`;
   return html`<ul class="v-rows v-list" aria-label="Scenes">

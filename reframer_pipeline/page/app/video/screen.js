@@ -1,88 +1,57 @@
 /**
  * The video screen: film, timeline, and what was found, side by side; the address says what is selected.
  *
- * What belongs here: loading, layout, and the address. What does not: what the parts do (`room.js` and the parts themselves).
+ * What belongs here: layout, and the address. What does not: loading (`loading.js`), what the parts do (`room.js` and they themselves).
  *
  * @typedef {import("./shapes").Results} Results
  * @typedef {import("./shapes").Video} Video
  */
-import { get, pages } from "../api.js";
+import { copy } from "../clipboard.js";
 import { length, number, percent } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { asProblem, Failed } from "../parts.js";
+import { unfinished } from "../jobs.js";
+import { Failed } from "../parts.js";
 import { useShown } from "../shown.js";
 import { hashOf, placeOf } from "./address.js";
 import { Elements } from "./elements.js";
 import { KeyList, listen } from "./keys.js";
+import { Loading } from "./loading.js";
 import { Made } from "./made.js";
 import { Room } from "./room.js";
 import { Scenes } from "./scenes.js";
-import { usePart } from "./store.js";
+import { useStore } from "../store.js";
 import { Timeline } from "./timeline.js";
-import { Times } from "./times.js";
 import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
+import { verbsOf } from "./verbs.js";
 import { Progress, useJob, Waiting } from "./waiting.js";
 
 const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
 const PLAYING_MS = 1000;
+const COPIED_MS = 2500; // that is said
 
 /** @param {{ id: string }} props */
 export function VideoScreen({ id }) {
-  const [video, setVideo] = useState(/** @type {Video | null} */ (null));
-  const [loaded, setLoaded] = useState(/** @type {{ results: Results, times: Times, facts: any } | null} */ (null));
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
-  const [asked, setAsked] = useState(0);
-  const reload = () => setAsked((count) => count + 1);
-  useEffect(() => {
-    const ended = new AbortController();
-    load(id, ended.signal, setVideo, loaded, video !== null).then(
-      (found) => !ended.signal.aborted && (found && setLoaded(found), setProblem(null)),
-      (error) => ended.signal.aborted || (video ?? setProblem(asProblem(error))), // what is there stays
-    );
-    return () => ended.abort();
-  }, [id, asked]);
+  const loading = useMemo(() => new Loading(id), [id]);
+  useEffect(() => loading.begin(), [loading]);
+  const { video, loaded, problem } = useStore(loading.known);
   useShown(video?.filename ?? "Video", video?.demo_models);
-  if (problem) return html`<div class="v-screen"><${Failed} failure=${problem} /><p class="row"><button type="button"
-    onClick=${reload}>Try again</button><a class="button" href="#/">To the library</a></p></div>`;
-  if (!video) return html`<div class="v-screen"><p class="v-empty" role="status">Loading …</p></div>`;
+  const look = () => void loading.look();
   return html`<div class="v-screen">
-    <${Head} video=${video} reload=${reload} />
-    ${!video.result_id && html`<${Waiting} video=${video} reload=${reload} />`}
-    ${video.result_id && !loaded && html`<p class="v-empty" role="status">Loading …</p>`}
-    ${loaded && html`<${Desk} key=${loaded.results.video.result_id} ...${loaded} reload=${reload} />`}
+    ${video && html`<${Head} video=${video} renewed=${loaded?.renewed ?? false} />`}
+    ${problem && !loaded && html`<${Failed} failure=${problem}><div class="row"><button type="button" onClick=${look}>Try again</button>
+      <a class="button" href="#/">To the library</a></div><//>`}
+    ${video && !video.result_id && html`<${Waiting} video=${video} reload=${look} />`}
+    ${!problem && !loaded && (!video || video.result_id) && html`<p class="v-empty" role="status">Loading …</p>`}
+    ${loaded && html`<${Desk} key=${loaded.results.video.result_id} loaded=${loaded}
+      status=${video?.status} reload=${look} />`}
   </div>`;
 }
 
-/**
- * All of a video's results that are held whole; null while it has none, or nothing new.
- * @param {string} id
- * @param {AbortSignal} signal
- * @param {(video: Video) => void} seen
- * @param {{ results: Results } | null} before
- * @param {boolean} known whether the video itself was loaded before
- */
-async function load(id, signal, seen, before, known) {
-  const all = async (/** @type {string} */ name) => {
-    const rows = [];
-    for await (const page of pages(`/videos/${id}/${name}`, {}, name, { signal })) rows.push(...page);
-    return /** @type {any[]} */ (rows);
-  };
-  const one = (/** @type {string} */ name) => get(`/videos/${id}/${name}`, {}, { signal });
-  const ask = () => Promise.all([one("film"), one("times"), all("scenes"), all("tracks"), all("elements")]);
-  const asked = known ? null : ask(); // before it is known that there is something: it usually is
-  asked?.catch(() => {});
-  const video = /** @type {Video} */ (await get(`/videos/${id}`, {}, { signal }));
-  if (signal.aborted) return null;
-  seen(video);
-  if (!video.result_id || before?.results.video.result_id === video.result_id) return null;
-  const [facts, times, scenes, tracks, elements] = await (asked ?? ask());
-  return { results: { video, scenes, tracks, elements }, times: new Times(times.seconds, times.sampled), facts };
-}
-
-/** @param {{ video: Video, reload: () => void }} props */
-function Head({ video, reload }) {
-  const computing = video.status === "pending" || video.status === "processing";
+/** @param {{ video: Video, renewed: boolean }} props */
+function Head({ video, renewed }) {
+  const job = useJob(video);
+  const computing = unfinished(video);
   const facts = [
     video.width && `${video.width} × ${video.height}`,
     video.fps && `${number(video.fps, { maximumFractionDigits: 3 })} fps`,
@@ -94,36 +63,31 @@ function Head({ video, reload }) {
     <h1>${video.filename}</h1>
     <span class="dim">${facts.join("  ·  ")}</span>
     <span class="v-grow"></span>
-    ${video.result_id && computing && html`<${Again} video=${video} reload=${reload} />`}
+    <span role="status">${video.result_id && (computing ? "Being computed anew" : renewed && "It was computed anew. These are the new results.")}</span>
+    ${video.result_id && computing && html`<${Progress} job=${job} />`}
     ${video.result_id && video.status === "failed" && html`<span class="v-chip hard"
       title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
   </header>`;
 }
 
-/** A video that is computed anew while its results are looked at. @param {{ video: Video, reload: () => void }} props */
-function Again({ video, reload }) {
-  const job = useJob(video, reload);
-  return html`<div class="v-again"><span>Being computed anew</span>${job && html`<${Progress} job=${job} />`}</div>`;
-}
-
-/** @param {{ results: Results, times: Times, facts: any, reload: () => void }} props */
-function Desk({ results, times, facts, reload }) {
+/** @param {{ loaded: import("./loading.js").Loaded, status: string, reload: () => void }} props `status`: of the video, now */
+function Desk({ loaded, status, reload }) {
+  const { results, times } = loaded;
   const stage = /** @type {{ current: HTMLElement }} */ (useRef(/** @type {any} */ (null)));
   const canvas = /** @type {{ current: HTMLCanvasElement }} */ (useRef(/** @type {any} */ (null)));
-  const room = useMemo(() => new Room(results, times, facts, reload), []);
+  const room = useMemo(() => new Room(loaded, reload), []);
   const remote = useMemo(() => /** @type {{ zoom?: (steps: number) => void }} */ ({}), []);
   const [keys, setKeys] = useState(false);
-  const [copied, setCopied] = useState(false);
+  const [copied, setCopied] = useState(/** @type {boolean | null} */ (null));
   const does = useMemo(() => /** @type {Record<string, () => void>} */ ({
-    ...room.verbs(),
+    ...verbsOf(room),
     closer: () => remote.zoom?.(1),
     farther: () => remote.zoom?.(-1),
     whole: () => remote.zoom?.(-100),
     help: () => setKeys(true),
     copy: async () => {
-      await navigator.clipboard?.writeText(new URL(hashOf(results.video.video_id, room.place), location.href).href).catch(() => {});
-      setCopied(true);
-      setTimeout(() => setCopied(false), 1500);
+      setCopied(await copy(new URL(hashOf(results.video.video_id, room.place), location.href).href));
+      setTimeout(() => setCopied(null), COPIED_MS);
     },
   }), []);
   useEffect(() => {
@@ -138,10 +102,10 @@ function Desk({ results, times, facts, reload }) {
       </div>
       <${Transport} player=${room.player} times=${times} selection=${room.selection} does=${does} copied=${copied} />
     </section>
-    <${Panel} results=${results} room=${room} reload=${reload} />
+    <${Panel} results=${results} room=${room} status=${status} reload=${reload} />
     <${Timeline} results=${results} times=${times} player=${room.player} selection=${room.selection} remote=${remote} />
     ${keys && html`<${KeyList} close=${() => setKeys(false)} />`}
-    <div class="unseen" aria-live="polite">${copied ? "The address of this moment was copied." : ""}</div>
+    <div class="unseen" aria-live="polite">${copied === null ? "" : copied ? "The address of this moment was copied." : "Copy it from the address bar."}</div>
   </div>`;
 }
 
@@ -155,8 +119,8 @@ function leave(event) {
 
 /** The overlay, and what is said while there is no picture. @param {{ room: Room, canvas: { current: HTMLCanvasElement } }} props */
 function Picture({ room, canvas }) {
-  const film = usePart(room.film.state, (state) => state);
-  const hover = usePart(room.selection.view, (view) => view.hover);
+  const film = useStore(room.film.state, (state) => state);
+  const hover = useStore(room.selection.view, (view) => view.hover);
   const at = (/** @type {MouseEvent} */ event) => {
     const { left, top } = canvas.current.getBoundingClientRect();
     return room.overlay?.under(event.clientX - left, event.clientY - top)?.track_id ?? null;
@@ -166,7 +130,8 @@ function Picture({ room, canvas }) {
       onPointerMove=${(/** @type {PointerEvent} */ event) => room.selection.hover(at(event))}
       onPointerLeave=${() => room.selection.hover(null)}
       onClick=${(/** @type {MouseEvent} */ event) => room.selection.track(at(event))}></canvas>
-    ${film.problem && html`<div class="v-veil"><${Failed} failure=${film.problem} /></div>`}
+    ${film.problem && html`<div class="v-veil"><${Failed} failure=${film.problem}><div><button type="button"
+      onClick=${() => room.film.open()}>Try again</button></div><//></div>`}
     ${film.progress !== null && html`<div class="v-veil" role="status">
       ${film.why && html`<p>${film.why}</p>`}
       <p>Making one that it can: ${percent(film.progress)}</p><progress max="1" value=${film.progress} aria-label="Progress"></progress>
@@ -175,8 +140,8 @@ function Picture({ room, canvas }) {
 
 const TABS = /** @type {const} */ (["Elements", "Scenes", "Tracks", "Made"]);
 
-/** @param {{ results: Results, room: Room, reload: () => void }} props */
-function Panel({ results, room, reload }) {
+/** @param {{ results: Results, room: Room, status: string, reload: () => void }} props */
+function Panel({ results, room, status, reload }) {
   const [tab, setTab] = useState(/** @type {string} */ ("Elements"));
   const shared = { results, selection: room.selection };
   const turn = (/** @type {KeyboardEvent} */ event) => {
@@ -198,7 +163,7 @@ function Panel({ results, room, reload }) {
       ${tab === "Elements" && html`<${Elements} ...${shared} />`}
       ${tab === "Scenes" && html`<${Scenes} ...${shared} />`}
       ${tab === "Tracks" && html`<${Tracks} ...${shared} />`}
-      ${tab === "Made" && html`<${Made} id=${results.video.video_id} onrun=${reload} />`}
+      ${tab === "Made" && html`<${Made} id=${results.video.video_id} status=${status} onrun=${reload} />`}
     </div>
   </section>`;
 }

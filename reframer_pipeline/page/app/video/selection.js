@@ -10,7 +10,7 @@
  * @typedef {import("./shapes").Results} Results
  * @typedef {import("./player.js").Player} Player
  */
-import { Store } from "./store.js";
+import { Store } from "../store.js";
 
 export class Selection {
   /**
@@ -42,17 +42,17 @@ export class Selection {
    */
   follow(number) {
     const { scene, track } = this.view.value;
-    if (scene !== number) this.view.set({ scene: number, element: this.elementOf(track, number)?.element_number ?? null });
+    if (scene !== number) this.view.change({ scene: number, element: this.elementOf(track, number)?.element_number ?? null });
   }
 
   /**
    * Select an element and its track.
    * @param {Element} element
-   * @param {boolean} [go] whether to go to its beginning, unless it is in view
+   * @param {boolean} [go] whether to go to its beginning
    */
   element(element, go = true) {
     if (go) this.seek(element.start_seconds);
-    this.view.set({ scene: element.scene_number, element: element.element_number, track: element.track_ids[0] ?? null });
+    this.view.change({ scene: element.scene_number, element: element.element_number, track: element.track_ids[0] ?? null });
   }
 
   /**
@@ -60,7 +60,7 @@ export class Selection {
    * @param {string | null} track
    */
   track(track) {
-    this.view.set({ track, element: this.elementOf(track, this.view.value.scene)?.element_number ?? null });
+    this.view.change({ track, element: this.elementOf(track, this.view.value.scene)?.element_number ?? null });
   }
 
   /**
@@ -74,7 +74,7 @@ export class Selection {
 
   /** @param {string | null} track */
   hover(track) {
-    this.view.set({ hover: track });
+    this.view.change({ hover: track });
   }
 
   /**
@@ -86,10 +86,10 @@ export class Selection {
     const hidden = new Set(this.view.value.hidden);
     for (const one of tracks) if (shown) hidden.delete(one);
     else hidden.add(one);
-    this.view.set({ hidden });
+    this.view.change({ hidden });
   }
 
   clear() {
-    this.view.set({ element: null, track: null });
+    this.view.change({ element: null, track: null });
   }
 }

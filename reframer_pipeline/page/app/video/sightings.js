@@ -13,19 +13,17 @@ export const WINDOW = 4; // seconds; a power of two, so that its multiples are e
 const HELD = 24; // windows
 const PAUSE = 2000; // milliseconds before a window that failed is asked for again
 
-/** @typedef {{ rows: Map<number, Sighting[]> | null, retry: number }} Held */
-
 export class Sightings {
   /**
    * @param {Times} times
    * @param {(from: number, to: number) => Promise<Sighting[]>} fetch sightings of a range of seconds
-   * @param {() => void} changed called when a window has come
+   * @param {() => void} changed called when a window has come, and when one that did not come may be asked for again
    */
   constructor(times, fetch, changed) {
     this.times = times;
     this.fetch = fetch;
     this.changed = changed;
-    /** @type {Map<number, Held>} */
+    /** @type {Map<number, { rows: Map<number, Sighting[]> | null }>} by number; null while they are fetched */
     this.windows = new Map();
   }
 
@@ -79,17 +77,20 @@ export class Sightings {
   /** @param {number} number */
   load(number) {
     if (number < 0 || number * WINDOW > this.times.duration) return;
-    const there = this.windows.get(number);
-    if (there && (there.rows || performance.now() < there.retry)) return;
-    /** @type {Held} */
-    const held = { rows: null, retry: Infinity };
+    if (this.windows.has(number)) return;
+    const held = { rows: /** @type {Map<number, Sighting[]> | null} */ (null) };
     this.windows.set(number, held);
+    const meant = () => this.windows.get(number) === held;
     this.fetch(number * WINDOW, (number + 1) * WINDOW).then(
       (rows) => {
         held.rows = byFrame(rows);
-        if (this.windows.get(number) === held) this.changed();
+        if (meant()) this.changed();
       },
-      () => (held.retry = performance.now() + PAUSE),
+      () =>
+        setTimeout(() => {
+          if (meant()) this.windows.delete(number);
+          this.changed();
+        }, PAUSE),
     );
   }
 

@@ -9,14 +9,14 @@ import { moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { cssOf } from "./colours.js";
 import { Bars } from "./figures.js";
-import { usePart } from "./store.js";
+import { useStore } from "../store.js";
 
 const ROW = 34; // CSS pixels, as in video.css
 const EDGE = 6; // rows that are made above and below those in view
 
 /** @param {{ results: import("./shapes").Results, selection: import("./selection.js").Selection }} props */
 export function Tracks({ results, selection }) {
-  const view = usePart(selection.view, (whole) => whole);
+  const view = useStore(selection.view, (whole) => whole);
   const [words, setWords] = useState("");
   const box = /** @type {{ current: HTMLDivElement }} */ (useRef(/** @type {any} */ (null)));
   const [top, setTop] = useState(0);
@@ -35,7 +35,7 @@ export function Tracks({ results, selection }) {
   const first = Math.max(0, Math.floor(top / ROW) - EDGE);
   const last = Math.min(tracks.length, Math.ceil((top + height) / ROW) + EDGE);
   const selected = results.tracks.find((one) => one.track_id === view.track);
-  const toggle = (/** @type {"person" | "product"} */ kind) => selection.view.set({ [kind]: !view[kind] });
+  const toggle = (/** @type {"person" | "product"} */ kind) => selection.view.change({ [kind]: !view[kind] });
   if (!results.tracks.length) return html`<p class="v-empty">Nobody and nothing was tracked.</p>`;
   return html`<div class="v-list">
     <div class="v-list-tools">

@@ -7,18 +7,18 @@ import { moment, number } from "../format.js";
 import { html, useEffect, useRef } from "../html.js";
 import { Icon } from "./icons.js";
 import { RATES } from "./player.js";
-import { usePart } from "./store.js";
+import { useStore } from "../store.js";
 
 /**
  * @param {{ player: import("./player.js").Player, times: import("./times.js").Times, selection: import("./selection.js").Selection,
- *   does: Record<string, () => void>, copied: boolean }} props
+ *   does: Record<string, () => void>, copied: boolean | null }} props
  */
 export function Transport({ player, times, selection, does, copied }) {
-  const playing = usePart(player.head, (head) => head.playing);
-  const rate = usePart(player.head, (head) => head.rate);
-  const muted = usePart(player.head, (head) => head.muted);
-  const looping = usePart(player.head, (head) => head.loop !== null);
-  const view = usePart(selection.view, (whole) => whole);
+  const playing = useStore(player.head, (head) => head.playing);
+  const rate = useStore(player.head, (head) => head.rate);
+  const muted = useStore(player.head, (head) => head.muted);
+  const looping = useStore(player.head, (head) => head.loop !== null);
+  const view = useStore(selection.view, (whole) => whole);
   const press = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ title, /** @type {boolean} */ on) =>
     html`<button type="button" title=${title} aria-pressed=${on} onClick=${does[name]}>${text}</button>`;
   return html`<div class="v-transport" role="toolbar" aria-label="Playing">
@@ -35,7 +35,7 @@ export function Transport({ player, times, selection, does, copied }) {
     <${Clock} player=${player} times=${times} />
     <span class="v-grow"></span>
     <div class="v-group">
-      ${press("loop", "Loop scene", "Play this scene again and again (R)", looping)}
+      ${press("loop", "Loop", "Play this scene again and again (R)", looping)}
       ${press("sound", "Sound", "Sound on and off (S)", !muted)}
       <select aria-label="Speed" title="Speed ([ and ])" value=${String(rate)}
         onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
@@ -47,7 +47,7 @@ export function Transport({ player, times, selection, does, copied }) {
       ${press("ids", "Ids", "Ids (I)", view.ids)}
     </div>
     <div class="v-group">
-      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied ? "Copied" : "Copy link"}</button>
+      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied === null ? "Copy link" : copied ? "Copied" : "Use address bar"}</button>
       <button type="button" title="Keys (?)" aria-label="Keys" onClick=${does.help}>?</button>
     </div>
   </div>`;

@@ -3,66 +3,39 @@
  *
  * What belongs here: one job's state. What does not: lists of jobs (`jobs.js`), what was made (`made.js`).
  */
-import { events, get } from "../api.js";
-import { html, useEffect, useState } from "../html.js";
+import { html } from "../html.js";
+import { jobs, unfinished } from "../jobs.js";
 import { Failed } from "../parts.js";
+import { useStore } from "../store.js";
 import { howFar } from "../words.js";
 import { Made } from "./made.js";
 
-const LOOK_MS = 3000;
+/** @typedef {import("../types").Job} Job */
 
 /**
- * The latest job of a video, live; null while it is not known.
+ * The latest job of a video, live; null if it is not among the newest ones.
  * @param {import("./shapes").Video} video
- * @param {() => void} onend called when it has ended
+ * @returns {Job | null}
  */
-export function useJob(video, onend) {
-  const { video_id: id, status } = video;
-  const [job, setJob] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    const ended = new AbortController();
-    const { signal } = ended;
-    let open = false;
-    const told = (/** @type {any} */ now) => {
-      setJob(now);
-      const going = now.status === "pending" || now.status === "processing";
-      if (open && !going) onend();
-      open = going;
-    };
-    const look = async () => {
-      const { jobs } = await get("/jobs", { limit: 200 }, { signal });
-      const mine = jobs.find((/** @type {any} */ one) => one.video_id === id);
-      if (!mine) return;
-      told(mine);
-      if (open) await events(`/jobs/${mine.job_id}/events`, told, { signal });
-    };
-    look().catch(() => {});
-    return () => ended.abort();
-  }, [id, status]);
-  return job;
+export function useJob({ video_id }) {
+  return useStore(jobs, (all) => all.find((one) => one.video_id === video_id) ?? null);
 }
 
 /** @param {{ video: import("./shapes").Video, reload: () => void }} props */
 export function Waiting({ video, reload }) {
-  const job = useJob(video, reload);
-  useEffect(() => {
-    if (video.status === "failed") return undefined;
-    const timer = setInterval(reload, LOOK_MS * 5); // whatever becomes of the events
-    return () => clearInterval(timer);
-  }, [video.status]);
-  const failure = job?.failure ?? (video.failure_code ? { code: video.failure_code, message: video.failure_message } : null);
-  const failed = (job?.status ?? video.status) === "failed";
+  const job = useJob(video);
+  const failure = video.failure_code ? { code: video.failure_code, message: video.failure_message ?? "", remedy: "" } : null;
   return html`<div class="v-waiting">
-    ${failed
-      ? html`<h2>This video could not be computed</h2>${failure && html`<${Failed} failure=${{ remedy: "", ...failure }} />`}`
-      : html`<h2>${job?.status === "processing" ? "Being computed" : "Waiting for its turn"}</h2><${Progress} job=${job} />`}
-    <${Made} id=${video.video_id} onrun=${reload} />
+    ${unfinished(video)
+      ? html`<h2>${video.status === "processing" ? "Being computed" : "Waiting for its turn"}</h2><${Progress} job=${job} />`
+      : html`<h2>This video could not be computed</h2>${failure && html`<${Failed} failure=${job?.failure ?? failure} />`}`}
+    <${Made} id=${video.video_id} status=${video.status} onrun=${reload} />
   </div>`;
 }
 
-/** @param {{ job: any }} props */
+/** @param {{ job: Job | null }} props */
 export function Progress({ job }) {
-  if (!job) return null;
+  if (!job || !unfinished(job)) return null;
   return html`<div class="v-progress" role="status">
     <progress max="1" value=${job.progress} aria-label="Progress"></progress>
     <p>${howFar(job)}</p>

@@ -1,0 +1,105 @@
+"""`make bench`: every row beside its peer, as one table, and two plots.
+
+    python -m benchmarks [F1 F4 …] [--quick] [--publish]
+
+What belongs here: which files there are, the table, and the guard of CI. What does not: a measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from benchmarks.pairs import HEADER, PAIRS, Row
+
+FILES: Final = {
+    "benchmarks.whole": ("F1", "F2"),
+    "benchmarks.overhead": ("F3", "F8"),
+    "benchmarks.decoding": ("F4",),
+    "benchmarks.models": ("F5", "F6", "F7"),
+    "benchmarks.rows": ("F9",),
+    "benchmarks.length": ("F10",),
+    "benchmarks.neighbours": ("F12",),
+}
+GUARDED: Final = ("F1", "F3", "F8")
+ALLOWED: Final = 0.8  # of what is published: below that somebody made it slower
+PUBLISHED: Final = Path(__file__).with_name("published.json")
+VERSIONS: Final = ("torch", "ultralytics", "sam2", "opencv-python-headless", "dagster", "psycopg", "numpy")
+
+
+def measured(wanted: set[str], pairs: int, quick: bool) -> Iterator[Row]:
+    """The rows, one after the other as they are measured."""
+    for name, keys in FILES.items():
+        if wanted & set(keys):
+            for row in importlib.import_module(name).rows(pairs, quick):
+                if row.key in wanted:
+                    yield row
+
+
+def hardware() -> str:
+    """What this was measured on, in a line."""
+    import psutil
+
+    model = next((line.split(":")[1].strip() for line in _cpu_facts() if line.startswith("model name")), platform.processor())
+    memory = psutil.virtual_memory().total / 1e9
+    installed = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
+    load = psutil.getloadavg()[0]
+    return f"{psutil.cpu_count()} cores of {model}, {memory:.0f} GB, load {load:.1f}. Python {platform.python_version()}, {installed}."
+
+
+def _cpu_facts() -> list[str]:
+    facts = Path("/proc/cpuinfo")
+    return facts.read_text().splitlines() if facts.exists() else []
+
+
+def main() -> None:
+    """Measure, print, and fail where a gate failed or a guarded row is slower than published."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    every = [key for keys in FILES.values() for key in keys]
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"which, of {', '.join(every)}; all, unless some are named")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="how many pairs a row")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{', '.join(GUARDED)} only, at their smallest, held against what is published"
+    )
+    parser.add_argument("--publish", action="store_true", help="write what CI holds later versions against")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.rows) - set(every):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    wanted = set(arguments.rows) or (set(GUARDED) if arguments.quick or arguments.publish else set(every))
+    print(hardware(), HEADER, sep="\n\n", flush=True)
+    found = []
+    for row in measured(wanted, min(3, arguments.pairs) if arguments.quick else arguments.pairs, arguments.quick or arguments.publish):
+        found.append(row)
+        print(row.line(), flush=True)
+    if arguments.publish:
+        PUBLISHED.write_text(json.dumps({_name(row): round(row.ratio, 3) for row in found}, indent=1) + "\n")
+    wrong = [f"{_name(row)}: {row.gate}" for row in found if row.gate.startswith("FAILED")]
+    if arguments.quick:
+        wrong += _slower(found)
+    if wrong:
+        sys.exit("\n".join(["", *wrong]))
+
+
+def _slower(found: list[Row]) -> list[str]:
+    """The guarded rows that are slower than published, as sentences."""
+    published = json.loads(PUBLISHED.read_text())
+    missing = published.keys() - {_name(row) for row in found}
+    slower = [row for row in found if _name(row) in published and row.ratio < ALLOWED * published[_name(row)]]
+    return [f"{name}: was not measured" for name in sorted(missing)] + [
+        f"{_name(row)}: {row.ratio:.2f}, published is {published[_name(row)]:.2f}; find out what has become slower" for row in slower
+    ]
+
+
+def _name(row: Row) -> str:
+    return f"{row.key} {row.what}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""F1 and F2: a whole clip, beside the script that a good engineer would write with the same models (`benchmarks.script`).
+
+    python -m benchmarks.whole [--pairs 5] [--quick] [--long]
+
+Ours takes the file in, runs all six stages through Dagster, and commits; the script decodes, detects, masks, tracks, finds scenes and
+writes its rows with `executemany`. Both are given the same files, each once: a few bytes behind the film make every one another upload.
+
+The two decode differently and ours keeps JPEGs, so their boxes differ by a little: `agreement` says by how much. The gate gives the
+script's functions the very pixels that ours kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Took, compare, row_of
+from reframer_pipeline.demo.world import bundled_clip_path, make_clip, write_clip
+from reframer_pipeline.settings import Settings
+
+SEED: Final = 3_700_001
+GATE_FRAMES: Final = 12
+TARGET: Final = "1.2, both"
+COLD: Final = "1.0"
+
+
+def _home() -> Settings:
+    return Settings(home=Path(tempfile.mkdtemp(prefix="reframer-bench-")), models="demo", device="cpu")
+
+
+def _another(clip: Path, folder: Path, number: int) -> Path:
+    """The same film as another upload: behind it stands a box that players skip."""
+    target = folder / f"{clip.stem}-{number}.mp4"
+    note = f"{number:08d}".encode()
+    target.write_bytes(clip.read_bytes() + (8 + len(note)).to_bytes(4, "big") + b"free" + note)
+    return target
+
+
+def ours(clip: str) -> Callable[[], Any]:
+    """Our way; the answer is the settings and the video's id."""
+    from reframer_pipeline.results.storage import storage_of
+    from reframer_pipeline.running.run_videos import run_videos
+    from reframer_pipeline.uploads.ingest import ingest_file
+
+    settings, numbers = _home(), itertools.count()
+    storage = storage_of(settings)
+
+    def work() -> tuple[str, str]:
+        upload = _another(Path(clip), settings.home_dir, next(numbers))
+        video_id = ingest_file(upload, storage.db, storage.store, settings).video_id
+        assert video_id is not None
+        (outcome,) = run_videos(settings, [video_id])
+        assert outcome.status == "completed", outcome.failure_message
+        return str(settings.home_dir), video_id
+
+    return work
+
+
+def models(settings: Settings) -> Any:
+    """The demo models for the script, with as many threads as ours: ultralytics would take one less, for the whole process."""
+    import torch
+
+    from benchmarks.script import Models
+    from reframer_pipeline.vision.demo_models import build_demo_sam2, build_demo_yolo
+    from reframer_pipeline.vision.labels import class_map
+    from reframer_pipeline.vision.sam2_build import bb_feat_sizes, import_sam2
+
+    import_sam2()
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+    predictor = SAM2ImagePredictor(build_demo_sam2())
+    predictor._bb_feat_sizes = bb_feat_sizes(predictor.model.image_size)
+    threads = torch.get_num_threads()
+    made = Models(build_demo_yolo(), predictor, settings.effective_imgsz, class_map(settings))
+    list(made.look(0, np.zeros((360, 640, 3), np.uint8)))
+    torch.set_num_threads(threads)
+    return made
+
+
+def script(clip: str) -> Callable[[], Any]:
+    """The script's way; the answer is what it found."""
+    from benchmarks.script import analyse, store
+    from reframer_pipeline.database import embedded
+
+    settings, numbers = _home(), itertools.count()
+    made, url = models(settings), embedded.database_url(settings)
+
+    def work() -> Any:
+        found = analyse(_another(Path(clip), settings.home_dir, next(numbers)), made)
+        store(url, found)
+        return found
+
+    return work
+
+
+def gate(found: Any, done: tuple[str, str]) -> str:
+    """The same frames; of the boxes, how many lie where the other's do; on the same pixels, all of them and their masks.
+
+    Raises:
+        AssertionError: Other frames, or on the same pixels another count, or an IoU below 0.99.
+    """
+    import reframer_pipeline as rp
+
+    home, video_id = done
+    video = rp.open(video_id, home=home, models="demo", device="cpu")
+    rows = video.detections
+    assert video.frame_numbers == found.frames, "other frames were looked at"
+    boxes = {frame: part[["x1", "y1", "x2", "y2"]].to_numpy() for frame, part in rows.groupby("frame_number")}
+    near = sum(_best(boxes.get(row[0], np.zeros((0, 4))), np.array(row[3:7]))[1] >= 0.9 for row in found.detections)
+    settings = Settings(home=Path(home), models="demo", device="cpu")
+    lowest = _on_same_pixels(models(settings), video, [frame for frame in found.frames if frame in boxes][:GATE_FRAMES])
+    return (
+        f"{len(found.frames)} frames; {len(rows)} detections beside {len(found.detections)}, {near} of them with IoU over 0.9; "
+        f"on the same pixels all boxes and masks, IoU at least {lowest:.3f}"
+    )
+
+
+def _on_same_pixels(made: Any, video: Any, frames: list[int]) -> float:
+    from reframer_pipeline.vision import rle
+
+    lowest = 1.0
+    for frame in frames:
+        image = video.frame(frame)
+        theirs = list(made.look(frame, np.ascontiguousarray(image[..., ::-1])))
+        part = video.detections[video.detections["frame_number"] == frame]
+        own, masks = part[["x1", "y1", "x2", "y2"]].to_numpy(), video.masks(frame)
+        used = set()
+        for row in theirs:
+            best, overlap = _best(own, np.array(row[3:7]))
+            if overlap < 0.5:
+                continue  # ours drops what is too small, or seen twice under two labels
+            mask = rle.decode(row[7], *image.shape[:2])
+            joint = np.logical_or(mask, masks[best]).sum()
+            lowest = min(lowest, overlap, float(np.logical_and(mask, masks[best]).sum() / joint) if joint else 1.0)
+            used.add(best)
+        assert len(used) == len(own), f"frame {frame}: {len(own) - len(used)} of {len(own)} detections are not the script's"
+    assert lowest >= 0.99, f"a box or mask has an IoU of {lowest:.3f}"
+    return lowest
+
+
+def _best(boxes: Any, box: Any) -> tuple[int, float]:
+    """Which of `(n, 4)` boxes overlaps most with one, and its IoU."""
+    if not len(boxes):
+        return -1, 0.0
+    sides = np.clip(np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2]), 0, None)
+    joint = sides.prod(axis=1)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod() - joint
+    overlaps = joint / np.maximum(area, 1e-9)
+    return int(overlaps.argmax()), float(overlaps.max())
+
+
+def cold(way: str, clip: str) -> Took:
+    """The same in a new process: imports, models, and for ours the embedded database that runs already."""
+    import resource
+
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "benchmarks.whole", "--once", way, clip], check=True, capture_output=True, text=True)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(done.stdout.strip().splitlines()[-1:], wall, cpu, after.ru_maxrss / 1024)
+
+
+def clips(folder: Path, quick: bool, long: bool) -> Iterator[tuple[str, Path, int]]:
+    """What it is called, the file, and for how many pairs there is time."""
+    yield "bundled clip, 9 s of 640x360", bundled_clip_path(), PAIRS
+    if quick:
+        return
+    for seconds in (6, 60) if long else (6,):
+        path = folder / f"drawn-{seconds}.mp4"
+        write_clip(make_clip(SEED + seconds, width=1080, height=1920, n_frames=25 * seconds), path)
+        yield f"drawn, {seconds} s of 1080x1920", path, PAIRS if seconds < 60 else 2
+
+
+def rows(pairs: int = PAIRS, quick: bool = False, long: bool = False) -> Iterator[Row]:
+    """F1 for each clip, and F2."""
+    with tempfile.TemporaryDirectory() as name:
+        for what, path, most in clips(Path(name), quick, long):
+            sides = Side("the script", script, (str(path),)), Side("ours", ours, (str(path),))
+            yield compare("F1", f"whole clip, warm: {what}", *sides, gate, TARGET, min(pairs, most))
+        if not quick:
+            clip = str(bundled_clip_path())
+            took = [(cold("script", clip), cold("ours", clip)) for _ in range(pairs)]
+            yield row_of("F2", "whole clip, cold process, bundled clip", "the script", took, lambda theirs, own: "see F1", COLD)
+
+
+def main() -> None:
+    """Print the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--quick", action="store_true", help="the bundled clip alone, warm")
+    parser.add_argument("--long", action="store_true", help="also a minute of 1080x1920: a quarter of an hour")
+    parser.add_argument("--once", nargs=2, metavar=("WAY", "CLIP"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.once:
+        way, clip = arguments.once
+        print({"ours": ours, "script": script}[way](clip)())
+        return
+    print(HEADER)
+    for row in rows(arguments.pairs, arguments.quick, arguments.long):
+        print(row.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
