@@ -8,10 +8,15 @@ of its own; `cli` and `python_api` are faces. Nothing imports upwards (`make lin
 In Python: `run`, `videos` and `open` (docs/python.md).
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reframer_pipeline.python_api import Video, open, run, videos
+
+# Threads of a computation that wait for each other sleep. By default they spin, and beside a busy neighbour they then take the processor
+# from the one that they wait for. Every process of ours begins here, and OpenMP reads it when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = ["Video", "open", "run", "videos"]
 

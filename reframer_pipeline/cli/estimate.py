@@ -1,7 +1,7 @@
 """Before slow work: how long it will take, and what would be faster.
 
 What belongs here: the estimate and the words. Its figures come from this database where earlier runs with the same weights
-measured them, else from `TYPICAL_S`, measured on two busy cores with random weights (benchmarks/vision.py).
+measured them, else from `TYPICAL_S`, measured on two busy cores with random weights (benchmarks/models.py).
 """
 
 from __future__ import annotations

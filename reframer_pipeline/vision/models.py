@@ -19,6 +19,7 @@ from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.labels import require_labels
 from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
+from reframer_pipeline.vision.single_frames import for_single_frames
 from reframer_pipeline.vision.weights import WeightsFile
 
 # what torch and ultralytics raise for files that hold something else than they should
@@ -54,7 +55,11 @@ def segmenter(settings: Settings) -> Segmenter:
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "segmenter")
-    found: Segmenter = _cached(("segmenter", file.sha256, device), lambda: Sam2Segmenter(_build_sam2(settings, file, device), device))
+
+    def build() -> Segmenter:
+        return Sam2Segmenter(for_single_frames(_build_sam2(settings, file, device), device), device)
+
+    found: Segmenter = _cached(("segmenter", file.sha256, device), build)
     return found
 
 

@@ -32,6 +32,33 @@ def encode(mask: npt.NDArray[np.generic]) -> tuple[str, int]:
     return encoded["counts"].decode("ascii"), int(coco.area(encoded))
 
 
+def encode_part(part: BoolMask, left: int, top: int, height: int, width: int) -> tuple[str, int]:
+    """What `encode` gives for a mask that is empty beyond a part of it; the whole is never made.
+
+    Args:
+        part: `(rows, columns)` bool, best in Fortran order.
+        left: Columns before it.
+        top: Rows above it.
+        height: Rows of the mask.
+        width: Columns of the mask.
+
+    Returns:
+        COCO's compressed counts, and the number of pixels set.
+    """
+    from pycocotools import mask as coco
+
+    rows, columns = part.shape
+    lined = np.zeros((columns, min(rows + 1, height)), bool)  # with a row of zeros, so that runs end with their column
+    lined[:, :rows] = part.T
+    edges = np.flatnonzero(np.diff(lined.reshape(-1), prepend=False, append=False))  # where runs of ones begin and end, in turn
+    edges = (edges // lined.shape[1] + left) * height + edges % lined.shape[1] + top
+    counts = np.diff(np.concatenate(([0], edges, [height * width])))
+    if counts[-1] == 0:  # COCO has no empty run at the end
+        counts = counts[:-1]
+    encoded = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return encoded["counts"].decode("ascii"), int(counts[1::2].sum())
+
+
 def decode(compressed: str, height: int, width: int) -> BoolMask:
     """Undo `encode`.
 

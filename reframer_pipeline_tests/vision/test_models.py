@@ -51,6 +51,15 @@ def test_a_pickle_is_refused_then_trusted_then_loaded_once(own_yolo: Settings, f
     assert len(models.detector(own_yolo).detect([frames[0][2]])) == 1
 
 
+def test_threads_that_wait_sleep_and_whoever_says_otherwise_is_heard() -> None:
+    """libgomp prints what it has read when torch loads it."""
+    code = "import reframer_pipeline, torch"
+    for given, spins in (({}, "GOMP_SPINCOUNT = '0'"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "OMP_WAIT_POLICY = 'ACTIVE'")):
+        others = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        env = others | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
+        assert spins in subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stderr
+
+
 def test_other_thresholds_share_the_model_but_not_the_detector(own_yolo: Settings) -> None:
     weights.fetch(own_yolo, "detector", trust=True)
     first, second = models.detector(own_yolo), models.detector(own_yolo.model_copy(update={"conf": 0.9}))

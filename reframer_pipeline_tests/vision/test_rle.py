@@ -44,6 +44,15 @@ def test_encode_is_cocos_and_decode_is_its_inverse() -> None:
         assert np.array_equal(coco.decode(read), mask)
 
 
+def test_a_part_is_encoded_as_the_whole_with_nothing_around_it() -> None:
+    rng = np.random.default_rng(3)
+    for part in masks_of_many_kinds():
+        top, left, below, right = rng.choice([0, 1, 40], 4).tolist()
+        whole = np.pad(part, ((top, below), (left, right)))
+        assert rle.encode_part(part, left, top, *whole.shape) == rle.encode(whole)
+    assert rle.encode_part(np.zeros((0, 0), bool), 0, 0, 4, 3) == rle.encode(np.zeros((4, 3), bool))
+
+
 def test_a_small_mask_has_the_pixels_in_the_middle_of_its_own() -> None:
     mask = np.zeros((60, 90), bool)
     mask[20:40, 30:75] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from reframer_pipeline.schemas import MASKS
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections
-from reframer_pipeline.vision.sam2_build import bb_feat_sizes
-from reframer_pipeline.vision.segmenter import LowResMask, Sam2Segmenter, at_full_size, segment_frames, stability
+from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
+from reframer_pipeline.vision.segmenter import LowResMask, Sam2Segmenter, encoded, segment_frames, stability
+from reframer_pipeline.vision.single_frames import for_single_frames
 
 pytestmark = pytest.mark.models
 
@@ -109,13 +111,45 @@ def test_stability_is_the_share_of_the_wide_mask_that_stays_when_cut_closely() -
     assert stability(np.full((4, 4), 5, np.float32)) == 1.0
 
 
-def test_upscaling_keeps_fortran_order_and_place() -> None:
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (1080, 608), (101, 97), (61, 300), (20, 9)])
+def test_upscaling_around_a_mask_equals_upscaling_the_whole(height: int, width: int) -> None:
+    """Also where the frame's sides have no divisor with the logits' or are smaller; masks at borders, in two pieces, or everywhere."""
+    import cv2
+
+    rng = np.random.default_rng(height)
+    for shape in ((64, 64), (160, 160)):
+        for _ in range(20):
+            rough = rng.normal(size=shape).astype(np.float32)
+            logits = cv2.GaussianBlur(rough, (0, 0), float(rng.uniform(1, 12)))
+            logits -= np.quantile(logits, rng.choice([0.2, 0.9, 0.999]))
+            whole = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
+            compressed, area = encoded(logits, height, width)
+            ours = rle.decode(compressed, height, width)
+            assert area == ours.sum()
+            assert not np.any((ours != (whole > 0)) & (abs(whole) > 1e-4))  # where the cut is not hit to the last digit
+
+
+def test_upscaling_keeps_place() -> None:
     logits = np.full((64, 64), -1, np.float32)
     logits[16:32, 8:40] = 1
-    mask = at_full_size(logits, 480, 640)
-    assert mask.flags.f_contiguous and mask.shape == (480, 640)
+    mask = rle.decode(encoded(logits, 480, 640)[0], 480, 640)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (120, 240, 80, 400)
+
+
+def test_a_model_for_single_frames_gives_the_same_masks(sam2: Any, frames: list) -> None:
+    """With fewer computations than SAM2 does; the demo's architecture and the official one, which chooses among four masks."""
+    import torch
+
+    torch.manual_seed(5)
+    official = build_sam2_model("configs/sam2.1/sam2.1_hiera_t.yaml", ["++model.image_size=256"])
+    image = frames[0][2]
+    for model in (sam2, official):
+        theirs = Sam2Segmenter(model).segment(image, BOXES)
+        ours = Sam2Segmenter(for_single_frames(copy.deepcopy(model), "cpu")).segment(image, BOXES)
+        for one, other in zip(ours, theirs, strict=True):
+            assert np.allclose(one.logits, other.logits, atol=1e-3 * np.abs(other.logits).max())
+            assert one.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-5)
 
 
 def test_sam2_installs_no_log_handler(sam2: Any, frames: list) -> None:

@@ -1,0 +1,224 @@
+"""The models: YOLOv8m and SAM2 as we run them, beside ultralytics' `predict` and `SAM2ImagePredictor` (rows F5 and F6).
+
+The official architectures have RANDOM weights here: speed does not depend on them, quality does, and nothing here speaks of that. Random
+YOLOs find no boxes, so its gate compares what the network gives, and SAM2 gets boxes of its own. Both sides get the same pixels and
+threads; ultralytics by itself takes one thread less than there are cores.
+
+    python -m benchmarks.models [--pairs 5] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
+from reframer_pipeline.demo.world import make_clip
+from reframer_pipeline.vision import rle
+from reframer_pipeline.vision.demo_models import build_demo_sam2
+from reframer_pipeline.vision.detector import YoloDetector
+from reframer_pipeline.vision.releases import RELEASES
+from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
+from reframer_pipeline.vision.segmenter import Sam2Segmenter, encoded
+from reframer_pipeline.vision.single_frames import for_single_frames
+from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
+
+WIDTH: Final = 1080
+HEIGHT: Final = 1920
+BOXES: Final = 8
+FRAMES: Final = 4  # one after the other, for the detector
+DECODINGS: Final = 5  # of one frame: short work, so more often
+
+
+def scene(frames: int, boxes: int = BOXES) -> tuple[list[np.ndarray], np.ndarray]:
+    """Drawn frames, and as many boxes as wanted, spread over the frame."""
+    clip = make_clip(1_000_000, width=WIDTH, height=HEIGHT, n_frames=max(40, frames), shots=1)
+    rng = np.random.default_rng(0)
+    sides = rng.uniform(0.08, 0.4, (boxes, 2)) * (WIDTH, HEIGHT)
+    corners = rng.uniform(0, 1, (boxes, 2)) * ((WIDTH, HEIGHT) - sides)
+    return [clip.frame(n)[0] for n in range(frames)], np.hstack([corners, corners + sides]).astype(np.float32)
+
+
+def _yolo(architecture: str) -> Any:
+    """An untrained YOLO, the same one each time."""
+    import torch
+
+    torch.manual_seed(0)
+    model = import_ultralytics().YOLO(f"{architecture}.yaml", task="detect")
+    model.model.eval()
+    return model
+
+
+def _sam2(name: str) -> Any:
+    """The demo's SAM2, or an untrained one with the config of a released model, the same one each time."""
+    import torch
+
+    warnings.simplefilter("ignore")  # sam2 scripts its image transform, which torch deprecates
+    torch.manual_seed(0)
+    return build_demo_sam2() if name == "demo" else build_sam2_model(RELEASES[name].config)
+
+
+def predicts(architecture: str) -> Work:
+    """The peer: a picture after the other through `predict`."""
+    import torch
+
+    model, threads, frames = _yolo(architecture), torch.get_num_threads(), [frame[..., ::-1] for frame in scene(FRAMES)[0]]
+    model.predict(frames[0], verbose=False)
+    torch.set_num_threads(threads)  # what ultralytics has lowered
+
+    def work() -> np.ndarray:
+        for frame in frames:
+            model.predict(frame, verbose=False)
+        return _tensor(model)
+
+    return work
+
+
+def detects(architecture: str) -> Work:
+    """Ours."""
+    from reframer_pipeline.settings import Settings
+
+    model, frames = _yolo(architecture), scene(FRAMES)[0]
+    detector = YoloDetector(model, Settings())
+
+    def work() -> np.ndarray:
+        detector.detect(frames)
+        return _tensor(model)
+
+    return work
+
+
+def _tensor(model: Any) -> np.ndarray:
+    """What the network itself gives for some picture."""
+    import torch
+
+    torch.manual_seed(1)
+    with torch.inference_mode():
+        answer: np.ndarray = model.model(torch.rand(1, 3, 64, 64))[0].numpy()
+    return answer
+
+
+def same_tensor(theirs: np.ndarray, ours: np.ndarray) -> str:
+    """Boxes to 0.001 pixels and confidences to 0.0001."""
+    assert theirs.shape == ours.shape
+    boxes, scores = (float(np.abs(theirs - ours)[:, part].max()) for part in (slice(0, 4), slice(4, None)))
+    assert boxes <= 1e-3 and scores <= 1e-4, f"boxes differ by {boxes:.1e} px, confidences by {scores:.1e}"
+    return "network's boxes to 0.001 px, confidences to 0.0001"
+
+
+def encoder(name: str, ours: bool) -> Work:
+    """`set_image` of one picture."""
+    model, image = _sam2(name), scene(1)[0][0]
+    segmenter = Sam2Segmenter(for_single_frames(model, "cpu") if ours else model)
+
+    def work() -> np.ndarray:
+        segmenter._set_images([image])
+        features: np.ndarray = segmenter._predictor._features["image_embed"].numpy()
+        return features
+
+    return work
+
+
+def same_features(theirs: np.ndarray, ours: np.ndarray) -> str:
+    """To a ten-thousandth of the largest."""
+    differ = float(np.abs(theirs - ours).max() / np.abs(theirs).max())
+    assert theirs.shape == ours.shape and differ <= 1e-4, f"features differ by {differ:.1e}"
+    return "features to 0.0001"
+
+
+def decoder(name: str, ours: bool) -> Work:
+    """All boxes of the frame that is set, some times."""
+    model = _sam2(name)
+    (image,), boxes = scene(1)
+    segmenter = Sam2Segmenter(for_single_frames(model, "cpu") if ours else model)
+    segmenter._set_images([image])
+
+    def work() -> list[str]:
+        for _ in range(DECODINGS):
+            masks = segmenter._predict(list(boxes))
+        return [encoded(mask.logits, HEIGHT, WIDTH)[0] for mask in masks]
+
+    return work
+
+
+def full_size(name: str) -> Work:
+    """The peer: all masks of a frame upscaled as `SAM2ImagePredictor.predict` does it, then pycocotools."""
+    import torch
+    from pycocotools import mask as coco
+
+    model = _sam2(name)
+    from sam2.sam2_image_predictor import SAM2ImagePredictor  # not before: by itself it cannot be imported
+
+    (image,), boxes = scene(1)
+    predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
+    logits = torch.from_numpy(np.stack([mask.logits for mask in Sam2Segmenter(model).segment(image, boxes)]))[:, None]
+
+    def work() -> list[str]:
+        for _ in range(DECODINGS):
+            masks = predictor._transforms.postprocess_masks(logits, (HEIGHT, WIDTH)) > predictor.mask_threshold
+            lengths = [coco.encode(np.asfortranarray(mask.numpy().astype(np.uint8))) for mask in masks[:, 0]]
+        return [one["counts"].decode() for one in lengths]
+
+    return work
+
+
+def run_lengths(name: str) -> Work:
+    """Ours."""
+    (image,), boxes = scene(1)
+    masks = Sam2Segmenter(_sam2(name)).segment(image, boxes)
+
+    def work() -> list[str]:
+        for _ in range(DECODINGS):
+            lengths = [encoded(mask.logits, HEIGHT, WIDTH)[0] for mask in masks]
+        return lengths
+
+    return work
+
+
+def same_masks(theirs: list[str], ours: list[str]) -> str:
+    """IoU of each pair of masks at least 0.99."""
+    least = min(_agreement(*(rle.decode(one, HEIGHT, WIDTH) for one in pair)) for pair in zip(theirs, ours, strict=True))
+    assert least >= 0.99, f"IoU {least:.4f}"
+    return f"{len(ours)} masks, IoU at least {least:.4f}"
+
+
+def _agreement(one: np.ndarray, other: np.ndarray) -> float:
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
+    """F5 and F6, as they are measured. `quick` leaves the official sizes out."""
+    detectors = ("yolov8n",) if quick else ("yolov8n", "yolov8m")
+    segmenters = ("demo",) if quick else ("demo", "sam2_hiera_base_plus")
+    for name in detectors:
+        peer, ours = Side("predict, a frame each", predicts, (name,)), Side("ours", detects, (name,))
+        yield compare("F5", f"{name} (random weights), {FRAMES} frames of 1080x1920", peer, ours, same_tensor, "≥ 1.4", pairs)
+    for name in segmenters:
+        what = "demo SAM2" if name == "demo" else f"{name} (random weights)"
+        peer, ours = Side("`set_image`", encoder, (name, False)), Side("ours", encoder, (name, True))
+        yield compare("F6", f"{what}: encoder, a frame", peer, ours, same_features, "≥ 1.15", pairs)
+        peer, ours = Side("`predict`, all boxes", decoder, (name, False)), Side("ours", decoder, (name, True))
+        yield compare("F6", f"{what}: decoder, {BOXES} boxes, {DECODINGS} times", peer, ours, same_masks, "≥ 1.0", pairs)
+    peer, ours = Side("full-size masks, pycocotools", full_size, ("demo",)), Side("ours", run_lengths, ("demo",))
+    yield compare("F6", f"demo SAM2: logits to run lengths, {BOXES} masks of 1080x1920", peer, ours, same_masks, "≥ 8", pairs)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    print(HEADER)
+    for row in rows(options.pairs, options.quick):
+        print(row.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
