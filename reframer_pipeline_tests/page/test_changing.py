@@ -20,6 +20,7 @@ from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving, started
+from reframer_pipeline_tests.browser import hard_to_read
 from reframer_pipeline_tests.factories import add_video, commit_all, start_job
 from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import Film, brought
@@ -227,10 +228,8 @@ def test_a_run_that_fails_between_two_looks_can_be_asked_for_again(desk: Desk, s
 
 
 def test_a_copy_that_is_being_made_says_how_far_it_is(desk: Desk, serving: Serving, folder: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    video_id, _ = brought(serving.storage, "hevc", folder)
-    claim(serving.db, WHO, video_id, "hevc.mp4")
+    video_id, _ = brought(serving.storage, "mpeg4", folder)  # what no browser plays
+    claim(serving.db, WHO, video_id, "mpeg4.avi")
     token = proxies.claim(serving.db, video_id)
     assert token is not None and proxies.alive(serving.db, video_id, token, 0.4)
     page = desk.page
@@ -241,7 +240,7 @@ def test_a_copy_that_is_being_made_says_how_far_it_is(desk: Desk, serving: Servi
     expect(page.locator(".v-veil")).to_contain_text("80%")
     proxies.fail(serving.db, video_id, token, TruncatedVideo("It ends too early."))
     expect(page.locator(".v-veil").get_by_role("alert")).to_contain_text("It ends too early.")
-    assert not [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    assert not hard_to_read(page)
     assert desk.told("boxes") == []  # there is no picture that they could belong to
     page.keyboard.press("]")
     page.locator(".v-veil").get_by_role("button", name="Try again").click()
