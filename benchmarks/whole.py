@@ -114,7 +114,7 @@ def gate(found: Any, done: tuple[str, str]) -> str:
     video = rp.open(video_id, home=home, models="demo", device="cpu")
     rows = video.detections
     assert video.frame_numbers == found.frames, "other frames were looked at"
-    boxes = {frame: part[["x1", "y1", "x2", "y2"]].to_numpy() for frame, part in rows.groupby("frame_number")}
+    boxes = {frame: _corners(part) for frame, part in rows.groupby("frame_number")}
     near = sum(_best(boxes.get(row[0], np.zeros((0, 4))), np.array(row[3:7]))[1] >= 0.9 for row in found.detections)
     settings = Settings(home=Path(home), models="demo", device="cpu")
     lowest = _on_same_pixels(models(settings), video, [frame for frame in found.frames if frame in boxes][:GATE_FRAMES])
@@ -132,7 +132,7 @@ def _on_same_pixels(made: Any, video: Any, frames: list[int]) -> float:
         image = video.frame(frame)
         theirs = list(made.look(frame, np.ascontiguousarray(image[..., ::-1])))
         part = video.detections[video.detections["frame_number"] == frame]
-        own, masks = part[["x1", "y1", "x2", "y2"]].to_numpy(), video.masks(frame)
+        own, masks = _corners(part), video.masks(frame)
         used = set()
         for row in theirs:
             best, overlap = _best(own, np.array(row[3:7]))
@@ -145,6 +145,12 @@ def _on_same_pixels(made: Any, video: Any, frames: list[int]) -> float:
         assert len(used) == len(own), f"frame {frame}: {len(own) - len(used)} of {len(own)} detections are not the script's"
     assert lowest >= 0.99, f"a box or mask has an IoU of {lowest:.3f}"
     return lowest
+
+
+def _corners(rows: Any) -> Any:
+    """Boxes of a table as `(n, 4)`: left, upper, right and lower edge."""
+    corner, size = rows[["x", "y"]].to_numpy(), rows[["width", "height"]].to_numpy()
+    return np.hstack([corner, corner + size])
 
 
 def _best(boxes: Any, box: Any) -> tuple[int, float]:
