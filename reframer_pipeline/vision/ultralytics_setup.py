@@ -2,7 +2,7 @@
 
 What belongs here: making the import quiet and harmless. What does not: models (`models`, `demo.models`), prediction
 (`detector`). Left alone, ultralytics writes a settings file under the home folder, prints, asks the network whether it is
-there, sends usage events, downloads missing weights, installs missing packages and unpickles any class.
+there, sends usage events, downloads missing weights, installs missing packages, unpickles any class, and leaves torch one thread.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ def import_ultralytics() -> ModuleType:
         folder = tempfile.mkdtemp(prefix="reframer-ultralytics-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ["YOLO_CONFIG_DIR"] = folder
+    threads = os.environ.get("OMP_NUM_THREADS")
+    import torch  # noqa: F401 (before ultralytics, which says one thread for whoever loads OpenMP after it, children too)
     import ultralytics
     from ultralytics.nn import tasks
     from ultralytics.utils import LOGGER, SETTINGS
 
+    if threads is None:
+        os.environ.pop("OMP_NUM_THREADS", None)
     # where something else imported it first, the variables above came too late
     tasks.SAFE_LOAD = True
     LOGGER.setLevel("ERROR")

@@ -60,6 +60,18 @@ def test_threads_that_wait_sleep_and_whoever_says_otherwise_is_heard() -> None:
         assert spins in subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stderr
 
 
+def test_models_compute_with_all_cores() -> None:
+    """ultralytics says one thread to whoever loads OpenMP after it."""
+    code = "from reframer_pipeline.vision.ultralytics_setup import import_ultralytics as load; load(); import os, torch; " + (
+        "print(torch.get_num_threads(), os.environ.get('OMP_NUM_THREADS'))"
+    )
+    others = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    for given, wanted in (({}, None), ({"OMP_NUM_THREADS": "1"}, "1")):
+        said = subprocess.run([sys.executable, "-c", code], env=others | given, capture_output=True, text=True, check=True).stdout.split()
+        assert said[1] == str(wanted)
+        assert int(said[0]) == int(wanted) if wanted else int(said[0]) > 1 or os.cpu_count() == 1
+
+
 def test_other_thresholds_share_the_model_but_not_the_detector(own_yolo: Settings) -> None:
     weights.fetch(own_yolo, "detector", trust=True)
     first, second = models.detector(own_yolo), models.detector(own_yolo.model_copy(update={"conf": 0.9}))
