@@ -5,7 +5,7 @@ What belongs here: the films, which are the same minute once and ten times over,
     python -m benchmarks.length [--full]
 
 The whole pipeline runs with the demo models, each length in a process of its own that a short film has warmed. The film is 320x180 with
-five frames a second, one of which is looked at; `--full` has 25, of which five are, and takes an hour on two cores. In the row's line the
+five frames a second, one of which is looked at; `--full` has 25, of which five are. In the row's line the
 peer is the longer film.
 """
 
