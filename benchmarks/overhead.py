@@ -12,16 +12,14 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.homes import fresh_home
 from benchmarks.pairs import HEADER, PAIRS, Gate, Row, Side, Took, Warm, row_of, timed
-from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.settings import Settings
 
@@ -100,23 +98,12 @@ def run(home: str, clip: str, clips: int, part: Callable[[], tuple[Any, str]]) -
 
 def _measured(pairs: int, clips: int, size: tuple[int, int], seconds: int, part: Callable[[], tuple[Any, str]]) -> list[Parts]:
     """So many runs, after one that does not count."""
-    with _home() as home:
+    with fresh_home() as home:
         clip = home.parent / "clip.mp4"
         write_clip(make_clip(SEED, width=size[0], height=size[1], n_frames=FPS * seconds, shots=1), clip)
         with Warm(Side(part.__name__, run, (str(home), str(clip), clips, part))) as process:
             process.run()
             return [process.run().answer for _ in range(pairs)]
-
-
-@contextmanager
-def _home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="reframer-bench-") as folder:
-        Path(folder).chmod(0o755)  # the server's user has to pass
-        home = Path(folder) / "home"
-        try:
-            yield home
-        finally:
-            embedded.stop(Settings(home=home))
 
 
 def _all_done(clips: int) -> Gate:

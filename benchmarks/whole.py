@@ -12,17 +12,18 @@ script's functions the very pixels that ours kept.
 from __future__ import annotations
 
 import argparse
-import itertools
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.homes import fresh_home
 from benchmarks.pairs import HEADER, PAIRS, Row, Side, Took, compare, row_of
 from reframer_pipeline.demo.world import bundled_clip_path, make_clip, write_clip
 from reframer_pipeline.settings import Settings
@@ -33,29 +34,30 @@ TARGET: Final = "1.2, both"
 COLD: Final = "1.0"
 
 
-def _home() -> Settings:
-    return Settings(home=Path(tempfile.mkdtemp(prefix="reframer-bench-")), models="demo", device="cpu")
+def _settings(home: str) -> Settings:
+    return Settings(home=Path(home), models="demo", device="cpu")
 
 
-def _another(clip: Path, folder: Path, number: int) -> Path:
+def _another(clip: Path, folder: Path) -> Path:
     """The same film as another upload: behind it stands a box that players skip."""
-    target = folder / f"{clip.stem}-{number}.mp4"
-    note = f"{number:08d}".encode()
+    note = uuid.uuid4().bytes
+    target = folder / f"{clip.stem}-{note.hex()}.mp4"
+    folder.mkdir(parents=True, exist_ok=True)
     target.write_bytes(clip.read_bytes() + (8 + len(note)).to_bytes(4, "big") + b"free" + note)
     return target
 
 
-def ours(clip: str) -> Callable[[], Any]:
+def ours(clip: str, home: str) -> Callable[[], Any]:
     """Our way; the answer is the settings and the video's id."""
     from reframer_pipeline.results.storage import storage_of
     from reframer_pipeline.running.run_videos import run_videos
     from reframer_pipeline.uploads.ingest import ingest_file
 
-    settings, numbers = _home(), itertools.count()
+    settings = _settings(home)
     storage = storage_of(settings)
 
     def work() -> tuple[str, str]:
-        upload = _another(Path(clip), settings.home_dir, next(numbers))
+        upload = _another(Path(clip), settings.home_dir)
         video_id = ingest_file(upload, storage.db, storage.store, settings).video_id
         assert video_id is not None
         (outcome,) = run_videos(settings, [video_id])
@@ -86,16 +88,16 @@ def models(settings: Settings) -> Any:
     return made
 
 
-def script(clip: str) -> Callable[[], Any]:
+def script(clip: str, home: str) -> Callable[[], Any]:
     """The script's way; the answer is what it found."""
     from benchmarks.script import analyse, store
     from reframer_pipeline.database import embedded
 
-    settings, numbers = _home(), itertools.count()
+    settings = _settings(home)
     made, url = models(settings), embedded.database_url(settings)
 
     def work() -> Any:
-        found = analyse(_another(Path(clip), settings.home_dir, next(numbers)), made)
+        found = analyse(_another(Path(clip), settings.home_dir), made)
         store(url, found)
         return found
 
@@ -116,7 +118,7 @@ def gate(found: Any, done: tuple[str, str]) -> str:
     assert video.frame_numbers == found.frames, "other frames were looked at"
     boxes = {frame: _corners(part) for frame, part in rows.groupby("frame_number")}
     near = sum(_best(boxes.get(row[0], np.zeros((0, 4))), np.array(row[3:7]))[1] >= 0.9 for row in found.detections)
-    settings = Settings(home=Path(home), models="demo", device="cpu")
+    settings = _settings(home)
     lowest = _on_same_pixels(models(settings), video, [frame for frame in found.frames if frame in boxes][:GATE_FRAMES])
     return (
         f"{len(found.frames)} frames; {len(rows)} detections beside {len(found.detections)}, {near} of them with IoU over 0.9; "
@@ -164,12 +166,12 @@ def _best(boxes: Any, box: Any) -> tuple[int, float]:
     return int(overlaps.argmax()), float(overlaps.max())
 
 
-def cold(way: str, clip: str) -> Took:
+def cold(way: str, clip: str, home: str) -> Took:
     """The same in a new process: imports, models, and for ours the embedded database that runs already."""
     import resource
 
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "benchmarks.whole", "--once", way, clip], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "benchmarks.whole", "--once", way, clip, home], check=True, capture_output=True, text=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Took(done.stdout.strip().splitlines()[-1:], wall, cpu, after.ru_maxrss / 1024)
@@ -190,11 +192,14 @@ def rows(pairs: int = PAIRS, quick: bool = False, long: bool = False) -> Iterato
     """F1 for each clip, and F2."""
     with tempfile.TemporaryDirectory() as name:
         for what, path, most in clips(Path(name), quick, long):
-            sides = Side("the script", script, (str(path),)), Side("ours", ours, (str(path),))
-            yield compare("F1", f"whole clip, warm: {what}", *sides, gate, TARGET, min(pairs, most))
+            with fresh_home() as theirs, fresh_home() as own:
+                sides = Side("the script", script, (str(path), str(theirs))), Side("ours", ours, (str(path), str(own)))
+                yield compare("F1", f"whole clip, warm: {what}", *sides, gate, TARGET, min(pairs, most))
         if not quick:
             clip = str(bundled_clip_path())
-            took = [(cold("script", clip), cold("ours", clip)) for _ in range(pairs)]
+            with fresh_home() as theirs, fresh_home() as own:
+                cold("script", clip, str(theirs)), cold("ours", clip, str(own))  # the first makes the databases
+                took = [(cold("script", clip, str(theirs)), cold("ours", clip, str(own))) for _ in range(pairs)]
             yield row_of("F2", "whole clip, cold process, bundled clip", "the script", took, lambda theirs, own: "see F1", COLD)
 
 
@@ -204,11 +209,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--quick", action="store_true", help="the bundled clip alone, warm")
     parser.add_argument("--long", action="store_true", help="also a minute of 1080x1920: a quarter of an hour")
-    parser.add_argument("--once", nargs=2, metavar=("WAY", "CLIP"), help=argparse.SUPPRESS)
+    parser.add_argument("--once", nargs=3, metavar=("WAY", "CLIP", "HOME"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.once:
-        way, clip = arguments.once
-        print({"ours": ours, "script": script}[way](clip)())
+        way, clip, home = arguments.once
+        print({"ours": ours, "script": script}[way](clip, home)())
         return
     print(HEADER)
     for row in rows(arguments.pairs, arguments.quick, arguments.long):
