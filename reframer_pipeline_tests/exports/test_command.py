@@ -66,6 +66,7 @@ def test_an_unknown_video_is_one_clear_error(home: Path, tmp_path: Path) -> None
 def test_with_nothing_computed_all_is_said_to_be_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     try:
+        assert called(home, "db", "migrate").returncode == 0
         ran = called(home, "export", "--all", "--format", "coco", "-o", str(tmp_path / "x"))
         assert ran.returncode == 1 and "[not_published]" in ran.stderr
     finally:
