@@ -56,26 +56,24 @@ def test_masks_and_detections_join_their_tracks(shared: Storage, done: VideoOutc
 
 
 def test_each_materialization_reports_checks_and_shows_itself(shared: Storage, done: VideoOutcome) -> None:
-    runs: dict[str, list[str]] = {}  # other tests may have computed single stages of this video since
-    pictured = []
+    wanted = dg.AssetRecordsFilter(dg.AssetKey(NAMES[0]), asset_partitions=[done.video_id or ""])
     with dagster_home.open_instance(shared.settings) as instance:
-        for stage in NAMES:
-            records = instance.fetch_materializations(
-                dg.AssetRecordsFilter(dg.AssetKey(stage), asset_partitions=[done.video_id or ""]), limit=1
-            ).records
-            metadata = records[0].asset_materialization.metadata  # type: ignore[union-attr]
-            assert {"rows", "seconds", "table"} <= set(metadata), stage
-            shown = str(metadata["picture"].value) if "picture" in metadata else ""
-            assert len(shown) < 45_000  # 30 kB of JPEG in base64
-            if "![contact sheet](data:image/jpeg;base64," in shown:
-                pictured.append(stage)
-            runs.setdefault(records[0].run_id, []).append(stage)
-        checks = [
-            record.event_log_entry.dagster_event.event_specific_data  # type: ignore[union-attr]
-            for run_id in runs
-            for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
-        ]
-    assert pictured == sorted({stages[-1] for stages in runs.values()}, key=NAMES.index)  # one a run, on its last stage
+        run_id = (
+            instance.fetch_materializations(wanted, limit=1, ascending=True).records[0].run_id
+        )  # others may have run stages of it since
+        said = {
+            kind: [
+                record.event_log_entry.dagster_event  # type: ignore[union-attr]
+                for record in instance.get_records_for_run(run_id, of_type=kind).records
+            ]
+            for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        }
+    shown, checks = ([event.event_specific_data for event in events] for events in said.values())  # type: ignore[union-attr]
+    metadata = {one.materialization.asset_key.path[-1]: one.materialization.metadata for one in shown}  # type: ignore[union-attr]
+    assert set(metadata) == set(NAMES) and all({"rows", "seconds", "table"} <= set(one) for one in metadata.values())
+    pictures = {stage: str(one["picture"].value) for stage, one in metadata.items() if "picture" in one}
+    assert list(pictures) == ["scenes"]  # one a run, on its last stage
+    assert "![contact sheet](data:image/jpeg;base64," in pictures["scenes"] and len(pictures["scenes"]) < 45_000  # 30 kB of JPEG in base64
     assert len(checks) > 20
     assert all(check.passed for check in checks)  # type: ignore[union-attr]
 
