@@ -49,9 +49,17 @@ def test_the_assets_and_what_was_made_of_them_are_seen(deployment: Deployment, p
     for stage in NAMES:
         expect(page.get_by_text(stage, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
     keep(page, "lineage")
-    page.goto(f"{deployment.url}/assets/masks")
-    page.get_by_text("[Show Markdown]").click()
-    sheet = page.get_by_role("dialog").locator("img")
+    page.goto(f"{deployment.url}/assets/scenes")  # the last stage of a run shows its picture
+    expect(page.get_by_text("[Show Markdown]")).to_have_count(2, timeout=PATIENCE_MS)
+    dialog = page.get_by_role("dialog")
+    sheet = dialog.locator("img")
+    for link in page.get_by_text("[Show Markdown]").all():  # the table, and the picture
+        link.click()
+        expect(dialog.locator("img, table").first).to_be_visible(timeout=PATIENCE_MS)
+        if sheet.count():
+            break
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
     expect(sheet).to_be_visible(timeout=PATIENCE_MS)
     assert sheet.evaluate("picture => picture.complete && picture.naturalWidth") > 500
     keep(page, "materialization")
