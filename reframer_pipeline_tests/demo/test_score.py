@@ -18,6 +18,8 @@ from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PERSON, PRODUCT = (10.0, 10.0, 60.0, 110.0), (200.0, 20.0, 280.0, 90.0)
 
 

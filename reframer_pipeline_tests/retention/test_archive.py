@@ -20,6 +20,8 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all, plan
 from reframer_pipeline_tests.retention.ages import age_database, archived_videos
 from reframer_pipeline_tests.support import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("detections", "segmentation_masks", "tracking_trajectories", "scene_analysis")
 CHILD = """
 import sys

@@ -25,6 +25,8 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.s3 import pointing_at, s3_bucket, s3_server
 from reframer_pipeline_tests.servers import Server, fresh_database
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["s3_bucket", "s3_server"]
 
 
@@ -116,7 +118,6 @@ ObjectStore(sys.argv[1]).put(Path(sys.argv[2]), sys.argv[3], alive)
 """
 
 
-@pytest.mark.slow
 def test_the_parts_of_a_put_that_was_killed_are_swept(s3_bucket: str, tmp_path: Path, embedded_server: Server) -> None:
     """No listing shows them, and they are paid for."""
     (tmp_path / "large").write_bytes(bytes(3 * objects.PART_BYTES))
