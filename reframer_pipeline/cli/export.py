@@ -16,12 +16,13 @@ from reframer_pipeline.cli.completion import ids_or_files
 from reframer_pipeline.cli.options import PLACES, with_settings
 from reframer_pipeline.cli.tables import line
 from reframer_pipeline.exports.formats import FORMATS
-from reframer_pipeline.exports.packing import write
+from reframer_pipeline.exports.packing import title_of, write
 from reframer_pipeline.exports.videos import published_videos
 from reframer_pipeline.results.storage import open_existing
 from reframer_pipeline.settings import Settings
 
 _FORMATS: Final = "\n".join(f"{one.name:<8} {one.says}" for one in FORMATS.values())
+_DEFAULT: Final = "Default: reframer-FORMAT; with --track, NAME-TRACKS-FORMAT."
 _HELP: Final = f"""Export results for other programs.
 
 \b
@@ -31,7 +32,7 @@ _HELP: Final = f"""Export results for other programs.
 reframer export 3f2a --format coco
 reframer export 3f2a --format vtt -o clip.vtt
 reframer export footage/ --format csv         the videos of a folder
-reframer export 3f2a --format coco --track obj_001 --track obj_004
+reframer export 3f2a --format davis --track obj_001   into NAME-obj_001-davis
 reframer export --all --format davis -o masks.zip
 reframer export --search "in=tracks label=cup min_seconds=3" --format coco
 """
@@ -43,7 +44,7 @@ reframer export --search "in=tracks label=cup min_seconds=3" --format coco
 @click.option("--all", "every", is_flag=True, help="Every video that has results.")
 @click.option("--search", type=SearchType(), help="Every video in which a search has hits.")
 @click.option("--track", "tracks", multiple=True, metavar="ID", help="Only this track, such as obj_001, and its elements. May be repeated.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new folder, or FILE.zip. Default: reframer-FORMAT.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help=f"A new folder, or FILE.zip. {_DEFAULT}")
 @with_settings(*PLACES)
 def export(
     words: tuple[str, ...], settings: Settings, name: str, every: bool, search: Search | None, tracks: tuple[str, ...], output: Path | None
@@ -53,11 +54,11 @@ def export(
         raise click.UsageError("name videos by ids, files or folders, or give --all or --search")
     if tracks and len(words) != 1:
         raise click.UsageError("--track is for one video")
-    output = output or Path(f"reframer-{name}")
     with open_existing(settings) as storage:
         chosen = choose(storage, words, search)
-        videos = published_videos(storage, chosen.video_ids)
-        write(FORMATS[name], [video.of_tracks(tracks) for video in videos], output)
+        videos = [video.of_tracks(tracks) for video in published_videos(storage, chosen.video_ids)]
+        output = output or Path(f"{title_of(videos) if tracks else 'reframer'}-{name}")
+        write(FORMATS[name], videos, output)
     line(f"Wrote {output}")
     if chosen.left_out:
         sys.exit(1)

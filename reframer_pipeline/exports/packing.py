@@ -38,12 +38,17 @@ class Download:
     chunks: Generator[bytes]
 
 
+def title_of(videos: Sequence[Video]) -> str:
+    """What an export of these is called, before the format and the ending."""
+    return videos[0].title if len(videos) == 1 else "videos"
+
+
 def download(form: Format, videos: Sequence[Video]) -> Download:
     """The export as a file, where the format gives one for these videos, and as a zip otherwise.
 
     What cannot be read at all is raised here or with the first chunk. What is raised later breaks the stream off.
     """
-    name = videos[0].name if len(videos) == 1 else "videos"
+    name = title_of(videos)
     files = form.files(videos)
     if _is_single(form, videos):
         return Download(f"{name}{form.ending}", form.media_type, _gathered(next(files)[1]))

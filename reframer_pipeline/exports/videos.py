@@ -22,7 +22,8 @@ from reframer_pipeline.reading.sheets import results_of
 from reframer_pipeline.reading.tables import Table, batches
 from reframer_pipeline.results.storage import Storage
 
-LONGEST_NAME: Final = 150  # bytes in UTF-8: with an id and an ending it stays below the 255 of most file systems
+LONGEST_NAME: Final = 150  # bytes in UTF-8: with an id, tracks and an ending it stays below the 255 of most file systems
+MOST_NAMED: Final = 3  # tracks that a file is named by; of more it says how many
 # Windows takes these for devices, whatever follows the dot.
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
@@ -46,6 +47,14 @@ class Video:
     result_id: str
     storage: Storage
     tracks: frozenset[str] | None = None
+
+    @property
+    def title(self) -> str:
+        """What an export of it alone is called: its name, and the tracks if only some were chosen. `clip-obj_003`, `clip-5-tracks`."""
+        if self.tracks is None:
+            return self.name
+        named = len(self.tracks) <= MOST_NAMED
+        return "-".join([self.name, *(sorted(self.tracks) if named else (str(len(self.tracks)), "tracks"))])
 
     def of_tracks(self, tracks: Collection[str]) -> Video:
         """The same video, with these tracks alone; with everything if none are named.

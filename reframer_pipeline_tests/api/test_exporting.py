@@ -49,8 +49,9 @@ def test_a_download_is_what_the_command_writes(serving_clip: Serving, done: Vide
 def test_some_tracks_alone(serving_clip: Serving, done: VideoOutcome) -> None:
     with serving_clip.client(serving_clip.key(ONE)) as client:
         address, chosen = f"/videos/{done.video_id}/export", ["obj_002", "obj_003"]
-        said = json.loads(client.get(address, params={"format": "coco", "track_id": chosen}).content)
-        assert {one["attributes"]["track"] for one in said["annotations"]} == set(chosen)
+        answer = client.get(address, params={"format": "coco", "track_id": chosen})
+        assert {one["attributes"]["track"] for one in json.loads(answer.content)["annotations"]} == set(chosen)
+        assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''clip-obj_002-obj_003.json"
         assert client.get(address, params={"format": "coco", "track_id": "obj_999"}).json()["code"] == "nothing_there"
 
 

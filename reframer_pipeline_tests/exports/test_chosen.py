@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reframer_pipeline.exports.formats import FORMATS
-from reframer_pipeline.exports.packing import write
+from reframer_pipeline.exports.packing import download, write
 from reframer_pipeline.exports.videos import Video, published_videos
 from reframer_pipeline.failures import NothingThere
 from reframer_pipeline.reading.tables import ELEMENTS, MASKS, SIGHTINGS, TRACKS, Table, page
@@ -60,6 +60,14 @@ def test_files_have_the_tracks_alone(whole: Video, chosen: list[str], tmp_path: 
     (cvat,) = (tmp_path / "cvat").glob("*.xml")
     assert cvat.read_text().count("<track id=") == len(chosen)
     assert len(next((tmp_path / "vtt").glob("*.vtt")).read_text().split("-->")) > 2  # all scenes
+
+
+def test_a_file_is_named_by_video_and_tracks(whole: Video, chosen: list[str]) -> None:
+    names = [row["track_id"] for row in page(whole.storage.db, TRACKS, whole.result_id)]
+    part = whole.of_tracks(chosen[::-1])
+    assert (whole.title, part.title) == (whole.name, f"{whole.name}-{chosen[0]}-{chosen[1]}")
+    assert whole.of_tracks(names[:4]).title == f"{whole.name}-4-tracks"
+    assert download(FORMATS["davis"], [part]).filename == f"{part.title}-davis.zip"
 
 
 def test_a_track_that_is_not_there(whole: Video) -> None:

@@ -45,6 +45,13 @@ def test_some_tracks_alone(home: Path, done: VideoOutcome, tmp_path: Path) -> No
     assert called(home, "export", "--all", "--format", "coco", "--track", "obj_001").returncode == 2
 
 
+def test_a_track_alone_is_named_by_video_and_track(home: Path, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = called(home, "export", str(done.video_id), "--format", "davis", "--track", "obj_002")
+    assert ran.returncode == 0 and ran.stdout.split() == ["Wrote", "drawn-obj_002-davis"]
+    assert (tmp_path / "drawn-obj_002-davis" / "meta.json").exists()
+
+
 def test_by_default_it_is_a_folder_here(home: Path, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert called(home, "export", str(done.video_id), "--format", "mot").returncode == 0
