@@ -155,15 +155,15 @@ class Film(Maker):
             yield {**row, **times, "analysis": row["analysis"].replace("obj_002", "obj_001")}
 
 
-def brought(storage: Storage, kind: str, folder: Path) -> tuple[str, Film]:
-    """Such a clip in the library of the local user, with its results; its id."""
+def brought(storage: Storage, kind: str, folder: Path, text: str = Film.text) -> tuple[str, Film]:
+    """Such a clip in the library of the local user, with its results, which describe each scene by the text; its id."""
     path = write_film(kind, folder)
     taken = ingest_file(path, storage.db, storage.store, storage.settings)
     assert taken.failure is None and taken.video_id
     row = storage.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (taken.video_id,))
     assert row is not None
     size = {"frame_count": FRAMES, "width": WIDTH, "height": HEIGHT}
-    film = Film(row["sha256"], storage.settings, **size, path=path, frames_file=folder / f"{kind}.frames")
+    film = Film(row["sha256"], storage.settings, **size, text=text, path=path, frames_file=folder / f"{kind}.frames")
     commit_all(storage, taken.video_id, film)
     storage.db.execute("UPDATE videos SET status = 'completed' WHERE id = %s", (taken.video_id,))
     return taken.video_id, film

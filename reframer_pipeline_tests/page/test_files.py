@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from reframer_pipeline.api.policy import FOLDER, headers
+from reframer_pipeline.exports.formats import FORMATS
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.support import REPOSITORY
 
@@ -63,6 +64,11 @@ def needed(first: str, imports: dict[str, str]) -> list[str]:
             if target not in found:
                 found.append(target)
     return found
+
+
+def test_every_format_is_told() -> None:
+    """In the window that exports: those that the server makes."""
+    assert sorted(re.findall(r'format: "(\w+)"', (FOLDER / "app" / "formats.js").read_text())) == sorted(FORMATS)
 
 
 def test_types_fit() -> None:

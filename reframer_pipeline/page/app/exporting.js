@@ -1,56 +1,36 @@
 /**
- * Exporting: choosing a format, and beginning the download.
- * What belongs here: the formats in words (`docs/exports.md`), for the library and for one video. What does not: making them (the server).
+ * Exporting: what of it, in which format, and beginning the download.
+ * What belongs here: the window, for the library and for one video. What does not: the formats in words (`formats`), making them (the server).
+ *
+ * @typedef {{name: string, says: string, tracks: string[]}} Part `tracks`: only these; none: everything
  */
 import { credentials, media, Problem, sameOrigin, url } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { counted } from "./format.js";
+import { FORMATS } from "./formats.js";
 import { html, useState } from "./html.js";
 import { asProblem, Failed } from "./parts.js";
 
-/** @type {[string, [string, string, string][]][]} by use: format, name, what it keeps */
-const FORMATS = [
-  [
-    "Masks and tracks",
-    [
-      ["coco", "COCO", "Boxes, masks, tracks, labels and times, in one JSON"],
-      ["davis", "DAVIS", "Masks of tracks as PNG, a picture a sampled frame"],
-      ["mot", "MOT Challenge", "Boxes and tracks as text"],
-      ["cvat", "CVAT", "Boxes, masks and tracks, to correct by hand"],
-    ],
-  ],
-  [
-    "Tables",
-    [
-      ["csv", "CSV", "Everything, for a spreadsheet"],
-      ["parquet", "Parquet", "Everything, with types"],
-    ],
-  ],
-  [
-    "Timelines",
-    [
-      ["otio", "OpenTimelineIO", "Scenes and elements with all their figures"],
-      ["fcpxml", "Final Cut Pro XML", "Scenes and elements, for Premiere and Resolve"],
-      ["edl", "EDL", "Scenes and elements, for any editing program"],
-      ["vtt", "WebVTT", "Scenes as chapters"],
-    ],
-  ],
-];
+/** @type {Part[]} */
+const WHOLE = [{ name: "all", says: "", tracks: [] }];
 
 /**
- * @param {{videos: import("./types").Video[], close: () => void, tracks?: string[]}} props `tracks`: of one video, only these
+ * @param {{videos: import("./types").Video[], close: () => void, parts?: Part[], first?: string, looked?: string}} props `parts`: of one
+ *   video, of which `first` is chosen; `looked`: how many of its frames were looked at
  */
-export function Exporting({ videos, close, tracks = [] }) {
+export function Exporting({ videos, close, parts = WHOLE, first = parts[0].name, looked = "By default every fifth frame was looked at." }) {
   const ready = videos.filter((video) => video.result_id);
   const [format, choose] = useState("coco");
+  const [chosen, take] = useState(first);
   const [failure, fail] = useState(/** @type {Problem | null} */ (null));
   const [busy, work] = useState(false);
+  const part = parts.find((one) => one.name === chosen) ?? parts[0];
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     work(true);
     fail(null);
     try {
-      await download(ready, format, tracks);
+      await download(ready, format, part.tracks);
       close();
     } catch (error) {
       fail(asProblem(error));
@@ -58,37 +38,53 @@ export function Exporting({ videos, close, tracks = [] }) {
     }
   };
   const missing = videos.length - ready.length;
-  const what = tracks.length ? counted(tracks.length, "track") : ready.length === 1 ? ready[0].filename : counted(ready.length, "video");
-  return html`<${Dialog} title="Export" close=${close} className="exporting">
+  const what = videos.length === 1 ? videos[0].filename : counted(videos.length, "video");
+  return html`<${Dialog} title=${`Export ${what}`} close=${close} className="exporting">
     ${
       missing > 0 &&
       html`<p class="notice warn">
         ${ready.length ? `${counted(missing, "video has", "videos have")} no results yet, and will not be in it.` : "None of them has results yet. Wait until they are ready."}</p>`
     }
     <form class="stack" onSubmit=${submit}>
+      ${
+        part.says &&
+        html`<fieldset><legend>What is exported</legend>
+          ${parts.map(
+            ({ name, says }) => html`<label class="choice" key=${name}>
+              <input type="radio" name="part" value=${name} checked=${name === part.name} onChange=${() => take(name)} />
+              <span class="wrap">${says}</span></label>`,
+          )}
+          ${part.tracks.length > 0 && html`<p class="holds">Nothing of other tracks is in it, and all scenes are.</p>`}
+        </fieldset>`
+      }
       ${FORMATS.map(
         ([use, formats]) => html`<fieldset key=${use}><legend>${use}</legend>
           ${formats.map(
-            ([name, title, says]) => html`<label class="choice" key=${name}>
-              <input type="radio" name="format" value=${name} checked=${format === name} onChange=${() => choose(name)} />
-              <span><b>${title}</b> <span class="dim">${says}</span></span></label>`,
+            ({ format: one, name, says, holds, looked: some }) => html`<label class="choice" key=${one}>
+                <input type="radio" name="format" value=${one} checked=${format === one} onChange=${() => choose(one)}
+                  aria-describedby=${format === one ? "format-holds" : null} />
+                <span><b>${name}</b> <span class="dim">${says}</span></span></label>
+              ${format === one && html`<p class="holds" id="format-holds">${holds}${some && ` ${looked}`}</p>`}`,
           )}
         </fieldset>`,
       )}
       ${failure && html`<${Failed} failure=${failure} />`}
-      <div class="row"><p class="grow dim wrap">${ready.length ? what : ""}</p><button class="primary" disabled=${busy || !ready.length}>${busy ? "Beginning…" : "Download"}</button></div>
+      <div class="row end"><button class="primary" disabled=${busy || !ready.length}>${busy ? "Beginning…" : "Download"}</button></div>
     </form>
   <//>`;
 }
 
 /**
  * Begin a download. What is wrong is found out first: a browser would save the failure as a file.
- * @param {import("./types").Video[]} videos @param {string} format @param {string[]} tracks @throws {Problem}
+ * @param {import("./types").Video[]} videos @param {string} format @param {string[]} tracks of the set of results that the video is shown with
+ * @throws {Problem}
  */
 async function download(videos, format, tracks) {
-  const one = videos.length === 1;
-  const path = one ? `/videos/${videos[0].video_id}/export` : "/export";
-  const params = { format, track_id: one ? tracks : [], video_id: one ? [] : videos.map((video) => video.video_id) };
+  const [one] = videos;
+  const alone = videos.length === 1;
+  const path = alone ? `/videos/${one.video_id}/export` : "/export";
+  const of = alone ? { track_id: tracks, result_id: tracks.length ? one.result_id : null } : { video_id: videos.map((video) => video.video_id) };
+  const params = { format, ...of };
   const look = new AbortController();
   const answer = await fetch(url(path, params), {
     headers: credentials(),

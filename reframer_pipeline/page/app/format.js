@@ -1,5 +1,5 @@
 /**
- * Numbers, times and bytes in the reader's own way, and timecodes.
+ * Numbers, times and bytes in the reader's own way.
  * What belongs here: text made of one value. What does not: elements.
  */
 const locale = navigator.languages?.length ? [...navigator.languages] : undefined;
@@ -43,13 +43,6 @@ export function length(value) {
 export function moment(value) {
   const hundredths = Math.floor(value * 100 + 1e-6);
   return `${length(Math.floor(hundredths / 100))}.${pad(hundredths % 100)}`;
-}
-
-/** A frame as a timecode without drops: `00:00:04:05`. @param {number} frame @param {number} fps @returns {string} */
-export function timecode(frame, fps) {
-  const rate = Math.max(1, Math.round(fps));
-  const s = Math.floor(frame / rate);
-  return [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60, frame % rate].map(pad).join(":");
 }
 
 /** Some time that is left, roughly: `about 3 min`. @param {number} value seconds @returns {string} */

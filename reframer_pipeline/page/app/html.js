@@ -5,8 +5,8 @@
 import { h } from "preact";
 import htm from "htm";
 
-export { Fragment, render } from "preact";
-export { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+export { render } from "preact";
+export { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 /** A template of elements. What is put in is text, never markup. */
 export const html = htm.bind(h);

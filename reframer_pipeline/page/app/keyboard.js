@@ -31,6 +31,6 @@ export function Keyboard({ close }) {
   return html`<${Dialog} title="Keyboard" close=${close}>
     ${KEYS.map(([place, keys]) => html`<section key=${place}><h3>${place}</h3><dl class="keys">${keys.map(([key, says]) => html`<div><dt>
       <kbd>${key}</kbd></dt><dd>${says}</dd></div>`)}</dl></section>`)}
-    <p class="dim">A video's screen has keys of its own, listed there.</p>
+    <p class="dim">A video's screen has keys of its own: press ? there.</p>
   <//>`;
 }

@@ -48,6 +48,7 @@ function Shell() {
   const who = useStore(me);
   const name = at.path[0] ?? "";
   const [help, ask] = useState(false);
+  const tell = () => (shown.value.help ?? (() => ask(true)))();
   useEffect(() => void look(), [who]);
   useEffect(() => {
     addEventListener("keydown", pressed);
@@ -55,8 +56,7 @@ function Shell() {
     function pressed(/** @type {KeyboardEvent} */ event) {
       const typing = /** @type {HTMLElement} */ (event.target).matches("input:not([type=checkbox], [type=radio]), select, textarea");
       if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !me.value) return;
-      if (event.key === "?" && route().path[0] !== "videos")
-        ask(true); // a video has a list of its own
+      if (event.key === "?") tell();
       else if (event.key === "/") find();
       else if (event.key === "u") document.getElementById("upload")?.click();
       else return;
@@ -72,7 +72,7 @@ function Shell() {
           aria-current=${name === path ? "page" : null}>${title}</a>`)}</nav>`}
         <span class="grow"></span>
         ${who?.scopes.includes("write") && html`<${UploadButton} />`}
-        ${who && html`<button class="icon plain" title="Keyboard" aria-label="Keyboard" onClick=${() => ask(true)}>?</button>`}
+        ${who && html`<button class="icon plain" title="Keyboard" aria-label="Keyboard" onClick=${tell}>?</button>`}
         <${Theme} />
         ${who && html`<${Who} email=${who.email} />`}
       </div>

@@ -1,93 +1,77 @@
 /**
- * What can be replaced: of this scene or of the whole film, by ease or by time on screen, and exporting those chosen.
+ * What can be replaced: of this scene or of the whole film, by ease or by time on screen.
  *
- * What belongs here: the list and its rows. What does not: figures (`figures.js`), which one is selected (`selection.js`).
+ * What belongs here: the list and its rows. What does not: figures (`figures.js`), which one is selected (`selection.js`), how the list is
+ * filtered (`lists.js`).
  *
  * @typedef {import("./shapes").Element} Element
  * @typedef {import("./shapes").Results} Results
  * @typedef {import("./selection.js").Selection} Selection
  */
 import { media } from "../api.js";
-import { Exporting } from "../exporting.js";
 import { counted, moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { cssOf } from "./colours.js";
-import { Bars } from "./figures.js";
 import { useStore } from "../store.js";
+import { cssOf } from "./colours.js";
+import { Bars, Chip } from "./figures.js";
+import { CHOICES } from "./lists.js";
 
-/** @type {Record<string, (a: Element, b: Element) => number>} */
+/** By what the list says of its order. @type {Record<string, (a: Element, b: Element) => number>} */
 const ORDERS = {
-  ease: (a, b) => (a.difficulty_score ?? Infinity) - (b.difficulty_score ?? Infinity),
+  "": (a, b) => (a.difficulty_score ?? Infinity) - (b.difficulty_score ?? Infinity),
   seconds: (a, b) => (b.seconds ?? -1) - (a.seconds ?? -1),
   time: (a, b) => a.start_seconds - b.start_seconds,
 };
 const SHOWN = 60; // rows at first; more on request
 
-/** @param {{ results: Results, selection: Selection }} props */
-export function Elements({ results, selection }) {
-  const [whole, setWhole] = useState(false);
-  const [order, setOrder] = useState("ease");
-  const [kind, setKind] = useState("");
+/** @param {import("./screen.js").Shared} props */
+export function Elements({ room, toExport }) {
+  const { results, selection } = room;
   const [most, setMost] = useState(SHOWN);
-  const [picked, setPicked] = useState(/** @type {ReadonlySet<string>} */ (new Set()));
-  const [exporting, setExporting] = useState(false);
+  const { of, sort, class: kind } = useStore(room.lists);
+  const film = of === "film";
+  const ticked = useStore(selection.view, (view) => view.ticked);
   const scene = useStore(selection.view, (view) => view.scene);
-  const rows = useMemo(() => {
-    const found = results.elements.filter((one) => (whole || one.scene_number === scene) && (!kind || one.class === kind));
-    return found.sort((a, b) => ORDERS[order](a, b) || a.start_seconds - b.start_seconds || a.element_number - b.element_number);
-  }, [results, whole, order, kind, scene]);
   const element = useStore(selection.view, (view) => view.element);
+  const rows = useMemo(() => {
+    const found = results.elements.filter((one) => (film || one.scene_number === scene) && (!kind || one.class === kind));
+    return found.sort((a, b) => ORDERS[sort](a, b) || a.start_seconds - b.start_seconds || a.element_number - b.element_number);
+  }, [results, film, sort, kind, scene]);
   const place = rows.findIndex((one) => one.scene_number === scene && one.element_number === element);
   const shown = Math.max(most, place + 1);
-  const pick = (/** @type {Element} */ one, /** @type {boolean} */ on) => {
-    const next = new Set(picked);
-    if (on) next.add(keyOf(one));
-    else next.delete(keyOf(one));
-    setPicked(next);
-  };
-  const chosen = results.elements.filter((one) => picked.has(keyOf(one)));
+  const choice = (/** @type {"sort" | "class"} */ name, /** @type {string} */ label, /** @type {string} */ value) =>
+    html`<select aria-label=${label} value=${value} onChange=${(/** @type {any} */ event) => room.lists.change({ [name]: event.target.value })}>
+      ${Object.entries(CHOICES[name]).map(([one, words]) => html`<option value=${one}>${words}</option>`)}
+    </select>`;
   return html`<div class="v-list">
     <div class="v-list-tools">
       <div class="v-switch" role="group" aria-label="Which elements">
-        <button type="button" aria-pressed=${!whole} onClick=${() => setWhole(false)}>Scene ${scene ?? ""}</button>
-        <button type="button" aria-pressed=${whole} onClick=${() => setWhole(true)}>Whole film</button>
+        ${Object.entries(CHOICES.of).map(([one, words]) => html`<button type="button" aria-pressed=${of === one}
+          onClick=${() => room.lists.change({ of: one })}>${one || scene === null ? words : `Scene ${scene}`}</button>`)}
       </div>
-      <select aria-label="Order" value=${order} onChange=${(/** @type {any} */ event) => setOrder(event.target.value)}>
-        <option value="ease">Easiest first</option>
-        <option value="seconds">Longest in view</option>
-        <option value="time">In order of time</option>
-      </select>
-      <select aria-label="Class" value=${kind} onChange=${(/** @type {any} */ event) => setKind(event.target.value)}>
-        <option value="">All</option>
-        <option value="product">Products</option>
-        <option value="person">People</option>
-      </select>
+      <div class="v-selects">${choice("sort", "Order", sort)} ${choice("class", "Class", kind)}</div>
     </div>
-    ${rows.length === 0 && html`<p class="v-empty">${nothing(results, whole)}</p>`}
+    ${rows.length === 0 && html`<p class="v-empty">${nothing(results, film)}</p>`}
     <ul class="v-rows" aria-label="Elements">
       ${rows.slice(0, shown).map(
-        (one) => html`<${Row} key=${keyOf(one)} results=${results} element=${one} selection=${selection} whole=${whole}
-          picked=${picked.has(keyOf(one))} pick=${pick} />`,
+        (one) => html`<${Row} key=${`${one.scene_number}/${one.element_number}`} room=${room} toExport=${toExport} element=${one} film=${film}
+          ticked=${ticked.has(one)} />`,
       )}
     </ul>
     ${rows.length > shown && html`<button type="button" class="v-more"
       onClick=${() => setMost(shown + SHOWN)}>${rows.length - shown} more</button>`}
-    ${chosen.length > 0 &&
+    ${ticked.size > 0 &&
     html`<div class="v-export" role="region" aria-label="Export">
-      <span class="v-grow">${counted(chosen.length, "element")} chosen</span>
-      <button type="button" class="primary" onClick=${() => setExporting(true)}>Export …</button>
-      <button type="button" onClick=${() => setPicked(new Set())}>Clear</button>
+      <span class="v-grow">${counted(ticked.size, "element")} ticked</span>
+      <button type="button" class="primary" onClick=${() => toExport("ticked")}>Export…</button>
+      <button type="button" onClick=${() => selection.tick(ticked, false)}>Clear</button>
     </div>`}
-    ${exporting && html`<${Exporting} videos=${[results.video]} tracks=${[...new Set(chosen.flatMap((one) => one.track_ids))]}
-      close=${() => setExporting(false)} />`}
   </div>`;
 }
 
-/**
- * @param {{ results: Results, element: Element, selection: Selection, whole: boolean, picked: boolean,
- *   pick: (one: Element, on: boolean) => void }} props
- */
-function Row({ results, element, selection, whole, picked, pick }) {
+/** @param {import("./screen.js").Shared & { element: Element, film: boolean, ticked: boolean }} props `film`: the list is of the whole film */
+function Row({ room, toExport, element, film, ticked }) {
+  const { results, selection } = room;
   const item = /** @type {{ current: HTMLLIElement }} */ (useRef(/** @type {any} */ (null)));
   const open = useStore(selection.view, (view) => view.scene === element.scene_number && view.element === element.element_number);
   const track = element.track_ids[0] ?? null;
@@ -96,23 +80,22 @@ function Row({ results, element, selection, whole, picked, pick }) {
     if (open) reveal(item.current);
   }, [open]);
   const name = element.label || element.class;
-  const score = element.difficulty_score === null ? "" : ` ${Math.round(element.difficulty_score)}`;
   return html`<li ref=${item} class=${`v-row ${open ? "chosen" : ""} ${hovered ? "hovered" : ""}`}
       onPointerEnter=${() => selection.hover(track)} onPointerLeave=${() => selection.hover(null)}>
-    <input type="checkbox" checked=${picked} disabled=${!track}
-      title=${track ? "Choose for export" : "Without a track there is nothing to export"}
+    <input type="checkbox" checked=${ticked} disabled=${!track}
+      title=${track ? "Tick for export" : "Without a track there is nothing to export"}
       aria-label=${`Choose ${name}, scene ${element.scene_number}`}
-      onChange=${(/** @type {any} */ event) => pick(element, event.target.checked)} />
+      onChange=${(/** @type {any} */ event) => selection.tick([element], event.target.checked)} />
     <button type="button" class="v-row-main" aria-expanded=${open} onClick=${() => (open ? selection.clear() : selection.element(element))}>
       <${Crop} results=${results} track=${track} />
       <span class="v-row-text">
         <span class="v-row-name">${track && html`<i class="v-dot" style=${{ background: cssOf(track) }}></i>`}${name}${" "}
-          <span class="dim">${track ?? "no track"}${whole ? `, scene ${element.scene_number}` : ""}</span></span>
+          <span class="dim">${track ?? "no track"}${film ? `, scene ${element.scene_number}` : ""}</span></span>
         <span class="dim">${inView(element)}</span>
       </span>
-      <span class=${`v-chip ${element.difficulty}`}>${element.difficulty}${score}</span>
+      <${Chip} difficulty=${element.difficulty} score=${element.difficulty_score} />
     </button>
-    ${open && html`<${Reasons} element=${element} />`}
+    ${open && html`<${Reasons} element=${element} toExport=${toExport} />`}
   </li>`;
 }
 
@@ -136,8 +119,8 @@ function Crop({ results, track }) {
     src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`, { result_id: video.result_id })} onError=${() => setGone(true)} />`;
 }
 
-/** @param {{ element: Element }} props */
-function Reasons({ element }) {
+/** @param {{ element: Element, toExport: import("./exports.js").ToExport }} props */
+function Reasons({ element, toExport }) {
   const { model_difficulty: asked, measured_difficulty: measured, match_confidence: match } = element;
   return html`<div class="v-reasons">
     <p>${element.description}</p>
@@ -147,14 +130,15 @@ function Reasons({ element }) {
     ${(asked || element.model_reason) &&
     html`<h2>Two opinions</h2>
       <dl class="v-facts">
-        <dt>Measured</dt><dd>${measured ? html`<span class=${`v-chip ${measured}`}>${measured}</span>` : "no track was found"}</dd>
-        <dt>Gemini</dt><dd>${asked ? html`<span class=${`v-chip ${asked}`}>${asked}</span>` : "said nothing"} ${element.model_reason}</dd>
+        <dt>Measured</dt><dd>${measured ? html`<${Chip} difficulty=${measured} />` : "no track was found"}</dd>
+        <dt>Gemini</dt><dd>${asked ? html`<${Chip} difficulty=${asked} />` : "said nothing"} ${element.model_reason}</dd>
       </dl>`}
     <dl class="v-facts">
       <dt>Track</dt>
       <dd>${element.track_ids.join(", ") || "none was found"}${match !== null ? `, matched with ${percent(match)} confidence` : ""}</dd>
       <dt>In view</dt><dd>${moment(element.start_seconds)} to ${moment(element.end_seconds)}</dd>
     </dl>
+    ${element.track_ids.length > 0 && html`<button type="button" onClick=${() => toExport("track")}>Export this track…</button>`}
   </div>`;
 }
 
@@ -164,16 +148,11 @@ function inView(one) {
   return `${moment(one.start_seconds)} to ${moment(one.end_seconds)}`;
 }
 
-/** @param {Element} one */
-function keyOf(one) {
-  return `${one.scene_number}/${one.element_number}`;
-}
-
 /**
  * @param {Results} results
- * @param {boolean} whole
+ * @param {boolean} film
  */
-function nothing(results, whole) {
+function nothing(results, film) {
   if (!results.elements.length) return "Nothing was found that could be replaced.";
-  return whole ? "Nothing of this class. Choose another one above." : "Nothing here. Go to another scene, or look at the whole film.";
+  return film ? "Nothing of this class. Choose another one above." : "Nothing here. Go to another scene, or look at the whole film.";
 }

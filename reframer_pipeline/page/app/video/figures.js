@@ -1,5 +1,5 @@
 /**
- * What was measured of a track, in words and small bars (docs/difficulty.md says what each figure means for the difficulty).
+ * What was measured of a track, in words and small bars, and the difficulty that follows (docs/difficulty.md says what each figure means for the difficulty).
  *
  * What belongs here: names, words and scales of the figures. What does not: lists of elements (`elements.js`).
  *
@@ -8,6 +8,7 @@
  */
 import { number, percent } from "../format.js";
 import { html } from "../html.js";
+import { TERMS } from "./terms.js";
 
 const FASTEST = 0.5; // frame diagonals a second that fill a bar
 
@@ -15,7 +16,7 @@ const FASTEST = 0.5; // frame diagonals a second that fill a bar
  * @param {Figures} of
  * @returns {Bar[]} those that were measured
  */
-export function barsOf(of) {
+function barsOf(of) {
   const share = (/** @type {string} */ name, /** @type {string} */ says, /** @type {number | null} */ value) => ({
     name,
     says,
@@ -37,8 +38,17 @@ export function barsOf(of) {
       share: Math.min(1, (of.speed ?? 0) / FASTEST),
     },
     share("Cut by the border", "Share of its sightings at the border of the picture.", of.border_share),
-    share("Largest size", "Largest share of the picture that it fills.", of.max_area_share),
+    share("Largest size", TERMS["Share of the picture"], of.max_area_share),
   ].filter((bar) => bar.value !== null);
+}
+
+/**
+ * A difficulty: of one element, with its score if it has one, or of how many. A score is not rounded up: 66.9 is not yet hard, 67 is.
+ * @param {{ difficulty: import("../types").Difficulty, score?: number | null, count?: number | null }} props
+ */
+export function Chip({ difficulty, score = null, count = null }) {
+  return html`<span class=${`v-chip ${difficulty}`} title=${`${TERMS.Difficulty} ${score === null ? "" : TERMS.Score}`}>${
+    count !== null && `${number(count)} `}${difficulty}${score !== null && ` ${number(Math.floor(score))}`}</span>`;
 }
 
 /** @param {{ of: Figures }} props */

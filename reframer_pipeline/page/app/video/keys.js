@@ -1,19 +1,17 @@
 /**
  * The keyboard of an editing room: which key does what, and the list of them.
  *
- * What belongs here: keys. What does not: what they do (`player.js`, `selection.js`).
+ * What belongs here: keys. What does not: what they do (`verbs.js`), the window that tells them (`help.js`).
  */
-import { Dialog } from "../dialog.js";
-import { html } from "../html.js";
 
-/** @type {[string, string][]} */
-const LIST = [
+/** Each, and what it does. @type {[string, string][]} */
+export const LIST = [
   ["Space", "play, stop"],
   ["K", "stop"],
   ["← →", "one frame back, on (also , .)"],
   ["Shift ← →", "one sampled frame back, on"],
   ["J L", "play back, play on; again: faster"],
-  ["K + J, K + L", "one frame back, on; held: slowly"],
+  ["K + J L", "one frame back, on; held: slowly"],
   ["↑ ↓", "scene before, next scene"],
   ["Home End", "first frame, last frame"],
   ["R", "loop the scene"],
@@ -23,11 +21,11 @@ const LIST = [
   ["+ − 0", "timeline closer, farther, whole"],
   ["C", "copy the address of this moment"],
   ["Esc", "select nothing"],
-  ["?", "this list"],
+  ["?", "words and keys"],
 ];
 
 /**
- * @param {Record<string, () => void>} does verbs by name, see `NAMES`
+ * @param {Record<string, () => void>} does verbs by name, as in `NAMES`
  * @returns {() => void} ends it
  */
 export function listen(does) {
@@ -82,11 +80,4 @@ function nameOf(event, held) {
 /** @param {KeyboardEvent} event */
 function keyOf({ key }) {
   return key.length === 1 ? key.toLowerCase() : key;
-}
-
-/** @param {{ close: () => void }} props */
-export function KeyList({ close }) {
-  return html`<${Dialog} title="Keys" close=${close}>
-    <dl class="keys">${LIST.map(([keys, says]) => html`<div key=${keys}><dt><kbd>${keys}</kbd></dt><dd>${says}</dd></div>`)}</dl>
-  <//>`;
 }

@@ -1,11 +1,13 @@
 /**
- * What the parts of the screen share: film, playhead, selection, and the overlay that follows the presented frame.
+ * What the parts of the screen share: film, playhead, selection, what the lists show, and the overlay that follows the presented frame.
  *
  * What belongs here: putting them together. What does not: how anything looks (`screen.js`), what buttons and keys do (`verbs.js`).
  *
  * @typedef {import("./shapes").Place} Place
  */
 import { credentials, url } from "../api.js";
+import { Store } from "../store.js";
+import { UNTOUCHED } from "./lists.js";
 import { Masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
 import { Player } from "./player.js";
@@ -30,6 +32,7 @@ export class Room {
     this.ended = new AbortController();
     this.player = new Player(film.video, times);
     this.selection = new Selection(results, (seconds) => this.seek(seconds));
+    this.lists = new Store(UNTOUCHED);
     this.sightings = new Sightings(times, async (from, to) => {
       try {
         const rows = await rowsOf(video, "sightings", { from_seconds: from, to_seconds: to }, this.ended.signal);
@@ -170,6 +173,7 @@ export class Room {
    */
   open(place) {
     const { scenes, elements, tracks } = this.results;
+    this.lists.set(place.lists);
     const element = elements.find((one) => one.scene_number === place.scene && one.element_number === place.element);
     const track = tracks.find((one) => one.track_id === place.track);
     const scene = scenes.find((one) => one.scene_number === place.scene);
@@ -181,9 +185,9 @@ export class Room {
     this.fetch(this.player.frame);
   }
 
-  /** What is selected now. @returns {Place} */
+  /** What an address is to say now. @returns {Place} */
   get place() {
     const { scene, element, track } = this.selection.view.value;
-    return { t: this.times.seconds[this.player.frame] ?? 0, scene, element, track };
+    return { t: this.times.seconds[this.player.frame] ?? 0, scene, element, track, lists: this.lists.value };
   }
 }

@@ -3,23 +3,27 @@
  *
  * What belongs here: layout, and the address. What does not: loading (`loading.js`), what the parts do (`room.js` and they themselves).
  *
- * @typedef {import("./shapes").Results} Results
  * @typedef {import("./shapes").Video} Video
+ * @typedef {import("./exports.js").Part} Part
+ * @typedef {{ room: Room, toExport: import("./exports.js").ToExport }} Shared what each list gets
  */
 import { copy } from "../clipboard.js";
 import { length, number, percent } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { unfinished } from "../jobs.js";
 import { Failed } from "../parts.js";
-import { useShown } from "../shown.js";
+import { shown, useShown } from "../shown.js";
+import { useStore } from "../store.js";
 import { hashOf, placeOf } from "./address.js";
 import { Elements } from "./elements.js";
-import { KeyList, listen } from "./keys.js";
+import { Export } from "./exports.js";
+import { Help } from "./help.js";
+import { listen } from "./keys.js";
+import { CHOICES } from "./lists.js";
 import { Loading } from "./loading.js";
 import { Made } from "./made.js";
 import { Room } from "./room.js";
 import { Scenes } from "./scenes.js";
-import { useStore } from "../store.js";
 import { Timeline } from "./timeline.js";
 import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
@@ -28,7 +32,7 @@ import { Progress, useJob, Waiting } from "./waiting.js";
 
 const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
 const PLAYING_MS = 1000;
-const COPIED_MS = 2500; // that is said
+const SAID_MS = 2500; // how long it is said that an address was copied
 
 /** @param {{ id: string }} props */
 export function VideoScreen({ id }) {
@@ -36,20 +40,22 @@ export function VideoScreen({ id }) {
   useEffect(() => loading.begin(), [loading]);
   const { video, loaded, problem } = useStore(loading.known);
   useShown(video?.filename ?? "Video", video?.demo_models);
+  const [exporting, toExport] = useState(/** @type {Part | null} */ (null));
   const look = () => void loading.look();
   return html`<div class="v-screen">
-    ${video && html`<${Head} video=${video} renewed=${loaded?.renewed ?? false} />`}
+    ${video && html`<${Head} video=${video} renewed=${loaded?.renewed ?? false}
+      toExport=${loaded && toExport} />`}
     ${problem && !loaded && html`<${Failed} failure=${problem}><div class="row"><button type="button" onClick=${look}>Try again</button>
       <a class="button" href="#/">To the library</a></div><//>`}
     ${video && !video.result_id && html`<${Waiting} video=${video} reload=${look} />`}
     ${!problem && !loaded && (!video || video.result_id) && html`<p class="v-empty" role="status">Loading …</p>`}
     ${loaded && html`<${Desk} key=${loaded.results.video.result_id} loaded=${loaded}
-      status=${video?.status} reload=${look} />`}
+      status=${video?.status} reload=${look} exporting=${exporting} toExport=${toExport} />`}
   </div>`;
 }
 
-/** @param {{ video: Video, renewed: boolean }} props */
-function Head({ video, renewed }) {
+/** @param {{ video: Video, renewed: boolean, toExport: ((part: Part) => void) | null }} props `toExport`: null without results */
+function Head({ video, renewed, toExport }) {
   const job = useJob(video);
   const computing = unfinished(video);
   const facts = [
@@ -67,32 +73,38 @@ function Head({ video, renewed }) {
     ${video.result_id && computing && html`<${Progress} job=${job} />`}
     ${video.result_id && video.status === "failed" && html`<span class="v-chip hard"
       title=${video.failure_message ?? ""}>last run failed: ${video.failure_code}</span>`}
+    ${toExport && html`<button type="button" onClick=${() => toExport("film")}>Export…</button>`}
   </header>`;
 }
 
-/** @param {{ loaded: import("./loading.js").Loaded, status: string, reload: () => void }} props `status`: of the video, now */
-function Desk({ loaded, status, reload }) {
+/**
+ * @param {{ loaded: import("./loading.js").Loaded, status: string, reload: () => void, exporting: Part | null,
+ *   toExport: (part: Part | null) => void }} props `status`: of the video, now
+ */
+function Desk({ loaded, status, reload, exporting, toExport }) {
   const { results, times } = loaded;
   const stage = /** @type {{ current: HTMLElement }} */ (useRef(/** @type {any} */ (null)));
   const canvas = /** @type {{ current: HTMLCanvasElement }} */ (useRef(/** @type {any} */ (null)));
   const room = useMemo(() => new Room(loaded, reload), []);
   const remote = useMemo(() => /** @type {{ zoom?: (steps: number) => void }} */ ({}), []);
-  const [keys, setKeys] = useState(false);
-  const [copied, setCopied] = useState(/** @type {boolean | null} */ (null));
+  const [helping, help] = useState(false);
+  const [said, say] = useState("");
   const does = useMemo(() => /** @type {Record<string, () => void>} */ ({
     ...verbsOf(room),
     closer: () => remote.zoom?.(1),
     farther: () => remote.zoom?.(-1),
     whole: () => remote.zoom?.(-100),
-    help: () => setKeys(true),
+    help: () => help(true),
     copy: async () => {
-      setCopied(await copy(new URL(hashOf(results.video.video_id, room.place), location.href).href));
-      setTimeout(() => setCopied(null), COPIED_MS);
+      const copied = await copy(new URL(hashOf(results.video.video_id, room.place), location.href).href);
+      say(copied ? "The address of this moment was copied." : "Copy it from the address bar.");
+      setTimeout(() => say(""), SAID_MS);
     },
   }), []);
   useEffect(() => {
     const ends = [room.mount(stage.current, canvas.current), keepAddress(room), listen(does)];
-    return () => ends.forEach((end) => end());
+    shown.change({ help: does.help });
+    return () => (shown.change({ help: null }), ends.forEach((end) => end()));
   }, []);
   const { width, height } = room.size;
   return html`<div class="v-desk" onClick=${leave}>
@@ -100,12 +112,12 @@ function Desk({ loaded, status, reload }) {
       <div class="v-stage" ref=${stage} style=${{ "--aspect": width / height }}>
         <${Picture} room=${room} canvas=${canvas} />
       </div>
-      <${Transport} player=${room.player} times=${times} selection=${room.selection} does=${does} copied=${copied} />
+      <${Transport} player=${room.player} times=${times} selection=${room.selection} does=${does} said=${said} />
     </section>
-    <${Panel} results=${results} room=${room} status=${status} reload=${reload} />
+    <${Panel} room=${room} toExport=${toExport} status=${status} reload=${reload} />
     <${Timeline} results=${results} times=${times} player=${room.player} selection=${room.selection} remote=${remote} />
-    ${keys && html`<${KeyList} close=${() => setKeys(false)} />`}
-    <div class="unseen" aria-live="polite">${copied === null ? "" : copied ? "The address of this moment was copied." : "Copy it from the address bar."}</div>
+    ${helping && html`<${Help} close=${() => help(false)} />`}
+    ${exporting && html`<${Export} room=${room} part=${exporting} close=${() => toExport(null)} />`}
   </div>`;
 }
 
@@ -138,38 +150,38 @@ function Picture({ room, canvas }) {
     </div>`}`;
 }
 
-const TABS = /** @type {const} */ (["Elements", "Scenes", "Tracks", "Made"]);
+const TABS = Object.entries(CHOICES.tab);
 
-/** @param {{ results: Results, room: Room, status: string, reload: () => void }} props */
-function Panel({ results, room, status, reload }) {
-  const [tab, setTab] = useState(/** @type {string} */ ("Elements"));
-  const shared = { results, selection: room.selection };
+/** @param {Shared & { status: string, reload: () => void }} props */
+function Panel({ room, toExport, status, reload }) {
+  const tab = useStore(room.lists, (lists) => lists.tab);
+  const idOf = (/** @type {string} */ name) => `v-tab-${name || "elements"}`;
   const turn = (/** @type {KeyboardEvent} */ event) => {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
-    const next = TABS[(TABS.indexOf(/** @type {any} */ (tab)) + by + TABS.length) % TABS.length];
-    setTab(next);
-    document.getElementById(`v-tab-${next}`)?.focus();
+    const [next] = TABS[(TABS.findIndex(([one]) => one === tab) + by + TABS.length) % TABS.length];
+    room.lists.change({ tab: next });
+    document.getElementById(idOf(next))?.focus();
   };
+  const shared = { room, toExport };
   return html`<section class="v-panel" aria-label="What was found">
     <div class="v-tabs" role="tablist" onKeyDown=${turn}>
-      ${TABS.map((name) => html`<button type="button" role="tab" id=${`v-tab-${name}`} aria-selected=${tab === name}
-        aria-controls="v-tabpanel" tabindex=${tab === name ? 0 : -1}
-        onClick=${() => setTab(name)}>${name === "Made" ? "How it was made" : name}</button>`)}
+      ${TABS.map(([one, words]) => html`<button type="button" role="tab" id=${idOf(one)} aria-selected=${tab === one}
+        aria-controls="v-tabpanel" tabindex=${tab === one ? 0 : -1} onClick=${() => room.lists.change({ tab: one })}>${words}</button>`)}
     </div>
-    <div class="v-tabpanel" id="v-tabpanel" role="tabpanel" aria-labelledby=${`v-tab-${tab}`}>
-      ${tab === "Elements" && html`<${Elements} ...${shared} />`}
-      ${tab === "Scenes" && html`<${Scenes} ...${shared} />`}
-      ${tab === "Tracks" && html`<${Tracks} ...${shared} />`}
-      ${tab === "Made" && html`<${Made} id=${results.video.video_id} status=${status} onrun=${reload} />`}
+    <div class="v-tabpanel" id="v-tabpanel" role="tabpanel" aria-labelledby=${idOf(tab)}>
+      ${tab === "" && html`<${Elements} ...${shared} />`}
+      ${tab === "scenes" && html`<${Scenes} ...${shared} />`}
+      ${tab === "tracks" && html`<${Tracks} ...${shared} />`}
+      ${tab === "made" && html`<${Made} id=${room.results.video.video_id} status=${status} onrun=${reload} />`}
     </div>
   </section>`;
 }
 
 /**
- * Open what the address says, now and whenever it is changed by hand; and keep it up with what is selected.
+ * Open what the address says, now and whenever it is changed by hand; and keep it up with what is selected and listed.
  * @param {Room} room
  * @returns {() => void} ends it
  */
@@ -188,9 +200,10 @@ function keepAddress(room) {
   const changed = (/** @type {HashChangeEvent} */ event) => open(event.newURL); // not what was written meanwhile
   open(location.href);
   window.addEventListener("hashchange", changed);
-  const ends = [room.selection.view.watch(later), room.player.head.watch(later)];
+  const ends = [room.selection.view, room.lists, room.player.head].map((one) => one.watch(later));
   return () => {
     clearTimeout(due);
+    if (due) write(); // it may be read again at once: by the newer results that take this place
     window.removeEventListener("hashchange", changed);
     for (const end of ends) end();
   };

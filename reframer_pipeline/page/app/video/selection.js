@@ -1,14 +1,12 @@
 /**
- * What is selected, under the pointer, and shown: one truth for picture, timeline and lists.
+ * What is selected, under the pointer, ticked for export, and shown: one truth for picture, timeline and lists.
  *
  * What belongs here: the verbs that change it. What does not: the address (`address.js`), the playhead (`player.js`). The scene is always
- * the one
- * that the playhead is in.
+ * the one that the playhead is in.
  *
  * @typedef {import("./shapes").View} View
  * @typedef {import("./shapes").Element} Element
  * @typedef {import("./shapes").Results} Results
- * @typedef {import("./player.js").Player} Player
  */
 import { Store } from "../store.js";
 
@@ -27,6 +25,7 @@ export class Selection {
         element: null,
         track: null,
         hover: null,
+        ticked: new Set(),
         hidden: new Set(),
         person: true,
         product: true,
@@ -83,13 +82,33 @@ export class Selection {
    * @param {boolean} shown
    */
   show(tracks, shown) {
-    const hidden = new Set(this.view.value.hidden);
-    for (const one of tracks) if (shown) hidden.delete(one);
-    else hidden.add(one);
-    this.view.change({ hidden });
+    this.view.change({ hidden: changed(this.view.value.hidden, tracks, !shown) });
+  }
+
+  /**
+   * Tick elements for export, or untick them.
+   * @param {Iterable<Element>} elements
+   * @param {boolean} on
+   */
+  tick(elements, on) {
+    this.view.change({ ticked: changed(this.view.value.ticked, elements, on) });
   }
 
   clear() {
     this.view.change({ element: null, track: null });
   }
+}
+
+/**
+ * A set with some more, or without them.
+ * @template T
+ * @param {ReadonlySet<T>} set
+ * @param {Iterable<T>} ones
+ * @param {boolean} inside
+ */
+function changed(set, ones, inside) {
+  const next = new Set(set);
+  for (const one of ones) if (inside) next.add(one);
+  else next.delete(one);
+  return next;
 }

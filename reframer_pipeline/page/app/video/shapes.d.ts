@@ -28,20 +28,33 @@ export interface MaskPicture {
   bitmap: ImageBitmap;
 }
 
-/** What the address says: which moment, and what is selected. */
+/** What the address says: which moment, what is selected, and what the lists beside the film show. */
 export interface Place {
   t: number | null;
   scene: number | null;
   element: number | null;
   track: string | null;
+  lists: Lists;
 }
 
-/** What is selected, under the pointer, and shown. */
+/** How the lists beside the film are turned over, filtered and ordered; "" is what stands first in `CHOICES` of `lists.js`. */
+export interface Lists {
+  tab: string;
+  /** Elements: of this scene, or of the whole film. */
+  of: string;
+  sort: string;
+  class: string;
+  /** Tracks: words that they have. */
+  find: string;
+}
+
+/** What is selected, under the pointer, ticked for export, and shown. */
 export interface View {
   scene: number | null;
   element: number | null;
   track: string | null;
   hover: string | null;
+  ticked: ReadonlySet<Element>;
   hidden: ReadonlySet<string>;
   person: boolean;
   product: boolean;

@@ -7,17 +7,19 @@
  */
 import { moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { useStore } from "../store.js";
 import { cssOf } from "./colours.js";
 import { Bars } from "./figures.js";
-import { useStore } from "../store.js";
+import { TERMS } from "./terms.js";
 
 const ROW = 34; // CSS pixels, as in video.css
 const EDGE = 6; // rows that are made above and below those in view
 
-/** @param {{ results: import("./shapes").Results, selection: import("./selection.js").Selection }} props */
-export function Tracks({ results, selection }) {
+/** @param {import("./screen.js").Shared} props */
+export function Tracks({ room, toExport }) {
+  const { results, selection } = room;
   const view = useStore(selection.view, (whole) => whole);
-  const [words, setWords] = useState("");
+  const words = useStore(room.lists, (lists) => lists.find);
   const box = /** @type {{ current: HTMLDivElement }} */ (useRef(/** @type {any} */ (null)));
   const [top, setTop] = useState(0);
   const tracks = useMemo(() => {
@@ -40,11 +42,13 @@ export function Tracks({ results, selection }) {
   return html`<div class="v-list">
     <div class="v-list-tools">
       <input type="search" placeholder="Find a track" aria-label="Find a track" value=${words}
-        onInput=${(/** @type {any} */ event) => setWords(event.target.value)} />
-      <label><input type="checkbox" checked=${view.person} onChange=${() => toggle("person")} />People</label>
-      <label><input type="checkbox" checked=${view.product} onChange=${() => toggle("product")} />Products</label>
-      <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), true)}>Show all</button>
-      <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), false)}>Hide all</button>
+        onInput=${(/** @type {any} */ event) => room.lists.change({ find: event.target.value })} />
+      <div class="v-shown" role="group" aria-label="Shown in the picture">
+        <label><input type="checkbox" checked=${view.person} onChange=${() => toggle("person")} />People</label>
+        <label><input type="checkbox" checked=${view.product} onChange=${() => toggle("product")} />Products</label>
+        <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), true)}>Show all</button>
+        <button type="button" onClick=${() => selection.show(tracks.map((one) => one.track_id), false)}>Hide all</button>
+      </div>
     </div>
     <div class="v-tracks" ref=${box} onScroll=${(/** @type {any} */ event) => setTop(event.currentTarget.scrollTop)}>
       ${tracks.length === 0 && html`<p class="v-empty">No track has these words.</p>`}
@@ -67,10 +71,11 @@ export function Tracks({ results, selection }) {
     </div>
     ${selected &&
     html`<div class="v-reasons">
-      <h2>${selected.track_id} ${selected.label}</h2>
+      <div class="v-row-head"><h2>${selected.track_id} ${selected.label}</h2>
+        <button type="button" onClick=${() => toExport("track")}>Export this track…</button></div>
       <dl class="v-facts">
         <dt>Seen</dt><dd>${selected.sightings} times, from ${moment(selected.start_seconds)} to ${moment(selected.end_seconds)}</dd>
-        <dt>Confidence</dt><dd>${percent(selected.confidence)} on average</dd>
+        <dt title=${TERMS.Confidence}>Confidence</dt><dd>${percent(selected.confidence)} on average</dd>
       </dl>
       <${Bars} of=${selected} />
     </div>`}

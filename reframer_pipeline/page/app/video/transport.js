@@ -1,19 +1,20 @@
 /**
- * The row below the film: play, step, timecode, speed, loop, and what is drawn.
+ * The row below the film: play, step, time, speed, loop, and what is drawn.
  *
- * What belongs here: buttons. What does not: what they do (`player.js`, `selection.js`).
+ * What belongs here: buttons. What does not: what they do (`verbs.js`).
  */
 import { moment, number } from "../format.js";
 import { html, useEffect, useRef } from "../html.js";
+import { useStore } from "../store.js";
 import { Icon } from "./icons.js";
 import { RATES } from "./player.js";
-import { useStore } from "../store.js";
+import { TERMS } from "./terms.js";
 
 /**
  * @param {{ player: import("./player.js").Player, times: import("./times.js").Times, selection: import("./selection.js").Selection,
- *   does: Record<string, () => void>, copied: boolean | null }} props
+ *   does: Record<string, () => void>, said: string }} props `said`: of the address that was to be copied
  */
-export function Transport({ player, times, selection, does, copied }) {
+export function Transport({ player, times, selection, does, said }) {
   const playing = useStore(player.head, (head) => head.playing);
   const rate = useStore(player.head, (head) => head.rate);
   const muted = useStore(player.head, (head) => head.muted);
@@ -47,9 +48,10 @@ export function Transport({ player, times, selection, does, copied }) {
       ${press("ids", "Ids", "Ids (I)", view.ids)}
     </div>
     <div class="v-group">
-      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>${copied === null ? "Copy link" : copied ? "Copied" : "Use address bar"}</button>
-      <button type="button" title="Keys (?)" aria-label="Keys" onClick=${does.help}>?</button>
+      <button type="button" title="Copy the address of this moment (C)" onClick=${does.copy}>Copy link</button>
+      <button type="button" title="Words and keys (?)" aria-label="Words and keys" onClick=${does.help}>?</button>
     </div>
+    <p class="v-said" role="status">${said}</p>
   </div>`;
 }
 
@@ -74,5 +76,5 @@ function Clock({ player, times }) {
     return player.head.watch(write);
   }, [player, times]);
   return html`<div class="v-clock" ref=${box}><strong></strong><span></span><span class="v-mark"
-    title="Boxes and masks are measured on sampled frames; in between, boxes are told from their neighbours."></span></div>`;
+    title=${TERMS["Solid box, dashed box"]}></span></div>`;
 }
