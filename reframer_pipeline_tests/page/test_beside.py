@@ -60,7 +60,7 @@ def test_the_choices_can_be_read(desk: Desk, video_id: str) -> None:
     for width in (400, 1000, 1300, 1440):
         desk.page.set_viewport_size({"width": width, "height": 900})
         desk.open(video_id)
-        cut = """[...document.querySelectorAll(".v-selects select")].filter((one) => {
+        cut = """[...document.querySelectorAll(".v-list-tools select")].filter((one) => {
             const wanted = one.parentElement.insertBefore(one.cloneNode(true), one);
             wanted.style = "flex: none; width: max-content; position: absolute";
             const cut = one.offsetWidth < wanted.offsetWidth;
@@ -122,7 +122,8 @@ def test_the_film_a_track_and_what_is_ticked_are_exported(desk: Desk, video_id: 
 
 
 def test_a_scene_is_told_whole_with_what_can_be_replaced_there(desk: Desk, video_id: str) -> None:
-    desk.open(video_id, "?t=0&tab=scenes")
+    desk.open(video_id, "?t=0")
+    desk.page.get_by_role("tab", name="Scenes").click()
     rows = desk.page.get_by_role("list", name="Scenes").get_by_role("listitem")
     expect(rows).to_have_count(2)
     for row in rows.all():

@@ -147,6 +147,16 @@ def test_j_again_goes_back_faster(desk: Desk, made: tuple[str, Film]) -> None:
     desk.until("reframer.frame < 24")
 
 
+def test_every_speed_can_be_seen(desk: Desk, made: tuple[str, Film]) -> None:
+    desk.open(made[0], "?t=0")
+    speed = desk.page.get_by_label("Speed")
+    desk.page.keyboard.press("r")  # it plays on and on
+    for key, rate in (("]", 1.5), ("Space", 1.5), ("l", 4), ("[", 2), ("l", 4), ("]", 4)):
+        desk.page.keyboard.press(key)
+        expect(speed).to_have_value(str(rate))
+    desk.page.keyboard.press("k")
+
+
 def test_what_did_not_come_is_asked_for_again(desk: Desk, made: tuple[str, Film]) -> None:
     lost = re.compile("/(sightings|masks)[?]")
     desk.page.route(lost, lambda route: route.abort())

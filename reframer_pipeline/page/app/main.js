@@ -30,9 +30,9 @@ const SCREENS = {
     const { ActivityScreen } = await import("./activity.js");
     return () => html`<${ActivityScreen} />`;
   },
-  videos: async ({ path: [, id], params }) => {
+  videos: async ({ path: [, id] }) => {
     const { VideoScreen } = await import("./video/screen.js");
-    return () => html`<${VideoScreen} key=${id} id=${id} params=${params} />`;
+    return () => html`<${VideoScreen} key=${id} id=${id} />`;
   },
 };
 /** @type {[string, string][]} */

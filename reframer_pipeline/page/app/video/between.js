@@ -4,10 +4,8 @@
  * What belongs here: the rule, on plain rows. What does not: fetching rows (`sightings.js`), drawing (`overlay.js`).
  *
  * A sighting stands for its `seconds`: until the next sampled frame, within its shot. Between two sampled frames its box lies on the
- * straight
- * line to the box of the same track in the next one. Without such a box, because the track ends or the shot does, it stays where it was
- * for as
- * long as it stands for.
+ * straight line to the box of the same track in the next one. Without such a box, because the track ends or the shot does, it stays where
+ * it was for as long as it stands for.
  *
  * @typedef {import("./shapes").Sighting} Sighting
  * @typedef {import("./shapes").Seen} Seen

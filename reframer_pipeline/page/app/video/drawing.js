@@ -3,8 +3,8 @@
  *
  * What belongs here: how things look on the timeline's canvas. What does not: where they stand (`lanes.js`), when to draw (`strip.js`).
  *
- * A track's lane is thin from its first to its last sighting, and thick where it is an element of a scene, with the element's difficulty
- * below.
+ * A track's lane is thin from its first to its last sighting, and thick where it is an element of a scene, with the element's
+ * difficulty below.
  *
  * @typedef {import("./shapes").Element} Element
  * @typedef {import("./shapes").Scene} Scene

@@ -4,8 +4,7 @@
  * What belongs here: run lengths to ImageBitmap. What does not: which masks are needed when (`masks.js`).
  *
  * COCO run lengths go down the columns and begin with zeros. A picture holds only the rectangle that has pixels; of large videos every
- * second
- * or third pixel is enough, since the screen shows no more.
+ * second or third pixel is enough, since the screen shows no more.
  *
  * @typedef {{ frame: number, id: string, rle: string, width: number, height: number }} Row
  * @typedef {{ window: number, url: string, headers: Record<string, string>, result: string | null }} Load `result`: the set that they must be of

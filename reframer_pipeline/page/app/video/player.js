@@ -125,7 +125,7 @@ export class Player {
   shuttle(direction) {
     const { playing, rate } = this.head.value;
     const same = playing && (this.backwards === null) === direction > 0;
-    const speed = same ? Math.min(rate * 2, 4) : 1;
+    const speed = same ? (RATES.find((one) => one >= rate * 2) ?? rate) : 1;
     this.stopBackwards();
     this.setRate(speed);
     if (direction > 0) return same ? undefined : this.play();

@@ -1,7 +1,8 @@
 /**
- * The video screen: film, timeline, and what was found, side by side; the address says what is selected.
+ * The video screen: film, timeline, and what was found, side by side.
  *
- * What belongs here: layout, and the address. What does not: loading (`loading.js`), what the parts do (`room.js` and they themselves).
+ * What belongs here: layout. What does not: loading (`loading.js`), the address (`address.js`), what the parts do (`room.js` and they
+ * themselves).
  *
  * @typedef {import("./shapes").Video} Video
  * @typedef {import("./exports.js").Part} Part
@@ -14,7 +15,7 @@ import { unfinished } from "../jobs.js";
 import { Failed } from "../parts.js";
 import { shown, useShown } from "../shown.js";
 import { useStore } from "../store.js";
-import { hashOf, placeOf } from "./address.js";
+import { hashOf, keepAddress } from "./address.js";
 import { Elements } from "./elements.js";
 import { Export } from "./exports.js";
 import { Help } from "./help.js";
@@ -30,8 +31,6 @@ import { Transport } from "./transport.js";
 import { verbsOf } from "./verbs.js";
 import { Progress, useJob, Waiting } from "./waiting.js";
 
-const WRITTEN_MS = 300; // between two changes of the address; longer while the film plays
-const PLAYING_MS = 1000;
 const SAID_MS = 2500; // how long it is said that an address was copied
 
 /** @param {{ id: string }} props */
@@ -89,6 +88,7 @@ function Desk({ loaded, status, reload, exporting, toExport }) {
   const remote = useMemo(() => /** @type {{ zoom?: (steps: number) => void }} */ ({}), []);
   const [helping, help] = useState(false);
   const [said, say] = useState("");
+  const quiet = useRef(0);
   const does = useMemo(() => /** @type {Record<string, () => void>} */ ({
     ...verbsOf(room),
     closer: () => remote.zoom?.(1),
@@ -98,7 +98,8 @@ function Desk({ loaded, status, reload, exporting, toExport }) {
     copy: async () => {
       const copied = await copy(new URL(hashOf(results.video.video_id, room.place), location.href).href);
       say(copied ? "The address of this moment was copied." : "Copy it from the address bar.");
-      setTimeout(() => say(""), SAID_MS);
+      clearTimeout(quiet.current);
+      quiet.current = window.setTimeout(() => say(""), SAID_MS);
     },
   }), []);
   useEffect(() => {
@@ -178,33 +179,4 @@ function Panel({ room, toExport, status, reload }) {
       ${tab === "made" && html`<${Made} id=${room.results.video.video_id} status=${status} onrun=${reload} />`}
     </div>
   </section>`;
-}
-
-/**
- * Open what the address says, now and whenever it is changed by hand; and keep it up with what is selected and listed.
- * @param {Room} room
- * @returns {() => void} ends it
- */
-function keepAddress(room) {
-  const id = room.results.video.video_id;
-  let due = 0;
-  const write = () => {
-    due = 0;
-    if (location.hash.startsWith(`#/videos/${id}`)) history.replaceState(history.state, "", hashOf(id, room.place));
-  };
-  const later = () => (due ||= window.setTimeout(write, room.player.head.value.playing ? PLAYING_MS : WRITTEN_MS));
-  const open = (/** @type {string} */ address) => {
-    const [path, query] = new URL(address).hash.split("?");
-    if (path === `#/videos/${id}`) room.open(placeOf(new URLSearchParams(query ?? "")));
-  };
-  const changed = (/** @type {HashChangeEvent} */ event) => open(event.newURL); // not what was written meanwhile
-  open(location.href);
-  window.addEventListener("hashchange", changed);
-  const ends = [room.selection.view, room.lists, room.player.head].map((one) => one.watch(later));
-  return () => {
-    clearTimeout(due);
-    if (due) write(); // it may be read again at once: by the newer results that take this place
-    window.removeEventListener("hashchange", changed);
-    for (const end of ends) end();
-  };
 }

@@ -15,7 +15,9 @@ export const TERMS = {
     "How hard it would be to put something else in its place: easy, medium or hard. Measured are how much of it is hidden, how fast it " +
     "moves, how sure its outline is, how large it is, how long it is in view, and more. The hardest of these decides.",
   Score: "The number beside the difficulty, 0 to 100. Below 33 is easy, from 67 on is hard.",
-  Confidence: "How sure the model is that it saw a person or product there. Of a track it is the mean of its boxes.",
+  Confidence:
+    "How sure the model is that it saw a person or product there. Of a track it is the mean of its boxes. " +
+    "Of a match it is how surely Gemini's element is that track.",
   "Share of the picture": "How much of the picture's area it fills. The largest size is the most that it ever fills.",
   Importance:
     "How much a scene matters, 1 to 10: by its length, how much of the picture somebody or something fills, who is there, and how fast " +

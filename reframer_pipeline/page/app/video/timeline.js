@@ -8,6 +8,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useStore } from "../store.js";
 import { HEAD, LANE, Lanes } from "./lanes.js";
 import { Strip } from "./strip.js";
+import { TERMS } from "./terms.js";
 
 const FACTOR = 1.5; // of one step of zoom
 
@@ -33,7 +34,7 @@ export function Timeline({ results, times, player, selection, remote }) {
   return html`<section class="v-timeline" aria-label="Timeline">
     <div class="v-timeline-tools">
       <h2>Timeline</h2>
-      <span class="v-legend"><i class="v-key thin"></i>seen <i class="v-key thick"></i>can be replaced:
+      <span class="v-legend" title=${TERMS.Difficulty}><i class="v-key thin"></i>seen <i class="v-key thick"></i>can be replaced:
         <i class="v-key easy"></i>easy <i class="v-key medium"></i>medium <i class="v-key hard"></i>hard</span>
       <span class="v-grow"></span>
       <button type="button" title="Zoom out (-)" aria-label="Zoom out" onClick=${() => strip.zoom(1 / FACTOR)}>−</button>

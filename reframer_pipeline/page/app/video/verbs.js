@@ -18,9 +18,9 @@ export function verbsOf(room) {
     selection.view.change({ [name]: !selection.view.value[name] });
     room.refresh();
   };
-  const faster = (/** @type {number} */ steps) => () => {
-    const place = RATES.indexOf(player.head.value.rate);
-    player.setRate(RATES[Math.min(Math.max((place < 0 ? 3 : place) + steps, 0), RATES.length - 1)]);
+  const faster = (/** @type {1 | -1} */ way) => () => {
+    const { rate } = player.head.value;
+    player.setRate((way > 0 ? RATES.find((one) => one > rate) : RATES.findLast((one) => one < rate)) ?? rate);
   };
   return {
     toggle: () => player.toggle(),
