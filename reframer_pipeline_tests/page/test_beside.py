@@ -82,7 +82,8 @@ def exported(page: Page, folder: Path) -> tuple[str, list[str]]:
     with zipfile.ZipFile(folder / "masks.zip") as archive:
         (video,) = json.loads(archive.read("meta.json"))["videos"].values()
         assert sum(name.endswith(".png") for name in archive.namelist()) == 10  # one for each frame that was looked at
-    return begun.value.suggested_filename, [one["track"] for one in video["objects"].values()]
+    name = re.sub(r"[(]\d+[)]", "", begun.value.suggested_filename)  # Firefox counts files of one name
+    return name, [one["track"] for one in video["objects"].values()]
 
 
 def part(page: Page) -> Locator:
