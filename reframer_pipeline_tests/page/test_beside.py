@@ -120,6 +120,8 @@ def test_the_film_a_track_and_what_is_ticked_are_exported(desk: Desk, video_id: 
     export.click()
     expect(page.get_by_role("group", name="What is exported").get_by_role("radio")).to_have_count(3)
     page.keyboard.press("Escape")
+    page.keyboard.press("Space")  # not the button again, which was clicked
+    desk.until("reframer.room.player.head.value.playing")
 
 
 def test_a_scene_is_told_whole_with_what_can_be_replaced_there(desk: Desk, video_id: str) -> None:

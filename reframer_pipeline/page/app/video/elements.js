@@ -6,7 +6,6 @@
  *
  * @typedef {import("./shapes").Element} Element
  * @typedef {import("./shapes").Results} Results
- * @typedef {import("./selection.js").Selection} Selection
  */
 import { media } from "../api.js";
 import { counted, moment, percent, seconds } from "../format.js";

@@ -47,7 +47,7 @@ function barsOf(of) {
  * @param {{ difficulty: import("../types").Difficulty, score?: number | null, count?: number | null }} props
  */
 export function Chip({ difficulty, score = null, count = null }) {
-  return html`<span class=${`v-chip ${difficulty}`} title=${`${TERMS.Difficulty} ${score === null ? "" : TERMS.Score}`}>${
+  return html`<span class=${`v-chip ${difficulty}`} title=${score === null ? TERMS.Difficulty : `${TERMS.Difficulty} ${TERMS.Score}`}>${
     count !== null && `${number(count)} `}${difficulty}${score !== null && ` ${number(Math.floor(score))}`}</span>`;
 }
 

@@ -41,7 +41,7 @@ export function VideoScreen({ id }) {
   useShown(video?.filename ?? "Video", video?.demo_models);
   const [exporting, toExport] = useState(/** @type {Part | null} */ (null));
   const look = () => void loading.look();
-  return html`<div class="v-screen">
+  return html`<div class="v-screen" onClick=${leave}>
     ${video && html`<${Head} video=${video} renewed=${loaded?.renewed ?? false}
       toExport=${loaded && toExport} />`}
     ${problem && !loaded && html`<${Failed} failure=${problem}><div class="row"><button type="button" onClick=${look}>Try again</button>
@@ -108,7 +108,7 @@ function Desk({ loaded, status, reload, exporting, toExport }) {
     return () => (shown.change({ help: null }), ends.forEach((end) => end()));
   }, []);
   const { width, height } = room.size;
-  return html`<div class="v-desk" onClick=${leave}>
+  return html`<div class="v-desk">
     <section class="v-film" aria-label="Film">
       <div class="v-stage" ref=${stage} style=${{ "--aspect": width / height }}>
         <${Picture} room=${room} canvas=${canvas} />

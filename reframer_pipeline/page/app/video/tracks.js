@@ -41,7 +41,7 @@ export function Tracks({ room, toExport }) {
   if (!results.tracks.length) return html`<p class="v-empty">Nobody and nothing was tracked.</p>`;
   return html`<div class="v-list">
     <div class="v-list-tools">
-      <input type="search" placeholder="Find a track" aria-label="Find a track" value=${words}
+      <input type="search" data-find placeholder="Find a track" aria-label="Find a track" value=${words}
         onInput=${(/** @type {any} */ event) => room.lists.change({ find: event.target.value })} />
       <div class="v-shown" role="group" aria-label="Shown in the picture">
         <label><input type="checkbox" checked=${view.person} onChange=${() => toggle("person")} />People</label>
