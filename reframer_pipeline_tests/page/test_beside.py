@@ -57,9 +57,9 @@ def test_a_link_shows_the_lists_as_they_were(desk: Desk, video_id: str) -> None:
 
 
 def test_the_choices_can_be_read(desk: Desk, video_id: str) -> None:
+    desk.open(video_id)
     for width in (400, 1000, 1300, 1440):
         desk.page.set_viewport_size({"width": width, "height": 900})
-        desk.open(video_id)
         cut = """[...document.querySelectorAll(".v-list-tools select")].filter((one) => {
             const wanted = one.parentElement.insertBefore(one.cloneNode(true), one);
             wanted.style = "flex: none; width: max-content; position: absolute";
