@@ -6,7 +6,7 @@ import { date, since } from "./format.js";
 import { HeldUp } from "./held.js";
 import { html, useState } from "./html.js";
 import { jobs, unfinished } from "./jobs.js";
-import { Empty } from "./parts.js";
+import { Empty, worded } from "./parts.js";
 import { link } from "./router.js";
 import { useShown } from "./shown.js";
 import { useStore } from "./store.js";
@@ -67,7 +67,7 @@ function Row({ entry: { name, at, failure, job } }) {
     </div>
     ${job?.was_theirs && html`<p class="dim small">You had this film already. It was not added again.</p>`}
     ${job && unfinished(job) && html`<progress value=${job.progress} aria-label="${name}: computed"></progress>`}
-    ${failure && html`<div class="refused"><p class="wrap">${failure.message}</p><p class="wrap">${failure.remedy}</p><p
+    ${failure && html`<div class="refused"><p class="wrap">${worded(failure.message)}</p><p class="wrap">${worded(failure.remedy)}</p><p
       class="code mono">${failure.code}</p></div>`}
   </li>`;
 }

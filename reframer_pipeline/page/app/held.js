@@ -4,10 +4,12 @@
  */
 import { html } from "./html.js";
 import { jobs } from "./jobs.js";
+import { worded } from "./parts.js";
 import { useStore } from "./store.js";
 
 export function HeldUp() {
   const held = useStore(jobs, (all) => all.find((one) => one.held_up_by))?.held_up_by;
   if (!held) return null;
-  return html`<div class="notice warn" role="status"><h3 class="wrap">${held.message}</h3><p class="wrap">${held.remedy}</p></div>`;
+  return html`<div class="notice warn" role="status"><h3 class="wrap">${worded(held.message)}</h3>
+    <p class="wrap">${worded(held.remedy)}</p></div>`;
 }

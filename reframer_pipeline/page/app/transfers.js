@@ -4,7 +4,8 @@
  */
 import { about, bytes, counted, percent } from "./format.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
-import { jobs } from "./jobs.js";
+import { jobs, unfinished } from "./jobs.js";
+import { worded } from "./parts.js";
 import { link } from "./router.js";
 import { useStore } from "./store.js";
 import { add, again, findInterrupted, forget, interrupted, remove, transfers } from "./uploads.js";
@@ -76,7 +77,7 @@ async function inside(entry) {
 export function Transfers() {
   const all = useStore(transfers);
   const left = useStore(interrupted);
-  const known = useStore(jobs);
+  const latest = useStore(jobs);
   const [chosen, choose] = useState(/** @type {boolean | null} */ (null));
   const bar = useRef(/** @type {HTMLElement | null} */ (null));
   const newest = all.at(-1)?.id;
@@ -100,11 +101,16 @@ export function Transfers() {
   const sending = all.filter(({ state }) => state !== "sent" && state !== "refused");
   const done = all.filter(({ state }) => state === "sent" || state === "refused");
   const refused = done.filter(({ state }) => state === "refused").length;
-  const jobOf = (/** @type {import("./uploads.js").Transfer} */ one) => known.find((job) => job.job_id === one.jobId);
-  const open = chosen ?? (sending.length > 0 || refused > 0 || done.some((one) => jobOf(one)?.was_theirs));
+  const jobOf = (/** @type {import("./uploads.js").Transfer} */ one) => latest.find((job) => job.job_id === one.jobId);
+  const known = done.filter((one) => jobOf(one)?.was_theirs).length;
+  const open = chosen ?? sending.length + refused + known > 0;
   const title = sending.length
     ? `Uploading ${counted(sending.length, "file")}, ${percent(share(sending))}`
-    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`]
+    : [
+        all.length > refused + known && `${counted(all.length - refused - known, "file")} uploaded`,
+        known && `${known} there already`,
+        refused && `${refused} refused`,
+      ]
         .filter(Boolean)
         .join(", ") || `${counted(left.length, "upload")} broke off`;
   return html`<section class="transfers" aria-label="Files on their way" ref=${bar}>
@@ -144,8 +150,8 @@ function Row({ transfer, job }) {
     if (state === "sending") return `${bytes(sent)} of ${bytes(file.size)}${rate ? `, ${about((file.size - sent) / rate)} left` : ""}`;
     return job ? howFar(job) : "Sent";
   };
-  const progress = under ? sent / file.size : job && !job.failure ? job.progress : null;
-  const name = job?.video_id ? html`<a href=${link(`/videos/${job.video_id}`)}>${file.name}</a>` : file.name;
+  const progress = under ? sent / file.size : job && unfinished(job) ? job.progress : null;
+  const name = job?.video_id && !job.was_theirs ? html`<a href=${link(`/videos/${job.video_id}`)}>${file.name}</a>` : file.name;
   return html`<li>
     <div class="row">
       <span class="grow name">${name}</span>
@@ -155,7 +161,7 @@ function Row({ transfer, job }) {
     </div>
     ${
       wrong
-        ? html`<div class="refused" role="alert"><p class="wrap">${wrong.message}</p><p class="wrap">${wrong.remedy}</p><p
+        ? html`<div class="refused" role="alert"><p class="wrap">${worded(wrong.message)}</p><p class="wrap">${worded(wrong.remedy)}</p><p
           class="code mono">${wrong.code}</p></div>`
         : html`${job?.was_theirs && html`<p class="small wrap">You have this film already, as <a
             href=${link(`/videos/${job.video_id}`)}>${job.filename}</a>. It was not added again.</p>`}
