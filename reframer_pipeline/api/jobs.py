@@ -69,12 +69,14 @@ class Job(BaseModel):
 
     job_id: str
     video_id: str | None = Field(description="Its video; null if the upload was refused.")
-    filename: str = Field(examples=["clip.mp4"])
+    filename: str = Field(description="The video, as this person calls it.", examples=["clip.mp4"])
+    was_theirs: bool = Field(description="They had brought the same bytes before; the video keeps the name that it had.")
     status: reading.Status
     progress: float = Field(description="Of the whole, from 0 to 1.", examples=[0.62])
     stage: JobStage | None = Field(description="What its run is doing, while there is one.")
     place_in_queue: int | None = Field(description="Among the videos that wait, from 1.")
-    seconds_left: float | None = Field(description="Estimated from measured rates; null if unknown.")
+    seconds_left: float | None = Field(description="Estimated from measured rates; null if unknown, and while nobody computes.")
+    held_up_by: JobFailure | None = Field(description="Why nothing becomes of it now; it goes on when that is mended.")
     failure: JobFailure | None
     created_at: datetime
     updated_at: datetime
@@ -90,7 +92,8 @@ class NewJob(BaseModel):
 
     job_id: str
     video_id: str
-    filename: str
+    filename: str = Field(description="The video, as this person calls it.")
+    was_theirs: bool = Field(description="They had brought the same bytes before; the video keeps the name that it had.")
     webhook_secret: str | None = Field(None, description="Signs what the webhook is told (Standard Webhooks).")
 
 

@@ -136,7 +136,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
         status=status,
         code=failure.code,
         detail=title if ours else failure.message,
-        remedy=_LATER if ours and not isinstance(failure, f.DatabaseTooSlow) else failure.remedy,
+        remedy=_LATER if ours and not isinstance(failure, f.DatabaseTooSlow | f.NobodyToRun) else failure.remedy,
         request_id=request_id(),
         errors=errors,
     ).model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""The route of search: over all of one's videos.
+"""The routes of search: over all of one's videos, and which labels there are to search for.
 
 What belongs here: HTTP, and how a search is put into words, here, for exports and on the command line. What does not: what can be
 searched, and how (`reading.search`).
@@ -19,6 +19,7 @@ from reframer_pipeline.api.services import Served
 from reframer_pipeline.api.sets import address
 from reframer_pipeline.api.shapes import ASKED, KEYS, ROWS, Plain, asking
 from reframer_pipeline.failures import RequestInvalid
+from reframer_pipeline.reading.labels import labels
 from reframer_pipeline.reading.search import SEARCHED, search
 
 router = APIRouter(tags=["search"])
@@ -92,6 +93,33 @@ def find(request: Request, served: Served, who: Reader, asked: Any) -> Response:
 
 find.__annotations__["asked"] = Annotated[SearchAsked, Query()]
 router.add_api_route("/search", find, name="find", response_model=Hits)
+
+
+class LabelCount(BaseModel):
+    """A label, and how often it is there."""
+
+    label: str = Field(examples=["bottle"])
+    hits: int = Field(description="Tracks or elements that have it.", examples=[12])
+    videos: int = Field(description="Videos that have one of these.", examples=[3])
+
+
+class Labels(BaseModel):
+    """Labels, those of most videos first."""
+
+    labels: list[LabelCount]
+
+
+class LabelsAsked(Asked):
+    """Which labels."""
+
+    kind: Literal["tracks", "elements"] = Field("tracks", alias="in", description="What has them.")
+    limit: int = Field(200, ge=1, le=2000, description="How many at most.")
+
+
+@router.get("/labels", name="labels", response_model=Labels)
+def list_labels(served: Served, who: Reader, asked: Annotated[LabelsAsked, Query()]) -> Response:
+    """The labels in one's newest 2,000 videos, those of most videos first: what a search for one can be asked."""
+    return Plain({"labels": labels(served.db, who.user_id, asked.kind, asked.limit)})
 
 
 def _picture(request: Request, kind: str, hit: dict[str, Any]) -> str:

@@ -28,7 +28,10 @@ _INTEGER: Final = 2**31 - 1
 # What may be asked of results, by its name in `reading`: type, and what is said of it.
 ASKED: Final[dict[str, tuple[Any, Any]]] = {
     "object_class": (Literal["person", "product"] | None, Field(None, alias="class")),
-    "label": (str | None, Field(None, max_length=200, description="The model's own word.", examples=["bottle"])),
+    "label": (
+        str | None,
+        Field(None, max_length=200, description="The model's own word. A search takes it in any case.", examples=["bottle"]),
+    ),
     "min_confidence": (float | None, Field(None, ge=0, le=1)),
     "from_seconds": (float | None, Field(None, ge=0, description="Of a range of time; what lasts is in it if it overlaps it.")),
     "to_seconds": (float | None, Field(None, ge=0, description="The end of that range, which does not belong to it.")),

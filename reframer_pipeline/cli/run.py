@@ -101,6 +101,8 @@ def process(settings: Settings, files: list[Input], report: Report, *, force: bo
             result = ingest_file(file.path, storage.db, storage.store, settings)
             if result.failure is not None:
                 raise result.failure
+            if result.was_theirs and result.filename != file.path.name:
+                aside(f"{file.name}: you have this film already, as {result.filename}. It was not added again.")
         except ReframerError as failure:
             done(index, VideoOutcome.failed(file.name, failure))
         else:

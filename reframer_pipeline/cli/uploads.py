@@ -126,5 +126,6 @@ def _look_again(upload: Row, bucket: Any, storage: Storage, settings: Settings) 
         line(f"{upload['bucket_key']}: refused again: [{result.failure.code}] {result.failure}")
         return False
     known = "; the same bytes were uploaded before" if result.already_known else ""
+    known += f", as {result.filename}" if result.was_theirs else ""
     line(f"{upload['bucket_key']}: taken in as video {str(result.video_id)[:8]}{known}.")
     return True

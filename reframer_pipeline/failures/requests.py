@@ -95,11 +95,13 @@ class NothingToRun(CallerError):
 
 
 class NobodyToRun(RetryableFailure):
-    """Nobody could be asked to compute: this server knows no Dagster, or that one does not answer."""
+    """Nothing is being computed: no `reframer dev` is running, or this server does not know it."""
 
     code = "nobody_to_run"
     blames_video = False
-    default_remedy = "Start `reframer dev`, or set REFRAMER_DAGSTER_URL; `reframer run` computes without it."
+    default_remedy = (
+        "Whoever runs the server starts `reframer dev`, or sets REFRAMER_DAGSTER_URL if it runs already. What waits begins by itself then."
+    )
 
 
 class MethodUnknown(CallerError):

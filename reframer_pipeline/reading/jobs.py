@@ -17,10 +17,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.failures import InternalError, all_failures
+from reframer_pipeline.failures import InternalError, NobodyToRun, all_failures
 from reframer_pipeline.reading.estimates import Rates
 from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.uploads.rows import WAS_THEIRS
+from reframer_pipeline.work.signs import COMPUTING, QUIET_S
 from reframer_pipeline.work.videos import is_video_id
 
 if TYPE_CHECKING:
@@ -63,12 +65,15 @@ class Job:
     Attributes:
         job_id: `uploads.id`.
         video_id: Its video; None if the upload was refused.
-        filename: As its sender calls it.
+        filename: As its sender calls the video.
+        was_theirs: Whether they had brought it before; it keeps the name that it had.
         status: pending, processing, completed or failed.
         progress: Of the whole, from 0 to 1. Stages count by the time they usually take, or alike if that is not known.
         stage: What its run is doing, while there is one.
         place_in_queue: How many-th it is among the videos that wait, from 1; None if it does not wait.
-        seconds_left: Until it is completed, from measured rates; None where something was never measured, and when it has ended.
+        seconds_left: Until it is completed, from measured rates; None where something was never measured, while nobody computes, and when
+            it has ended.
+        held_up_by: Why nothing becomes of it although it has not ended: for `signs.QUIET_S`, nobody has computed anything.
         failure: Why it failed.
         created_at: When it was submitted.
         updated_at: When its video's state or its run gave its last sign.
@@ -77,11 +82,13 @@ class Job:
     job_id: str
     video_id: str | None
     filename: str
+    was_theirs: bool
     status: Status
     progress: float
     stage: Stage | None
     place_in_queue: int | None
     seconds_left: float | None
+    held_up_by: Failure | None
     failure: Failure | None
     created_at: datetime
     updated_at: datetime
@@ -157,12 +164,13 @@ class _Ahead:
 
 
 # Everything of a job that its own rows tell. A video's latest run counts while one is at it.
-_JOBS: Final[LiteralString] = """
-    SELECT u.id::text AS job_id, u.video_id::text AS video_id, u.filename, u.created_at,
+_JOBS: Final[LiteralString] = f"""
+    SELECT u.id::text AS job_id, u.video_id::text AS video_id, u.filename, {WAS_THEIRS} AS was_theirs, u.created_at,
         CASE WHEN u.status = 'completed' THEN v.status ELSE u.status END AS status,
         coalesce(u.failure_code, v.failure_code) AS failure_code, coalesce(u.failure_message, v.failure_message) AS failure_message,
         greatest(u.created_at, v.updated_at, run.updated_at) AS updated_at, v.created_at AS video_created_at, v.duration,
-        run.stage, run.done, run.total, run.progress
+        run.stage, run.done, run.total, run.progress, {COMPUTING} AS computing,
+        greatest(u.created_at, v.updated_at) < now() - interval '{QUIET_S} seconds' AS waits_long
     FROM uploads u LEFT JOIN videos v ON v.id = u.video_id
         LEFT JOIN LATERAL (SELECT stage, done, total, progress, updated_at FROM processing_jobs j
             WHERE j.video_id = v.id AND j.status = 'processing' ORDER BY j.created_at DESC LIMIT 1) run ON true
@@ -174,18 +182,21 @@ def _job(row: Mapping[str, Any], rates: Rates, ahead: _Ahead | None, at_once: in
     stage = None
     if status == "processing" and row["stage"] is not None:
         stage = Stage(row["stage"], row["progress"], row["done"], row["total"])
-    left = _left(row, rates) if status in ("pending", "processing") else None
+    open_still = status not in ENDS
+    left = _left(row, rates) if open_still and row["computing"] else None
     if ahead is not None and left is not None:
         left = None if ahead.seconds is None else left + ahead.seconds / at_once
     return Job(
         job_id=row["job_id"],
         video_id=row["video_id"],
         filename=row["filename"],
+        was_theirs=row["was_theirs"],
         status=status,
         progress=1.0 if status == "completed" else round(_share(row, rates), 4) if stage else 0.0,
         stage=stage,
         place_in_queue=None if ahead is None else ahead.videos + 1,
         seconds_left=None if left is None else round(left, 1),
+        held_up_by=failure_of(NobodyToRun.code, "") if open_still and row["waits_long"] and not row["computing"] else None,
         failure=failure_of(row["failure_code"], row["failure_message"]) if status == "failed" else None,
         created_at=row["created_at"],
         updated_at=row["updated_at"],

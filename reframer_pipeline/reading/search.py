@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
+from reframer_pipeline.reading.labels import spellings
 from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.reading.tables import ELEMENTS, SCENES, TRACKS, Table
 from reframer_pipeline.work.videos import plain
@@ -53,7 +54,7 @@ class Searched:
 _WORDS: Final[LiteralString] = "to_tsvector('english', {}) @@ websearch_to_tsquery('english', %(words)s)"
 _THING: Final[dict[str, LiteralString]] = {
     "object_class": "one.class = %(object_class)s",
-    "label": "one.label = %(label)s",
+    "label": "one.label = %(label)s",  # in whatever case: see `_asked`
     "min_seconds": "one.seconds >= %(min_seconds)s",
     "min_share": "one.area_share >= %(min_share)s",
 }
@@ -104,7 +105,7 @@ def search(
     searched = SEARCHED[kind]
     direction = "DESC" if searched.orders[order].descending else "ASC"
     keys = [*searched.orders[order].by, "one.result_id", *(f"one.{name}" for name in searched.table.key)]
-    published, values = _asked(kind, wanted, user_id)
+    published, values = _asked(db, kind, wanted, user_id)
     going_on = ""
     if after:
         there = (f"%(after{number})s{'::uuid' if key == 'one.result_id' else ''}" for number, key in enumerate(keys))
@@ -132,18 +133,23 @@ def videos_with(db: Database, kind: str, wanted: dict[str, Any], user_id: str | 
         user_id: Whose videos; None: everybody's.
         limit: How many at most; None: all.
     """
-    published, values = _asked(kind, wanted, user_id)
+    published, values = _asked(db, kind, wanted, user_id)
     query: Any = f"""SELECT v.id::text AS id FROM videos v WHERE v.id IN (SELECT p.video_id {published})
         ORDER BY v.created_at, v.id LIMIT %(limit)s"""
     return [row["id"] for row in db.fetch(query, {**values, "limit": limit})]
 
 
-def _asked(kind: str, wanted: dict[str, Any], user_id: str | None) -> tuple[LiteralString, dict[str, Any]]:
+def _asked(db: Database, kind: str, wanted: dict[str, Any], user_id: str | None) -> tuple[LiteralString, dict[str, Any]]:
     """The published rows `one` that are asked for, as the end of a query, and its values; of a user's, `l` is the video in the library."""
     searched = SEARCHED[kind]
+    asked = {name: searched.asked[name] for name in wanted}
+    if "label" in wanted and (spelt := spellings(db, kind, wanted["label"])):
+        wanted = {**wanted, "label": spelt[0] if len(spelt) == 1 else spelt}
+        if len(spelt) > 1:
+            asked["label"] = "one.label = ANY(%(label)s)"  # cannot be read in order along the index
     library: LiteralString = "" if user_id is None else "JOIN library l ON l.video_id = p.video_id AND l.user_id = %(user)s"
     query: LiteralString = f"""FROM result_{searched.table.name} one
         JOIN published p ON p.result_id = one.result_id AND p.stage = 'scenes' {library}
-        WHERE {" AND ".join(["true", *(searched.asked[name] for name in wanted)])}"""
+        WHERE {" AND ".join(["true", *asked.values()])}"""
     values = {name: clean_text(value) if isinstance(value, str) else value for name, value in wanted.items()}
     return query, {**values, "user": user_id}

@@ -44,12 +44,16 @@ class IngestResult:
         video_id: The video, or None if the file was refused, or deleted before.
         failure: Why it was refused, or None.
         already_known: Whether the same bytes had been uploaded before.
+        filename: What the uploader calls the video: what it was called now, or what they called it when they brought it first.
+        was_theirs: Whether they had brought it before.
     """
 
     upload_id: str
     video_id: str | None = None
     failure: ReframerError | None = None
     already_known: bool = False
+    filename: str = ""
+    was_theirs: bool = False
 
 
 def take_in(bucket: Bucket, key: str, etag: str, db: Database, store: ObjectStore, settings: Settings) -> IngestResult:
@@ -236,9 +240,9 @@ def _take_up(
         if conn.execute("SELECT 1 FROM uploads WHERE id = %s AND status = 'deleted' FOR UPDATE", (event.upload_id,)).fetchone():
             return IngestResult(event.upload_id, already_known=True)
         _store(copy, sha256, store)  # it was an orphan, and a sweep took it away; from now on none can, and no row will be without it
-        is_new = write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
+        written = write_video(conn, event, sha256, size)  # last: a store may take minutes, and others want the uploader's row
         note(conn)
-        return IngestResult(event.upload_id, video_id_of(sha256), already_known=not is_new)
+        return IngestResult(event.upload_id, video_id_of(sha256), None, not written.is_new, written.filename, written.was_theirs)
 
     return db.run(act)
 

@@ -7,7 +7,7 @@ at them (`records`, `known`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.database.text import clean_text
@@ -16,6 +16,12 @@ from reframer_pipeline.versions import video_id_of
 
 if TYPE_CHECKING:
     import psycopg
+
+
+# Of an upload `u`: whether its user had brought the same video before.
+WAS_THEIRS: Final[LiteralString] = """EXISTS (
+    SELECT 1 FROM uploads earlier WHERE earlier.user_id = u.user_id AND earlier.video_id = u.video_id AND earlier.status = 'completed'
+        AND (earlier.created_at, earlier.id) < (u.created_at, u.id))"""
 
 
 @dataclass(frozen=True)
@@ -29,9 +35,29 @@ class Event:
     etag: str | None
 
 
-def write_video(conn: psycopg.Connection[Row], event: Event, sha256: str, size: int) -> bool:
-    """An upload that is a video, with this digest and so many bytes; whether nobody had uploaded it before."""
+class Written(NamedTuple):
+    """What is known of a video whose upload was written.
+
+    Attributes:
+        is_new: Nobody had uploaded it before.
+        filename: What the uploader calls it.
+        was_theirs: They had uploaded it before.
+    """
+
+    is_new: bool
+    filename: str
+    was_theirs: bool
+
+
+def write_video(conn: psycopg.Connection[Row], event: Event, sha256: str, size: int) -> Written:
+    """An upload that is a video, with this digest and so many bytes. A video that the uploader has keeps the name that it has for them."""
     user, video = _user(conn, event.email), video_id_of(sha256)
+    theirs = conn.execute(
+        """SELECT filename FROM uploads WHERE user_id = %s AND video_id = %s AND status = 'completed' AND id <> %s
+           ORDER BY created_at DESC, id DESC LIMIT 1""",
+        (user, video, event.upload_id),
+    ).fetchone()
+    filename = theirs["filename"] if theirs else event.filename
     added = conn.execute(
         "INSERT INTO videos (id, user_id, sha256, filename, size_bytes) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
         (video, user, sha256, event.filename, size),
@@ -39,11 +65,11 @@ def write_video(conn: psycopg.Connection[Row], event: Event, sha256: str, size: 
     conn.execute(
         """INSERT INTO uploads (id, user_id, video_id, bucket_key, etag, filename, size_bytes, status)
            VALUES (%s, %s, %s, %s, %s, %s, %s, 'completed')
-           ON CONFLICT (id) DO UPDATE SET video_id = EXCLUDED.video_id, size_bytes = EXCLUDED.size_bytes, status = 'completed',
-               failure_code = NULL, failure_message = NULL""",
-        (event.upload_id, user, video, event.bucket_key, event.etag or sha256, event.filename, size),
+           ON CONFLICT (id) DO UPDATE SET video_id = EXCLUDED.video_id, filename = EXCLUDED.filename, size_bytes = EXCLUDED.size_bytes,
+               status = 'completed', failure_code = NULL, failure_message = NULL""",
+        (event.upload_id, user, video, event.bucket_key, event.etag or sha256, filename, size),
     )
-    return added.rowcount == 1
+    return Written(added.rowcount == 1, filename, theirs is not None)
 
 
 def write_refusal(conn: psycopg.Connection[Row], event: Event, failure: ReframerError) -> None:

@@ -26,6 +26,7 @@ from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.content import demand_size, ingest_file_checks, sha256_copy
 from reframer_pipeline.uploads.ingest import ingest_received
 from reframer_pipeline.uploads.receiving import Received
+from reframer_pipeline.uploads.rows import WAS_THEIRS
 from reframer_pipeline.users.quotas import demand_place
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Submitted:
     Attributes:
         job_id: `uploads.id`.
         video_id: Its video.
-        filename: As the sender calls it.
+        filename: As the sender calls the video.
+        was_theirs: Whether they had brought it before; it keeps the name that it has for them.
         repeated: Whether an earlier request under the same key made it.
         webhook_secret: Signs what its webhook is told, or None.
     """
@@ -72,6 +74,7 @@ class Submitted:
     job_id: str
     video_id: str
     filename: str
+    was_theirs: bool = False
     repeated: bool = False
     webhook_secret: str | None = None
 
@@ -123,7 +126,7 @@ def submit(storage: Storage, file: Received, asked: Asked, job_id: str | None = 
     except _KnownMeanwhile as meanwhile:
         return meanwhile.known
     assert taken.video_id is not None  # only uploads of the bucket are remembered once they are deleted
-    return Submitted(job, taken.video_id, file.filename, webhook_secret=secret)
+    return Submitted(job, taken.video_id, taken.filename, taken.was_theirs, webhook_secret=secret)
 
 
 def demand_room(storage: Storage, asked: Asked, job_id: str | None = None) -> None:
@@ -184,7 +187,7 @@ def _digest(file: Received, asked: Asked) -> str:
 def _known(conn: psycopg.Connection[Row], asked: Asked, digest: str) -> Submitted | None:
     """The job that was made under this key before. Raises `IdempotencyKeyReused` if it is another one's."""
     row: dict[str, Any] | None = conn.execute(
-        """SELECT u.id::text, u.video_id::text, u.filename, u.request_digest, w.secret
+        f"""SELECT u.id::text, u.video_id::text, u.filename, {WAS_THEIRS} AS was_theirs, u.request_digest, w.secret
            FROM uploads u LEFT JOIN webhooks w ON w.upload_id = u.id
            WHERE u.user_id = %s AND u.idempotency_key = %s""",
         (asked.user_id, asked.idempotency_key),
@@ -193,4 +196,4 @@ def _known(conn: psycopg.Connection[Row], asked: Asked, digest: str) -> Submitte
         return None
     if row["request_digest"] != digest:
         raise IdempotencyKeyReused(f"Something else was submitted with the Idempotency-Key {asked.idempotency_key} before.")
-    return Submitted(row["id"], row["video_id"], row["filename"], repeated=True, webhook_secret=row["secret"])
+    return Submitted(row["id"], row["video_id"], row["filename"], row["was_theirs"], True, row["secret"])

@@ -76,6 +76,9 @@ def test_everything_of_ones_own_is_found_once_in_order(serving: Serving, videos:
 SEARCHES: list[tuple[dict[str, Any], Any]] = [
     ({"in": "tracks", "class": "person", "min_seconds": 0.5}, lambda row: row["class"] == "person" and row["seconds"] >= 0.5),
     ({"in": "tracks", "label": 'a "cup"\\x'}, lambda row: row["label"] == 'a "cup"\\x'),
+    ({"in": "tracks", "label": "PERSON"}, lambda row: row["label"] == "person"),
+    ({"in": "elements", "label": "Person"}, lambda row: row["label"] == "person"),
+    ({"in": "tracks", "label": "persons"}, lambda row: False),
     ({"in": "scenes", "words": "dog"}, lambda row: "dog" in row["description"].lower()),
     ({"in": "scenes", "words": "dogs -cup"}, lambda row: row["filename"] == "1.mp4"),
     ({"in": "scenes", "min_importance": 6}, lambda row: False),
@@ -95,6 +98,37 @@ def test_a_search_finds_what_it_says(serving: Serving, videos: dict[str, str], a
     assert sorted((hit["filename"], hit["start_seconds"], hit[key]) for hit in found) == sorted(
         (row["filename"], row["start_seconds"], row[key]) for row in wanted
     )
+
+
+@pytest.mark.parametrize("kind", ["tracks", "elements"])
+def test_the_labels_of_ones_own_videos_are_listed(serving: Serving, videos: dict[str, str], kind: str) -> None:
+    places: dict[str, list[str]] = {}
+    for row in rows(serving, videos, kind):
+        places.setdefault(row["label"], []).append(row["filename"])
+    wanted = [{"label": label, "hits": len(names), "videos": len(set(names))} for label, names in places.items()]
+    wanted.sort(key=lambda one: (-int(one["videos"]), -int(one["hits"]), one["label"]))
+    with serving.client(serving.key(ONE)) as client:
+        assert client.get("/labels", params={"in": kind}).json() == {"labels": wanted}
+        assert client.get("/labels", params={"in": kind, "limit": 1}).json() == {"labels": wanted[:1]}
+    with serving.client(serving.key("nobody@example.org")) as client:
+        assert client.get("/labels", params={"in": kind}).json() == {"labels": []}
+
+
+def test_a_label_that_is_spelt_in_several_ways_is_found_in_all(serving: Serving) -> None:
+    video_id, maker = made_video(serving.storage, 12)
+    claim(serving.db, "spelt@example.org", video_id, "spelt.mp4")
+    result = maker.keys["scenes"].result_id
+    serving.db.execute("UPDATE scene_elements SET label = 'Blue cup' WHERE result_id = %s AND element_number = 1", (result,))
+    serving.db.execute(
+        """INSERT INTO scene_elements (video_id, result_id, scene_number, element_number, class, label, description, difficulty, reasons,
+               start_seconds, end_seconds, track_ids)
+           SELECT video_id, result_id, scene_number, 99, class, 'blue CUP', description, difficulty, reasons, start_seconds, end_seconds,
+               track_ids FROM scene_elements WHERE result_id = %s AND element_number = 1""",
+        (result,),
+    )
+    with serving.client(serving.key("spelt@example.org")) as client:
+        found = pages(client, "/search", "hits", limit=1, label="BLUE cup", **{"in": "elements"})
+    assert {hit["label"] for hit in found} == {"Blue cup", "blue CUP"}
 
 
 def test_nothing_of_anothers_is_found(serving: Serving, videos: dict[str, str]) -> None:

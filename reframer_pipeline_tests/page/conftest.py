@@ -57,5 +57,5 @@ def page(browser: Browser, serving: Serving, trouble: list[str]) -> Iterator[Pag
 
 
 def on_its_way(page: Page, name: str) -> Locator:
-    """What the page says of a file that is uploaded."""
-    return page.get_by_label("Files on their way").get_by_role("listitem").filter(has_text=name)
+    """What the page says of a file that is uploaded, be the bar that says it small or not."""
+    return page.get_by_label("Files on their way").locator("li").filter(has_text=name)

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -207,7 +207,7 @@ def test_who_may_write_runs_a_failed_video_again(desk: Desk, serving: Serving, f
     expect(page.get_by_role("heading", name="This video could not be computed")).to_be_visible()
     again = page.get_by_role("button", name="Run again")
     again.click()
-    expect(page.get_by_text("nobody_to_run")).to_be_visible()  # this server knows no Dagster
+    expect(page.get_by_text("Nothing is being computed")).to_be_visible()  # this server knows no Dagster
     jobs.queue(serving.db, {"second": failed})
     again.click()
     expect(again).to_have_count(0)
@@ -220,6 +220,54 @@ def test_who_may_write_runs_a_failed_video_again(desk: Desk, serving: Serving, f
     look(desk)
     expect(page.get_by_text("It still ends too early.").first).to_be_visible()
     expect(again).to_be_visible()
+
+
+def test_a_failed_video_says_why_once_and_what_can_be_done(desk: Desk, serving: Serving) -> None:
+    video_id, _ = add_video(serving.storage, seed=11)
+    claim(serving.db, WHO, video_id, "damaged.mp4")
+    start_job(serving.db, video_id, "first")
+    jobs.fail(serving.db, video_id, "first", TruncatedVideo("It is cut off."), "frames")
+    status.fail(serving.db, video_id, TruncatedVideo("It is cut off."))
+    page = desk.page
+    page.goto("about:blank")
+    page.goto(f"{desk.url}/#/videos/{video_id}")
+    expect(page.get_by_role("button", name="Run again")).to_be_visible()
+    expect(page.get_by_text("It is cut off.")).to_have_count(1)
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Upload another file").click()
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+    assert not serving.db.fetch("SELECT 1 FROM uploads WHERE filename = 'damaged.mp4'")
+
+
+SILENCE: tuple[LiteralString, ...] = (
+    "UPDATE uploads SET created_at = created_at - interval '1 hour'",
+    "UPDATE videos SET updated_at = updated_at - interval '1 hour'",
+    "UPDATE processing_jobs SET updated_at = updated_at - interval '1 hour', finished_at = finished_at - interval '1 hour'",
+    "UPDATE results SET created_at = created_at - interval '1 hour'",
+    "DELETE FROM leases",
+)
+
+
+def test_that_nobody_computes_is_said_wherever_something_waits(desk: Desk, serving: Serving, made: tuple[str, Film]) -> None:
+    """`made`: so that it is known how long stages take."""
+    video_id, _ = add_video(serving.storage, seed=10)
+    claim(serving.db, WHO, video_id, "waits.mp4")
+    for query in SILENCE:
+        serving.db.execute(query)
+    page = desk.page
+    said = page.get_by_role("status").filter(has_text=re.compile("Nothing is being computed.*starts reframer dev"))
+    for address, place in (("", ".video"), ("uploads", ".jobs li"), (f"videos/{video_id}", ".v-progress")):
+        page.goto("about:blank")
+        page.goto(f"{desk.url}/#/{address}")
+        expect(said).to_be_visible()
+        expect(page.locator(place, has_text="Waiting, number 1 in line")).not_to_contain_text("left")
+    page.get_by_role("button", name="Run", exact=True).click()  # it never ran
+    expect(page.get_by_role("alert")).to_contain_text(re.compile("Nothing is being computed.*starts reframer dev"))
+    with lease.hold(serving.db, made[0], "elsewhere"):  # somebody computes another one
+        look(desk)
+        expect(said).to_have_count(0)
 
 
 def test_a_run_that_fails_between_two_looks_can_be_asked_for_again(desk: Desk, serving: Serving) -> None:

@@ -21,6 +21,7 @@ from reframer_pipeline.media.containers import recognise
 from reframer_pipeline_tests.api.library import claim, made_video
 from reframer_pipeline_tests.api.serving import Serving, started
 from reframer_pipeline_tests.browser import hard_to_read
+from reframer_pipeline_tests.command import called
 from reframer_pipeline_tests.factories import video_bytes
 from reframer_pipeline_tests.page.conftest import PATIENCE_MS, on_its_way, opened
 from reframer_pipeline_tests.servers import Server
@@ -79,6 +80,22 @@ def test_one_signs_in_by_key_and_comes_to_where_one_was(browser: Browser, servin
     context.close()
 
 
+def test_one_comes_in_as_the_screen_says_also_if_nothing_was_printed(browser: Browser, serving: Serving, trouble: list[str]) -> None:
+    """The server writes into a file here, where no address with a token belongs."""
+    assert "/login?token=" not in serving.log.read_text()
+    context = opened(browser, serving.url, trouble, None)
+    page = context.new_page()
+    go(page, serving, "")
+    said = page.locator("main").inner_text()
+    assert "reframer keys add in a terminal there prints it" in said and "If there is none, make a key." in said
+    url = serving.storage.settings.database_url
+    assert url is not None
+    page.get_by_label("Key").fill(called(serving.home, "keys", "add", REFRAMER_DATABASE_URL=url.get_secret_value()).stdout.strip())
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+    context.close()
+
+
 def test_the_library_is_filtered_and_a_name_is_text(page: Page, serving: Serving) -> None:
     go(page, serving, "")
     cards = page.get_by_label("Videos", exact=True).get_by_role("listitem")
@@ -127,6 +144,34 @@ def test_search_finds_moments_and_leads_to_them(page: Page, serving: Serving) ->
     expect(page.get_by_text("Nothing found")).to_be_visible()
 
 
+def test_a_label_is_found_in_any_case_and_one_that_is_not_there_leads_to_those_that_are(page: Page, serving: Serving) -> None:
+    go(page, serving, "search?in=tracks&label=PERSON")
+    expect(page.get_by_text("2 hits in 2 videos")).to_be_visible()
+    assert sorted(page.locator("datalist option").evaluate_all("all => all.map((one) => one.value)")) == ['a "cup"\\x', "person"]
+    page.get_by_label("Label").fill("perosns")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="There is no label “perosns”")).to_be_visible()
+    offered = page.locator(".empty a")
+    expect(offered).to_have_text(["person 2 videos"])
+    offered.click()
+    expect(page.get_by_text("2 hits in 2 videos")).to_be_visible()
+    page.get_by_label("Label").fill("zeppelin")
+    page.keyboard.press("Enter")
+    expect(offered).to_have_text(['a "cup"\\x 2 videos', "person 2 videos"])  # nothing is near it: all that there are
+
+
+def test_what_happens_in_a_scene_has_room(page: Page, serving: Serving) -> None:
+    go(page, serving, "search?in=scenes")
+    assert page.locator(".hit > div:last-child").first.bounding_box()["width"] > 320  # type: ignore[index]
+
+
+def test_the_band_about_demonstration_models_makes_no_scroll_bar(page: Page, serving: Serving) -> None:
+    serving.db.execute("UPDATE results SET components = jsonb_set(components, '{weights}', '\"demo:x\"') WHERE stage = 'detections'")
+    go(page, serving, "")
+    expect(page.get_by_text("Demonstration models made")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollHeight === innerHeight")
+
+
 def test_a_file_that_is_dropped_is_uploaded_and_followed(page: Page, serving: Serving) -> None:
     go(page, serving, "search")
     drop(page, "good.mp4", video_bytes(900), 400_000)
@@ -135,6 +180,37 @@ def test_a_file_that_is_dropped_is_uploaded_and_followed(page: Page, serving: Se
     assert job == {"filename": "good.mp4", "status": "completed", "size_bytes": 400_000}
     page.get_by_role("link", name="Uploads").click()
     expect(page.get_by_role("list", name="Uploads").get_by_role("listitem").first).to_contain_text("good.mp4")
+
+
+def test_the_bar_of_uploads_makes_itself_small_and_covers_nothing(page: Page, serving: Serving) -> None:
+    page.set_viewport_size({"width": 1300, "height": 400})
+    go(page, serving, "search?in=scenes")
+    bar = page.get_by_label("Files on their way")
+    drop(page, "bar.mp4", video_bytes(904), 300_000)
+    expect(bar.get_by_text("1 file uploaded")).to_be_visible()
+    expect(bar.get_by_role("list")).to_have_count(0)
+    assert page.evaluate("document.querySelector('.transfers').offsetHeight") < 48
+    bar.get_by_role("button", name="Show").click()
+    expect(bar.get_by_role("listitem").filter(has_text="bar.mp4")).to_contain_text("Waiting, number")
+    bottom = "scrollTo(0, 1e6), document.querySelector('.found:last-of-type').getBoundingClientRect().bottom"
+    assert page.evaluate(bottom) <= page.evaluate("document.querySelector('.transfers').getBoundingClientRect().top")
+    page.set_viewport_size({"width": 1300, "height": 950})
+
+
+def test_who_brings_a_film_again_is_told_its_name(page: Page, serving: Serving) -> None:
+    go(page, serving, "")
+    drop(page, "demo.mp4", video_bytes(905), 300_000)
+    cards = page.get_by_label("Videos", exact=True).get_by_role("listitem")
+    expect(cards.filter(has_text="demo.mp4")).to_have_count(1)
+    drop(page, "copy.mp4", video_bytes(905), 300_000)
+    said = on_its_way(page, "copy.mp4")
+    expect(said).to_contain_text("You have this film already, as demo.mp4. It was not added again.")
+    expect(said.get_by_role("link", name="demo.mp4")).to_be_visible()
+    page.get_by_role("link", name="Uploads").click()
+    expect(page.get_by_role("list", name="Uploads").get_by_role("listitem").first).to_contain_text("You had this film already")
+    page.get_by_role("link", name="Library", exact=True).click()
+    expect(cards.filter(has_text="demo.mp4")).to_have_count(1)
+    expect(cards.filter(has_text="copy.mp4")).to_have_count(0)
 
 
 def test_a_refused_file_says_why_at_once_and_is_not_sent(page: Page, serving: Serving) -> None:
@@ -146,6 +222,12 @@ def test_a_refused_file_says_why_at_once_and_is_not_sent(page: Page, serving: Se
     expect(on_its_way(page, "memo.mp4")).to_contain_text(re.compile("no mp4, mov or avi.*Convert it.*not_a_video"))
     expect(on_its_way(page, "large.mp4")).to_contain_text(re.compile("takes up to 1 MB.*file_too_large"))
     assert not sent
+    page.get_by_label("Files on their way").get_by_role("button", name="Clear").click()
+    page.get_by_role("link", name="Uploads").click()  # they are told there as long as the page is open
+    page.get_by_role("button", name="Failed").click()
+    told = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(told).to_have_count(2)
+    expect(told.filter(has_text="memo.mp4")).to_contain_text(re.compile("Refused.*no mp4, mov or avi.*Convert it.*not_a_video"))
 
 
 def test_what_the_server_refuses_is_told_in_its_words(page: Page, serving: Serving) -> None:
@@ -177,7 +259,7 @@ def test_an_upload_goes_on_where_it_was_after_the_page_was_loaded_anew(page: Pag
     with page.expect_request(lambda request: request.method == "PATCH") as begun:
         drop(page, *slow)
     assert int(begun.value.headers["upload-offset"]) > 100_000
-    expect(on_its_way(page, "slow.mp4")).to_contain_text("Waiting, number")
+    expect(on_its_way(page, "slow.mp4")).to_contain_text("Waiting")
     assert len(serving.db.fetch(part)) == 1
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reframer_pipeline.failures import DamagedVideo
+from reframer_pipeline.failures import DamagedVideo, NobodyToRun
 from reframer_pipeline.reading import estimates
 from reframer_pipeline.reading.estimates import Rates
 from reframer_pipeline.reading.jobs import Failure, Job, get_job, list_jobs
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES
-from reframer_pipeline.work import jobs, status
+from reframer_pipeline.work import jobs, lease, status
 from reframer_pipeline_tests.factories import Maker, commit_all, start_job
 from reframer_pipeline_tests.submitted import person, submitted
 
@@ -25,6 +25,7 @@ def seen(storage: Storage, job_id: str, email: str = "ann@example.org", rates: R
 
 def test_a_job_from_the_queue_to_its_end(storage: Storage) -> None:
     job = submitted(storage, person(storage.db), filename="mine.mp4")
+    jobs.queue(storage.db, {"run": job.video_id})
     waits = seen(storage, job.job_id)
     assert (waits.status, waits.filename, waits.place_in_queue, waits.progress, waits.seconds_left) == (
         "pending",
@@ -55,12 +56,41 @@ def test_a_job_from_the_queue_to_its_end(storage: Storage) -> None:
 def test_the_queue_is_counted_and_timed(storage: Storage) -> None:
     first, second, third = (submitted(storage, person(storage.db), seed) for seed in range(3))
     assert [seen(storage, job.job_id).place_in_queue for job in (first, second, third)] == [1, 2, 3]
+    jobs.queue(storage.db, {"run": first.video_id})
     assert [seen(storage, job.job_id).seconds_left for job in (first, second, third)] == [120.0, 180.0, 240.0]
     run = start_job(storage.db, first.video_id, "run", stage="scenes")
     jobs.progress(storage.db, run, "scenes", 1, 2)
     assert seen(storage, third.job_id).seconds_left == 120 + (10 + 120) / 2
     assert seen(storage, third.job_id, rates=Rates()).seconds_left is None
     assert seen(storage, third.job_id, rates=replace(RATES, usual_duration=None)).seconds_left is None
+
+
+def test_nothing_is_estimated_while_nobody_computes(storage: Storage) -> None:
+    ann = person(storage.db)
+    job = submitted(storage, ann)
+    soon = seen(storage, job.job_id)
+    assert (soon.place_in_queue, soon.seconds_left, soon.held_up_by) == (1, None, None)  # it may begin any moment
+    later(storage)
+    waits = seen(storage, job.job_id)
+    assert waits.held_up_by == Failure(NobodyToRun.code, "", NobodyToRun.default_remedy) and waits.seconds_left is None
+    assert list_jobs(storage.db, ann.user_id, RATES, 10)[0][0].held_up_by == waits.held_up_by
+    other = submitted(storage, person(storage.db, "bob@example.org"), 1)
+    with lease.hold(storage.db, other.video_id, "run"):  # somebody is at another one's
+        goes_on = seen(storage, job.job_id)
+        assert goes_on.held_up_by is None and goes_on.seconds_left is not None
+    run = start_job(storage.db, job.video_id, "run", stage="frames")
+    jobs.progress(storage.db, run, "frames", 30, 40)
+    later(storage)
+    died = seen(storage, job.job_id)
+    assert died.status == "processing" and died.held_up_by is not None and died.seconds_left is None
+
+
+def later(storage: Storage) -> None:
+    """Much time has passed in silence."""
+    for table, columns in {"uploads": ("created_at",), "videos": ("updated_at",), "processing_jobs": ("updated_at",)}.items():
+        for column in columns:
+            storage.db.execute(f"UPDATE {table} SET {column} = {column} - interval '1 hour'")  # type: ignore[arg-type]
+    storage.db.execute("DELETE FROM leases")
 
 
 def test_people_see_their_own_jobs_only_and_page_through_them(storage: Storage) -> None:

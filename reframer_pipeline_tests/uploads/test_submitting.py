@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from reframer_pipeline.failures import FileNotReadable, FileTooLarge, IdempotencyKeyReused, NotAVideo
+from reframer_pipeline.reading import library
+from reframer_pipeline.reading.estimates import Rates
+from reframer_pipeline.reading.jobs import list_jobs
 from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.uploads import submitting
 from reframer_pipeline.uploads.bucket import Bucket
+from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.uploads.known import waiting_videos
 from reframer_pipeline.uploads.submitting import from_bucket, submit
 from reframer_pipeline_tests.factories import video_bytes
@@ -28,6 +33,28 @@ def test_a_job_is_an_upload_that_asks_for_computing(storage: Storage) -> None:
         (second.job_id, bob.user_id, "b.mp4", "completed", True),
     ]
     assert list(storage.settings.scratch_dir.iterdir()) == []
+
+
+def test_who_has_a_film_keeps_its_name(storage: Storage, tmp_path: Path) -> None:
+    """By whatever way the same bytes come again; another person's name is their own."""
+    ann, bob = person(storage.db, idempotency_key="k1"), person(storage.db, "bob@example.org")
+    first = submitted(storage, person(storage.db), filename="demo.mp4")
+    copy = submitted(storage, ann, filename="copy.mp4")
+    assert (first.filename, first.was_theirs, copy.filename, copy.was_theirs) == ("demo.mp4", False, "demo.mp4", True)
+    assert submitted(storage, ann, filename="copy.mp4") == replace(copy, repeated=True)
+    assert submitted(storage, ann, filename="copy.mp4", job_id=copy.job_id).filename == "demo.mp4"
+    theirs = submitted(storage, bob, filename="mine.mp4")
+    assert (theirs.filename, theirs.was_theirs) == ("mine.mp4", False)
+    path = tmp_path / "from the terminal.mp4"
+    path.write_bytes(video_bytes(0))
+    taken = ingest_file(path, storage.db, storage.store, storage.settings, user_email=ann.email)
+    assert (taken.filename, taken.was_theirs) == ("demo.mp4", True)
+    assert {user.email: library.one(storage.db, user.user_id, first.video_id)["filename"] for user in (ann, bob)} == {
+        ann.email: "demo.mp4",
+        bob.email: "mine.mp4",
+    }
+    told = {job.job_id: (job.filename, job.was_theirs) for job in list_jobs(storage.db, ann.user_id, Rates(), 10)[0]}
+    assert told == {first.job_id: ("demo.mp4", False), copy.job_id: ("demo.mp4", True)}
 
 
 def test_a_job_waits_for_its_run_however_often_it_is_submitted_again(storage: Storage) -> None:

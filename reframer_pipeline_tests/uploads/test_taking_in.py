@@ -54,7 +54,8 @@ def test_once_whatever_happens(remote: bool, storage: Storage, folder: Path, req
     assert first.video_id == again.video_id == other.video_id is not None
     assert first.upload_id == again.upload_id != other.upload_id
     assert (first.already_known, other.already_known) == (False, True)
-    assert rows(storage) == [("in/a.mp4", "a.mp4", "completed", None), ("b.mp4", "b.mp4", "completed", None)]
+    # the film keeps the name that it has; the key says which file this was
+    assert rows(storage) == [("in/a.mp4", "a.mp4", "completed", None), ("b.mp4", "a.mp4", "completed", None)]
     assert list(storage.settings.scratch_dir.iterdir()) == []
 
     listing = list_bucket(bucket, 20)

@@ -94,7 +94,7 @@ def ask_again(url: str | None, db: Database, video_id: str, stages: Sequence[str
         NobodyToRun: There is nobody to ask, or the answer is no. Nobody else will ask.
     """
     if url is None:
-        raise NobodyToRun("This server knows no Dagster that it could ask for a run.")
+        raise NobodyToRun("REFRAMER_DAGSTER_URL is not set, so this server has nobody to ask for a run.")
     query = """SELECT filename, created_at, (SELECT count(*) FROM processing_jobs j WHERE j.video_id = v.id) AS runs FROM videos v
         WHERE id = %s AND NOT EXISTS (
             SELECT 1 FROM processing_jobs j WHERE j.video_id = v.id AND j.status IN ('pending', 'processing'))"""

@@ -51,7 +51,8 @@ def _shown(result: IngestResult) -> dict[str, str | bool]:
         return {"outcome": "refused", "upload_id": result.upload_id, **as_metadata(result.failure)}
     if result.video_id is None:
         return {"outcome": "deleted before, and not taken in again", "upload_id": result.upload_id}
-    return {"outcome": "taken in", "upload_id": result.upload_id, "video_id": str(result.video_id), "known_bytes": result.already_known}
+    outcome = f"taken in; known before, as {result.filename}" if result.was_theirs else "taken in"
+    return {"outcome": outcome, "upload_id": result.upload_id, "video_id": str(result.video_id), "known_bytes": result.already_known}
 
 
 @dg.job(

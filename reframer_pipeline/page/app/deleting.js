@@ -8,11 +8,14 @@ import { asProblem, Failed } from "./parts.js";
 
 const NAMED = 8;
 
-/** @param {{videos: import("./types").Video[], close: () => void, gone: () => void}} props */
+/**
+ * @param {{videos: Pick<import("./types").Video, "video_id" | "filename">[], close: () => void, gone: (all: boolean) => void}} props
+ */
 export function Deleting({ videos, close, gone }) {
   const [failure, fail] = useState(/** @type {import("./api.js").Problem | null} */ (null));
   const [done, count] = useState(-1);
   const submit = async () => {
+    let all = false;
     try {
       for (const [at, { video_id }] of videos.entries()) {
         count(at);
@@ -20,12 +23,13 @@ export function Deleting({ videos, close, gone }) {
           if (error.status !== 404) throw error; // gone already
         });
       }
+      all = true;
       close();
     } catch (error) {
       fail(asProblem(error));
       count(-1);
     }
-    gone();
+    gone(all);
     look();
   };
   const title = videos.length === 1 ? "Delete this video?" : `Delete ${counted(videos.length, "video")}?`;

@@ -6,6 +6,7 @@ import { get, media } from "./api.js";
 import { Deleting } from "./deleting.js";
 import { Exporting } from "./exporting.js";
 import { bytes, counted, length, since } from "./format.js";
+import { HeldUp } from "./held.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { jobs, turns, unfinished } from "./jobs.js";
 import { asProblem, Empty, Failed } from "./parts.js";
@@ -95,6 +96,7 @@ export function LibraryScreen({ params }) {
       ${Boolean(videos?.length) && html`<button
         onClick=${all}>${selected.length === videos?.length ? "Select none" : "Select all"}</button>`}
     </form>
+    <${HeldUp} />
     ${failure && html`<${Failed} failure=${failure}><div><button onClick=${again}>Try again</button></div><//>`}
     ${videos?.length === 0 && !failure && empty}
     ${

@@ -5,6 +5,7 @@
 import { get, media } from "./api.js";
 import { counted, length, moment, number, percent, seconds } from "./format.js";
 import { html, useEffect, useState } from "./html.js";
+import { alike, nearest, useLabels } from "./labels.js";
 import { asProblem, Empty, Failed } from "./parts.js";
 import { go, link } from "./router.js";
 import { useShown } from "./shown.js";
@@ -12,6 +13,7 @@ import { useShown } from "./shown.js";
 /** @typedef {import("./types").Hit} Hit */
 
 const PAGE = 60;
+const OFFERED = 12; // labels, if there is none of this name
 /** @type {Record<string, {title: string, says: string, asks: string[], sorts: Record<string, string>}>} */
 const KINDS = {
   tracks: {
@@ -40,7 +42,7 @@ const FIELDS = {
       placeholder=${'cups or phones, -dog, "a phrase"'} maxlength="200" /></label>`,
   label: (asks) =>
     html`<label class="field ${asks.includes("words") ? "" : "wide"}"><span>Label</span><input type="search" name="label"
-      data-find=${!asks.includes("words")} placeholder="bottle" autocapitalize="none" maxlength="100" /></label>`,
+      data-find=${!asks.includes("words")} placeholder="bottle" autocapitalize="none" maxlength="100" list="labels" autocomplete="off" /></label>`,
   class: () => select("class", "Class", { "": "Any", person: "Person", product: "Product" }),
   difficulty: () => select("difficulty", "Difficulty", { "": "Any", easy: "Easy", medium: "Medium", hard: "Hard" }),
   min_seconds: () =>
@@ -66,6 +68,7 @@ export function SearchScreen({ params }) {
   const asked = Object.fromEntries([...params].filter(([name, value]) => value && (asks.includes(name) || name === "sort")));
   const question = JSON.stringify([kind, asked]);
   const { hits, next, more, failure } = useHits(kind, asked, question);
+  const labels = useLabels(asks.includes("label") ? kind : null);
   const demo = useDemo(hits);
   useShown("Search", demo);
 
@@ -96,6 +99,11 @@ export function SearchScreen({ params }) {
     <form class="asked card" role="search" key=${kind} ref=${fill} onSubmit=${submit}>
       ${asks.map((name) => FIELDS[name](asks))}
       ${Object.keys(sorts).length > 1 && select("sort", "Order", sorts)}
+      ${
+        labels &&
+        html`<datalist id="labels">${labels.map(({ label, videos }) => html`<option key=${label} value=${label}
+        label=${`${label}, in ${counted(videos, "video")}`} />`)}</datalist>`
+      }
       <button class="primary">Search</button>
     </form>
     ${failure && html`<${Failed} failure=${failure} />`}
@@ -104,17 +112,37 @@ export function SearchScreen({ params }) {
       !failure &&
       html`<p class="dim num"
         role="status">${counted(hits.length, "hit")}${next ? " shown" : ""} in ${counted(byVideo(hits).length, "video")}</p>
-      ${hits.length === 0 && html`<${Empty} title="Nothing found"><p>${hint(kind, asked)}</p><//>`}
+      ${hits.length === 0 && html`<${Nothing} kind=${kind} asked=${asked} labels=${labels} />`}
       ${byVideo(hits).map(
         ([id, some]) => html`<section key=${id} class="found card">
           <h2 class="row"><a class="grow wrap" href=${link(`/videos/${id}`)}>${some[0].filename}</a><span
             class="dim small num">${counted(some.length, "hit")}</span></h2>
-          <ul>${some.map((hit) => html`<${Found} key=${JSON.stringify(keys(hit))} hit=${hit} />`)}</ul>
+          <ul class=${kind}>${some.map((hit) => html`<${Found} key=${JSON.stringify(keys(hit))} hit=${hit} />`)}</ul>
         </section>`,
       )}
       ${next && html`<div class="row center"><button onClick=${more}>Show more</button></div>`}`
     }
   `;
+}
+
+/** @param {{kind: string, asked: Record<string, string>, labels: import("./types").LabelCount[] | null}} props */
+function Nothing({ kind, asked, labels }) {
+  const { label } = asked;
+  if (!label || !labels || labels.some((one) => alike(one.label, label)))
+    return html`<${Empty} title="Nothing found"><p>${hint(kind, asked)}</p><//>`;
+  const near = nearest(label, labels);
+  const offered = (near.length ? near : labels).slice(0, OFFERED);
+  return html`<${Empty} title=${`There is no label “${label}”`}>
+    ${
+      offered.length
+        ? html`<p>${near.length ? "Did you mean:" : "There are:"}</p>
+          <ul class="row center">${offered.map(
+            (one) => html`<li key=${one.label}><a class="button"
+          href=${link("/search", { ...asked, in: kind, label: one.label })}>${one.label} <span class="dim num small">${counted(one.videos, "video")}</span></a></li>`,
+          )}</ul>`
+        : html`<p>${hint(kind, {})}</p>`
+    }
+  <//>`;
 }
 
 /** @param {{hit: Hit}} props */
@@ -202,8 +230,7 @@ const kept = (params, kind) => Object.fromEntries([...params].filter(([name]) =>
 /** @param {string} kind @param {Record<string, string>} asked */
 function hint(kind, asked) {
   if (!Object.keys(asked).length) return "Upload videos first; they are searched as soon as they are ready.";
-  if (asked.label) return "A label is one whole word of the model's, such as person, bottle or cup, in small letters.";
-  return kind === "tracks" ? "Ask for less: fewer seconds, a smaller share." : "Try fewer or other words.";
+  return kind === "tracks" || asked.label ? "Ask for less: fewer seconds, a smaller share." : "Try fewer or other words.";
 }
 
 /** @param {number} value */

@@ -39,8 +39,10 @@ export function SignInScreen({ params }) {
       ${failure && html`<${Failed} failure=${failure} />`}
     </form>
     <div class="stack dim">
-      <p>A key begins with <code>vr_</code>. Whoever runs ${host()} gives you one: <code>reframer keys add</code> makes it.</p>
-      <p>At the machine itself, open the address that <code>reframer serve</code> prints. It needs no key.</p>
+      <p>A key begins with <code>vr_</code>. Whoever runs ${host()} gives you one: <code>reframer keys add</code> in a terminal there
+        prints it.</p>
+      <p>Started in a terminal, <code>reframer serve</code> prints an address that needs no key, as long as nobody else has one. Open it once.
+        If there is none, make a key.</p>
     </div>
   </div>`;
 }

@@ -1,10 +1,11 @@
 /**
- * Dropping files anywhere, and the panel that shows them on their way, then what is computed of them.
+ * Dropping files anywhere, and the bar at the foot of every screen that shows them on their way, then what is computed of them.
  * What belongs here: both drawn. What does not: sending (`uploads`), the list of all jobs (`activity`).
  */
 import { about, bytes, counted, percent } from "./format.js";
-import { html, useEffect, useRef, useState } from "./html.js";
-import { jobs } from "./jobs.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { jobs, unfinished } from "./jobs.js";
+import { worded } from "./parts.js";
 import { link } from "./router.js";
 import { useStore } from "./store.js";
 import { add, again, findInterrupted, forget, interrupted, remove, transfers } from "./uploads.js";
@@ -72,12 +73,23 @@ async function inside(entry) {
   }
 }
 
-/** What is under way, at the corner of every screen. */
+/** What is under way. It is open while bytes are sent and while something is to be read; below it the screen ends, so it covers nothing. */
 export function Transfers() {
   const all = useStore(transfers);
   const left = useStore(interrupted);
-  const known = useStore(jobs);
-  const [open, set] = useState(true);
+  const latest = useStore(jobs);
+  const [chosen, choose] = useState(/** @type {boolean | null} */ (null));
+  const bar = useRef(/** @type {HTMLElement | null} */ (null));
+  const newest = all.at(-1)?.id;
+  const there = all.length + left.length > 0;
+  useEffect(() => choose(null), [newest]);
+  useLayoutEffect(() => {
+    if (!bar.current) return undefined;
+    const height = (/** @type {number} */ px) => document.documentElement.style.setProperty("--docked", `${px}px`);
+    const watch = new ResizeObserver(() => height(bar.current?.offsetHeight ?? 0));
+    watch.observe(bar.current);
+    return () => (watch.disconnect(), height(0));
+  }, [there]);
   useEffect(() => void findInterrupted(), []);
   useEffect(() => {
     const stay = (/** @type {Event} */ event) =>
@@ -85,25 +97,30 @@ export function Transfers() {
     addEventListener("beforeunload", stay);
     return () => removeEventListener("beforeunload", stay);
   }, []);
-  if (!all.length && !left.length) return null;
-  const sending = all.filter(({ state }) => state !== "sent" && state !== "refused").length;
+  if (!there) return null;
+  const sending = all.filter(({ state }) => state !== "sent" && state !== "refused");
   const done = all.filter(({ state }) => state === "sent" || state === "refused");
   const refused = done.filter(({ state }) => state === "refused").length;
-  const title = sending
-    ? `Uploading ${counted(sending, "file")}`
-    : [all.length > refused && `${counted(all.length - refused, "file")} uploaded`, refused && `${refused} refused`]
+  const jobOf = (/** @type {import("./uploads.js").Transfer} */ one) => latest.find((job) => job.job_id === one.jobId);
+  const known = done.filter((one) => jobOf(one)?.was_theirs).length;
+  const open = chosen ?? sending.length + refused + known > 0;
+  const title = sending.length
+    ? `Uploading ${counted(sending.length, "file")}, ${percent(share(sending))}`
+    : [
+        all.length > refused + known && `${counted(all.length - refused - known, "file")} uploaded`,
+        known && `${known} there already`,
+        refused && `${refused} refused`,
+      ]
         .filter(Boolean)
-        .join(", ") || "Uploads that broke off";
-  return html`<section class="transfers card" aria-label="Files on their way">
+        .join(", ") || `${counted(left.length, "upload")} broke off`;
+  return html`<section class="transfers" aria-label="Files on their way" ref=${bar}>
     <div class="row">
       <h2 class="grow" role="status">${title}</h2>
-      ${open && done.length > 0 && html`<button class="plain" onClick=${() => done.forEach(({ id }) => remove(id))}>Clear</button>`}
-      <button class="plain icon" aria-expanded=${open} aria-label=${open ? "Make small" : "Show"} onClick=${() => set(!open)}>${open ? "–" : "+"}</button>
+      ${done.length > 0 && html`<button class="plain" onClick=${() => done.forEach(({ id }) => remove(id))}>Clear</button>`}
+      <button class="plain icon" aria-expanded=${open} aria-label=${open ? "Make small" : "Show"} onClick=${() => choose(!open)}>${open ? "–" : "+"}</button>
     </div>
-    ${
-      open &&
-      html`<ul>
-      ${all.map((one) => html`<${Row} key=${one.id} transfer=${one} job=${known.find((job) => job.job_id === one.jobId)} />`)}
+    <ul hidden=${!open}>
+      ${all.map((one) => html`<${Row} key=${one.id} transfer=${one} job=${jobOf(one)} />`)}
       ${left.map(
         (one) => html`<li key=${one.key}>
           <div class="row"><span class="grow name">${one.name}</span>
@@ -111,9 +128,14 @@ export function Transfers() {
           <p class="small dim">Broke off. Drop the same file again: it goes on where it was.</p>
         </li>`,
       )}
-    </ul>`
-    }
+    </ul>
   </section>`;
+}
+
+/** How much of some files is sent, 0 to 1. @param {import("./uploads.js").Transfer[]} files */
+function share(files) {
+  const sum = (/** @type {(one: import("./uploads.js").Transfer) => number} */ of) => files.reduce((total, one) => total + of(one), 0);
+  return sum(({ sent }) => sent) / Math.max(1, sum(({ file }) => file.size));
 }
 
 /** @param {{transfer: import("./uploads.js").Transfer, job?: import("./types").Job}} props */
@@ -128,8 +150,8 @@ function Row({ transfer, job }) {
     if (state === "sending") return `${bytes(sent)} of ${bytes(file.size)}${rate ? `, ${about((file.size - sent) / rate)} left` : ""}`;
     return job ? howFar(job) : "Sent";
   };
-  const progress = under ? sent / file.size : job && !job.failure ? job.progress : null;
-  const name = job?.video_id ? html`<a href=${link(`/videos/${job.video_id}`)}>${file.name}</a>` : file.name;
+  const progress = under ? sent / file.size : job && unfinished(job) ? job.progress : null;
+  const name = job?.video_id && !job.was_theirs ? html`<a href=${link(`/videos/${job.video_id}`)}>${file.name}</a>` : file.name;
   return html`<li>
     <div class="row">
       <span class="grow name">${name}</span>
@@ -139,9 +161,11 @@ function Row({ transfer, job }) {
     </div>
     ${
       wrong
-        ? html`<div class="refused" role="alert"><p class="wrap">${wrong.message}</p><p class="wrap">${wrong.remedy}</p><p
+        ? html`<div class="refused" role="alert"><p class="wrap">${worded(wrong.message)}</p><p class="wrap">${worded(wrong.remedy)}</p><p
           class="code mono">${wrong.code}</p></div>`
-        : html`<p class="small dim num">${words()}</p>`
+        : html`${job?.was_theirs && html`<p class="small wrap">You have this film already, as <a
+            href=${link(`/videos/${job.video_id}`)}>${job.filename}</a>. It was not added again.</p>`}
+          ${!(job?.was_theirs && job.status === "completed") && html`<p class="small dim num">${words()}</p>`}`
     }
     ${progress !== null && !wrong && html`<progress value=${progress} aria-label="${file.name}: ${under ? "sent" : "computed"}">
       </progress>`}

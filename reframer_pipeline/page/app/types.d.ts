@@ -42,14 +42,22 @@ export interface Job {
   job_id: string;
   video_id: string | null;
   filename: string;
+  was_theirs: boolean;
   status: Status;
   progress: number;
   stage: { name: string; progress: number; done: number; total: number } | null;
   place_in_queue: number | null;
   seconds_left: number | null;
+  held_up_by: Failure | null;
   failure: Failure | null;
   created_at: string;
   updated_at: string;
+}
+
+export interface LabelCount {
+  label: string;
+  hits: number;
+  videos: number;
 }
 
 export interface Scene {

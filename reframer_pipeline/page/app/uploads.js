@@ -23,10 +23,14 @@ const OVER_MS = 8000; // that a rate is measured over
  * @property {string | null} jobId
  */
 
+/** @typedef {{id: number, name: string, at: string, failure: import("./types").Failure}} Refusal a file that was not taken, and when */
+
 /** @typedef {{name: string, size: number, key: string}} Interrupted a file that was under way when the page was left */
 
 /** @type {Store<Transfer[]>} */
 export const transfers = new Store(/** @type {Transfer[]} */ ([]));
+/** Of this session, the newest first: also those that are off the list above. @type {Store<Refusal[]>} */
+export const refusals = new Store(/** @type {Refusal[]} */ ([]));
 export const interrupted = new Store(/** @type {Interrupted[]} */ ([]));
 
 /** @type {Map<number, TusUpload>} */
@@ -39,7 +43,8 @@ export function add(files) {
     const id = (numbers += 1);
     transfers.set([...transfers.value, { id, file, state: "judging", sent: 0, rate: null, failure: null, jobId: null }]);
     judge(file).then((failure) => {
-      change(id, failure ? { state: "refused", failure } : { state: "waiting" });
+      if (failure) refuse(id, failure);
+      else change(id, { state: "waiting" });
       next();
     });
   }
@@ -58,6 +63,7 @@ export function remove(id) {
 
 /** Send a file once more that was refused. @param {number} id */
 export function again(id) {
+  refusals.set(refusals.value.filter((one) => one.id !== id));
   change(id, { state: "waiting", failure: null });
   next();
 }
@@ -91,12 +97,19 @@ function change(id, more) {
   transfers.set(transfers.value.map((one) => (one.id === id ? { ...one, ...more } : one)));
 }
 
+/** @param {number} id @param {import("./types").Failure} failure */
+function refuse(id, failure) {
+  const file = transfers.value.find((one) => one.id === id)?.file;
+  if (file) refusals.set([{ id, name: file.name, at: new Date().toISOString(), failure }, ...refusals.value]);
+  change(id, { state: "refused", failure });
+}
+
 function next() {
   const waiting = transfers.value.find((one) => one.state === "waiting");
   if (!waiting || transfers.value.filter((one) => one.state === "sending" || one.state === "trouble").length >= AT_ONCE) return;
   change(waiting.id, { state: "sending" });
   begin(waiting).catch((error) =>
-    change(waiting.id, { state: "refused", failure: { code: "page_error", message: String(error), remedy: "Load the page again." } }),
+    refuse(waiting.id, { code: "page_error", message: String(error), remedy: "Load the page again." }),
   );
   next();
 }
@@ -131,7 +144,7 @@ async function begin({ id, file }) {
     },
     onError(/** @type {TusError} */ error) {
       running.delete(id);
-      change(id, { state: "refused", failure: said(error) });
+      refuse(id, said(error));
       next();
     },
   });

@@ -18,8 +18,11 @@ const STANDS = { fresh: "up to date", stale: "made with other settings or code",
 
 const LOOK_MS = 2000; // between two looks at a run that was asked for here
 
-/** @param {{ id: string, status: string, onrun: () => void }} props `status`: of the video; when it is another, this is asked anew */
-export function Made({ id, status, onrun }) {
+/**
+ * @param {{ id: string, status: string, onrun: () => void, told?: string }} props `status`: of the video; when it is another, this is asked
+ *   anew; `told`: the code of a failure that the screen tells already
+ */
+export function Made({ id, status, onrun, told }) {
   const [made, setMade] = useState(/** @type {MadeFacts | null} */ (null));
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
@@ -49,25 +52,26 @@ export function Made({ id, status, onrun }) {
     setBusy(false);
   };
   if (!made) return problem ? html`<${Failed} failure=${problem} />` : html`<p class="v-empty" role="status">Loading …</p>`;
+  const verb = made.stages.every((one) => one.status === "missing") ? "Run" : "Run again";
   const seconds = made.stages.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   return html`<div class="v-list v-made">
     <div class="v-list-tools">
       <span>${counted(made.stages.length, "stage")}${seconds > 0 && `, ${spent(seconds)} of computing`}</span>
       <span class="v-grow"></span>
       <span role="status">${waits && status !== "processing" && "Asked for. It begins when it is its turn."}</span>
-      ${made.may_run_again && html`<button type="button" disabled=${busy} onClick=${run}>${busy ? "Asking …" : "Run again"}</button>`}
+      ${made.may_run_again && html`<button type="button" disabled=${busy} onClick=${run}>${busy ? "Asking …" : verb}</button>`}
     </div>
     ${problem && html`<${Failed} failure=${problem} />`}
-    ${made.stages.map((one) => html`<${StageFacts} key=${one.stage} stage=${one} />`)}
+    ${made.stages.map((one) => html`<${StageFacts} key=${one.stage} stage=${one} told=${told} />`)}
   </div>`;
 }
 
-/** @param {{ stage: MadeStage }} props */
-function StageFacts({ stage }) {
+/** @param {{ stage: MadeStage, told?: string }} props */
+function StageFacts({ stage, told }) {
   const settings = Object.entries(stage.settings ?? {});
   return html`<section class=${`v-step ${stage.failure ? "failed" : ""}`}>
     <h2>${STAGE[stage.stage] ?? stage.stage} <span class="dim">${STANDS[stage.status] ?? stage.status}</span></h2>
-    ${stage.failure && html`<${Failed} failure=${stage.failure} />`}
+    ${stage.failure && stage.failure.code !== told && html`<${Failed} failure=${stage.failure} />`}
     <dl class="v-facts">
       ${fact("Made", stage.made_at && date(stage.made_at))} ${fact("Took", stage.seconds !== null && spent(stage.seconds, 2))}
       ${fact("Rows", stage.rows !== null && number(stage.rows))} ${fact("Model", stage.model && modelOf(stage.model))}
