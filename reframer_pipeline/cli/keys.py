@@ -127,7 +127,7 @@ def rotate(settings: Settings, key: str, hours: int) -> None:
     with open_existing(settings) as storage:
         row = keys.named(storage.db, key)
         secret = keys.rotate(storage.db, row["key_id"], timedelta(hours=hours))
-    aside(f"A new key of {row['email']}. {row['prefix']}… is good for {hours} more hours at most.")
+    aside(f"A new key of {row['email']}. {row['prefix']}… is good for {hours} h more at most.")
     click.echo(secret)
 
 

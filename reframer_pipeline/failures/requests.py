@@ -47,7 +47,7 @@ class RequestInvalid(CallerError):
     """The request has a parameter or a body that does not fit."""
 
     code = "request_invalid"
-    default_remedy = "Correct what `errors` names; /openapi.json describes every parameter."
+    default_remedy = "Correct what does not fit; /openapi.json describes every parameter."
 
 
 class HostUnknown(CallerError):

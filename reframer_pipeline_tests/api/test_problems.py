@@ -36,6 +36,11 @@ def test_statuses_that_clients_rely_on(kind: type[f.ReframerError], status: int)
     assert status_of(kind("It is so.")) == status
 
 
+def test_no_remedy_names_what_the_answer_has_not() -> None:
+    failure = f.RequestInvalid("The body does not fit.")
+    assert "errors" not in told(failure)["remedy"] and "errors" not in told(failure)
+
+
 def test_who_comes_too_often_is_told_when_to_come_again() -> None:
     assert problem(f.QuotaUsedUp("Used up.").after(12.3)).headers["retry-after"] == "13"
     assert problem(f.DatabaseUnavailable("Away.")).headers["retry-after"] == "10"
