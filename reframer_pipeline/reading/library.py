@@ -73,7 +73,8 @@ _PAGE: Final[LiteralString] = """
         about.*
     FROM page JOIN videos v ON v.id = page.video_id CROSS JOIN LATERAL ({summary}) about
     ORDER BY page.sort_key {way}, page.upload_id {way}"""
-# What a library can be sorted by: its expression and its type. A video whose length is not known yet counts as the shortest.
+# What a library can be sorted by: its expression, which an index has, and its type. A video whose length is not known yet counts as the
+# shortest.
 _KEYS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "uploaded": ("l.uploaded_at", "timestamptz"),
     "name": ("left(lower(l.filename), 100)", "text"),
@@ -109,12 +110,21 @@ def page(
         Dicts with `video_id, filename, uploaded_at, upload_id, sort_key, status, failure_code, failure_message, duration, width, height,
         fps, frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
     """
+    query, values = asked(user_id, limit, after, status, name, sort)
+    return db.run(lambda conn: read_part(conn, query, values, limit, characters))
+
+
+def asked(
+    user_id: str, limit: int, after: Sequence[Any] = (), status: str | None = None, name: str | None = None, sort: Sort = NEWEST_FIRST
+) -> tuple[LiteralString, dict[str, Any]]:
+    """The query of such a page, and its values."""
     where: LiteralString = ""
     values: dict[str, Any] = {"user": user_id, "limit": limit + 1}
     if after:
         key, kind = _KEYS[sort.removeprefix("-")]
         beyond: LiteralString = "<" if sort.startswith("-") else ">"
         where += f" AND ({key}, l.upload_id) {beyond} (%(at)s::{kind}, %(upload)s::uuid)"
+        where += f" AND {key} {beyond}= %(at)s::{kind}"  # follows from it; but of two tables' columns only this goes along an index
         values |= {"at": clean_text(after[0]) if isinstance(after[0], str) else after[0], "upload": after[1]}
     if status is not None:
         where += " AND v.status IN (%(status)s, 'failed') AND stands.status = %(status)s"  # the first goes along an index
@@ -122,7 +132,7 @@ def page(
     if name is not None:
         where += " AND strpos(lower(l.filename), lower(%(name)s)) > 0"
         values["name"] = clean_text(name)
-    return db.run(lambda conn: read_part(conn, _page(where, sort), values, limit, characters))
+    return _page(where, sort), values
 
 
 def _page(where: LiteralString, sort: Sort = NEWEST_FIRST) -> LiteralString:
