@@ -93,7 +93,8 @@ def _slower(found: list[Row], wanted: set[str]) -> list[str]:
     missing = published.keys() - {_name(row) for row in found}
     slower = [row for row in found if _name(row) in published and row.ratio < ALLOWED * published[_name(row)]]
     return [f"{name}: was not measured" for name in sorted(missing)] + [
-        f"{_name(row)}: {row.ratio:.2f}, published is {published[_name(row)]:.2f}; find out what has become slower" for row in slower
+        f"{_name(row)}: {row.ratio:.2f} by the processor, published is {published[_name(row)]:.2f}; find out what has become slower"
+        for row in slower
     ]
 
 

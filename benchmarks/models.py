@@ -21,9 +21,10 @@ from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.demo_models import build_demo_sam2
 from reframer_pipeline.vision.detector import YoloDetector
+from reframer_pipeline.vision.logits import encoded
 from reframer_pipeline.vision.releases import RELEASES
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
-from reframer_pipeline.vision.segmenter import Sam2Segmenter, encoded
+from reframer_pipeline.vision.sam2_single import Sam2Segmenter
 from reframer_pipeline.vision.single_frames import for_single_frames
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
@@ -43,7 +44,7 @@ def scene(frames: int, boxes: int = BOXES) -> tuple[list[np.ndarray], np.ndarray
     return [clip.frame(n)[0] for n in range(frames)], np.hstack([corners, corners + sides]).astype(np.float32)
 
 
-def _yolo(architecture: str) -> Any:
+def yolo_of(architecture: str) -> Any:
     """An untrained YOLO, the same one each time."""
     import torch
 
@@ -53,7 +54,7 @@ def _yolo(architecture: str) -> Any:
     return model
 
 
-def _sam2(name: str) -> Any:
+def sam2_of(name: str) -> Any:
     """The demo's SAM2, or an untrained one with the config of a released model, the same one each time."""
     import torch
 
@@ -66,14 +67,14 @@ def predicts(architecture: str) -> Work:
     """The peer: a picture after the other through `predict`."""
     import torch
 
-    model, threads, frames = _yolo(architecture), torch.get_num_threads(), [frame[..., ::-1] for frame in scene(FRAMES)[0]]
+    model, threads, frames = yolo_of(architecture), torch.get_num_threads(), [frame[..., ::-1] for frame in scene(FRAMES)[0]]
     model.predict(frames[0], verbose=False)
     torch.set_num_threads(threads)  # what ultralytics has lowered
 
     def work() -> np.ndarray:
         for frame in frames:
             model.predict(frame, verbose=False)
-        return _tensor(model)
+        return tensor_of(model)
 
     return work
 
@@ -82,17 +83,17 @@ def detects(architecture: str) -> Work:
     """Ours."""
     from reframer_pipeline.settings import Settings
 
-    model, frames = _yolo(architecture), scene(FRAMES)[0]
+    model, frames = yolo_of(architecture), scene(FRAMES)[0]
     detector = YoloDetector(model, Settings())
 
     def work() -> np.ndarray:
         detector.detect(frames)
-        return _tensor(model)
+        return tensor_of(model)
 
     return work
 
 
-def _tensor(model: Any) -> np.ndarray:
+def tensor_of(model: Any) -> np.ndarray:
     """What the network itself gives for some picture."""
     import torch
 
@@ -112,7 +113,7 @@ def same_tensor(theirs: np.ndarray, ours: np.ndarray) -> str:
 
 def encoder(name: str, ours: bool) -> Work:
     """`set_image` of one picture."""
-    model, image = _sam2(name), scene(1)[0][0]
+    model, image = sam2_of(name), scene(1)[0][0]
     segmenter = Sam2Segmenter(for_single_frames(model, "cpu") if ours else model)
 
     def work() -> np.ndarray:
@@ -132,7 +133,7 @@ def same_features(theirs: np.ndarray, ours: np.ndarray) -> str:
 
 def decoder(name: str, ours: bool) -> Work:
     """All boxes of the frame that is set, some times."""
-    model = _sam2(name)
+    model = sam2_of(name)
     (image,), boxes = scene(1)
     segmenter = Sam2Segmenter(for_single_frames(model, "cpu") if ours else model)
     segmenter._set_images([image])
@@ -150,13 +151,13 @@ def full_size(name: str) -> Work:
     import torch
     from pycocotools import mask as coco
 
-    model = _sam2(name)
+    model = sam2_of(name)
     from sam2.sam2_image_predictor import SAM2ImagePredictor  # not before: by itself it cannot be imported
 
     (image,), boxes = scene(1)
     predictor = SAM2ImagePredictor(model)
     predictor._bb_feat_sizes = bb_feat_sizes(model.image_size)
-    logits = torch.from_numpy(np.stack([mask.logits for mask in Sam2Segmenter(model).segment(image, boxes)]))[:, None]
+    logits = torch.from_numpy(np.stack([mask.logits for mask in Sam2Segmenter(model).predict(image, boxes)]))[:, None]
 
     def work() -> list[str]:
         for _ in range(DECODINGS):
@@ -170,7 +171,7 @@ def full_size(name: str) -> Work:
 def run_lengths(name: str) -> Work:
     """Ours."""
     (image,), boxes = scene(1)
-    masks = Sam2Segmenter(_sam2(name)).segment(image, boxes)
+    masks = Sam2Segmenter(sam2_of(name)).predict(image, boxes)
 
     def work() -> list[str]:
         for _ in range(DECODINGS):
@@ -182,12 +183,12 @@ def run_lengths(name: str) -> Work:
 
 def same_masks(theirs: list[str], ours: list[str]) -> str:
     """IoU of each pair of masks at least 0.99."""
-    least = min(_agreement(*(rle.decode(one, HEIGHT, WIDTH) for one in pair)) for pair in zip(theirs, ours, strict=True))
+    least = min(agreement(*(rle.decode(one, HEIGHT, WIDTH) for one in pair)) for pair in zip(theirs, ours, strict=True))
     assert least >= 0.99, f"IoU {least:.4f}"
     return f"{len(ours)} masks, IoU at least {least:.4f}"
 
 
-def _agreement(one: np.ndarray, other: np.ndarray) -> float:
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0
 

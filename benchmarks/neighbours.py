@@ -34,7 +34,7 @@ def masks(sleeps: bool, busy: bool) -> Work:
     if not sleeps:
         os.environ.pop("OMP_WAIT_POLICY", None)  # torch is not imported yet
     from reframer_pipeline.vision.demo_models import build_demo_sam2
-    from reframer_pipeline.vision.segmenter import Sam2Segmenter, encoded
+    from reframer_pipeline.vision.sam2_single import Sam2Segmenter
     from reframer_pipeline.vision.single_frames import for_single_frames
 
     segmenter = Sam2Segmenter(for_single_frames(build_demo_sam2(), "cpu"))
@@ -51,10 +51,10 @@ def masks(sleeps: bool, busy: bool) -> Work:
     def work() -> list[str]:
         tell(signal.SIGCONT)
         try:
-            found = [segmenter.segment(frame, boxes) for frame in frames]
+            found = segmenter.segment([(frame, boxes) for frame in frames])
         finally:
             tell(signal.SIGSTOP)
-        return [encoded(mask.logits, *frames[0].shape[:2])[0] for mask in found[-1]]
+        return [mask.rle for mask in found[-1]]
 
     return work
 

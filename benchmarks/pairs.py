@@ -69,8 +69,8 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Median of the clock's ratios."""
-        return statistics.median(self.wall)
+        """Median of the processor's ratios, which a busy machine changes least."""
+        return statistics.median(self.cpu)
 
     def line(self) -> str:
         """A line of Markdown; `HEADER` says what its cells are."""

@@ -8,6 +8,7 @@ Everything is done on whole columns: the text of each COPY field is built by Arr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from reframer_pipeline.database.postgres import Row
 
 STATEMENT_S = 1800.0  # deleting the rows of the longest video, in one cascade
-COPY_ROWS = 1024  # a write holds a few copies of its text; a mask is some 9 kB of it
+COPY_ROWS = 128  # a write holds a few copies of its text; a mask is some 9 kB of it
 
 
 def copy_rows(
@@ -48,16 +49,23 @@ def copy_rows(
     kept, key = BY_NAME[row.stage].rows, row.key
     if kept is None:
         return 0
-    count = 0
-    for batch in (whole.slice(start, COPY_ROWS) for whole in batches() for start in range(0, whole.num_rows, COPY_ROWS)):
-        alive()
-        columns = kept.columns(batch, key)
-        names = sql.SQL(", ").join(map(sql.Identifier, ("video_id", "result_id", *columns)))
-        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(kept.table), names)
-        with conn.cursor().copy(statement) as copy:
+    count, copy = 0, None
+    with ExitStack() as whole:
+        for batch in (part for one in batches() for part in _pieces(one)):
+            alive()
+            columns = kept.columns(batch, key)
+            if copy is None:
+                names = sql.SQL(", ").join(map(sql.Identifier, ("video_id", "result_id", *columns)))
+                statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(kept.table), names)
+                copy = whole.enter_context(conn.cursor().copy(statement))
             copy.write(_copy_text([row.video_id, row.result_id, *columns.values()]))
-        count += batch.num_rows
+            count += batch.num_rows
     return count
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    for start in range(0, batch.num_rows, COPY_ROWS):
+        yield batch.slice(start, COPY_ROWS)
 
 
 def _copy_text(columns: list[pa.Array | str]) -> bytes:

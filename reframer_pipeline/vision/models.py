@@ -18,7 +18,9 @@ from reframer_pipeline.vision import weights
 from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.labels import require_labels
-from reframer_pipeline.vision.segmenter import Sam2Segmenter, Segmenter
+from reframer_pipeline.vision.sam2_batched import BatchedSam2Segmenter
+from reframer_pipeline.vision.sam2_single import Sam2Segmenter
+from reframer_pipeline.vision.segmenter import Segmenter
 from reframer_pipeline.vision.single_frames import for_single_frames
 from reframer_pipeline.vision.weights import WeightsFile
 
@@ -57,7 +59,8 @@ def segmenter(settings: Settings) -> Segmenter:
     file = weights.resolve(settings, "segmenter")
 
     def build() -> Segmenter:
-        return Sam2Segmenter(for_single_frames(_build_sam2(settings, file, device), device), device)
+        model = for_single_frames(_build_sam2(settings, file, device), device)
+        return BatchedSam2Segmenter(model, device) if device.startswith("cuda") else Sam2Segmenter(model, device)
 
     found: Segmenter = _cached(("segmenter", file.sha256, device), build)
     return found

@@ -45,13 +45,26 @@ def encode_part(part: BoolMask, left: int, top: int, height: int, width: int) ->
     Returns:
         COCO's compressed counts, and the number of pixels set.
     """
-    from pycocotools import mask as coco
-
     rows, columns = part.shape
     lined = np.zeros((columns, min(rows + 1, height)), bool)  # with a row of zeros, so that runs end with their column
     lined[:, :rows] = part.T
     edges = np.flatnonzero(np.diff(lined.reshape(-1), prepend=False, append=False))  # where runs of ones begin and end, in turn
-    edges = (edges // lined.shape[1] + left) * height + edges % lined.shape[1] + top
+    return encode_edges((edges // lined.shape[1] + left) * height + edges % lined.shape[1] + top, height, width)
+
+
+def encode_edges(edges: npt.NDArray[np.int64], height: int, width: int) -> tuple[str, int]:
+    """What `encode` gives for a mask of which is known where its runs begin and end.
+
+    Args:
+        edges: Rising places, counted down the columns, in front of which a run of ones begins, and ends, in turn.
+        height: Rows of the mask.
+        width: Columns of the mask.
+
+    Returns:
+        COCO's compressed counts, and the number of pixels set.
+    """
+    from pycocotools import mask as coco
+
     counts = np.diff(np.concatenate(([0], edges, [height * width])))
     if counts[-1] == 0:  # COCO has no empty run at the end
         counts = counts[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from reframer_pipeline.schemas import MASKS
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections
+from reframer_pipeline.vision.logits import encoded, stability
+from reframer_pipeline.vision.sam2_batched import BatchedSam2Segmenter
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
-from reframer_pipeline.vision.segmenter import LowResMask, Sam2Segmenter, encoded, segment_frames, stability
+from reframer_pipeline.vision.sam2_single import LowResMask, Sam2Segmenter
+from reframer_pipeline.vision.segmenter import Mask, segment_frames
 from reframer_pipeline.vision.single_frames import for_single_frames
 
 pytestmark = pytest.mark.models
@@ -70,9 +74,9 @@ def test_masks_equal_sam2s_own_predict_at_full_size(sam2: Any, frames: list, sha
 
 def test_one_box_alone_gets_the_mask_that_it_gets_among_others(sam2: Any, frames: list) -> None:
     segmenter, image = Sam2Segmenter(sam2), frames[0][2]
-    together = segmenter.segment(image, BOXES)
+    together = segmenter.predict(image, BOXES)
     for box, mask in zip(BOXES, together, strict=True):
-        alone = segmenter.segment(image, box[None])[0]
+        alone = segmenter.predict(image, box[None])[0]
         assert alone.logits.shape == mask.logits.shape
         assert np.allclose(alone.logits, mask.logits, atol=1e-3)
 
@@ -95,8 +99,11 @@ def test_rows_follow_detections_and_candidates_get_none(sam2: Any, frames: list)
 
 
 class EmptySegmenter:
-    def segment(self, image: np.ndarray, xyxy: np.ndarray) -> list[LowResMask]:
-        return [LowResMask(np.full((64, 64), -9, np.float32), 0.1) for _ in xyxy]
+    frames = 1
+
+    def segment(self, frames: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Mask]]:
+        nothing = LowResMask(np.full((64, 64), -9, np.float32), 0.1)
+        return [[nothing.at(*image.shape[:2]) for _ in xyxy] for image, xyxy in frames]
 
 
 def test_an_empty_mask_still_has_a_row(frames: list) -> None:
@@ -145,11 +152,44 @@ def test_a_model_for_single_frames_gives_the_same_masks(sam2: Any, frames: list)
     official = build_sam2_model("configs/sam2.1/sam2.1_hiera_t.yaml", ["++model.image_size=256"])
     image = frames[0][2]
     for model in (sam2, official):
-        theirs = Sam2Segmenter(model).segment(image, BOXES)
-        ours = Sam2Segmenter(for_single_frames(copy.deepcopy(model), "cpu")).segment(image, BOXES)
+        theirs = Sam2Segmenter(model).predict(image, BOXES)
+        ours = Sam2Segmenter(for_single_frames(copy.deepcopy(model), "cpu")).predict(image, BOXES)
         for one, other in zip(ours, theirs, strict=True):
             assert np.allclose(one.logits, other.logits, atol=1e-3 * np.abs(other.logits).max())
             assert one.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(360, 640), (101, 97)])
+def test_frames_together_get_the_masks_that_they_get_alone(sam2: Any, frames: list, shape: tuple[int, int], monkeypatch: Any) -> None:
+    """In batches that end within a frame, upscaled some at a time; a frame without boxes is among them."""
+    monkeypatch.setattr("reframer_pipeline.vision.sam2_batched.MOST_FRAMES", 3)
+    monkeypatch.setattr("reframer_pipeline.vision.sam2_batched.MOST_BOXES", 3)
+    monkeypatch.setattr("reframer_pipeline.vision.sam2_batched.MOST_PIXELS", 2 * shape[0] * shape[1])
+    boxes = BOXES * np.array([shape[1] / 640, shape[0] / 360] * 2, np.float32)
+    images = [np.ascontiguousarray(image[: shape[0], : shape[1]]) for _, _, image in frames[:4]]
+    given = list(zip(images, (boxes, boxes[:0], boxes[1:3], boxes[:1]), strict=True))
+    alone, together = Sam2Segmenter(sam2).segment(given), BatchedSam2Segmenter(sam2, "cpu").segment(given)
+    assert [len(masks) for masks in together] == [4, 0, 2, 1]
+    for one, other in zip((mask for masks in alone for mask in masks), (mask for masks in together for mask in masks), strict=True):
+        theirs, ours = rle.decode(one.rle, *shape), rle.decode(other.rle, *shape)
+        assert other.area == ours.sum() and iou(theirs, ours) >= 0.999
+        assert other.predicted_iou == pytest.approx(one.predicted_iou, abs=1e-4)
+        assert other.stability == pytest.approx(one.stability, abs=0.01)
+
+
+def test_masks_that_are_empty_full_or_at_the_end_of_a_column_have_their_runs() -> None:
+    import torch
+
+    from reframer_pipeline.vision.sam2_batched import _masks
+
+    logits = torch.full((4, 8, 8), -5.0)
+    logits[1] = 5
+    logits[2, :, 3:5] = 5  # from the upper edge to the lower one: one run
+    logits[3, 6:, 6:] = 5  # the last pixel
+    masks = _masks(logits, torch.zeros(4), 16, 16)
+    for one, mask in zip(logits.numpy(), masks, strict=True):
+        assert (mask.rle, mask.area) == encoded(one, 16, 16)
+    assert [mask.stability for mask in masks] == [0, 1, 1, 1]
 
 
 def test_sam2_installs_no_log_handler(sam2: Any, frames: list) -> None:
@@ -158,7 +198,7 @@ def test_sam2_installs_no_log_handler(sam2: Any, frames: list) -> None:
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, []  # pytest has its own; basicConfig acts only on a root logger without any
     try:
-        Sam2Segmenter(sam2).segment(frames[0][2], BOXES[:1])
+        Sam2Segmenter(sam2).predict(frames[0][2], BOXES[:1])
         assert root.handlers == []
     finally:
         root.handlers = handlers

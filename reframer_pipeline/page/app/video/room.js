@@ -73,6 +73,7 @@ export class Room {
     });
     sized.observe(canvas);
     this.player.onframe = (frame) => this.presented(frame);
+    if (this.player.presented) this.presented(this.player.head.value.frame); // it came before the screen
     const ends = [this.selection.view.watch(() => this.draw()), this.film.state.watch(() => this.changed())];
     /** @type {any} */ (window).reframer = this.report;
     return () => {
