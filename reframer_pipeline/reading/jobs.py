@@ -70,7 +70,7 @@ class Job:
         seconds_left: Until it is completed, from measured rates; None where something was never measured, and when it has ended.
         failure: Why it failed.
         created_at: When it was submitted.
-        updated_at: When its video's state or its run gave its last sign.
+        updated_at: When its video's state or its run gave its last sign, also one that waits.
     """
 
     job_id: str
@@ -155,7 +155,7 @@ class _Ahead:
     seconds: float | None
 
 
-# Everything of a job that its own rows tell. A video's latest run counts while one is at it.
+# Everything of a job that its own rows tell. A video's latest run counts that is at it, or else one that waits: that has no stage.
 _JOBS: Final[LiteralString] = f"""
     SELECT u.id::text AS job_id, u.video_id::text AS video_id, u.filename, u.created_at,
         CASE WHEN u.status = 'completed' THEN stands.status ELSE u.status END AS status,
@@ -165,7 +165,7 @@ _JOBS: Final[LiteralString] = f"""
         run.stage, run.done, run.total, run.progress
     FROM uploads u LEFT JOIN videos v ON v.id = u.video_id CROSS JOIN LATERAL ({STANDING}) stands
         LEFT JOIN LATERAL (SELECT stage, done, total, progress, updated_at FROM processing_jobs j
-            WHERE j.video_id = v.id AND j.status = 'processing' ORDER BY j.created_at DESC LIMIT 1) run ON true
+            WHERE j.video_id = v.id AND j.status IN ('processing', 'pending') ORDER BY j.status DESC, j.created_at DESC LIMIT 1) run ON true
     WHERE u.requested AND u.status <> 'deleted'"""
 
 

@@ -83,8 +83,9 @@ def test_a_failed_job_waits_from_the_moment_another_run_is_asked_for(storage: St
         return shown.status, *told, shown.place_in_queue, seen(storage, later.job_id).place_in_queue
 
     assert now() == ("failed", "damaged", "damaged", "damaged", None, 1)
+    failed_at = seen(storage, job.job_id).updated_at
     jobs.queue(storage.db, {"again": job.video_id})
-    assert now() == ("pending", None, None, None, 1, 2)
+    assert now() == ("pending", None, None, None, 1, 2) and seen(storage, job.job_id).updated_at > failed_at
     jobs.forget_queued(storage.db, "again")  # it was taken out of the queue
     assert now() == ("failed", "damaged", "damaged", "damaged", None, 1)
     jobs.queue(storage.db, {"again": job.video_id})

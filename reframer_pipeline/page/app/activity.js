@@ -20,7 +20,7 @@ export function ActivityScreen() {
   const shown = all.filter((job) => !only || (only === "failed" ? job.status === "failed" : unfinished(job)));
   const counts = { "": all.length, failed: all.filter((job) => job.status === "failed").length, unfinished: all.filter(unfinished).length };
   const idle =
-    all.some((job) => job.status === "pending" && Date.now() - Date.parse(job.created_at) > STUCK_MS) &&
+    all.some((job) => job.status === "pending" && Date.now() - Date.parse(job.updated_at) > STUCK_MS) &&
     !all.some((job) => job.status === "processing");
   return html`
     <div class="row"><h1 class="grow">Uploads</h1></div>
