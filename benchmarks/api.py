@@ -2,10 +2,12 @@
 
     python benchmarks/api.py [--videos 100000] [--seconds 5] [--home FOLDER]
 
-The rows are made by SQL: of each video two scenes, ten tracks, 100 detections, ten masks and two elements. One person has all of them,
-another one twenty. Then the real server answers 16 clients, each on a connection of its own and four times a second. Every query is looked
-at with EXPLAIN first: it ends with an error if one reads a large table from end to end. At last lists are paged through to their ends: a
-page there must cost what the first one does. `--home` keeps the data folder for another run.
+The rows are made by SQL: of each video a run, two scenes, ten tracks, 100 detections, ten masks and two elements. One video in 500 has
+failed, and every other one of these waits for another run. One person has all of them, another one twenty. Then the real server answers 16
+clients, each on a connection of its own and four times a second. Every query is looked at with EXPLAIN first, also other orders, pages
+further on, and what the server asks beside: it ends with an error if one reads a large table from end to end. (Of few rows that is the
+cheapest: the plans of less than some 20,000 videos say nothing.) At last lists are paged through to their ends: a page there must cost what
+the first one does. `--home` keeps the data folder for another run.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
 from unittest import mock
@@ -35,7 +37,7 @@ import psycopg
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.database.postgres import Database, Row
-from reframer_pipeline.reading import jobs, library, search, tables
+from reframer_pipeline.reading import estimates, jobs, library, search, tables
 from reframer_pipeline.reading.estimates import Rates
 from reframer_pipeline.reading.filters import Filter
 from reframer_pipeline.results.storage import open_storage
@@ -50,14 +52,23 @@ FEW = 20  # videos of the other person
 UNMEASURED = Rates()
 STEP = 2_000  # videos made in one transaction
 LARGE = ("detections", "track_sightings", "tracking_trajectories", "segmentation_masks", "scene_analysis", "scene_elements", "scene_tracks",
-         "results", "published", "uploads", "videos")  # fmt: skip
+         "results", "published", "uploads", "videos", "processing_jobs")  # fmt: skip
 STAGES = ("metadata", "frames", "detections", "masks", "trajectories", "scenes")
 # Times of one video: 50 sampled frames, 5 source frames apart at 25 a second, two sightings in each.
 _MADE: tuple[LiteralString, ...] = (
     """INSERT INTO videos (id, user_id, sha256, filename, size_bytes, container, codec, width, height, resolution, fps, duration,
-           frame_count, status, created_at)
+           frame_count, status, failure_code, failure_message, created_at)
        SELECT md5('v' || n)::uuid, %(all)s::uuid, md5('a' || n) || md5('b' || n), 'clip-' || n || '.mp4', 1000000, 'mp4', 'h264', 1280, 720,
-           '1280x720', 25, 10, 250, 'completed', now() - n * interval '1 second' FROM generate_series(%(from)s::int, %(to)s::int) n""",
+           '1280x720', 25, 10 + n * 7919 %% 977 / 100.0, 250, CASE WHEN n %% 500 = 1 THEN 'failed' ELSE 'completed' END,
+           CASE WHEN n %% 500 = 1 THEN 'damaged' END, CASE WHEN n %% 500 = 1 THEN 'It is damaged.' END, now() - n * interval '1 second'
+       FROM generate_series(%(from)s::int, %(to)s::int) n""",
+    """INSERT INTO processing_jobs (video_id, run_id, status, stage, failure_code, finished_at, created_at)
+       SELECT md5('v' || n)::uuid, 'run' || n, CASE WHEN n %% 500 = 1 THEN 'failed' ELSE 'completed' END, 'scenes',
+           CASE WHEN n %% 500 = 1 THEN 'damaged' END, now() - n * interval '1 second', now() - n * interval '1 second'
+       FROM generate_series(%(from)s::int, %(to)s::int) n
+       UNION ALL
+       SELECT md5('v' || n)::uuid, 'again' || n, 'pending', NULL, NULL, NULL, now() FROM generate_series(%(from)s::int, %(to)s::int) n
+       WHERE n %% 1000 = 1""",
     """INSERT INTO uploads (user_id, video_id, filename, status, requested, created_at)
        SELECT %(all)s::uuid, md5('v' || n)::uuid, 'clip-' || n || '.mp4', 'completed', true, now() - n * interval '1 second'
        FROM generate_series(%(from)s::int, %(to)s::int) n
@@ -168,14 +179,14 @@ class Query:
     Attributes:
         says: What.
         read: The same below HTTP, for a user and one of their videos, as `library.page` gives it.
-        path: The address, for such a video.
+        path: The address, for such a video; empty: it is looked at, and not measured.
         asked: Its parameters.
     """
 
     says: str
     read: Callable[[Database, str, Row], object]
-    path: str
-    asked: dict[str, Any]
+    path: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 def _search(says: str, kind: str, sort: str = "", **wanted: Any) -> Query:
@@ -211,6 +222,30 @@ QUERIES = (
     _search("search elements: easy ones", "elements", difficulty="easy"),
     _search("search elements: the longest on screen", "elements", sort="seconds"),
     _search("search elements: a label, and a common word", "elements", label="laptop", words="held"),
+)
+
+
+def _place(video: Row) -> tuple[Any, ...]:
+    return video["uploaded_at"], video["upload_id"]
+
+
+def _waiting_job(db: Database, user: str, video: Row) -> object:
+    for one in library.page(db, user, 1, status="pending")[0]:
+        return jobs.get_job(db, user, one["upload_id"], UNMEASURED, 1)
+    return None
+
+
+# What else is asked every day, and is no first page: only looked at.
+BESIDE = (
+    Query("list of videos, further on", lambda db, user, video: library.page(db, user, 50, _place(video))),
+    Query("list of videos, by name", lambda db, user, video: library.page(db, user, 50, sort="name")),
+    Query("list of videos, the longest first", lambda db, user, video: library.page(db, user, 50, sort="-duration")),
+    Query("list of videos that wait", lambda db, user, video: library.page(db, user, 50, status="pending")),
+    Query("list of videos with a name", lambda db, user, video: library.page(db, user, 50, name="no such")),
+    Query("list of jobs, further on", lambda db, user, video: jobs.list_jobs(db, user, UNMEASURED, 50, _place(video))),
+    Query("list of jobs, the longest page", lambda db, user, video: jobs.list_jobs(db, user, UNMEASURED, 2_000)),
+    Query("a job that waits", _waiting_job),
+    Query("speeds of the stages", lambda db, user, video: estimates.speeds(db)),
 )
 
 
@@ -361,7 +396,7 @@ def _measure(db: Database, settings: Settings, given: argparse.Namespace) -> Non
     owned = {name: library.page(db, user, 5_000)[0] for name, user in users.items()}
     whole = [
         f"{query.says}, {name}: {', '.join(read)}"
-        for query, name in itertools.product(QUERIES, users)
+        for query, name in itertools.product((*QUERIES, *BESIDE), users)
         for _, read in plans(db, query, users[name], owned[name][-1])
         if read
     ]

@@ -7,10 +7,11 @@ Defaults are the reference's; each field's description is what `--help` and docs
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # COCO labels that count as products. Everything the detector sees and this map does not name is dropped.
@@ -30,6 +31,16 @@ DAYS = 36_500  # a hundred years: further back than that no date of this world's
 A_DAY_S = 86_400.0
 PIXELS = 2**31 - 1  # what ffmpeg counts pixels with
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _demand_origin(text: str) -> str:
+    """As browsers name it (RFC 6454, section 6.2): in another spelling it would never be the same."""
+    if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+", text):
+        raise ValueError(f"{text} is no origin: that is scheme, host and port, such as https://example.org, without a slash at the end.")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_demand_origin)]
 
 
 class Settings(BaseSettings):
@@ -164,7 +175,7 @@ class Settings(BaseSettings):
     api_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names that requests may give as Host, comma-separated; unset: on a loopback address its own, otherwise any."
     )
-    api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    api_cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="Origins whose pages may use the API with a key (CORS), such as https://example.org, comma-separated; *: all."
     )
     api_requests_per_minute: int = Field(600, ge=1, le=1_000_000, description="Requests a minute that a key may make.")

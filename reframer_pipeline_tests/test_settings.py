@@ -57,6 +57,20 @@ def test_the_environment_makes_the_same_settings(here: Path, monkeypatch: pytest
     assert Settings() == first
 
 
+@pytest.mark.parametrize(
+    "given", ["https://example.org/", "example.org", '["https://example.org"]', "https://example.org https://two.example"]
+)
+def test_an_origin_that_no_browser_names_is_refused(here: Path, given: str) -> None:
+    """It would keep the page out without a word."""
+    with pytest.raises(ValidationError, match="api_cors_origins"):
+        Settings(home=here, api_cors_origins=given)
+
+
+def test_origins_are_taken_as_browsers_name_them(here: Path) -> None:
+    for given in ("*", "https://example.org", "http://127.0.0.1:8080, https://[::1]:9"):
+        assert Settings(home=here, api_cors_origins=given).api_cors_origins == tuple(given.split(", "))
+
+
 def test_a_size_that_the_demo_model_ignores_makes_nothing_stale(here: Path) -> None:
     weights = {"detector": "a", "segmenter": "b"}
     for models, same in (("demo", True), ("official", False)):

@@ -29,6 +29,7 @@ from reframer_pipeline.users.keys import Kind, Scope
 __all__ = ["Admin", "Anybody", "Caller", "Reader", "Writer", "needs"]
 
 HEADER: Final = "X-API-Key"
+TICKET: Final = "ticket"  # the parameter of an address
 REMEMBERED_S: Final = 5.0  # for so long at most a key that was revoked is still good
 _MOST: Final = 10_000
 _WITH_TICKET: Final = {"pictures", "films", "exports"}  # tags of routes
@@ -160,7 +161,7 @@ def _address(request: Request) -> str:
 def _ticket(request: Request) -> str:
     """The ticket in the address of a picture, a film or an export."""
     looks = request.method in ("GET", "HEAD") and not _WITH_TICKET.isdisjoint(request.scope["route"].tags)
-    return request.query_params.get("ticket", "") if looks else ""
+    return request.query_params.get(TICKET, "") if looks else ""
 
 
 def _bearer(request: Request) -> str:

@@ -1,4 +1,5 @@
-"""What is in front of all routes: the names that are answered for, a body that must go on arriving, and a net for what nobody foresaw.
+"""What is in front of all routes: the names that are answered for, how many requests at a time, a body that must go on arriving, and a net
+for what nobody foresaw.
 
 What belongs here: what every request is judged by, whatever it asks for, and failures that no route could tell of. What does not: log and
 metrics (`watching`), who may ask (`access`), what a failure looks like (`problems`).
@@ -16,10 +17,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reframer_pipeline.api.problems import problem
-from reframer_pipeline.failures import HostUnknown, InternalError, TooSlow
+from reframer_pipeline.failures import HostUnknown, InternalError, ServerFull, TooSlow
 from reframer_pipeline.settings import Settings
 
 GRACE_S: Final = 30.0  # that a body may take, however little of it arrives
+AT_WORK: Final = 512  # requests at a time, whoever makes them
+RETRY_S: Final = 5.0  # after which one more may come
 SLOWEST: Final = 1_000.0  # bytes a second of a body that takes longer, on average; and of an answer that waits to be taken
 
 
@@ -28,11 +31,19 @@ class Guarded:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._hosts, self._idle_s = app, _hosts(settings), settings.api_idle_s
+        self._at_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        self._at_work += 1
+        try:
+            await self._judged(scope, receive, send)
+        finally:
+            self._at_work -= 1
+
+    async def _judged(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, begun = _Body(receive, self._idle_s), False
 
         async def answer(message: Message) -> None:
@@ -43,7 +54,9 @@ class Guarded:
             await send(message)
 
         try:
-            if self._hosts is not None and _name_of(Headers(scope=scope).get("Host", "")) not in self._hosts:
+            if self._at_work > AT_WORK:
+                await problem(ServerFull(f"{AT_WORK} requests are at work.").after(RETRY_S))(scope, receive, answer)
+            elif self._hosts is not None and _name_of(Headers(scope=scope).get("Host", "")) not in self._hosts:
                 await problem(HostUnknown("This server does not answer for the host that was asked for."))(scope, receive, answer)
             else:
                 await self._app(scope, body.receive, answer)

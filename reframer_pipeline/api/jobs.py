@@ -34,6 +34,7 @@ from reframer_pipeline.reading import jobs as reading
 from reframer_pipeline.reading.estimates import Rates, speeds
 from reframer_pipeline.uploads.bucket import Bucket
 from reframer_pipeline.uploads.submitting import LONGEST_KEY, Asked, Submitted, demand_room, from_bucket, submit
+from reframer_pipeline.work.status import Status
 
 router = APIRouter(tags=["jobs"])
 BEAT_S: Final = 15.0  # an event stream in which nothing happens says so, or what lies between would close it
@@ -71,7 +72,7 @@ class Job(BaseModel):
     video_id: str | None = Field(description="Its video; null if the upload was refused.")
     filename: str = Field(description="The video, as this person calls it.", examples=["clip.mp4"])
     was_theirs: bool = Field(description="They had brought the same bytes before; the video keeps the name that it had.")
-    status: reading.Status
+    status: Status
     progress: float = Field(description="Of the whole, from 0 to 1.", examples=[0.62])
     stage: JobStage | None = Field(description="What its run is doing, while there is one.")
     place_in_queue: int | None = Field(description="Among the videos that wait, from 1.")

@@ -11,16 +11,19 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reframer_pipeline.api.guarding import SLOWEST
+from reframer_pipeline.api import tracing
+from reframer_pipeline.api.guarding import AT_WORK, SLOWEST
+from reframer_pipeline.api.problems import problem
 from reframer_pipeline.api.services import Services
+from reframer_pipeline.failures import NotHttp
 
 HEADERS_S: Final = 10.0  # for a request's headers to be there whole
 HEADERS_BYTES: Final = 32_768
-CONNECTIONS: Final = 512  # at a time; one more ends the one that has waited longest without a request, or is answered 503
 END_S: Final = 8  # for requests that are under way when the server is told to end
 
 
@@ -45,7 +48,6 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         proxy_headers=bool(app.state.services.settings.api_proxies),  # by default uvicorn believes whoever asks from this machine
         forwarded_allow_ips=list(app.state.services.settings.api_proxies),
         h11_max_incomplete_event_size=HEADERS_BYTES,
-        limit_concurrency=CONNECTIONS + 1,  # uvicorn answers 503 from that number on
         timeout_keep_alive=int(HEADERS_S),
         timeout_graceful_shutdown=END_S,
     )
@@ -86,7 +88,7 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # writing is paused as long as anything waits to be taken
-        if len(self.connections) > CONNECTIONS and self._at_rest:
+        if len(self.connections) > AT_WORK and self._at_rest:
             next(iter(self._at_rest)).make_room()
         self._watch()
 
@@ -104,6 +106,15 @@ class Impatient(H11Protocol):
         super().on_response_complete()
         if not self._has_request() and not self.transport.is_closing():
             self._at_rest[self] = None
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is no HTTP, in the form that every failure has."""
+        tracing.begin(None)
+        told = problem(NotHttp(f"What came cannot be read as HTTP/1.1, or its headers have more than {HEADERS_BYTES} bytes."))
+        head = h11.Response(status_code=told.status_code, headers=[*told.raw_headers, (b"connection", b"close")], reason=b"Bad Request")
+        for event in (head, h11.Data(data=bytes(told.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def make_room(self) -> None:
         """Close it: there is no request. From now on it does not count, although its end is noticed later."""

@@ -17,10 +17,12 @@ from prometheus_client.registry import Collector
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.work.status import WAITING
 
 _WITHIN_S: Final = 5.0
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_OPEN: Final = "SELECT status, count(*) AS n FROM videos WHERE status IN ('pending', 'processing') GROUP BY status"
+_OPEN: Final = f"""SELECT 'pending' AS status, count(*) AS n FROM ({WAITING}) waiting
+    UNION ALL SELECT 'processing', count(*) FROM videos WHERE status = 'processing'"""
 _DONE: Final = """SELECT s.stage, done.* FROM unnest(%s::text[]) WITH ORDINALITY AS s (stage, place) CROSS JOIN LATERAL (
         SELECT count(*) AS n, coalesce(sum(r.seconds), 0) AS took, coalesce(sum(v.duration), 0) AS length
         FROM results r JOIN videos v ON v.id = r.video_id WHERE r.stage = s.stage AND r.created_at > now() - interval '1 hour') done
@@ -71,11 +73,8 @@ class _Pipeline(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures of now."""
         videos = GaugeMetricFamily("reframer_videos_open", "Videos that wait to be computed, or are being computed.", labels=["status"])
-        counted = {"pending": 0, "processing": 0}
         for row in self._db.fetch(_OPEN, within_s=_WITHIN_S):
-            counted[row["status"]] = row["n"]
-        for status, number in counted.items():
-            videos.add_metric([status], number)
+            videos.add_metric([row["status"]], row["n"])
         yield videos
 
         done = GaugeMetricFamily("reframer_stage_results_last_hour", "Results that were computed in the last hour.", labels=["stage"])

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from types import GenericAlias
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reframer_pipeline.api.access import TICKET
 from reframer_pipeline.failures import RequestInvalid
 
 CURSOR_CHARACTERS: Final = 1_000
@@ -83,8 +85,9 @@ class Cursor:
 
 
 def tag(request: Request, result_id: str) -> dict[str, str]:
-    """The header that names what is answered: by what it was made from, and what was asked."""
-    asked = f"{metadata.version('reframer_pipeline')} {result_id} {_path(request)}?{request.url.query}"
+    """The header that names what is answered: by what it was made from, and what was asked, whoever asks."""
+    wanted = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != TICKET])
+    asked = f"{metadata.version('reframer_pipeline')} {result_id} {_path(request)}?{wanted}"
     return {"ETag": f'W/"{hashlib.blake2s(asked.encode(), digest_size=12).hexdigest()}"'}
 
 

@@ -22,7 +22,7 @@ from reframer_pipeline.api.access import Caller, Reader
 from reframer_pipeline.api.holding import Long
 from reframer_pipeline.api.paging import NOT_MODIFIED, tag, unchanged
 from reframer_pipeline.api.services import Served, Services
-from reframer_pipeline.api.sets import Chosen, address
+from reframer_pipeline.api.sets import ID, Chosen, address
 from reframer_pipeline.api.shapes import Plain
 from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading import library, pictures
@@ -33,7 +33,7 @@ from reframer_pipeline.reading.sheets import results_of, sheet, write_video
 router = APIRouter(tags=["pictures"])
 JPEG, PNG, MP4 = "image/jpeg", "image/png", "video/mp4"
 _NEAREST: Final = {"Content-Location": {"description": "The frame that is shown.", "schema": {"type": "string"}}}
-DetectionId = Annotated[str, InPath(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+DetectionId = Annotated[str, InPath(pattern=ID)]
 TrackId = Annotated[str, InPath(max_length=100, examples=["obj_001"])]
 Number = Annotated[int, InPath(ge=0, lt=2**31)]
 Wanted = Annotated[str | None, Query(description="Any of boxes, masks and ids, with commas between them.", examples=["boxes,masks,ids"])]

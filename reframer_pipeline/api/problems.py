@@ -25,6 +25,7 @@ from reframer_pipeline.failures import ReframerError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[Mapping[type[ReframerError], int]] = {
+    f.NotHttp: 400,
     f.KeyMissing: 401,
     f.NotAllowed: 403,
     f.CrossSite: 403,
@@ -129,7 +130,7 @@ def _title(kind: type[ReframerError]) -> str:
 def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, errors: list[dict[str, Any]] | None = None) -> Response:
     """A failure as an answer."""
     status, title = status_of(failure), _title(type(failure))
-    ours = status >= 500 and not isinstance(failure, f.BeingMade)
+    ours = status >= 500 and not isinstance(failure, f.Limited)
     content = Problem(
         type=f"urn:reframer:problem:{failure.code}",
         title=title,
@@ -145,7 +146,7 @@ def problem(failure: ReframerError, headers: Mapping[str, str] | None = None, er
     more = dict(headers or {})
     if status == HTTPStatus.UNAUTHORIZED:
         more["WWW-Authenticate"] = "ApiKey"
-    if isinstance(failure, f.TooManyRequests | f.TooManyOpen | f.QuotaUsedUp | f.BeingMade):
+    if isinstance(failure, f.Limited):
         more["Retry-After"] = str(math.ceil(failure.retry_after_s))
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         more["Retry-After"] = _SOON

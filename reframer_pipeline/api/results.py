@@ -29,6 +29,7 @@ from reframer_pipeline.reading import library
 from reframer_pipeline.reading.document import PARTS, document
 from reframer_pipeline.reading.filters import Filter, askable
 from reframer_pipeline.reading.tables import TABLES, Table, part
+from reframer_pipeline.work.status import Status
 
 router = APIRouter(tags=["results"])
 CHUNK: Final = 65_536  # characters of a document that go out at once
@@ -42,7 +43,7 @@ class Video(BaseModel):
     video_id: str
     filename: str = Field(description="As this person calls it.", examples=["clip.mp4"])
     uploaded_at: datetime = Field(description="When this person brought it last.")
-    status: Literal["pending", "processing", "completed", "failed"]
+    status: Status
     failure_code: str | None
     failure_message: str | None
     duration: float | None = Field(description="Seconds; facts are null until they are known.", examples=[12.5])
@@ -66,7 +67,7 @@ Videos = page_of("videos", Video)
 class VideosAsked(Paged):
     """Which of one's videos."""
 
-    status: Literal["pending", "processing", "completed", "failed"] | None = None
+    status: Status | None = None
     name: str | None = Field(None, min_length=1, max_length=200, description="Its name has this in it, in whatever case.")
     sort: library.Sort = Field(library.NEWEST_FIRST, description="By what; with `-` before it the last comes first.")
 

@@ -17,8 +17,9 @@ from reframer_pipeline.reading import library
 from reframer_pipeline.reading.library import Seen
 
 NAME: Final = "result_id"
+ID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"  # a UUID, as answers write it
 _SAID: Final[dict[str, Any]] = {
-    "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+    "pattern": ID,
     "description": "The set of results: `result_id` of a page or a row. Without it, the one that is published now.",
 }
 SetId = Annotated[str | None, Query(**_SAID)]

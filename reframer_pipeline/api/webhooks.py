@@ -12,11 +12,12 @@ A server tells few at a time, and fewer still of one person: whoever has slow re
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from pydantic_core import to_json
 
 from reframer_pipeline.api.jobs import Job
 from reframer_pipeline.api.outbound import WHOLE_S, post
@@ -99,8 +100,8 @@ def _try(served: Services, due: Row, job: reading.Job) -> str | None:
     from standardwebhooks import Webhook
 
     now, message = datetime.now(UTC), f"msg_{job.job_id}_{job.status}"
-    said: dict[str, Any] = {"type": f"job.{job.status}", "timestamp": now.isoformat(), "data": Job.of(job).model_dump(mode="json")}
-    body = json.dumps(said, separators=(",", ":"))
+    said: dict[str, Any] = {"type": f"job.{job.status}", "timestamp": now, "data": Job.of(job)}
+    body = to_json(said).decode()
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "reframer",

@@ -39,7 +39,7 @@ def keys() -> None:
 @click.option("--name", default="key", show_default=True, help="What you call it: the program that uses it.")
 @click.option(
     "--scope", "scopes", multiple=True, default=("read", "write"), show_default=True, type=click.Choice(SCOPES),
-    help="What it may do: look (read), upload and delete (write), settings and metrics (admin). Say it again for more.",
+    help="What it may do: look (read), upload and delete (write), metrics and files of the bucket (admin). Say it again for more.",
 )  # fmt: skip
 @click.option("--days", type=click.IntRange(1, 36_500), help="How long it is good; unset: until it is revoked.")
 @with_settings(*PLACES)
@@ -127,7 +127,7 @@ def rotate(settings: Settings, key: str, hours: int) -> None:
     with open_existing(settings) as storage:
         row = keys.named(storage.db, key)
         secret = keys.rotate(storage.db, row["key_id"], timedelta(hours=hours))
-    aside(f"A new key of {row['email']}. {row['prefix']}… is good for {hours} more hours at most.")
+    aside(f"A new key of {row['email']}. {row['prefix']}… is good for {hours} h more at most.")
     click.echo(secret)
 
 

@@ -7,7 +7,7 @@ from typing import Self
 from reframer_pipeline.failures.base import CallerError, RetryableFailure
 
 
-class _Limited:
+class Limited:
     """A limit stands in the way, for a time.
 
     Attributes:
@@ -47,7 +47,7 @@ class RequestInvalid(CallerError):
     """The request has a parameter or a body that does not fit."""
 
     code = "request_invalid"
-    default_remedy = "Correct what `errors` names; /openapi.json describes every parameter."
+    default_remedy = "Correct what does not fit; /openapi.json describes every parameter."
 
 
 class HostUnknown(CallerError):
@@ -55,6 +55,21 @@ class HostUnknown(CallerError):
 
     code = "host_unknown"
     default_remedy = "Ask under a name that REFRAMER_API_HOSTS lists, or add this one to it."
+
+
+class NotHttp(CallerError):
+    """What came is no HTTP/1.1, or its headers are too large."""
+
+    code = "not_http"
+    default_remedy = "Send HTTP/1.1, with headers of 32 kB at most."
+
+
+class ServerFull(Limited, RetryableFailure):
+    """As many requests are at work as the server takes at a time."""
+
+    code = "server_full"
+    blames_video = False
+    default_remedy = "Wait as long as the header Retry-After says."
 
 
 class TooSlow(RetryableFailure):
@@ -79,7 +94,7 @@ class ResultsGone(CallerError):
     default_remedy = "Begin again at the first page, which belongs to the newest results."
 
 
-class BeingMade(_Limited, RetryableFailure):
+class BeingMade(Limited, RetryableFailure):
     """What was asked for is being drawn, and is not ready yet."""
 
     code = "being_made"
@@ -111,7 +126,7 @@ class MethodUnknown(CallerError):
     default_remedy = "Use a method that the header Allow names."
 
 
-class TooManyRequests(_Limited, RetryableFailure):
+class TooManyRequests(Limited, RetryableFailure):
     """More requests than the key may make in a minute, or more wrong keys than an address may send."""
 
     code = "too_many_requests"
@@ -119,7 +134,7 @@ class TooManyRequests(_Limited, RetryableFailure):
     default_remedy = "Wait as long as the header Retry-After says."
 
 
-class TooManyOpen(_Limited, RetryableFailure):
+class TooManyOpen(Limited, RetryableFailure):
     """More requests open at a time than the key may have: waiting, events, drawings, documents and exports; or uploads."""
 
     code = "too_many_open"
@@ -127,7 +142,7 @@ class TooManyOpen(_Limited, RetryableFailure):
     default_remedy = "End one of them first, or wait as long as the header Retry-After says."
 
 
-class QuotaUsedUp(_Limited, RetryableFailure):
+class QuotaUsedUp(Limited, RetryableFailure):
     """The key's quota is used up: bytes a day, jobs at once, or resumable uploads under way."""
 
     code = "quota_used_up"

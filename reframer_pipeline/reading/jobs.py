@@ -1,9 +1,8 @@
 """Jobs as people see them: how far each is, what it waits for, how long that will take, and why it failed.
 
 What belongs here: an upload that asks for computing, its video and the video's latest run as one value. What does not: making a job
-(`uploads.submitting`), a run's own row (`work.jobs`), how it is said over HTTP (`api`). A job is `pending` until a run has begun,
-`processing` while one is at its video, `completed` if readers see results, `failed` if the upload was refused or the last run failed. A
-video that is computed anew, later, shows as `processing` once more.
+(`uploads.submitting`), a run's own row (`work.jobs`), how it is said over HTTP (`api`). A job is `failed` if the upload was refused;
+otherwise it stands as its video does (`work.status`). A video that is computed anew, later, shows as `processing` once more.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import InternalError, NobodyToRun, all_failures
@@ -23,12 +22,12 @@ from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.uploads.rows import WAS_THEIRS
 from reframer_pipeline.work.signs import COMPUTING, QUIET_S
+from reframer_pipeline.work.status import STANDING, WAITING, Status
 from reframer_pipeline.work.videos import is_video_id
 
 if TYPE_CHECKING:
     import psycopg
 
-Status = Literal["pending", "processing", "completed", "failed"]
 ENDS: Final[tuple[Status, ...]] = ("completed", "failed")
 
 
@@ -76,7 +75,7 @@ class Job:
         held_up_by: Why nothing becomes of it although it has not ended: for `signs.QUIET_S`, nobody has computed anything.
         failure: Why it failed.
         created_at: When it was submitted.
-        updated_at: When its video's state or its run gave its last sign.
+        updated_at: When its video's state or its run gave its last sign, also one that waits.
     """
 
     job_id: str
@@ -163,17 +162,18 @@ class _Ahead:
     seconds: float | None
 
 
-# Everything of a job that its own rows tell. A video's latest run counts while one is at it.
+# Everything of a job that its own rows tell. A video's latest run counts that is at it, or else one that waits: that has no stage.
 _JOBS: Final[LiteralString] = f"""
     SELECT u.id::text AS job_id, u.video_id::text AS video_id, u.filename, {WAS_THEIRS} AS was_theirs, u.created_at,
-        CASE WHEN u.status = 'completed' THEN v.status ELSE u.status END AS status,
-        coalesce(u.failure_code, v.failure_code) AS failure_code, coalesce(u.failure_message, v.failure_message) AS failure_message,
+        CASE WHEN u.status = 'completed' THEN stands.status ELSE u.status END AS status,
+        coalesce(u.failure_code, stands.failure_code) AS failure_code,
+        coalesce(u.failure_message, stands.failure_message) AS failure_message,
         greatest(u.created_at, v.updated_at, run.updated_at) AS updated_at, v.created_at AS video_created_at, v.duration,
         run.stage, run.done, run.total, run.progress, {COMPUTING} AS computing,
-        greatest(u.created_at, v.updated_at) < now() - interval '{QUIET_S} seconds' AS waits_long
-    FROM uploads u LEFT JOIN videos v ON v.id = u.video_id
+        greatest(u.created_at, v.updated_at, run.updated_at) < now() - interval '{QUIET_S} seconds' AS waits_long
+    FROM uploads u LEFT JOIN videos v ON v.id = u.video_id CROSS JOIN LATERAL ({STANDING}) stands
         LEFT JOIN LATERAL (SELECT stage, done, total, progress, updated_at FROM processing_jobs j
-            WHERE j.video_id = v.id AND j.status = 'processing' ORDER BY j.created_at DESC LIMIT 1) run ON true
+            WHERE j.video_id = v.id AND j.status IN ('processing', 'pending') ORDER BY j.status DESC, j.created_at DESC LIMIT 1) run ON true
     WHERE u.requested AND u.status <> 'deleted'"""
 
 
@@ -229,8 +229,8 @@ def _left(row: Mapping[str, Any], rates: Rates) -> float | None:
 
 def _ahead(conn: psycopg.Connection[Row], row: Mapping[str, Any], rates: Rates) -> _Ahead:
     waiting = conn.execute(
-        """SELECT count(*) AS videos, sum(coalesce(duration, %(usual)s::float8)) AS duration, count(coalesce(duration, %(usual)s)) AS known
-           FROM videos WHERE status = 'pending' AND (created_at, id) < (%(at)s, %(id)s::uuid)""",
+        f"""SELECT count(*) AS videos, sum(coalesce(duration, %(usual)s::float8)) AS duration, count(coalesce(duration, %(usual)s)) AS known
+            FROM ({WAITING}) v WHERE (created_at, id) < (%(at)s, %(id)s::uuid)""",
         {"usual": rates.usual_duration, "at": row["video_created_at"], "id": row["video_id"]},
     ).fetchone()
     assert waiting is not None

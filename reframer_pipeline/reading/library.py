@@ -19,6 +19,7 @@ from reframer_pipeline.failures import NothingThere, NotPublished, ResultsGone, 
 from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.reading.tables import GONE
 from reframer_pipeline.reading.videos import SUMMARY
+from reframer_pipeline.work.status import STANDING
 from reframer_pipeline.work.videos import is_video_id
 
 
@@ -64,13 +65,16 @@ _WAIT: Final = "Wait until it is computed; `status` and the job say how far it i
 # A page first, what there is to say of each video then: otherwise it would be gathered for the whole library.
 _PAGE: Final[LiteralString] = """
     WITH page AS MATERIALIZED (
-        SELECT l.*, {key} AS sort_key FROM library l JOIN videos v ON v.id = l.video_id WHERE l.user_id = %(user)s {where}
+        SELECT l.*, {key} AS sort_key, stands.*
+        FROM library l JOIN videos v ON v.id = l.video_id CROSS JOIN LATERAL ({standing}) stands WHERE l.user_id = %(user)s {where}
         ORDER BY {key} {way}, l.upload_id {way} LIMIT %(limit)s)
-    SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, page.sort_key, v.status, v.failure_code,
-        v.failure_message, v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at, about.*
+    SELECT v.id::text AS video_id, page.filename, page.uploaded_at, page.upload_id::text, page.sort_key, page.status,
+        page.failure_code, page.failure_message, v.duration, v.width, v.height, v.fps, v.frame_count, v.codec, v.size_bytes, v.updated_at,
+        about.*
     FROM page JOIN videos v ON v.id = page.video_id CROSS JOIN LATERAL ({summary}) about
     ORDER BY page.sort_key {way}, page.upload_id {way}"""
-# What a library can be sorted by: its expression and its type. A video whose length is not known yet counts as the shortest.
+# What a library can be sorted by: its expression, which an index has, and its type. A video whose length is not known yet counts as the
+# shortest.
 _KEYS: Final[dict[str, tuple[LiteralString, LiteralString]]] = {
     "uploaded": ("l.uploaded_at", "timestamptz"),
     "name": ("left(lower(l.filename), 100)", "text"),
@@ -106,25 +110,35 @@ def page(
         Dicts with `video_id, filename, uploaded_at, upload_id, sort_key, status, failure_code, failure_message, duration, width, height,
         fps, frame_count, codec, size_bytes, updated_at`, and what `reading.videos.SUMMARY` says.
     """
+    query, values = asked(user_id, limit, after, status, name, sort)
+    return db.run(lambda conn: read_part(conn, query, values, limit, characters))
+
+
+def asked(
+    user_id: str, limit: int, after: Sequence[Any] = (), status: str | None = None, name: str | None = None, sort: Sort = NEWEST_FIRST
+) -> tuple[LiteralString, dict[str, Any]]:
+    """The query of such a page, and its values."""
     where: LiteralString = ""
     values: dict[str, Any] = {"user": user_id, "limit": limit + 1}
     if after:
         key, kind = _KEYS[sort.removeprefix("-")]
         beyond: LiteralString = "<" if sort.startswith("-") else ">"
         where += f" AND ({key}, l.upload_id) {beyond} (%(at)s::{kind}, %(upload)s::uuid)"
+        where += f" AND {key} {beyond}= %(at)s::{kind}"  # follows from it; but of two tables' columns only this goes along an index
         values |= {"at": clean_text(after[0]) if isinstance(after[0], str) else after[0], "upload": after[1]}
     if status is not None:
-        where += " AND v.status = %(status)s"
+        where += " AND v.status IN (%(status)s, 'failed') AND stands.status = %(status)s"  # the first goes along an index
         values["status"] = status
     if name is not None:
         where += " AND strpos(lower(l.filename), lower(%(name)s)) > 0"
         values["name"] = clean_text(name)
-    return db.run(lambda conn: read_part(conn, _page(where, sort), values, limit, characters))
+    return _page(where, sort), values
 
 
 def _page(where: LiteralString, sort: Sort = NEWEST_FIRST) -> LiteralString:
     key, way = _KEYS[sort.removeprefix("-")][0], "DESC" if sort.startswith("-") else "ASC"
-    return _PAGE.replace("{where}", where).replace("{key}", key).replace("{way}", way).replace("{summary}", SUMMARY)
+    filled = _PAGE.replace("{where}", where).replace("{key}", key).replace("{way}", way)
+    return filled.replace("{standing}", STANDING).replace("{summary}", SUMMARY)
 
 
 def one(db: Database, user_id: str, video_id: str) -> Row:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.work.status import STANDING
 from reframer_pipeline.work.videos import plain
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def list_videos(db: Database, limit: int = 100) -> list[Row]:
         created_at, updated_at`, and what `SUMMARY` says.
     """
     return db.fetch(
-        f"""SELECT v.id::text AS video_id, v.filename, v.status, v.failure_code, v.failure_message, v.duration, v.resolution, v.fps,
-                v.frame_count, v.size_bytes, v.created_at, v.updated_at, about.*
-            FROM (SELECT * FROM videos ORDER BY created_at DESC, id LIMIT %s) v CROSS JOIN LATERAL ({SUMMARY}) about
+        f"""SELECT v.id::text AS video_id, v.filename, stands.*, v.duration, v.resolution, v.fps, v.frame_count, v.size_bytes,
+                v.created_at, v.updated_at, about.*
+            FROM (SELECT * FROM videos ORDER BY created_at DESC, id LIMIT %s) v
+                CROSS JOIN LATERAL ({STANDING}) stands CROSS JOIN LATERAL ({SUMMARY}) about
             ORDER BY v.created_at DESC, v.id""",
         (limit,),
     )
@@ -56,7 +58,7 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
     """
 
     def read(conn: psycopg.Connection[Row]) -> dict[str, Any]:
-        video = conn.execute("SELECT v.*, u.email FROM videos v JOIN users u ON u.id = v.user_id WHERE v.id = %s", (video_id,)).fetchone()
+        video = conn.execute(_VIDEO, (video_id,)).fetchone()
         if video is None:
             raise UnknownVideo(f"There is no video {video_id}.")
         lists = {name: [plain(row) for row in conn.execute(query, (video_id,))] for name, query in _SHOWN.items()}
@@ -70,6 +72,9 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
     return {**shown, **marks}
 
 
+# Of two columns with the same name the last one counts.
+_VIDEO: LiteralString = f"""
+    SELECT v.*, stands.*, u.email FROM videos v JOIN users u ON u.id = v.user_id CROSS JOIN LATERAL ({STANDING}) stands WHERE v.id = %s"""
 _SHOWN: dict[str, LiteralString] = {
     "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
                      recomputed_at FROM current_results WHERE video_id = %s""",

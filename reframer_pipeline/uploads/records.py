@@ -20,6 +20,7 @@ from reframer_pipeline.uploads.ingest import IngestResult, take_in
 from reframer_pipeline.uploads.known import known_uploads
 from reframer_pipeline.uploads.listing import list_bucket
 from reframer_pipeline.uploads.watching import is_temporary
+from reframer_pipeline.work.status import STANDING
 
 LISTING_S: Final = 5.0
 
@@ -32,9 +33,11 @@ def list_uploads(db: Database, *, failed: bool = False, limit: int = 100) -> lis
         `video_status, video_failure_code, video_failure_message` of what became of its video.
     """
     return db.fetch(
-        """SELECT u.id::text AS upload_id, u.bucket_key, u.etag, u.filename, u.status, u.video_id::text, u.failure_code, u.failure_message,
-               u.created_at, v.status AS video_status, v.failure_code AS video_failure_code, v.failure_message AS video_failure_message
-           FROM uploads u LEFT JOIN videos v ON v.id = u.video_id WHERE 'failed' IN (u.status, v.status) OR NOT %s
+        f"""SELECT u.id::text AS upload_id, u.bucket_key, u.etag, u.filename, u.status, u.video_id::text, u.failure_code, u.failure_message,
+               u.created_at, stands.status AS video_status, stands.failure_code AS video_failure_code,
+               stands.failure_message AS video_failure_message
+           FROM uploads u LEFT JOIN videos v ON v.id = u.video_id CROSS JOIN LATERAL ({STANDING}) stands
+           WHERE 'failed' IN (u.status, stands.status) OR NOT %s
            ORDER BY u.created_at DESC, u.id LIMIT %s""",
         (failed, limit),
     )

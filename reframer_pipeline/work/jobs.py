@@ -7,6 +7,7 @@ A job is `completed` once all stages that its run was asked for are there, and `
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def queue(db: Database, waiting: Mapping[str, str]) -> None:
-    """Runs wait for their turn: run id to video id. A partition that somebody made by hand may be no video: it is left out."""
+def queue(db: Database, waiting: Mapping[str, str], within_s: float = math.inf) -> None:
+    """Runs wait for their turn: run id to video id. A partition that somebody made by hand may be no video: it is left out.
+
+    `within_s` as for `Database.run`.
+    """
     db.execute(
         """INSERT INTO processing_jobs (video_id, run_id, status)
            SELECT v.id, w.run_id, 'pending'
            FROM unnest(%s::text[], %s::text[]) AS w (run_id, video_id) JOIN videos v ON v.id::text = w.video_id
            ON CONFLICT (video_id, run_id) DO NOTHING""",
         (list(waiting), list(waiting.values())),
+        within_s,
     )
 
 

@@ -1,8 +1,11 @@
 """Status: how far each video is. The one owner of `videos.status`.
 
-What belongs here: the transitions, as a table, and writing them; who is to be told of an end is due with it. What does not: single runs
-(`jobs`), telling, results, who sees what happened. A video is `pending` until a run has begun, `processing` while one is at it,
-`completed` if readers see results, `failed` if the last run did.
+What belongs here: the transitions, as a table, and writing them; who is to be told of an end is due with it; how a video stands for people.
+What does not: single runs (`jobs`), telling, results, who sees what happened. A video is `pending` until a run has begun, `processing`
+while one is at it, `completed` if readers see results, `failed` if the last run did.
+
+To people a failed video is pending from the moment another run is asked for. That is told by the run's row, and not written: if the run is
+taken out of the queue, whoever does that, the video has failed as it had before.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.database.text import clean_text
@@ -20,6 +23,19 @@ if TYPE_CHECKING:
     import psycopg
 
 Status = Literal["pending", "processing", "completed", "failed"]
+
+
+# How a video `v` stands for people: to be joined LATERAL.
+STANDING: Final[LiteralString] = """
+    SELECT CASE WHEN waits THEN 'pending' ELSE v.status END AS status, CASE WHEN NOT waits THEN v.failure_code END AS failure_code,
+        CASE WHEN NOT waits THEN v.failure_message END AS failure_message
+    FROM (SELECT v.status = 'failed' AND EXISTS (
+        SELECT 1 FROM processing_jobs j WHERE j.video_id = v.id AND j.status = 'pending') AS waits) AS again"""
+# The videos that are pending by this, along indexes.
+WAITING: Final[LiteralString] = """
+    SELECT * FROM videos WHERE status = 'pending'
+    UNION ALL
+    SELECT * FROM videos WHERE status = 'failed' AND id IN (SELECT video_id FROM processing_jobs WHERE status = 'pending')"""
 
 
 class Event(Enum):

@@ -68,6 +68,13 @@ def takes_its_time(seconds: float) -> str:
     return "done"
 
 
+@router.get("/held")
+async def held(request: Request) -> None:
+    """Is at work until the client goes."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 @router.get("/goes-on")
 async def goes_on(later: BackgroundTasks) -> str:
     """Answers, and works on for two seconds."""

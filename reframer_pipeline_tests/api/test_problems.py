@@ -21,7 +21,7 @@ def test_every_failure_is_an_answer(kind: type[f.ReframerError]) -> None:
     failure, canary = kind("The file canary.mp4 it is."), "canary"
     status, content = status_of(failure), told(failure)
     assert 400 <= status < 600 and (content["status"], content["code"]) == (status, kind.code)
-    assert (canary in content["detail"]) == (status < 500 or kind is f.BeingMade)  # of the server's own trouble, the log has the words
+    assert (canary in content["detail"]) == (status < 500 or issubclass(kind, f.Limited))  # of its own trouble, the log has the words
     assert content["title"] and content["remedy"] and content["type"] == f"urn:reframer:problem:{kind.code}"
 
 
@@ -34,6 +34,11 @@ def test_every_failure_is_an_answer(kind: type[f.ReframerError]) -> None:
 )  # fmt: skip
 def test_statuses_that_clients_rely_on(kind: type[f.ReframerError], status: int) -> None:
     assert status_of(kind("It is so.")) == status
+
+
+def test_no_remedy_names_what_the_answer_has_not() -> None:
+    failure = f.RequestInvalid("The body does not fit.")
+    assert "errors" not in told(failure)["remedy"] and "errors" not in told(failure)
 
 
 def test_who_comes_too_often_is_told_when_to_come_again() -> None:

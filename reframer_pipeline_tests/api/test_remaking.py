@@ -71,6 +71,9 @@ def test_a_failed_video_may_be_run_again_by_those_with_the_right(serving: Servin
         serving.db.execute("INSERT INTO processing_jobs (video_id, run_id, status) VALUES (%s, 'waits', 'pending')", (video_id,))
         asked = client.post(f"/videos/{video_id}/run")
         assert asked.status_code == 202 and asked.json()["job_id"] == job_id  # a run waits already
+        assert (asked.json()["status"], asked.json()["failure"]) == ("pending", None)
+        video = client.get(f"/videos/{video_id}").json()
+        assert (video["status"], video["failure_code"], video["failure_message"]) == ("pending", None, None)
         assert client.get(f"/videos/{video_id}/made").json()["may_run_again"] is False
     with serving.client(serving.key(ONE, scopes=("read",))) as reading:
         assert reading.post(f"/videos/{video_id}/run").json()["code"] == "not_allowed"

@@ -44,7 +44,7 @@ def told(answer: httpx2.Response) -> dict[str, Any]:
 def test_each_sees_their_own_videos_under_their_own_names(serving: Serving) -> None:
     same, _ = made_video(serving.storage, 1)
     theirs, _ = made_video(serving.storage, 2)
-    claim(serving.db, ONE, same, "mine.mp4")
+    job = claim(serving.db, ONE, same, "mine.mp4")
     claim(serving.db, OTHER, same, "ours.mov")
     claim(serving.db, OTHER, theirs, "secret.mp4")
     with serving.client(serving.key(ONE)) as client:
@@ -52,6 +52,7 @@ def test_each_sees_their_own_videos_under_their_own_names(serving: Serving) -> N
         assert (seen["video_id"], seen["filename"], seen["counts"]["scenes"]) == (same, "mine.mp4", 2)
         assert Video.model_validate_json(json.dumps(seen)).result_id == published_set(serving.db, same)
         assert client.get(f"/videos/{same}").json() == seen
+        assert seen["uploaded_at"] == client.get(f"/jobs/{job}").json()["created_at"]  # times are written alike
     with serving.client(serving.key(OTHER)) as client:
         assert [one["filename"] for one in client.get("/videos").json()["videos"]] == ["secret.mp4", "ours.mov"]
         assert client.get(f"/videos/{same}/result").json()["filename"] == "ours.mov"

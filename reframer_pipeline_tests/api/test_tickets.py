@@ -39,6 +39,16 @@ def test_a_ticket_lets_look_and_nothing_else(serving: Serving, video_id: str) ->
     assert not [one for one in keys.list_(serving.db, ONE) if one["kind"] == "ticket"]
 
 
+def test_what_was_kept_under_an_older_ticket_is_still_good(serving: Serving, video_id: str) -> None:
+    with serving.client(serving.key(ONE)) as client, serving.client() as page:
+        first, second = (client.post("/tickets").json()["ticket"] for _ in range(2))
+        for route in ("frames/0.jpg", "frames/0.jpg?overlay=boxes", "annotated.mp4", "times", "export?format=csv"):
+            address = f"/videos/{video_id}/{route}{'&' if '?' in route else '?'}ticket="
+            kept = page.get(address + first).headers["ETag"]
+            assert page.get(address + second, headers={"If-None-Match": kept}).status_code == 304, route
+            assert client.get(f"/videos/{video_id}/{route}", headers={"If-None-Match": kept}).status_code == 304, route
+
+
 def test_a_ticket_ends_with_its_key_and_old_ones_go(serving: Serving, video_id: str) -> None:
     secret = serving.key(ONE, scopes=("read",))
     with serving.client(secret) as client, serving.client() as page:

@@ -16,8 +16,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from reframer_pipeline.api.listening import CONNECTIONS
+from reframer_pipeline.api.guarding import AT_WORK
 from reframer_pipeline.api.metrics import Metrics
+from reframer_pipeline.api.problems import MEDIA_TYPE
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.users import local, people
 from reframer_pipeline_tests.api.serving import Serving, started
@@ -26,13 +27,15 @@ from reframer_pipeline_tests.servers import PASSWORD, Server
 
 GEMINI = "AIza-canary-of-gemini"
 CANARY = "vr_" + "canary" * 7 + "1"
+ORIGIN = "https://ours.example"
 ODD = ["-m", "reframer_pipeline_tests.api.odd_routes", "PORT"]
 
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory, postgres15: Server) -> Iterator[Serving]:
     """With the odd routes, over a database that has a password."""
-    yield from started(tmp_path_factory.mktemp("odd"), postgres15, program=ODD, GEMINI_API_KEY=GEMINI, REFRAMER_API_IDLE_S="1")
+    given = {"GEMINI_API_KEY": GEMINI, "REFRAMER_API_IDLE_S": "1", "REFRAMER_API_CORS_ORIGINS": ORIGIN}
+    yield from started(tmp_path_factory.mktemp("odd"), postgres15, program=ODD, **given)
 
 
 def lines(serving: Serving) -> list[dict[str, Any]]:
@@ -143,11 +146,34 @@ def test_connections_without_a_request_make_room(odd: Serving) -> None:
 
         at_work = opened()  # the oldest, which must not make room
         at_work.sendall(b"GET /takes-its-time?seconds=5 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        idle = [opened() for _ in range(CONNECTIONS)]
+        idle = [opened() for _ in range(AT_WORK)]
         with odd.client() as client:
             assert [client.get("/healthz").status_code for _ in range(3)] == [200] * 3
         assert idle[0].recv(1) == b""  # it was closed
         assert at_work.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_with_all_connections_at_work_one_more_request_is_told_so(odd: Serving) -> None:
+    with ExitStack() as held:
+        for _ in range(AT_WORK):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", odd.port), timeout=20))
+            connection.sendall(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with odd.client(Origin=ORIGIN) as client:
+            odd.until(lambda: client.get("/me").status_code == 503, 20)
+            full = client.get("/me")
+            assert full.headers["content-type"] == MEDIA_TYPE and full.headers["access-control-allow-origin"] == ORIGIN
+            assert full.json()["code"] == "server_full" and "Retry-After" in full.json()["remedy"] and int(full.headers["retry-after"]) > 0
+            connection.close()
+            odd.until(lambda: client.get("/me").status_code == 401, 10)
+
+
+def test_what_is_no_http_is_told_so(odd: Serving) -> None:
+    for sent in (b"HELO example.org\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 40_000):
+        with socket.create_connection(("127.0.0.1", odd.port), timeout=20) as connection:
+            connection.sendall(sent)
+            head, _, body = b"".join(iter(lambda: connection.recv(10_000), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n") and MEDIA_TYPE.encode() in head
+        assert json.loads(body)["code"] == "not_http" and json.loads(body)["request_id"]
 
 
 def test_who_takes_nothing_of_an_answer_is_hung_up_on(odd: Serving) -> None:

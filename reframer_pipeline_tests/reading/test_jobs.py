@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from reframer_pipeline.failures import DamagedVideo, NobodyToRun
-from reframer_pipeline.reading import estimates
+from reframer_pipeline.reading import estimates, library
 from reframer_pipeline.reading.estimates import Rates
 from reframer_pipeline.reading.jobs import Failure, Job, get_job, list_jobs
+from reframer_pipeline.reading.videos import list_videos, show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import jobs, lease, status
@@ -91,6 +93,34 @@ def later(storage: Storage) -> None:
         for column in columns:
             storage.db.execute(f"UPDATE {table} SET {column} = {column} - interval '1 hour'")  # type: ignore[arg-type]
     storage.db.execute("DELETE FROM leases")
+
+
+def test_a_failed_job_waits_from_the_moment_another_run_is_asked_for(storage: Storage) -> None:
+    ann = person(storage.db)
+    job, later = (submitted(storage, ann, seed) for seed in range(2))
+    start_job(storage.db, job.video_id, "run", stage="frames")
+    jobs.fail(storage.db, job.video_id, "run", DamagedVideo("It is damaged."))
+    status.fail(storage.db, job.video_id, DamagedVideo("It is damaged."))
+
+    def now() -> tuple[Any, ...]:
+        shown, of_two = seen(storage, job.job_id), list_jobs(storage.db, ann.user_id, RATES, 2)[0]
+        video = library.one(storage.db, ann.user_id, job.video_id)
+        found = {one: [row["video_id"] for row in library.page(storage.db, ann.user_id, 9, status=one)[0]] for one in ("pending", "failed")}
+        assert shown.status == of_two[1].status == video["status"] == list_videos(storage.db)[1]["status"]
+        assert shown.status == show_video(storage.db, job.video_id)["video"]["status"]
+        assert job.video_id in found[shown.status] and len(found["pending"]) + len(found["failed"]) == 2
+        told = shown.failure and shown.failure.code, video["failure_code"], list_videos(storage.db)[1]["failure_code"]
+        return shown.status, *told, shown.place_in_queue, seen(storage, later.job_id).place_in_queue
+
+    assert now() == ("failed", "damaged", "damaged", "damaged", None, 1)
+    failed_at = seen(storage, job.job_id).updated_at
+    jobs.queue(storage.db, {"again": job.video_id})
+    assert now() == ("pending", None, None, None, 1, 2) and seen(storage, job.job_id).updated_at > failed_at
+    jobs.forget_queued(storage.db, "again")  # it was taken out of the queue
+    assert now() == ("failed", "damaged", "damaged", "damaged", None, 1)
+    jobs.queue(storage.db, {"again": job.video_id})
+    start_job(storage.db, job.video_id, "again")
+    assert seen(storage, job.job_id).status == "processing"
 
 
 def test_people_see_their_own_jobs_only_and_page_through_them(storage: Storage) -> None:

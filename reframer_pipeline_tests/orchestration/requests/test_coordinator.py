@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
@@ -15,11 +16,14 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.definitions import build_definitions
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline.failures import DamagedVideo
 from reframer_pipeline.orchestration.dagster_internals import SubmitRunContext
 from reframer_pipeline.orchestration.requests import coordinator
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG, PARTITION_TAG, PROCESS_VIDEO
+from reframer_pipeline.reading.videos import show_video
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
+from reframer_pipeline.work import jobs, status
 from reframer_pipeline_tests.computed import add
 from reframer_pipeline_tests.orchestration.requests.test_backfill import ORIGIN
 from reframer_pipeline_tests.orchestration.upkeep.test_reconcile import database_away
@@ -36,10 +40,12 @@ def video(shared: Storage, tmp_path_factory: pytest.TempPathFactory) -> str:
 def instance(shared: Storage) -> Iterator[dg.DagsterInstance]:
     with dagster_home.open_instance(shared.settings) as opened:
         yield opened
+    shared.db.execute("DELETE FROM processing_jobs WHERE status = 'pending'")
 
 
-def queued(shared: Storage, instance: dg.DagsterInstance, parent: str | None = None, **tags: str) -> dict[str, str]:
-    """The tags of a run once it is in the queue; nothing is left of it."""
+@contextmanager
+def waiting(shared: Storage, instance: dg.DagsterInstance, parent: str | None = None, **tags: str) -> Iterator[dg.DagsterRun]:
+    """A run in the queue; nothing is left of it afterwards."""
     job = build_definitions(shared.settings).resolve_job_def(PROCESS_VIDEO)
     more = {"parent_run_id": parent, "root_run_id": parent} if parent else {}
     run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED, remote_job_origin=ORIGIN, **more)  # type: ignore[arg-type]
@@ -48,8 +54,25 @@ def queued(shared: Storage, instance: dg.DagsterInstance, parent: str | None = N
     assert submitted.status == dg.DagsterRunStatus.QUEUED
     stored = instance.get_run_by_id(run.run_id)
     assert stored is not None
+    yield stored
     instance.delete_run(run.run_id)
-    return dict(stored.tags)
+
+
+def queued(shared: Storage, instance: dg.DagsterInstance, parent: str | None = None, **tags: str) -> dict[str, str]:
+    """The tags of a run once it is in the queue."""
+    with waiting(shared, instance, parent, **tags) as run:
+        return dict(run.tags)
+
+
+def test_a_video_that_failed_waits_as_soon_as_anybody_asks_for_a_run(shared: Storage, instance: dg.DagsterInstance, video: str) -> None:
+    def shown() -> str:
+        return str(show_video(shared.db, video)["video"]["status"])
+
+    status.fail(shared.db, video, DamagedVideo("It is damaged."))
+    with waiting(shared, instance, **{PARTITION_TAG: video}) as run:
+        assert shown() == "pending"
+        jobs.forget_queued(shared.db, run.run_id)
+        assert shown() == "failed"
 
 
 def test_a_run_with_nothing_but_its_partition_gets_the_file_s_name(shared: Storage, instance: dg.DagsterInstance, video: str) -> None:
