@@ -28,6 +28,13 @@ NEAR = 2.0  # pixels of the screen
 SEEKS = [0, 5, 10, 15, 25, 30, 35, 40, 45, FRAMES - 2]  # the last one is no sampled frame
 COLOUR = (0.05 + 0.618034) % 1  # hue of obj_001, as `vision.drawing` has it
 Box = tuple[float, float, float, float]
+TOLD_ONCE = """
+const ask = HTMLVideoElement.prototype.requestVideoFrameCallback;
+HTMLVideoElement.prototype.requestVideoFrameCallback = function (told) {
+  if (!this.asked) ask.call(this, told);
+  this.asked = true;
+};
+"""
 LATE_EFFECTS = """
 const soon = window.setTimeout;
 window.setTimeout = (act, wait, ...rest) => soon(act, wait < 200 ? wait + 1500 : wait, ...rest);
@@ -152,6 +159,22 @@ def test_a_picture_that_came_before_the_screen_is_told(
     desk = Desk(context.new_page(), serving.url)
     desk.open(films["constant"][0])
     desk.at(0)
+    context.close()
+
+
+def test_a_picture_of_which_the_browser_says_nothing_is_the_one_that_was_sought(
+    browser: Browser, serving: Serving, films: dict[str, tuple[str, Film]], trouble: list[str]
+) -> None:
+    video_id, film = films["constant"]
+    context = opened(browser, serving.url, trouble, serving.key())
+    context.add_init_script(TOLD_ONCE)
+    desk = Desk(context.new_page(), serving.url)
+    desk.open(video_id)
+    for frame in (30, 10):
+        desk.seek(film.seconds, frame)
+    desk.page.keyboard.press("ArrowRight")
+    desk.at(11)
+    assert number_of(desk.picture()) == 11
     context.close()
 
 

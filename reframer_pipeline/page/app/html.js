@@ -6,7 +6,7 @@ import { h } from "preact";
 import htm from "htm";
 
 export { render } from "preact";
-export { useEffect, useMemo, useRef, useState } from "preact/hooks";
+export { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 /** A template of elements. What is put in is text, never markup. */
 export const html = htm.bind(h);

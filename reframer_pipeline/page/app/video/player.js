@@ -15,6 +15,7 @@ import { Store } from "../store.js";
 export const RATES = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
 const ROUNDED = 6e-4; // seconds: addresses and tables round times
 const BACK_MS = 40; // between two pictures when it runs backwards
+const UNTOLD_MS = 250; // after a seek; Chromium now and then says nothing of its picture
 
 export class Player {
   /**
@@ -191,7 +192,7 @@ export class Player {
 
   /** @param {number} frame */
   present(frame) {
-    if (this.wanted === frame) this.wanted = null;
+    if (this.wanted === frame || (this.wanted === this.asked && !this.video.seeking)) this.wanted = null;
     this.onframe(frame);
     this.head.change({ frame });
     const { loop } = this.head.value;
@@ -199,11 +200,13 @@ export class Player {
     if (outside && !this.video.paused && this.wanted === null) this.seekFrame(loop.start_frame);
   }
 
-  /** A seek has ended: go on to the frame that was wanted meanwhile. */
+  /** A seek has ended: go on to the frame that was wanted meanwhile. If nothing is said of the picture, it is the one that was asked for. */
   sought() {
-    if (this.wanted === null) return;
-    if (this.wanted === this.asked) this.wanted = null;
-    else this.go(this.wanted);
+    const { wanted } = this;
+    if (wanted === null) return;
+    if (wanted !== this.asked) return this.go(wanted);
+    const untold = () => this.wanted === wanted && !this.video.seeking && !this.ended.signal.aborted;
+    window.setTimeout(() => untold() && this.present(wanted), UNTOLD_MS);
   }
 
   atEnd() {
