@@ -22,7 +22,7 @@ from reframer_pipeline.users import keys, people
 from reframer_pipeline.vision.rle import decode_plain
 from reframer_pipeline_tests.api.serving import EVERYTHING
 from reframer_pipeline_tests.deployment.deployment import Deployment
-from reframer_pipeline_tests.page.conftest import browser, on_its_way, opened, trouble
+from reframer_pipeline_tests.page.conftest import browser, opened, trouble
 from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import HEIGHT, WIDTH, number_of, write_film
 
@@ -69,10 +69,11 @@ def page(browser: Browser, home: Deployment, trouble: list[str]) -> Iterator[Pag
 @pytest.fixture(scope="module")
 def desk(page: Page, home: Deployment, clips: list[Path]) -> Desk:
     """The video screen, with all clips uploaded and computed. What the first browser brought is known when the second brings it."""
-    page.goto(f"{home.api_url}/#/")
+    page.goto(f"{home.api_url}/#/uploads")
     page.get_by_label("Videos to upload").set_input_files(clips)
-    for name in NAMES:
-        expect(on_its_way(page, name)).to_contain_text("Ready", timeout=900_000)
+    brought = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    for name in NAMES:  # the newest first
+        expect(brought.filter(has_text=name).first).to_contain_text("Ready", timeout=900_000)
     return Desk(page, home.api_url)
 
 
