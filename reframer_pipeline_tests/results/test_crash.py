@@ -54,6 +54,8 @@ def test_killed_in_the_middle_of_copy(storage: Storage) -> None:
         _until(lambda: storage.db.fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY%%'"))
         child.send_signal(signal.SIGKILL)
         child.wait()
+    copying = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'COPY%%'"
+    _until(lambda: not storage.db.fetch(copying))  # the server has noticed
     assert storage.results.find([Maker(sha, storage.settings).keys["scenes"].result_id]) == {}
     assert len(storage.db.fetch("SELECT * FROM scene_analysis")) == 2
     published = {str(row["result_id"]) for row in storage.db.fetch("SELECT result_id FROM current_results")}
