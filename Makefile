@@ -12,7 +12,7 @@ setup: ## install what is missing: ffmpeg, .venv with the locked packages
 demo: setup ## the main job on the bundled clip with the bundled demo models
 	@$(BIN)/reframer demo
 
-test: setup lint ## lint, types and all tests
+test: setup lint ## lint, types and all tests but the few that CI alone runs
 	@scripts/test.sh
 
 test-quick: setup ## the fast ones of the tests that need no model, server, browser or shared clip

@@ -1,7 +1,7 @@
 """pytest's hooks: how the tests are spread over worker processes, and which of them `make test-quick` leaves out.
 
 A file's tests stay together, in one worker and in their order, so that they share what the first of them made. Each worker has a data
-folder and servers of its own.
+folder and servers of its own. What soaks or fuzzes for minutes runs in CI alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from xdist.scheduler import LoadScopeScheduling
 HERE = Path(__file__).parent
 DEPLOYMENT = HERE / "deployment"
 SERVED = (DEPLOYMENT, HERE / "api", HERE / "page", HERE / "cli" / "test_serve.py")  # what a running `reframer dev` or `serve` answers
+IN_A_BROWSER = {"test_page.py", "test_web_ui.py"}
+IN_CI = "REFRAMER_TEST_SERVERS" in os.environ
 MODELS = {"shared", "yolo", "sam2"}  # fixtures
 MOST_WORKERS = 8
 
@@ -30,11 +32,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 class ByFile(LoadScopeScheduling):
-    """Hands out whole files; those that share one running deployment go together."""
+    """Hands out whole files. Of those with a running deployment two at a time: those in a browser are one chain, the others another."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return str(Path(file).parent) if Path(file).parent.name == DEPLOYMENT.name else file
+        file = Path(nodeid.split("::")[0])
+        if file.parent.name != DEPLOYMENT.name:
+            return str(file)
+        return f"{file.parent}, in a browser" if file.name in IN_A_BROWSER else str(file.parent)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,4 +52,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if MODELS & fixtures:
             item.add_marker("models")
+        if item.get_closest_marker("soak") and not IN_CI:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: CI runs it (REFRAMER_TEST_SERVERS=1)"))
     items.sort(key=lambda item: not item.path.is_relative_to(DEPLOYMENT))

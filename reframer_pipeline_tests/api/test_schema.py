@@ -19,6 +19,7 @@ from reframer_pipeline_tests.api.library import WithPictures
 from reframer_pipeline_tests.api.serving import Serving, started
 from reframer_pipeline_tests.factories import commit_all, video_bytes
 from reframer_pipeline_tests.servers import Server
+from reframer_pipeline_tests.spread import IN_CI
 from reframer_pipeline_tests.support import REPOSITORY
 
 CHECKS = (
@@ -26,9 +27,7 @@ CHECKS = (
     "response_schema_conformance", "unsupported_method", "allow_header_conformance",
 )  # fmt: skip
 OWNER, OTHER = "owner@example.org", "other@example.org"
-FUZZ = "REFRAMER_TEST_SERVERS" in os.environ  # requests by the thousand take minutes: CI makes them
-IN_CI = pytest.mark.skipif(not FUZZ, reason="requests by the thousand are made in CI (REFRAMER_TEST_SERVERS=1)")
-PHASES = "examples,coverage,fuzzing" if FUZZ else "examples,coverage"
+PHASES = "examples,coverage,fuzzing" if IN_CI else "examples,coverage"
 EXAMPLES = 12  # requests an operation and phase
 
 
@@ -61,8 +60,8 @@ def owned(serving: Serving) -> dict[str, str]:
     ("email", "methods"),
     [
         pytest.param(OWNER, ("--exclude-method", "DELETE"), id="owner"),
-        pytest.param(OTHER, (), id="other", marks=IN_CI),
-        pytest.param(OWNER, ("--include-method", "DELETE"), id="owner deletes", marks=IN_CI),
+        pytest.param(OTHER, (), id="other", marks=pytest.mark.soak),
+        pytest.param(OWNER, ("--include-method", "DELETE"), id="owner deletes", marks=pytest.mark.soak),
     ],
 )
 def test_answers_are_as_described(serving: Serving, owned: dict[str, str], email: str, methods: tuple[str, ...], tmp_path: Path) -> None:

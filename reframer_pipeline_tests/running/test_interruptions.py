@@ -74,7 +74,7 @@ def test_a_signal_that_reaches_another_thread_ends_the_work_too() -> None:
     assert time.monotonic() - began < 9
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.soak)])
 def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, shared: Storage, tmp_path: Path) -> None:
     clip = tmp_path / f"{how.name}.mp4"
     write_clip(make_clip(3_100_000 + how, n_frames=60, shots=1), clip)

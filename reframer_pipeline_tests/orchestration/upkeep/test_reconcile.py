@@ -100,6 +100,7 @@ def _until_masks(shared: Storage, video_id: str) -> None:
     pytest.fail("masks never began")
 
 
+@pytest.mark.soak
 def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(shared: Storage, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.5)
     monkeypatch.setattr(lease, "TTL_S", 3.0)
