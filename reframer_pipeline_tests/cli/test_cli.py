@@ -220,6 +220,7 @@ def test_dev_is_alone_over_its_data_and_on_its_port(home: Path, tmp_path: Path) 
     assert called(home, "dev", "--port", "99999").returncode == 2
 
 
+@pytest.mark.slow
 def test_the_database_is_not_stopped_under_somebody_who_uses_it(tmp_path: Path) -> None:
     url = called(tmp_path, "db", "url").stdout.strip()
     with psycopg.connect(url, application_name="psql"):

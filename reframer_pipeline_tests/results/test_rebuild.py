@@ -104,6 +104,7 @@ def run_sweep(storage: Storage) -> tuple[int, int, list[str]]:
     return swept.results, swept.orphans, swept.left
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_not_swept_and_said_by_the_exit_status(storage: Storage, second: Storage) -> None:
     video_id, sha = add_video(storage)
     done = commit_all(storage, video_id, Maker(sha, storage.settings))

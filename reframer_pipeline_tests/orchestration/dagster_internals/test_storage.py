@@ -90,6 +90,7 @@ def test_a_connection_is_kept_and_shared_by_all_openings_of_the_instance(shared:
         assert backend(another) == backend(instance) == first
 
 
+@pytest.mark.slow
 def test_a_server_that_was_restarted_is_asked_again(apart: Settings) -> None:
     with dagster_home.open_instance(apart) as instance:
         instance.add_dynamic_partitions(SET, ["one"])

@@ -224,6 +224,7 @@ def test_files_that_fail_stay_or_expire(gemini: FakeGemini, video: VideoFile) ->
     assert generations(gemini) == 0 and gemini.file_names == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.HANG, Kind.DRIP])
 @pytest.mark.parametrize("endpoint", [Endpoint.UPLOAD_START, Endpoint.UPLOAD_CHUNK, Endpoint.GET_FILE, Endpoint.GENERATE])
 def test_nothing_outlasts_the_deadline(gemini: FakeGemini, video: VideoFile, endpoint: Endpoint, kind: Kind) -> None:
@@ -237,6 +238,7 @@ def test_nothing_outlasts_the_deadline(gemini: FakeGemini, video: VideoFile, end
     assert gemini.file_names == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.HANG, Kind.DRIP, Kind.UNAVAILABLE])
 def test_a_delete_that_fails_is_tried_again_and_ends_with_the_deadline(gemini: FakeGemini, video: VideoFile, kind: Kind) -> None:
     gemini.script(Behaviour(kind, Endpoint.DELETE_FILE, times=99))

@@ -272,6 +272,7 @@ def test_two_scenes_in_one_shot_are_joined() -> None:
     assert (only.description, only.importance, only.scene_type, only.measured_scene_type) == ("First. Then.", 8, "both", "none")
 
 
+@pytest.mark.slow
 def test_texts_are_cleaned_and_bounded_and_bad_boxes_are_no_boxes() -> None:
     wild = {"type": "person", "description": "a\x00b\ud800" + "x" * 900, "difficulty": "easy", "box": [1, 2, math.nan, 4]}
     scene = {"start_seconds": 0, "end_seconds": 3, "description": "\x00y" * 3000, "importance": 99, "scene_type": "none"}
