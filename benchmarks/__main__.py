@@ -24,6 +24,7 @@ FILES: Final = {
     "benchmarks.overhead": ("F3", "F8"),
     "benchmarks.decoding": ("F4",),
     "benchmarks.models": ("F5", "F6"),
+    "benchmarks.profiles": ("F7",),
     "benchmarks.rows": ("F9",),
     "benchmarks.length": ("F10",),
     "benchmarks.neighbours": ("F12",),

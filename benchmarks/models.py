@@ -54,13 +54,14 @@ def yolo_of(architecture: str) -> Any:
     return model
 
 
-def sam2_of(name: str) -> Any:
+def sam2_of(name: str, image_size: int | None = None) -> Any:
     """The demo's SAM2, or an untrained one with the config of a released model, the same one each time."""
     import torch
 
     warnings.simplefilter("ignore")  # sam2 scripts its image transform, which torch deprecates
     torch.manual_seed(0)
-    return build_demo_sam2() if name == "demo" else build_sam2_model(RELEASES[name].config)
+    size = [] if image_size is None else [f"++model.image_size={image_size}"]
+    return build_demo_sam2() if name == "demo" else build_sam2_model(RELEASES[name].config, size)
 
 
 def predicts(architecture: str) -> Work:

@@ -92,6 +92,17 @@ class Settings(BaseSettings):
         COCO_PRODUCTS + DEMO_PRODUCTS, description="Model labels that mean product, comma-separated."
     )
 
+    # --- masks
+    mask_stride: int = Field(1, ge=1, le=1000, description="Every N-th of the frames with detections gets masks; 1: all do.")
+    mask_conf: Fraction01 = Field(0.0, description="Detections below this confidence get no mask; 0: all do.")
+    sam2_imgsz: int | None = Field(
+        None,
+        ge=256,
+        le=2048,
+        multiple_of=64,
+        description="Side of the square picture that SAM2 sees, pixels; unset: what its weights were trained at (1024; demo: 640).",
+    )
+
     # --- tracks
     track_thresh: Fraction01 = Field(0.5, description="A detection of this confidence starts a track, and is matched in the first pass.")
     track_low_conf: float | None = Field(

@@ -26,6 +26,7 @@ SECTIONS: Final = {
     "Places": (*PLACES, "uploads_url"),
     "Models": ("models", "yolo_model", "sam2_model", "weights_dir", "device", "batch"),
     "Frames and detections": ("vid_stride", "imgsz", "conf", "iou", "min_size"),
+    "Masks": ("mask_stride", "mask_conf", "sam2_imgsz"),
     "Tracks": ("track_thresh", "track_low_conf", "track_buffer", "match_thresh"),
     "Scenes": ("describer", "gemini_model", "gemini_media", "shot_threshold", "min_shot_s"),
     "Running": ("max_upload_mb", "executor"),

@@ -21,6 +21,7 @@ from reframer_pipeline.vision.releases import RELEASES
 # Every setting that changes a result, directly or by what is derived from it.
 NAMES: Final = (
     "models", "yolo_model", "sam2_model", "vid_stride", "imgsz", "conf", "iou", "min_size", "person_labels", "product_labels",
+    "mask_stride", "mask_conf", "sam2_imgsz",
     "track_thresh", "track_low_conf", "track_buffer", "match_thresh", "min_sightings", "shot_threshold", "min_shot_s",
     "describer", "gemini_model", "gemini_media", "gemini_keyframes", "gemini_snap_s",
 )  # fmt: skip

@@ -177,8 +177,8 @@ def _difference(wanted: Recipe, there: Row) -> tuple[str, ...]:
     if wanted.weights != there["weights"]:
         reasons.append(f"weights: {_short(there['weights'])} → {_short(wanted.weights)}")
     old, new = there["settings"], wanted.settings
-    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    reasons += [f"{name}: {_short(old.get(name))} → {_short(new.get(name))}" for name in names]
+    pairs = {name: (old.get(name, "unset"), new.get(name, "unset")) for name in sorted({*old, *new})}
+    reasons += [f"{name}: {_short(before)} → {_short(now)}" for name, (before, now) in pairs.items() if before != now]
     reasons += [f"other {stage}" for stage, digest in wanted.inputs.items() if there["inputs"].get(stage) != digest]
     return tuple(reasons)
 

@@ -46,7 +46,7 @@ def analyse_scenes(
         masks: `schemas.MASKS`.
         trajectories: `schemas.TRAJECTORIES`.
         describer: Who puts the figures into words.
-        settings: `shot_threshold` and `min_shot_s`.
+        settings: `shot_threshold` and `min_shot_s`; and `mask_stride` and `mask_conf`, under which only some sightings have masks.
         progress: Called with scenes done and scenes in all.
 
     Yields:
@@ -58,7 +58,9 @@ def analyse_scenes(
 
     def rows() -> Iterator[dict[str, Any]]:
         shots = find_shots(frames.batches(COLUMNS), metadata, settings)
-        told, asked = tee(_facts(shots, metadata, frames, detections, load_observations(trajectories, masks)))
+        seen = load_observations(trajectories, masks)
+        some_only = settings.mask_stride > 1 or settings.mask_conf > 0
+        told, asked = tee(_facts(shots, metadata, frames, detections, seen.with_all_areas() if some_only else seen))
         progress(0, len(shots))
         answers = describer.describe(asked, [shot.start_seconds for shot in shots] + [shots[-1].end_seconds if shots else 0.0])
         for scene in told:

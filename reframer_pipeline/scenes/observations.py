@@ -6,7 +6,7 @@ What belongs here: reading trajectories and masks into parallel arrays that can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,19 @@ class Observations:
         """The sightings in frames `[start_frame, end_frame)`, as views."""
         low, high = np.searchsorted(self.frame, [start_frame, end_frame])
         return self[slice(int(low), int(high))]
+
+    def with_all_areas(self) -> Observations:
+        """An area for every sighting of a track of which some have a mask: its box's, times the part of the box that the track's masks
+        before and after it fill (linear between two, the nearest one's at the ends).
+        """
+        area, box = self.mask_area.copy(), (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
+        by_track = np.argsort(self.track, kind="stable")
+        for rows in np.split(by_track, np.flatnonzero(np.diff(self.track[by_track])) + 1):
+            known = rows[~np.isnan(area[rows]) & (box[rows] > 0)]
+            if known.size:
+                fill = np.interp(self.frame[rows], self.frame[known], area[known] / box[known])
+                area[rows] = np.where(np.isnan(area[rows]), fill * box[rows], area[rows])
+        return replace(self, mask_area=area)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Observations:
         arrays = (self.track, self.frame, self.xyxy, self.confidence, self.mask_area, self.stability)

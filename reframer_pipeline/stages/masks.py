@@ -7,6 +7,7 @@ What belongs here: all that is special about it. What does not: segmenting (`vis
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 import numpy as np
@@ -17,26 +18,38 @@ from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.stages.checks import Validator, numbers, packed
+from reframer_pipeline.settings import Settings
+from reframer_pipeline.stages.checks import IdTable, Validator, numbers, packed
 from reframer_pipeline.stages.columns import text
-from reframer_pipeline.stages.detections import known_detections
 from reframer_pipeline.stages.metadata import frame_size
 from reframer_pipeline.stages.stage import Cells, Columns, Rows, Stage, Work, facts
 from reframer_pipeline.versions import StageKey
 from reframer_pipeline.vision import models
 from reframer_pipeline.vision.boxes import by_frame, count_frames
 from reframer_pipeline.vision.rle import counts_of, inside
-from reframer_pipeline.vision.segmenter import segment_frames
+from reframer_pipeline.vision.segmenter import MaskChoice, segment_frames
 
 
 def _compute(work: Work, frames: StageInput, detections: StageInput) -> StageOutput:
     store = work.hold(FrameStore(frames.open_attachment()))
-    found, segmenter = by_frame(detections.batches()), models.segmenter(work.settings)
-    return StageOutput("masks", segment_frames(found, store.read, segmenter, work.result_id, work.progress, count_frames(detections)))
+    found, segmenter, total = by_frame(detections.batches()), models.segmenter(work.settings), count_frames(detections)
+    rows = segment_frames(found, store.read, segmenter, work.result_id, work.progress, total, _choice(work.key))
+    return StageOutput("masks", rows)
+
+
+def _more_settings(settings: Settings) -> dict[str, Any]:
+    """What makes masks fewer or coarser counts where it is asked for: what was made before one could ask stays as it is."""
+    exact = {**asdict(MaskChoice()), "sam2_imgsz": None}
+    return {name: value for name, usual in exact.items() if (value := getattr(settings, name)) != usual}
+
+
+def _choice(key: StageKey) -> MaskChoice:
+    chosen = key.components["settings"]
+    return MaskChoice(**{part.name: chosen[part.name] for part in fields(MaskChoice) if part.name in chosen})
 
 
 class MasksValidator(Validator):
-    """Exactly one mask for every detection that is no candidate, as large as it says. Warns of masks that lie mostly outside their box:
+    """Exactly one mask for every detection that is to have one, as large as it says. Warns of masks that lie mostly outside their box:
     SAM2 was asked for what is in it, and has found something else.
     """
 
@@ -49,13 +62,13 @@ class MasksValidator(Validator):
     def __init__(self, key: StageKey, upstream: Mapping[str, StageInput]) -> None:
         super().__init__(key, upstream)
         self._width, self._height = frame_size(upstream["metadata"])
-        self._known = known_detections(upstream["detections"])
+        self._known = _known(upstream["detections"], _choice(key))
         self._ids, self._boxes = _boxes(upstream["detections"])
 
     def judge(self, batch: pa.RecordBatch) -> None:
         ids = packed(batch.column("detection_id"))
-        known, frame, candidate = self._known.find(ids)
-        self.expect("no_orphans", known & ~candidate & (frame == numbers(batch, "frame_number")))
+        known, frame, left_out = self._known.find(ids)
+        self.expect("no_orphans", known & ~left_out & (frame == numbers(batch, "frame_number")))
         self.expect("one_each", self._known.use(ids) | ~known)
         self.expect("size_is_frames", (numbers(batch, "width") == self._width) & (numbers(batch, "height") == self._height))
         at = np.minimum(np.searchsorted(self._ids, ids), max(self._ids.size - 1, 0))
@@ -69,6 +82,18 @@ class MasksValidator(Validator):
     def conclude(self) -> None:
         missing = self._known.unused(flag=False)
         self.expect("none_missing", missing == 0, f"{missing} detections have no mask")
+
+
+def _known(detections: StageInput, choice: MaskChoice) -> IdTable:
+    """All detections with their frame; the flag says that it is to have no mask."""
+    batches = list(detections.batches(["detection_id", "frame_number", "confidence", "candidate"]))
+    frames = [numbers(batch, "frame_number") for batch in batches]
+    in_order = np.unique(np.concatenate([*frames, np.zeros(0, np.int32)]))
+    chosen = [
+        choice.of(np.searchsorted(in_order, frame), numbers(batch, "confidence"), numbers(batch, "candidate"))
+        for frame, batch in zip(frames, batches, strict=True)
+    ]
+    return IdTable([packed(batch.column("detection_id")) for batch in batches], frames, [~one for one in chosen])
 
 
 def _boxes(detections: StageInput) -> tuple[Any, Any]:
@@ -140,5 +165,6 @@ MASKS: Final = Stage(
     kinds=frozenset({"sam2", "parquet", "postgres"}),
     weights="segmenter",
     rows=Rows("segmentation_masks", _columns),
+    more_settings=_more_settings,
     looks_at_pictures=lambda chosen: True,
 )

@@ -93,11 +93,12 @@ def build_untrained_sam2(device: str = "cpu", image_size: int = SEGMENTER_IMAGE_
     return model
 
 
-def build_demo_sam2(device: str = "cpu") -> Any:
+def build_demo_sam2(device: str = "cpu", image_size: int = SEGMENTER_IMAGE_SIZE) -> Any:
     """Build the demo segmenter, in float32.
 
     Args:
         device: A torch device.
+        image_size: Side of the square input in pixels; it was trained at the default.
 
     Returns:
         A `SAM2Base` for `SAM2ImagePredictor`, once the predictor's `_bb_feat_sizes` is `bb_feat_sizes(model.image_size)`.
@@ -105,6 +106,6 @@ def build_demo_sam2(device: str = "cpu") -> Any:
     """
     from safetensors.torch import load_file
 
-    model = build_untrained_sam2(device)
+    model = build_untrained_sam2(device, image_size)
     model.load_state_dict(load_file(demo_weights_dir() / SEGMENTER_FILE))
     return model

@@ -7,10 +7,12 @@ What belongs here: the `Segmenter` protocol, and the stage that turns detections
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from reframer_pipeline.handover import Progress, no_progress, record_batches
@@ -36,6 +38,30 @@ class Mask(NamedTuple):
     stability: float
 
 
+@dataclass(frozen=True)
+class MaskChoice:
+    """Which detections get a mask.
+
+    Attributes:
+        mask_stride: Of the frames with detections every N-th counts, the first among them.
+        mask_conf: Least confidence.
+    """
+
+    mask_stride: int = 1
+    mask_conf: float = 0.0
+
+    def of(self, nth: npt.ArrayLike, confidence: npt.ArrayLike, candidate: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether each of some detections gets one.
+
+        Args:
+            nth: `(n,)`, or one number: which of the frames with detections each lies in, counted from 0.
+            confidence: `(n,)` float32.
+            candidate: `(n,)` bool: kept for the tracker alone, and never masked.
+        """
+        chosen = (np.asarray(nth) % self.mask_stride == 0) & (np.asarray(confidence) >= np.float32(self.mask_conf))
+        return np.asarray(chosen & ~np.asarray(candidate, bool))
+
+
 class Segmenter(Protocol):
     """Anything that masks boxes in pictures."""
 
@@ -58,19 +84,21 @@ def segment_frames(
     result_id: str,
     progress: Progress = no_progress,
     total: int = 0,
+    choice: MaskChoice = MaskChoice(),
 ) -> Iterator[pa.RecordBatch]:
     """The masks stage.
 
     Args:
-        detected: Frames with their detections, in order; candidates get no mask, and a frame without others is not read.
+        detected: Frames with their detections, in order; a frame of which none is chosen is not read.
         read_frame: Picture of a source frame, as the boxes were found in.
         segmenter: Makes the masks; one encoding per frame.
         result_id: Of this stage's result.
         progress: Called with frames done, after as many as the segmenter wants at once.
         total: Number of frames with detections, 0 if unknown.
+        choice: Which detections get a mask; candidates never do.
 
     Yields:
-        Batches of `schemas.MASKS`, one row per detection that is no candidate, in the detections' order; an empty mask has
+        Batches of `schemas.MASKS`, one row per detection that is chosen, in the detections' order; an empty mask has
         area 0.
 
     Raises:
@@ -78,9 +106,10 @@ def segment_frames(
     """
 
     def rows() -> Iterator[dict[str, Any]]:
-        frames, done = iter(detected), 0
+        frames, done = enumerate(detected), 0
         while group := list(islice(frames, segmenter.frames)):
-            wanted = [(frame, chosen) for frame in group if (chosen := np.flatnonzero(~frame.candidate)).size]
+            chosen_of = [(frame, np.flatnonzero(choice.of(nth, frame.confidence, frame.candidate))) for nth, frame in group]
+            wanted = [(frame, chosen) for frame, chosen in chosen_of if chosen.size]
             images = [read_frame(frame.frame_number) for frame, _ in wanted]
             masks = segmenter.segment([(image, frame.xyxy[chosen]) for image, (frame, chosen) in zip(images, wanted, strict=True)])
             for image, (frame, chosen), found in zip(images, wanted, masks, strict=True):

@@ -107,7 +107,7 @@ def test_a_stage_is_fresh_unless_a_code_version_was_raised(old: Deployment) -> N
             assert set(re.sub(r"\d+ → \d+|(?<=other )\w+", "N", lines[stage]["reason"]).split("; ")) <= {
                 "code version: N",
                 "other N",
-                "min_sightings: None → 1",
+                "min_sightings: unset → 1",
             }
     assert plans.keys() == {video["id"] for video in old.videos("failed")}
 

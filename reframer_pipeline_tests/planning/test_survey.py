@@ -37,7 +37,7 @@ RECIPES = recipes(Settings(), WEIGHTS)
 def test_deployment_names_are_exactly_the_settings_that_change_results(name: str) -> None:
     other = {
         "models": "demo", "yolo_model": "yolov8n.pt", "sam2_model": "sam2_hiera_tiny", "person_labels": ("man",), "product_labels": ("x",),
-        "describer": "gemini", "gemini_model": "other", "gemini_media": "keyframes", "track_low_conf": 0.01,
+        "describer": "gemini", "gemini_model": "other", "gemini_media": "keyframes", "track_low_conf": 0.01, "mask_conf": 0.7,
     }  # fmt: skip
     base = Settings(gemini_api_key="k", gemini_media="keyframes" if name == "gemini_keyframes" else "video")
     value = getattr(base, name)

@@ -159,3 +159,41 @@ def test_videos_without_any_object_pass() -> None:
     for stage in ("detections", "masks", "trajectories"):
         upstream = {name: MemoryInput(name, MAKER.rows(name) if name in ("metadata", "frames") else []) for name in NAMES}
         assert all(check.passed for check in BY_NAME[stage].validator(MAKER.keys[stage], upstream).verdict())
+
+
+@pytest.mark.parametrize("chosen", [{"mask_stride": 2}, {"mask_conf": 0.7}, {"mask_stride": 2, "mask_conf": 0.7}])
+def test_masks_of_some_detections_are_these_and_no_others(chosen: dict[str, Any]) -> None:
+    key = Maker("ab" * 32, Settings(conf=0.5, track_low_conf=0.1, **chosen), candidates=True).keys["masks"]
+    upstream = {name: MemoryInput(name, MAKER.rows(name)) for name in NAMES[: NAMES.index("masks")]}
+    frames = sorted({row["frame_number"] for row in DETECTION})
+    wanted = {
+        row["detection_id"]
+        for row in DETECTION
+        if not row["candidate"]
+        and frames.index(row["frame_number"]) % chosen.get("mask_stride", 1) == 0
+        and row["confidence"] >= chosen.get("mask_conf", 0)
+    }
+    every = MAKER.rows("masks")
+    good = [row for row in every if row["detection_id"] in wanted]
+    assert 0 < len(good) < len(every)
+
+    def failed(rows: Rows) -> set[str]:
+        validator = BY_NAME["masks"].validator(key, upstream)
+        validator.feed(pa.RecordBatch.from_pylist(rows, schema=BY_NAME["masks"].schema))
+        try:
+            validator.verdict()
+        except InvalidResult as failure:
+            return {check.name for check in failure.checks if not check.passed}
+        return set()
+
+    assert failed(good) == set()
+    assert failed(every) == {"no_orphans"}
+    assert failed(good[1:]) == {"none_missing"}
+
+
+def test_a_choice_of_all_masks_changes_no_key() -> None:
+    def key(**chosen: Any) -> str:
+        return Maker("ab" * 32, Settings(**chosen)).keys["masks"].digest
+
+    assert key(mask_stride=1, mask_conf=0.0) == key()
+    assert len({key(), key(mask_stride=2), key(mask_conf=0.7), key(sam2_imgsz=512)}) == 4

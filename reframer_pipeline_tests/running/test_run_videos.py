@@ -106,6 +106,25 @@ def test_several_videos_share_one_opening_of_dagsters_instance(
     assert back.seconds == {}
 
 
+def test_fewer_masks_are_quicker_and_the_rest_stays(shared: Storage, done: VideoOutcome) -> None:
+    """Of every third frame with detections. Nothing before the masks is computed again, and scenes have the same elements."""
+    assert done.video_id is not None
+    before = sheets.published(shared, done.video_id)
+    elements = shared.db.fetch("SELECT count(*) AS n FROM elements WHERE video_id = %s", (done.video_id,))
+    (fewer,) = run_videos(shared.settings.model_copy(update={"mask_stride": 3}), [done.video_id])
+    after = sheets.published(shared, done.video_id)
+    assert fewer.status == "completed", fewer.failure_message
+    assert set(fewer.seconds) == {"masks", "scenes"}
+    frames = [
+        sorted({number for batch in result["masks"].batches(["frame_number"]) for number in batch.column(0).to_pylist()})
+        for result in (before, after)
+    ]
+    assert frames[1] == frames[0][::3]
+    assert 0 < after["masks"].row_count < before["masks"].row_count / 2
+    assert shared.db.fetch("SELECT count(*) AS n FROM elements WHERE video_id = %s", (done.video_id,)) == elements
+    run_videos(shared.settings, [done.video_id])
+
+
 def test_running_again_computes_nothing(shared: Storage, done: VideoOutcome) -> None:
     assert done.video_id is not None
     with dagster_home.open_instance(shared.settings) as instance:

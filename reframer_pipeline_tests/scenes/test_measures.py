@@ -142,6 +142,22 @@ def test_a_mask_without_a_track_and_a_track_without_masks_are_harmless(video):
     assert figures(video)["obj_001"].mask_stability == pytest.approx(0.97)
 
 
+def test_where_some_sightings_have_masks_the_others_get_an_area_between(empty_video):
+    """The box doubles its height from one sighting to the next; masks at the second and the fourth fill 0.4 and 0.8 of it."""
+    empty_video.add_track("obj_001", "product", "cup", {5 * k: (100, 0, 110, 10 * 2**k) for k in range(5)})
+    empty_video.add_track("obj_002", "product", "cup", {0: (0, 0, 50, 50)}, fill=None)
+    for mask, fill, height in zip(empty_video.masks, (None, 0.4, None, 0.8, None), (10, 20, 40, 80, 160), strict=True):
+        mask["area"] = None if fill is None else int(fill * 10 * height)
+    empty_video.masks[:] = [mask for mask in empty_video.masks if mask["area"] is not None]
+    given = empty_video.inputs()
+    some = load_observations(given["trajectories"], given["masks"])
+    every = some.with_all_areas()
+    of_first = every.track == 0
+    assert every.mask_area[of_first].tolist() == pytest.approx([0.4 * 100, 0.4 * 200, 0.6 * 400, 0.8 * 800, 0.8 * 1600])
+    assert np.isnan(every.mask_area[~of_first]).all()  # a track without any mask goes by its boxes
+    assert np.isnan(some.mask_area).sum() == 4
+
+
 @pytest.mark.parametrize("batch_rows", [1, 2, 5])
 def test_the_size_of_batches_changes_nothing(video, batch_rows):
     whole, small = video.inputs(), video.inputs(batch_rows)

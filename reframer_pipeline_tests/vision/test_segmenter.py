@@ -18,7 +18,7 @@ from reframer_pipeline.vision.logits import encoded, stability
 from reframer_pipeline.vision.sam2_batched import BatchedSam2Segmenter
 from reframer_pipeline.vision.sam2_build import bb_feat_sizes, build_sam2_model
 from reframer_pipeline.vision.sam2_single import LowResMask, Sam2Segmenter
-from reframer_pipeline.vision.segmenter import Mask, segment_frames
+from reframer_pipeline.vision.segmenter import Mask, MaskChoice, segment_frames
 from reframer_pipeline.vision.single_frames import for_single_frames
 
 pytestmark = pytest.mark.models
@@ -96,6 +96,27 @@ def test_rows_follow_detections_and_candidates_get_none(sam2: Any, frames: list)
     assert [row["mask_id"] for row in rows] == [row_id(RESULT, name) for name in ids]
     assert [row["frame_number"] for row in rows] == [0, 0, 0, 20, 20]
     assert read == [0, 20] and seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_masks_of_some_frames_and_of_confident_detections_only(sam2: Any, frames: list) -> None:
+    images, read = {n: image for n, _, image in frames}, list[int]()
+
+    def read_frame(number: int) -> np.ndarray:
+        read.append(number)
+        return images[number]
+
+    detected = [detections(number, BOXES[:2]) for number in (0, 10, 20, 30)]
+    for frame in detected:
+        frame.confidence[1] = 0.6
+
+    def masked(choice: MaskChoice) -> list[str]:
+        rows = pa.Table.from_batches(segment_frames(detected, read_frame, Sam2Segmenter(sam2), RESULT, choice=choice))
+        return rows.column("detection_id").to_pylist()
+
+    ids = [frame.detection_ids for frame in detected]
+    assert masked(MaskChoice(mask_stride=3)) == [*ids[0], *ids[3]] and read == [0, 30]
+    assert masked(MaskChoice(mask_conf=0.6)) == [name for names in ids for name in names]  # single precision, too
+    assert masked(MaskChoice(mask_stride=2, mask_conf=0.7)) == [ids[0][0], ids[2][0]]
 
 
 class EmptySegmenter:
