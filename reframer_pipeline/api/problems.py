@@ -6,6 +6,7 @@ Of what is the server's own trouble (5xx) a caller is told the kind and the requ
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Mapping
@@ -110,8 +111,13 @@ class Problem(BaseModel):
 
 def told_of(code: str, message: str) -> str:
     """What a caller is told of a failure that was stored: its message, or its kind if it was the server's own trouble."""
-    kind = next((kind for kind in f.all_failures() if kind.code == code), f.InternalError)
+    kind = _kind_of(code)
     return _title(kind) if _status(kind) >= 500 else message
+
+
+@functools.cache  # lists of failed videos ask for each of them
+def _kind_of(code: str) -> type[ReframerError]:
+    return next((kind for kind in f.all_failures() if kind.code == code), f.InternalError)
 
 
 def status_of(failure: ReframerError) -> int:

@@ -26,6 +26,7 @@ def read_part(conn: psycopg.Connection[Row], query: Any, values: Any, limit: int
         characters: Of the rows' values at most; a row that has more comes alone. Hardly more is read.
     """
     found, size = list[Row](), 0
+    conn.execute("SET LOCAL cursor_tuple_fraction = 1")  # the query has its limit: all of it is read, not the tenth that Postgres expects
     with conn.cursor("part") as cursor:
         cursor.itersize = _AT_ONCE
         for row in cursor.execute(query, values):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import get_args
 
 import pytest
 
 from reframer_pipeline.reading import library
+from reframer_pipeline.reading.parts import read_part
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline_tests.submitted import person, submitted
 
@@ -31,3 +33,10 @@ def test_a_page_begins_where_the_one_before_ended_along_an_index(storage: Storag
         plan = "\n".join(row["QUERY PLAN"] for row in conn.execute(f"EXPLAIN {query}", values))
     index = {"uploaded": "idx_uploads_library", "name": "idx_uploads_names", "duration": "idx_videos_duration"}[sort.removeprefix("-")]
     assert re.search(rf"using {index} .*\n *Index Cond: ", plan), plan
+
+
+def test_a_part_is_planned_as_what_is_read_whole(storage: Storage) -> None:
+    """Postgres thinks that of a cursor only a tenth is wanted, and may walk through a whole table to give the first row soon."""
+    with storage.db.transaction() as conn:
+        assert read_part(conn, "SELECT generate_series(1, 5) AS n", {}, 3, math.inf) == ([{"n": 1}, {"n": 2}, {"n": 3}], True)
+        assert conn.execute("SELECT current_setting('cursor_tuple_fraction')::float AS part").fetchone() == {"part": 1.0}
