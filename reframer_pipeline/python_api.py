@@ -163,7 +163,7 @@ class Video:
 
         Returns:
             `(n, height, width)`, row i the pixels of row i of `detections` in that frame. All False where none was made: of a weak box that
-            only the tracker uses.
+            only the tracker uses, and of all that `mask_stride` and `mask_conf` leave out.
 
         Raises:
             UnknownFrame: It was not looked at.

@@ -23,6 +23,7 @@ COCO_PRODUCTS = (
 )  # fmt: skip
 DEMO_PRODUCTS = ("box", "phone")
 DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
+SAM2_IMGSZ = {"official": 1024, "demo": 640}  # what the segmenters were trained at
 
 _LISTS = ("person_labels", "product_labels", "api_hosts", "api_cors_origins", "api_proxies")  # comma-separated
 
@@ -306,6 +307,11 @@ class Settings(BaseSettings):
     def effective_imgsz(self) -> int:
         """The size the detector really works at: `imgsz`, but the demo model has its own."""
         return DEMO_IMGSZ if self.models == "demo" else self.imgsz
+
+    @property
+    def effective_sam2_imgsz(self) -> int:
+        """The size the segmenter really works at: `sam2_imgsz`, or what it was trained at."""
+        return self.sam2_imgsz or SAM2_IMGSZ[self.models]
 
     @property
     def resolved_describer(self) -> Literal["gemini", "local"]:

@@ -62,7 +62,7 @@ class _Sequence:
 
 
 def files(videos: Sequence[Video]) -> Iterator[File]:
-    """A PNG for each sampled frame, and at the end `meta.json`."""
+    """A PNG for each sampled frame that was masked or holds nothing, and at the end `meta.json`."""
     sequences: list[_Sequence] = []
     for video in videos:
         yield from _pictures(video, sequences)
@@ -79,6 +79,8 @@ def _pictures(video: Video, sequences: list[_Sequence]) -> Iterator[File]:
     part, sequence = 1, _Sequence(video.name, max(5, len(str(known["frame_count"] - 1))))
     sequences.append(sequence)
     for frame, sightings in _sampled(results):
+        if sightings and not any(one.mask for one in sightings if one.track):
+            continue  # a black picture would say that nothing is there
         tracked = [(one.track[1], one.mask) for one in sightings if one.track and one.mask and one.mask.area][:OBJECTS]
         if len(sequence.objects.keys() | {track for track, _ in tracked}) > OBJECTS:
             part += 1

@@ -47,7 +47,7 @@ class Sighting:
         confidence: 0 to 1.
         xyxy, xywh: Its box in both forms.
         track: Place of its track in order of first sight, from 1, and the track's id; None if it is in no track.
-        mask: Its mask; None for a candidate.
+        mask: Its mask; None for a candidate, and where none was asked for.
     """
 
     detection_id: str

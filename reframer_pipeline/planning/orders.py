@@ -60,8 +60,10 @@ def pinned(order: Order) -> dict[str, Any]:
 
 
 def follow(order: Order, pinned: Mapping[str, Any]) -> Order:
-    """An order as it was pinned. Weights that could not be had at that time are looked for again."""
-    settings = result_settings.apply(order.settings, pinned["settings"])
+    """An order as it was pinned. Weights that could not be had at that time are looked for again, and a setting that there was not yet had
+    what is its default now.
+    """
+    settings = result_settings.apply(order.settings, {**result_settings.chosen(Settings.model_construct()), **pinned["settings"]})
     if not pinned["weights"]:
         return of(order.video, settings)
     return replace(order, settings=settings, weights=pinned["weights"], trouble=None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, LiteralString
 
 from reframer_pipeline.database.postgres import Database, Row
+from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES, STAGES
 from reframer_pipeline.versions import Recipe
 
@@ -177,12 +178,19 @@ def _difference(wanted: Recipe, there: Row) -> tuple[str, ...]:
     if wanted.weights != there["weights"]:
         reasons.append(f"weights: {_short(there['weights'])} → {_short(wanted.weights)}")
     old, new = there["settings"], wanted.settings
-    pairs = {name: (old.get(name, "unset"), new.get(name, "unset")) for name in sorted({*old, *new})}
+    pairs = {name: (_value(name, old, new), _value(name, new, old)) for name in sorted({*old, *new})}
     reasons += [f"{name}: {_short(before)} → {_short(now)}" for name, (before, now) in pairs.items() if before != now]
     reasons += [f"other {stage}" for stage, digest in wanted.inputs.items() if there["inputs"].get(stage) != digest]
     return tuple(reasons)
 
 
+def _value(name: str, settings: Mapping[str, Any], others: Mapping[str, Any]) -> object:
+    """A setting of a recipe. Some stand in it only if they are not at their default; others if something else asks for them."""
+    field = Settings.model_fields.get(name)
+    usual = field.default if field is not None and name in others and field.default != others[name] else None
+    return settings.get(name, usual)
+
+
 def _short(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "unset" if value is None else str(value)
     return text if len(text) <= 40 else text[:39] + "…"

@@ -8,7 +8,7 @@ scene's start, the last to its end, so that the spans add up to the scene), and 
 - `visible_seconds`: sum of `span_k` over its sightings; `scene_share` is that over the scene's length.
 - `first_seconds`: time of its first sighting; `end_seconds`: the sampled frame after its last one, or the scene's end.
 - `present`: `visible_seconds` of at least half a second, or half the scene if that is less.
-- `area_share`, `max_area_share`: mean and largest mask area over the frame's area (box area where there is no mask).
+- `area_share`, `max_area_share`: mean and largest mask area over the frame's area (`Observations.area` where there is no mask).
 - `bbox`: mean of its boxes; `horizontal` and `vertical`: the third of the frame that holds the mean centre.
 - `overlap`: mean over its sightings of the summed intersections with all other tracks' boxes over its own box, at most 1.
 - `gap_share`: sampled frames without it between its first and last sighting, over all sampled frames between these.
@@ -33,7 +33,7 @@ import numpy as np
 
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.scenes.describer import Box, Look, TrackFigures, VideoFacts
-from reframer_pipeline.scenes.observations import Observations
+from reframer_pipeline.scenes.observations import Observations, areas
 from reframer_pipeline.scenes.shots import Shot
 from reframer_pipeline.schemas import ObjectClass
 
@@ -104,9 +104,8 @@ def _figures(shot: Shot, sampling: Sampling, spans: np.ndarray, seen: Observatio
     name = seen.tracks[int(seen.track[0])]
     steps = np.searchsorted(sampling.frame, seen.frame)
     visible = float(spans[steps].sum())
-    box_area = _areas(seen.xyxy)
-    area = np.where(np.isnan(seen.mask_area), box_area, seen.mask_area)
-    shares = np.clip(area / (video.width * video.height), 0, 1)
+    box_area = areas(seen.xyxy)
+    shares = np.clip(seen.area / (video.width * video.height), 0, 1)
     gap_share = 1 - len(seen) / (int(steps[-1]) - int(steps[0]) + 1)
     mean_box = seen.xyxy.mean(axis=0, dtype=np.float64)
     centre = (mean_box[:2] + mean_box[2:]) / 2 / (video.width, video.height)
@@ -133,7 +132,7 @@ def _figures(shot: Shot, sampling: Sampling, spans: np.ndarray, seen: Observatio
         occlusion=_share(gap_share + (1 - gap_share) * _dip(seen.mask_area, box_area)),
         gap_share=_share(gap_share),
         mask_stability=_mean_or_none(seen.stability),
-        shape_change=_rounded(_shape_change(area, steps)),
+        shape_change=_rounded(_shape_change(seen.area, steps)),
         speed=_rounded(speed),
         heading=heading,
         border_share=_share(_at_border(seen.xyxy, video).mean()),
@@ -146,10 +145,6 @@ def _looks(xyxy: np.ndarray, seconds: np.ndarray) -> tuple[Look, ...]:
     return tuple(Look(seconds=round(float(seconds[row]), 6), bbox=_box(xyxy[row])) for row in rows)
 
 
-def _areas(xyxy: np.ndarray) -> np.ndarray:
-    return np.clip(xyxy[:, 2] - xyxy[:, 0], 0, None) * np.clip(xyxy[:, 3] - xyxy[:, 1], 0, None)
-
-
 def _overlaps(seen: Observations) -> np.ndarray:
     """`(n,)`: how much of each sighting's box lies under the other boxes of its frame, at most 1."""
     covered = np.zeros(len(seen))
@@ -159,7 +154,7 @@ def _overlaps(seen: Observations) -> np.ndarray:
         sides = np.clip(np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - corner, 0, None)
         shared = sides.prod(axis=2)
         np.fill_diagonal(shared, 0)
-        covered[rows] = np.minimum(1, shared.sum(axis=1) / np.maximum(_areas(boxes), 1e-9))
+        covered[rows] = np.minimum(1, shared.sum(axis=1) / np.maximum(areas(boxes), 1e-9))
     return covered
 
 

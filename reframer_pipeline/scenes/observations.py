@@ -35,6 +35,7 @@ class Observations:
         xyxy: `(n, 4)` float32, displayed pixels, half-open.
         confidence: `(n,)` float32.
         mask_area: `(n,)` float32, pixels; NaN where there is no mask.
+        area: `(n,)` float32, pixels: of the mask; where there is none, of the box (or see `with_all_areas`).
         stability: `(n,)` float32, 0..1; NaN where there is no mask.
     """
 
@@ -44,6 +45,7 @@ class Observations:
     xyxy: np.ndarray
     confidence: np.ndarray
     mask_area: np.ndarray
+    area: np.ndarray
     stability: np.ndarray
 
     def within(self, start_frame: int, end_frame: int) -> Observations:
@@ -52,20 +54,20 @@ class Observations:
         return self[slice(int(low), int(high))]
 
     def with_all_areas(self) -> Observations:
-        """An area for every sighting of a track of which some have a mask: its box's, times the part of the box that the track's masks
-        before and after it fill (linear between two, the nearest one's at the ends).
+        """Where a track has masks on some of its sightings only, the others' area is their box's times the part of the box that the masks
+        before and after fill: linear between two, the nearest one's at the ends.
         """
-        area, box = self.mask_area.copy(), (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
+        area, box = self.mask_area.copy(), areas(self.xyxy)
         by_track = np.argsort(self.track, kind="stable")
         for rows in np.split(by_track, np.flatnonzero(np.diff(self.track[by_track])) + 1):
             known = rows[~np.isnan(area[rows]) & (box[rows] > 0)]
             if known.size:
                 fill = np.interp(self.frame[rows], self.frame[known], area[known] / box[known])
                 area[rows] = np.where(np.isnan(area[rows]), fill * box[rows], area[rows])
-        return replace(self, mask_area=area)
+        return replace(self, area=np.where(np.isnan(area), box, area))
 
     def __getitem__(self, rows: slice | np.ndarray) -> Observations:
-        arrays = (self.track, self.frame, self.xyxy, self.confidence, self.mask_area, self.stability)
+        arrays = (self.track, self.frame, self.xyxy, self.confidence, self.mask_area, self.area, self.stability)
         return Observations(self.tracks, *(array[rows] for array in arrays))
 
     def __len__(self) -> int:
@@ -98,8 +100,15 @@ def load_observations(trajectories: StageInput, masks: StageInput) -> Observatio
     order = np.lexsort((owner, frame))
     xyxy = np.stack([column(name, np.float32) for name in ("x1", "y1", "x2", "y2")], axis=1)
     ids = pa.chunked_array([pc.struct_field(part, "detection_id") for part in sightings], pa.string()).take(pa.array(order))
-    area, stability = _mask_facts(masks, frame[order], ids)
-    return Observations(tuple(tracks), owner[order], frame[order], xyxy[order], column("confidence", np.float32)[order], area, stability)
+    mask_area, stability = _mask_facts(masks, frame[order], ids)
+    xyxy, confidence = xyxy[order], column("confidence", np.float32)[order]
+    area = np.where(np.isnan(mask_area), areas(xyxy), mask_area)
+    return Observations(tuple(tracks), owner[order], frame[order], xyxy, confidence, mask_area, area, stability)
+
+
+def areas(xyxy: np.ndarray) -> np.ndarray:
+    """The areas of boxes `(n, 4)`."""
+    return np.clip(xyxy[:, 2] - xyxy[:, 0], 0, None) * np.clip(xyxy[:, 3] - xyxy[:, 1], 0, None)
 
 
 def _mask_facts(masks: StageInput, frame: np.ndarray, ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.settings import Settings
+from reframer_pipeline.settings import SAM2_IMGSZ, Settings
 from reframer_pipeline.stages.checks import IdTable, Validator, numbers, packed
 from reframer_pipeline.stages.columns import text
 from reframer_pipeline.stages.metadata import frame_size
@@ -39,8 +39,9 @@ def _compute(work: Work, frames: StageInput, detections: StageInput) -> StageOut
 
 def _more_settings(settings: Settings) -> dict[str, Any]:
     """What makes masks fewer or coarser counts where it is asked for: what was made before one could ask stays as it is."""
-    exact = {**asdict(MaskChoice()), "sam2_imgsz": None}
-    return {name: value for name, usual in exact.items() if (value := getattr(settings, name)) != usual}
+    exact = {**asdict(MaskChoice()), "sam2_imgsz": SAM2_IMGSZ[settings.models]}
+    asked = {**{name: getattr(settings, name) for name in exact}, "sam2_imgsz": settings.effective_sam2_imgsz}
+    return {name: value for name, value in asked.items() if value != exact[name]}
 
 
 def _choice(key: StageKey) -> MaskChoice:
@@ -88,7 +89,8 @@ def _known(detections: StageInput, choice: MaskChoice) -> IdTable:
     """All detections with their frame; the flag says that it is to have no mask."""
     batches = list(detections.batches(["detection_id", "frame_number", "confidence", "candidate"]))
     frames = [numbers(batch, "frame_number") for batch in batches]
-    in_order = np.unique(np.concatenate([*frames, np.zeros(0, np.int32)]))
+    real = [frame[~numbers(batch, "candidate").astype(bool)] for frame, batch in zip(frames, batches, strict=True)]
+    in_order = np.unique(np.concatenate([*real, np.zeros(0, np.int32)]))
     chosen = [
         choice.of(np.searchsorted(in_order, frame), numbers(batch, "confidence"), numbers(batch, "candidate"))
         for frame, batch in zip(frames, batches, strict=True)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reframer_pipeline.settings import SAM2_IMGSZ
 from reframer_pipeline.vision.sam2_build import build_sam2_model
 from reframer_pipeline.vision.ultralytics_setup import import_ultralytics
 
@@ -20,7 +21,7 @@ DETECTOR_FILE = "demo_yolov8n.safetensors"
 
 SEGMENTER_FILE = "demo_sam2.safetensors"
 SEGMENTER_CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
-SEGMENTER_IMAGE_SIZE = 640
+SEGMENTER_IMAGE_SIZE = SAM2_IMGSZ["demo"]
 SEGMENTER_WIDTH = 128  # channels of the neck, the prompts and the mask decoder
 
 

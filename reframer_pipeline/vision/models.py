@@ -62,7 +62,7 @@ def segmenter(settings: Settings) -> Segmenter:
         model = for_single_frames(_build_sam2(settings, file, device), device)
         return BatchedSam2Segmenter(model, device) if device.startswith("cuda") else Sam2Segmenter(model, device)
 
-    found: Segmenter = _cached(("segmenter", file.sha256, device, settings.sam2_imgsz), build)
+    found: Segmenter = _cached(("segmenter", file.sha256, device, settings.effective_sam2_imgsz), build)
     return found
 
 
@@ -100,9 +100,9 @@ def _build_yolo(settings: Settings, file: WeightsFile) -> Any:
 
 def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
     if settings.models == "demo":
-        from reframer_pipeline.vision.demo_models import SEGMENTER_IMAGE_SIZE, build_demo_sam2
+        from reframer_pipeline.vision.demo_models import build_demo_sam2
 
-        return build_demo_sam2(device, settings.sam2_imgsz or SEGMENTER_IMAGE_SIZE)
+        return build_demo_sam2(device, settings.effective_sam2_imgsz)
     import torch
 
     from reframer_pipeline.vision.sam2_build import build_sam2_model
@@ -111,8 +111,7 @@ def _build_sam2(settings: Settings, file: WeightsFile, device: str) -> Any:
     assert release is not None  # release_of refuses segmenters that it does not know
     try:
         state = torch.load(file.path, map_location="cpu", weights_only=True)["model"]
-        size = [] if settings.sam2_imgsz is None else [f"++model.image_size={settings.sam2_imgsz}"]
-        model = build_sam2_model(release.config, size, device)
+        model = build_sam2_model(release.config, [f"++model.image_size={settings.effective_sam2_imgsz}"], device)
         model.load_state_dict(state)
     except _UNREADABLE as error:
         raise _unreadable(file, "SAM2", error) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -43,7 +42,7 @@ class MaskChoice:
     """Which detections get a mask.
 
     Attributes:
-        mask_stride: Of the frames with detections every N-th counts, the first among them.
+        mask_stride: Of the frames with detections that are no candidates every N-th counts, the first among them.
         mask_conf: Least confidence.
     """
 
@@ -54,7 +53,7 @@ class MaskChoice:
         """Whether each of some detections gets one.
 
         Args:
-            nth: `(n,)`, or one number: which of the frames with detections each lies in, counted from 0.
+            nth: `(n,)`, or one number: which of these frames each lies in, counted from 0.
             confidence: `(n,)` float32.
             candidate: `(n,)` bool: kept for the tracker alone, and never masked.
         """
@@ -93,7 +92,7 @@ def segment_frames(
         read_frame: Picture of a source frame, as the boxes were found in.
         segmenter: Makes the masks; one encoding per frame.
         result_id: Of this stage's result.
-        progress: Called with frames done, after as many as the segmenter wants at once.
+        progress: Called with frames done, whenever none waits for others to be masked with it.
         total: Number of frames with detections, 0 if unknown.
         choice: Which detections get a mask; candidates never do.
 
@@ -106,19 +105,33 @@ def segment_frames(
     """
 
     def rows() -> Iterator[dict[str, Any]]:
-        frames, done = enumerate(detected), 0
-        while group := list(islice(frames, segmenter.frames)):
-            chosen_of = [(frame, np.flatnonzero(choice.of(nth, frame.confidence, frame.candidate))) for nth, frame in group]
-            wanted = [(frame, chosen) for frame, chosen in chosen_of if chosen.size]
-            images = [read_frame(frame.frame_number) for frame, _ in wanted]
-            masks = segmenter.segment([(image, frame.xyxy[chosen]) for image, (frame, chosen) in zip(images, wanted, strict=True)])
-            for image, (frame, chosen), found in zip(images, wanted, masks, strict=True):
-                for index, mask in zip(chosen, found, strict=True):
-                    yield _row(frame, frame.detection_ids[index], mask, image, result_id)
-            done += len(group)
+        wanted, nth, done = list[_Wanted](), 0, 0
+        for done, frame in enumerate(detected, start=1):
+            chosen = np.flatnonzero(choice.of(nth, frame.confidence, frame.candidate))
+            nth += not frame.candidate.all()
+            if chosen.size:
+                wanted.append((frame, chosen))
+            if len(wanted) == segmenter.frames:
+                yield from _masked(wanted, read_frame, segmenter, result_id)
+                wanted = []
+            if not wanted:
+                progress(done, total)
+        if wanted:
+            yield from _masked(wanted, read_frame, segmenter, result_id)
             progress(done, total)
 
     return record_batches(rows(), MASKS)
+
+
+_Wanted = tuple[FrameDetections, npt.NDArray[np.intp]]  # a frame, and which of its detections get a mask
+
+
+def _masked(wanted: Sequence[_Wanted], read_frame: Callable[[int], Rgb], segmenter: Segmenter, result_id: str) -> Iterator[dict[str, Any]]:
+    images = [read_frame(frame.frame_number) for frame, _ in wanted]
+    masks = segmenter.segment([(image, frame.xyxy[chosen]) for image, (frame, chosen) in zip(images, wanted, strict=True)])
+    for image, (frame, chosen), found in zip(images, wanted, masks, strict=True):
+        for index, mask in zip(chosen, found, strict=True):
+            yield _row(frame, frame.detection_ids[index], mask, image, result_id)
 
 
 def _row(frame: FrameDetections, detection_id: str, mask: Mask, image: Rgb, result_id: str) -> dict[str, Any]:

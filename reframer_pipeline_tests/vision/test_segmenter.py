@@ -119,6 +119,24 @@ def test_masks_of_some_frames_and_of_confident_detections_only(sam2: Any, frames
     assert masked(MaskChoice(mask_stride=2, mask_conf=0.7)) == [ids[0][0], ids[2][0]]
 
 
+def test_frames_are_gathered_until_there_are_as_many_as_the_segmenter_wants(frames: list) -> None:
+    """Also where few are chosen; and a frame with weak boxes only is no key frame."""
+    image, at_once, seen = frames[0][2], list[int](), list[int]()
+
+    class Many(EmptySegmenter):
+        frames = 2
+
+        def segment(self, frames: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Mask]]:
+            at_once.append(len(frames))
+            return super().segment(frames)
+
+    detected = [detections(5 * n, BOXES[:1], [n == 1]) for n in range(11)]
+    rows = segment_frames(detected, lambda n: image, Many(), RESULT, lambda done, total: seen.append(done), 11, MaskChoice(mask_stride=3))
+    numbers = pa.Table.from_batches(rows).column("frame_number").to_pylist()
+    assert numbers == [0, 20, 35, 50] and at_once == [2, 2]  # of 0, 10, 15 … every third
+    assert seen[-1] == 11 and seen == sorted(seen)
+
+
 class EmptySegmenter:
     frames = 1
 

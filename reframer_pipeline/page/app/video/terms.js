@@ -9,7 +9,7 @@ export const TERMS = {
   Track: "One person or product, followed until the next cut. It has a name such as obj_007, and one colour everywhere.",
   Element: "A person or product of a scene that could be replaced by something else.",
   "Solid box, dashed box":
-    "A solid box was measured in a frame that was looked at, and so was its mask. By default every fifth frame is looked at. " +
+    "A solid box was measured in a frame that was looked at, and so was the mask in it, if there is one. By default every fifth frame is looked at. " +
     "A dashed box lies between two of these. It is told from both, and has no mask.",
   Difficulty:
     "How hard it would be to put something else in its place: easy, medium or hard. Measured are how much of it is hidden, how fast it " +
