@@ -1,6 +1,6 @@
 """F7: profiles that trade exactness for speed, each beside the exact way, with what it costs on the demo score.
 
-    python -m benchmarks.profiles [--pairs 5] [--quick]
+    python -m benchmarks F7 [--pairs 5] [--quick]
 
 Both sides make the masks of the same drawn clips from the same stored frames and detections; only the settings differ. Clips come from the
 seeds of `reframer demo --score`, with exact truth: the gate says how near the masks are to it, and how many detections have one. An object
@@ -11,7 +11,6 @@ The official SAM2s have RANDOM weights here: of them the seconds are compared, a
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks.homes import fresh_home
 from benchmarks.models import sam2_of, scene
-from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
+from benchmarks.pairs import PAIRS, Row, Side, Work, compare
 from reframer_pipeline.cli.score import FIRST_SEED
 from reframer_pipeline.demo.score import mask_iou
 from reframer_pipeline.demo.truth import Frame, truth_of
@@ -33,7 +32,7 @@ TARGET: Final = "4, IoU stated"
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "key frames: mask_stride 5": {"mask_stride": 5},
     "sure ones: mask_conf 0.8": {"mask_conf": 0.8},
-    "small: sam2_imgsz 320": {"sam2_imgsz": 320},
+    "small picture: sam2_imgsz 320": {"sam2_imgsz": 320},
     "quick: mask_stride 4, sam2_imgsz 448": {"mask_stride": 4, "sam2_imgsz": 448},
 }
 OFFICIAL: Final = {f"{size} at 512": (f"sam2_hiera_{size}", 512) for size in ("base_plus", "small", "tiny")}
@@ -83,9 +82,9 @@ def masks(home: str, videos: list[tuple[int, str]], chosen: dict[str, Any]) -> W
     def work() -> Any:
         made = []
         for result, frames in zip(results, detected, strict=True):
-            store = FrameStore(result["frames"].open_attachment())
-            batches = segment_frames(frames, store.read, segmenter, result["masks"].result_id, choice=choice)
-            found = {row["detection_id"]: row for batch in batches for row in batch.to_pylist()}
+            with FrameStore(result["frames"].open_attachment()) as store:
+                batches = segment_frames(frames, store.read, segmenter, result["masks"].result_id, choice=choice)
+                found = {row["detection_id"]: row for batch in batches for row in batch.to_pylist()}
             rows = [
                 (frame.frame_number, frame.xyxy[at].tolist(), frame.object_classes[at], found.get(name))
                 for frame in frames
@@ -100,17 +99,19 @@ def masks(home: str, videos: list[tuple[int, str]], chosen: dict[str, Any]) -> W
 def gate_of(videos: list[tuple[int, str]], chosen: dict[str, Any]) -> Callable[[Any, Any], str]:
     """Says how near both sides' masks are to the truth."""
     clips = {seed: make_clip(seed, n_frames=FRAMES) for seed, _ in videos}
-    known: dict[str, str] = {}
+    judged: dict[str, Any] = {}
 
     def gate(exact: Any, traded: Any) -> str:
-        if "said" not in known:  # every pair has the same answers
+        if not judged:
             all_rows = [row for _, rows in traded for row in rows]
             count = sum(row[3] is not None for row in all_rows)
             some = [{row[0] for row in rows if row[3] is not None} for _, rows in traded] if "mask_stride" in chosen else None
             ours, theirs = (_score(clips, videos, side, some) for side in (traded, exact))
             where = "in the frames with masks" if some else "in all frames"
-            known["said"] = f"mask IoU {ours:.3f} beside {theirs:.3f} {where}; {count} of {len(all_rows)} detections have masks"
-        return known["said"]
+            said = f"mask IoU {ours:.3f} beside {theirs:.3f} {where}; {count} of {len(all_rows)} detections have masks"
+            judged.update(answers=(exact, traded), said=said)
+        assert judged["answers"] == (exact, traded), "a pair has other masks than the first one, which was judged"
+        return str(judged["said"])
 
     return gate
 
@@ -157,18 +158,3 @@ def rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     for name, (architecture, size) in OFFICIAL.items():
         sides = Side("base+ at 1024", official, ("sam2_hiera_base_plus", None)), Side(name, official, (architecture, size))
         yield compare("F7", f"masks of a frame, {name}", *sides, _as_many, TARGET, min(3, pairs))
-
-
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=PAIRS)
-    parser.add_argument("--quick", action="store_true", help="one clip, the demo models alone")
-    options = parser.parse_args()
-    print(HEADER)
-    for row in rows(options.pairs, options.quick):
-        print(row.line(), flush=True)
-
-
-if __name__ == "__main__":
-    main()
