@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from reframer_pipeline.media.containers import Container
 from reframer_pipeline.media.display import Filter
+from reframer_pipeline.media.filters import rising, through
 from reframer_pipeline.settings import Settings
 
 VIDEO_DECODERS: Final = (
@@ -34,7 +35,7 @@ SUBTITLE_DECODERS: Final = "mov_text,dvdsub,xsub,cc_dec,text,srt,subrip,ass,webv
 
 _STREAM_FIELDS: Final = (
     "index,id,codec_name,codec_type,pix_fmt,width,height,sample_aspect_ratio,avg_frame_rate,time_base,duration_ts,nb_frames,"
-    "color_transfer,disposition:stream_disposition=default,attached_pic:stream_side_data=displaymatrix:format=format_name,nb_streams"
+    "color_transfer,color_space,color_primaries,color_range,disposition:stream_disposition=default,attached_pic:stream_side_data=displaymatrix:format=format_name,nb_streams"
 )
 _FRAME_FIELDS: Final = "width,height,interlaced_frame,color_transfer:frame_side_data=displaymatrix"
 _TICKS: Final = 90_000  # a second, of a proxy's times: as fine as times in films are
@@ -71,7 +72,7 @@ def decoder_threads() -> int:
     return min(4, os.cpu_count() or 1)
 
 
-def _guards(settings: Settings) -> dict[str, Any]:
+def guards(settings: Settings) -> dict[str, Any]:
     """Input options that hold for every command."""
     return {
         "protocol_whitelist": "file,pipe",
@@ -87,7 +88,7 @@ def _ffprobe(path: Path, stream: Opened, settings: Settings, **wanted: Any) -> l
 
     elsewhere = ",".join((VIDEO_DECODERS, AUDIO_DECODERS, SUBTITLE_DECODERS, *stream.elsewhere))
     options = {
-        **_guards(settings),
+        **guards(settings),
         **({"protocol_whitelist": "file,pipe,concat,subfile"} if stream.hidden else {}),
         "v": "error",
         # Without a kind of stream this binds the demuxer, too: what looks into data to find out facts uses no other decoder.
@@ -125,6 +126,30 @@ def pictures(path: Path, stream: Opened, settings: Settings) -> list[str]:
     return _ffprobe(path, stream, settings, show_entries="frame=best_effort_timestamp", of="compact=p=0", threads=decoder_threads())
 
 
+def opened(path: Path, settings: Settings, *, sound: bool, **options: Any) -> Any:
+    """A video as ffmpeg-python's input, opened as every video is.
+
+    Args:
+        path: The video.
+        settings: The limits.
+        sound: Whether its sound is decoded, too.
+        options: More options of the input.
+    """
+    import ffmpeg
+
+    return ffmpeg.input(
+        f"file:{path.absolute()}",
+        **guards(settings),
+        codec_whitelist=f"{VIDEO_DECODERS},{AUDIO_DECODERS}" if sound else VIDEO_DECODERS,  # what is not opened need not be allowed
+        threads=decoder_threads(),
+        noautorotate=None,  # `display` turns, by the facts
+        # Filters are not rebuilt where the picture's size changes within the file: they would count from zero again. The scaler, which
+        # comes first, takes any size.
+        reinit_filter=0,
+        **options,
+    )
+
+
 def filters() -> list[str]:
     """ffmpeg: the filters that it has, a line each."""
     return ["ffmpeg", "-hide_banner", "-filters"]
@@ -156,21 +181,11 @@ def decode(
     """
     import ffmpeg
 
-    source = ffmpeg.input(
-        f"file:{path.absolute()}",
-        **_guards(settings),
-        codec_whitelist=VIDEO_DECODERS,  # here no sound is opened, so none need be allowed
-        threads=decoder_threads(),
-        copyts=None,  # else the first pts is moved to zero
-        noautorotate=None,  # `display` turns, by the facts
-        # Filters are not rebuilt where the picture's size changes within the file: they would count from zero again. The scaler, which
-        # comes first, takes any size.
-        reinit_filter=0,
-    )
+    source = opened(path, settings, sound=False, copyts=None)  # copyts: else the first pts is moved to zero
     branches = source[str(stream_index)].split()
-    few = _through(branches[0].filter("select", looked_at), kept).filter("format", "gbrp")
+    few = through(branches[0].filter("select", looked_at), kept).filter("format", "gbrp")
     every = (
-        _through(branches[1], compared)
+        through(branches[1], compared)
         .filter("format", "bgr24")
         .filter("metadata", mode="add", key="n", value=1)  # `print` skips frames without any entry
         .filter("metadata", mode="print", file=f"pipe:{fds[0]}", direct=1)
@@ -209,18 +224,9 @@ def proxy(
     """
     import ffmpeg
 
-    source = ffmpeg.input(
-        f"file:{path.absolute()}",
-        **_guards(settings),
-        codec_whitelist=f"{VIDEO_DECODERS},{AUDIO_DECODERS}" if sound else VIDEO_DECODERS,
-        threads=decoder_threads(),
-        copyts=None,
-        noautorotate=None,
-        reinit_filter=0,
-    )
-    later = f"if(isnan(PTS),PREV_OUTPTS+{max(1, round(step_s * _TICKS))},max(PTS-STARTPTS,PREV_OUTPTS+1))"
-    timed = source[str(stream_index)].filter("settb", f"1/{_TICKS}").filter("setpts", f"if(isnan(PREV_OUTPTS),0,{later})")
-    streams = [_through(timed, shown)]
+    source = opened(path, settings, sound=sound, copyts=None)
+    timed = rising(source[str(stream_index)].filter("settb", f"1/{_TICKS}"), max(1, round(step_s * _TICKS)))
+    streams = [through(timed, shown)]
     if sound:
         heard = source["a:0"].filter("atrim", start=start_s).filter("asetpts", f"PTS-{start_s}/TB")
         streams.append(heard.filter("aresample", **{"async": 1, "first_pts": 0}))
@@ -230,16 +236,10 @@ def proxy(
         "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv",
         "fps_mode": "passthrough", "enc_time_base": f"1:{_TICKS}", "video_track_timescale": _TICKS,
         "acodec": "aac", "b:a": "128k", "ac": 2, "ar": 48_000,
-        "threads": decoder_threads(), "map_metadata": -1, "movflags": "+faststart", "f": "mp4", "progress": "pipe:1",
+        "threads": decoder_threads(), "map_metadata": -1, "map_chapters": -1, "movflags": "+faststart", "f": "mp4", "progress": "pipe:1",
     }  # fmt: skip
     if not sound:
         options = {name: value for name, value in options.items() if name not in ("acodec", "b:a", "ac", "ar")}
     made = ffmpeg.output(*streams, f"file:{target.absolute()}", **options).overwrite_output()
     command: list[str] = made.global_args("-nostdin", "-hide_banner", "-loglevel", "error", "-filter_complex_threads", "1").compile()
     return command
-
-
-def _through(stream: Any, filters: Sequence[Filter]) -> Any:
-    for name, args, options in filters:
-        stream = stream.filter(name, *args, **options)
-    return stream

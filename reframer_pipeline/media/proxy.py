@@ -21,10 +21,10 @@ from reframer_pipeline.media.display import Filter, Size, as_shown
 from reframer_pipeline.media.fence import Limits
 from reframer_pipeline.media.probe import VideoMetadata
 from reframer_pipeline.media.refusals import refusal
-from reframer_pipeline.media.runner import GuardedProcess
+from reframer_pipeline.media.runner import Command, GuardedProcess
 from reframer_pipeline.settings import Settings
 
-CODE_VERSION: Final = 1  # raised when proxies come out differently: those that are kept are then made anew
+CODE_VERSION: Final = 2  # raised when proxies come out differently: those that are kept are then made anew
 LONGEST_SIDE: Final = 1280
 _AS_IT_IS: Final = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # ISO/IEC 14496-12, TrackHeaderBox
 
@@ -48,7 +48,7 @@ def make_proxy(path: Path, metadata: VideoMetadata, settings: Settings, target: 
         made, messages = _run(path, metadata, settings, target, progress, sound=False)
     if not made:
         raise refusal(messages, codecs=False) or DamagedVideo("The video cannot be copied for browsers.")
-    _make_upright(target)
+    make_upright(target)
 
 
 def proxy_size(displayed: Size) -> Size:
@@ -61,24 +61,46 @@ def proxy_size(displayed: Size) -> Size:
 def _run(path: Path, metadata: VideoMetadata, settings: Settings, target: Path, progress: Progress, sound: bool) -> tuple[bool, str]:
     """Whether ffmpeg made it, and what it said."""
     start, step = float((metadata.start_pts or 0) * metadata.time_base), float(1 / metadata.fps)
-    limits = replace(Limits.of(settings, units=metadata.frame_count), file_bytes=settings.max_store_mb * 1_000_000)
     command = commands.proxy(
         path, metadata.stream_index, settings, shown=_shown(metadata), start_s=start, step_s=step, sound=sound, target=target
     )
-    frames = 0
+    return encoded(command, settings, metadata.frame_count, progress)
+
+
+def encoded(command: Command, settings: Settings, frames: int, progress: Progress, before: int = 0) -> tuple[bool, str]:
+    """Run an ffmpeg that writes a file and tells on standard output how far it is (`-progress pipe:1`).
+
+    Args:
+        command: Its command line.
+        settings: The limits.
+        frames: Frames that it encodes.
+        progress: Told their number.
+        before: Frames that it decodes before the first of these. While it does it may say nothing, so that its wall clock alone counts.
+
+    Returns:
+        Whether it ended well, and what it said.
+
+    Raises:
+        NoDecodableFrames: It ended well without a picture.
+        MediaToolMissing, MediaToolTimeout: ffmpeg is absent, or ran into a limit on this file; the new one may have `max_store_mb`.
+    """
+    limits = replace(Limits.of(settings, units=before + frames), file_bytes=settings.max_store_mb * 1_000_000)
+    if before:
+        limits = replace(limits, stall_s=limits.wall_s)
+    done = 0
     with GuardedProcess(command, limits) as process:
         for line in process.lines():
             name, _, value = line.partition("=")
             if name == "frame" and value.strip().isdigit():
-                frames = int(value)
-                progress(min(frames, metadata.frame_count), metadata.frame_count)
+                done = int(value)
+                progress(min(done, frames), frames)
         made = process.wait() == 0
-        if made and not frames:
+        if made and not done:
             raise NoDecodableFrames("Not one frame of the picture can be decoded.")
         return made, process.stderr
 
 
-def _make_upright(target: Path) -> None:
+def make_upright(target: Path) -> None:
     """Pictures were turned already. FFmpeg hands the display matrix on to the file all the same, by rules that differ by version."""
     for pictures in read_boxes(target).pictures:
         with target.open("r+b") as file:

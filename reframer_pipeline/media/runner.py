@@ -1,8 +1,8 @@
 """The guarded runner: the only place that starts ffmpeg or ffprobe, on files that may be hostile.
 
 What belongs here: starting one program without a shell, in its own session, an empty environment and an empty private
-folder, under limits of memory, CPU, file size and open files, without network where the system allows that; reading its
-outputs under a stall clock and a wall clock; killing its whole group; telling a limit from an ordinary failure. What does
+folder, under limits of memory, CPU, file size and open files, without network where the system allows that; reading its outputs, and
+feeding its input, under a stall clock and a wall clock; killing its whole group; telling a limit from an ordinary failure. What does
 not: the limits' values and enforcement (`fence`), command lines (`commands`), what a failure says about the video (`probe`, `sampling`).
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STDOUT: Final = 0
+_STDERR: Final = -1
+_STDIN: Final = -2
 CHUNK: Final = 1 << 20
 LIMIT_SIGNALS: Final = (signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ)
 _OUT_OF_MEMORY: Final = ("Cannot allocate memory", "std::bad_alloc", "out of memory", "MemoryError")
@@ -70,11 +72,14 @@ class GuardedProcess:
         argv: The command, or what composes it.
         limits: What it may use.
         extra_channels: Output pipes beside standard output; the first is channel 1.
+        fed: Whether it reads what `write` gives it; else its standard input is empty.
     """
 
-    def __init__(self, argv: Command, limits: Limits, *, extra_channels: int = 0) -> None:
+    def __init__(self, argv: Command, limits: Limits, *, extra_channels: int = 0, fed: bool = False) -> None:
         self._argv = argv
         self._limits = limits
+        self._fed = fed
+        self._feeding = memoryview(b"")
         self._extra_channels = extra_channels
         self._buffers: list[bytearray] = [bytearray() for _ in range(1 + extra_channels)]
         self._filling, self._room = STDOUT, memoryview(b"")  # a channel, and what is still empty of the array that it fills
@@ -102,7 +107,7 @@ class GuardedProcess:
             self.name = os.path.basename(argv[0])
             self._process = subprocess.Popen(
                 fenced(argv, self._limits),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self._fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._folder,
@@ -124,9 +129,11 @@ class GuardedProcess:
         readers = [os.dup(self._process.stdout.fileno()), *(reader for reader, _ in pipes)]
         for channel, reader in enumerate(readers):
             self._watch(reader, channel)
-        self._watch(os.dup(self._process.stderr.fileno()), -1)
+        self._watch(os.dup(self._process.stderr.fileno()), _STDERR)
         self._process.stdout.close()
         self._process.stderr.close()
+        if self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
 
     def _watch(self, fd: int, channel: int) -> None:
         if sys.platform == "linux" and channel >= 0:
@@ -142,6 +149,7 @@ class GuardedProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self.end_input()
         for key in list(self._selector.get_map().values()):
             os.close(key.fd)
 
@@ -178,16 +186,44 @@ class GuardedProcess:
             del buffer[: stop + 1]
             yield line.decode("utf-8", "replace")
 
+    # --- feeding
+
+    def write(self, data: bytes | memoryview) -> bool:
+        """Gives bytes to its standard input, and takes in what it says meanwhile; False where it takes no more.
+
+        Raises MediaToolTimeout at a limit.
+        """
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            return False
+        self._feeding = memoryview(data).cast("B")
+        self._selector.register(self._process.stdin, selectors.EVENT_WRITE, _STDIN)
+        self._open.add(_STDIN)
+        try:
+            taken = self._pump_until(lambda: not self._feeding, _STDIN)
+        finally:
+            self._selector.unregister(self._process.stdin)
+            self._open.discard(_STDIN)
+        if not taken:
+            self.end_input()
+        return taken
+
+    def end_input(self) -> None:
+        """It is to be given no more."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def wait(self) -> int:
-        """Exit status, after all outputs ended.
+        """Exit status, after all outputs ended; its input ends first.
 
         Raises:
             MediaToolTimeout: The clock ran out, or a limit ended it.
         """
+        self.end_input()
         for channel in range(len(self._buffers)):
             while self._pump_until(lambda buffer=self._buffers[channel]: bool(buffer), channel):  # type: ignore[misc]
                 self._buffers[channel].clear()
-        self._pump_until(lambda: False, -1)
+        self._pump_until(lambda: False, _STDERR)
         try:
             status = self._process.wait(timeout=max(0.1, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -225,6 +261,9 @@ class GuardedProcess:
         """Reads once from whatever is ready; whether any of it was output rather than a message."""
         spoke = False
         for key, _ in self._selector.select(timeout):
+            if key.data == _STDIN:
+                spoke |= self._feed(key.fd)
+                continue
             if key.data == self._filling and self._room:
                 count = os.readv(key.fd, [self._room])
                 self._room = self._room[count:]
@@ -238,6 +277,16 @@ class GuardedProcess:
                 self._open.discard(key.data)
             spoke |= count > 0 and key.data >= 0
         return spoke
+
+    def _feed(self, fd: int) -> bool:
+        try:
+            self._feeding = self._feeding[os.write(fd, self._feeding[:CHUNK]) :]
+            return True
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            self._open.discard(_STDIN)
+            return False
 
     def _hold(self, chunk: bytes, channel: int) -> None:
         self._buffers[channel] += chunk

@@ -1,4 +1,4 @@
-"""The sampled frames of a committed frames result: their times, and their pictures in groups.
+"""The frames of a committed frames result: their times, and the pictures of the sampled ones in groups.
 
 What belongs here: reading the frames table together with the frame store. What does not: decoding (`sampling`), the store's
 own format (`frame_store`).
@@ -28,6 +28,16 @@ def sampled_times(frames: StageInput) -> tuple[npt.NDArray[np.int32], npt.NDArra
     return np.concatenate(numbers), np.concatenate(seconds)
 
 
+def all_seconds(frames: StageInput) -> npt.NDArray[np.float64]:
+    """Seconds since the first frame, of every source frame in order: 8 bytes a frame."""
+    return np.concatenate([np.empty(0), *(batch.column("timestamp").to_numpy() for batch in frames.batches(["timestamp"]))])
+
+
+def all_pts(frames: StageInput) -> npt.NDArray[np.int64]:
+    """Pts of every source frame in order: 8 bytes a frame."""
+    return np.concatenate([np.empty(0, np.int64), *(batch.column("pts").to_numpy() for batch in frames.batches(["pts"]))])
+
+
 def seconds_by_frame(frames: StageInput) -> dict[int, float]:
     """`sampled_times` to look up: some 130 bytes a frame."""
     numbers, seconds = sampled_times(frames)
@@ -54,3 +64,14 @@ def timed_groups(frames: StageInput, size: int) -> tuple[Iterator[list[TimedFram
                 yield [(number, seconds[number], picture) for number, picture in group]
 
     return groups(), len(seconds)
+
+
+def frame_at(frames: StageInput, seconds: float) -> int:
+    """The first source frame that is not before a time, sampled or not; the number of frames if all are."""
+    passed = 0
+    for batch in frames.batches(["frame_number", "timestamp"]):
+        late = np.flatnonzero(batch.column("timestamp").to_numpy() >= seconds - 1e-6)
+        if late.size:
+            return int(batch.column("frame_number")[int(late[0])].as_py())
+        passed += batch.num_rows
+    return passed

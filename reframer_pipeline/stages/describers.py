@@ -10,16 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reframer_pipeline import failures
+from reframer_pipeline import failures, versions
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.sampled import seconds_by_frame
 from reframer_pipeline.scenes.describer import Describer
 from reframer_pipeline.scenes.gemini.errors import foreseen
 from reframer_pipeline.scenes.local import LocalDescriber
+from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.stage import Work
+
+if TYPE_CHECKING:
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.scenes.gemini.answer import CheckedAnswer
 
 
 def describer_for(work: Work, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
@@ -49,20 +54,13 @@ def describer_for(work: Work, facts: Mapping[str, Any], frames: StageInput, mask
 
 
 def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput) -> Describer:
+    from reframer_pipeline.scenes.gemini import questions
     from reframer_pipeline.scenes.gemini.answer import CheckedAnswer
     from reframer_pipeline.scenes.gemini.ask import Asker
-    from reframer_pipeline.scenes.gemini.grounded import GeminiDescriber
-    from reframer_pipeline.scenes.gemini.keyframes import choose_keyframes, keyframe_pictures
-    from reframer_pipeline.scenes.observations import load_observations
-    from reframer_pipeline.scenes.shots import COLUMNS, find_shots
+    from reframer_pipeline.scenes.gemini.keyframes import keyframe_pictures
 
     settings, began = work.settings, time.monotonic()
-    keyframes: dict[int, float] | None = None
-    if settings.gemini_media == "keyframes":
-        seconds = seconds_by_frame(frames)
-        shots = find_shots(frames.batches(COLUMNS), facts, settings)
-        chosen = choose_keyframes(list(seconds), shots, load_observations(trajectories, masks), settings.gemini_keyframes)
-        keyframes = {frame: seconds[frame] for frame in chosen}
+    keyframes = _keyframes(settings, facts, frames, masks, trajectories)
 
     def pictures() -> Any:
         with FrameStore(frames.open_attachment()) as store:
@@ -74,6 +72,7 @@ def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks:
     finally:  # also what was asked in vain has its price
         seconds_taken = round(time.monotonic() - began, 3)
         work.notes["gemini"] = {**asdict(asker.spent), "seconds": seconds_taken}
+    work.answer = questions.told(asker.question(keyframes), answer)
     checked = CheckedAnswer.model_validate(answer.content)
     work.notes["gemini"] = {
         "model_version": answer.model_version,
@@ -83,5 +82,57 @@ def _ask_gemini(work: Work, facts: Mapping[str, Any], frames: StageInput, masks:
         "dropped": checked.dropped,
         "seconds": seconds_taken,
     }
+    return _grounded(checked, answer.model_version, settings)
+
+
+def gemini_again(
+    db: Database, settings: Settings, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput
+) -> Describer:
+    """Gemini's describer with the answer that it gave when it was asked about these results. Nothing is asked.
+
+    Args:
+        db: Where answers are kept.
+        settings: That the results were made with.
+        facts, frames, masks, trajectories: As for `describer_for`: what it was asked about.
+
+    Raises:
+        CorrectionRefused: The answer is not kept any more.
+    """
+    from reframer_pipeline.scenes.gemini.answer import CheckedAnswer
+    from reframer_pipeline.scenes.gemini.prompt import question_digest
+    from reframer_pipeline.scenes.gemini.questions import find
+
+    keyframes = _keyframes(settings, facts, frames, masks, trajectories)
+    digest = question_digest(
+        facts["sha256"], settings.gemini_model, versions.GEMINI_PROMPT_VERSION, None if keyframes is None else sorted(keyframes)
+    )
+    answer = find(db, digest)
+    if answer is None:
+        raise failures.CorrectionRefused(
+            "The scenes cannot be described anew: Gemini's answer is not kept any more.",
+            "Compute the video again first: `reframer run --force`.",
+        )
+    return _grounded(CheckedAnswer.model_validate(answer.content), answer.model_version, settings)
+
+
+def _keyframes(
+    settings: Settings, facts: Mapping[str, Any], frames: StageInput, masks: StageInput, trajectories: StageInput
+) -> dict[int, float] | None:
+    """The frames that are sent in place of the video, with their times in seconds; None if it is sent itself."""
+    from reframer_pipeline.scenes.gemini.keyframes import choose_keyframes
+    from reframer_pipeline.scenes.observations import load_observations
+    from reframer_pipeline.scenes.shots import COLUMNS, find_shots
+
+    if settings.gemini_media != "keyframes":
+        return None
+    seconds = seconds_by_frame(frames)
+    shots = find_shots(frames.batches(COLUMNS), facts, settings)
+    chosen = choose_keyframes(list(seconds), shots, load_observations(trajectories, masks), settings.gemini_keyframes)
+    return {frame: seconds[frame] for frame in chosen}
+
+
+def _grounded(checked: CheckedAnswer, model_version: str, settings: Settings) -> Describer:
+    from reframer_pipeline.scenes.gemini.grounded import GeminiDescriber
+
     labels = {"person": settings.person_labels, "product": settings.product_labels}
-    return GeminiDescriber(checked, answer.model_version, settings.gemini_snap_s, labels)
+    return GeminiDescriber(checked, model_version, settings.gemini_snap_s, labels)

@@ -17,6 +17,7 @@ from reframer_pipeline import schemas
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.sampled import sampled_times, timed_groups
 from reframer_pipeline.schemas import CLASSES
+from reframer_pipeline.settings import EXACT, Settings
 from reframer_pipeline.stages.checks import Bools, IdTable, Validator, numbers, packed
 from reframer_pipeline.stages.columns import bbox, join, quoted, text
 from reframer_pipeline.stages.metadata import frame_size
@@ -32,6 +33,11 @@ def _compute(work: Work, frames: StageInput) -> StageOutput:
     groups, total = timed_groups(frames, work.settings.batch)
     rows = detect_frames(groups, models.detector(work.settings), work.settings, work.result_id, work.progress, total)
     return StageOutput("detections", rows)
+
+
+def _more_settings(settings: Settings) -> dict[str, Any]:
+    """Less than exact arithmetic counts where it is asked for: what was made before one could ask stays as it is."""
+    return {} if settings.precision == EXACT else {"precision": settings.precision}
 
 
 class DetectionsValidator(Validator):
@@ -124,6 +130,7 @@ DETECTIONS: Final = Stage(
     cells=_cells,
     kinds=frozenset({"yolo", "parquet", "postgres"}),
     weights="detector",
+    more_settings=_more_settings,
     rows=Rows("detections", _columns),
     looks_at_pictures=lambda chosen: True,
 )

@@ -18,7 +18,7 @@ from reframer_pipeline import schemas
 from reframer_pipeline.failures import InvalidResult
 from reframer_pipeline.handover import StageInput, StageOutput
 from reframer_pipeline.media.frame_store import FrameStore
-from reframer_pipeline.settings import SAM2_IMGSZ, Settings
+from reframer_pipeline.settings import EXACT, SAM2_IMGSZ, Settings
 from reframer_pipeline.stages.checks import IdTable, Validator, numbers, packed
 from reframer_pipeline.stages.columns import text
 from reframer_pipeline.stages.metadata import frame_size
@@ -39,7 +39,7 @@ def _compute(work: Work, frames: StageInput, detections: StageInput) -> StageOut
 
 def _more_settings(settings: Settings) -> dict[str, Any]:
     """What makes masks fewer or coarser counts where it is asked for: what was made before one could ask stays as it is."""
-    exact = {**asdict(MaskChoice()), "sam2_imgsz": SAM2_IMGSZ[settings.models]}
+    exact = {**asdict(MaskChoice()), "sam2_imgsz": SAM2_IMGSZ[settings.models], "precision": EXACT}
     asked = {**{name: getattr(settings, name) for name in exact}, "sam2_imgsz": settings.effective_sam2_imgsz}
     return {name: value for name, value in asked.items() if value != exact[name]}
 

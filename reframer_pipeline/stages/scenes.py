@@ -15,7 +15,11 @@ import pyarrow as pa
 
 from reframer_pipeline import schemas, versions
 from reframer_pipeline.handover import StageInput, StageOutput
+from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.scenes.analysis import analyse_scenes
+from reframer_pipeline.scenes.camera import stands_still
+from reframer_pipeline.scenes.observations import Observations
+from reframer_pipeline.scenes.shots import Shot
 from reframer_pipeline.schemas import DIFFICULTIES, SCENE_TYPES
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages.checks import Validator, numbers
@@ -30,7 +34,16 @@ def _compute(
 ) -> StageOutput:
     facts = next(metadata.batches()).to_pylist()[0]
     describer = describer_for(work, facts, frames, masks, trajectories)
-    rows = analyse_scenes(facts, frames, detections, masks, trajectories, describer, work.settings, work.progress)
+    pictures = work.hold(FrameStore(frames.open_attachment()))
+
+    def picture(frame: int, pixels: int) -> np.ndarray:
+        work.alive()  # a shot may have any number of frames
+        return pictures.thumbnail(frame, pixels)
+
+    def camera(shot: Shot, sampled: np.ndarray, seen: Observations) -> bool:
+        return stands_still(sampled, seen, facts["width"], facts["height"], picture)
+
+    rows = analyse_scenes(facts, frames, detections, masks, trajectories, describer, work.settings, work.progress, camera)
     return StageOutput("scenes", rows)
 
 
@@ -130,7 +143,7 @@ SCENES: Final = Stage(
     name="scenes",
     says="Shots to the exact source frame; per shot what happens, how important it is, and what could be replaced and how hard that is.",
     inputs=("metadata", "frames", "detections", "masks", "trajectories"),
-    code_version=3,
+    code_version=4,
     settings=("shot_threshold", "min_shot_s", "resolved_describer"),
     schema=schemas.SCENES,
     compute=_compute,
@@ -140,5 +153,5 @@ SCENES: Final = Stage(
     rows=Rows("scene_analysis", _columns),
     json_columns=("analysis",),
     more_settings=_more_settings,
-    looks_at_pictures=lambda chosen: chosen.get("gemini_media") == "keyframes",
+    looks_at_pictures=lambda chosen: True,
 )

@@ -98,6 +98,7 @@ class Work:
         progress: To be told how far it is. Raises `KeyboardInterrupt` once the run is interrupted.
         alive: To be told that work goes on, of which nothing can be counted. Raises as `progress`.
         notes: Figures that are kept beside the result, in its manifest row.
+        answer: What was paid for to make it, as `scenes.gemini.questions.told`; kept in its file, for a rebuild.
     """
 
     order: Order
@@ -108,6 +109,7 @@ class Work:
     progress: Progress
     alive: Callable[[], None]
     notes: dict[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
     @property

@@ -2,11 +2,13 @@
 
 What belongs here: whole-object put, open, list and delete, and under which key each object lies. What does not: which object belongs to
 what (`commit`, `uploads.ingest`). Keys are relative POSIX paths. An object is never changed once it is there: a put is atomic (a rename in
-a folder, one upload elsewhere) and results always go under new names.
+a folder, one upload elsewhere) and results always go under new names. Only what `shown` has is written again.
 
     videos/AB/SHA256                          an upload, by its content; AB are the first two digits
     results/VIDEO/STAGE/RESULT.UNIQUE.SUFFIX  a Parquet file, or what is attached to one; each try has a name of its own
     proxies/VIDEO/UNIQUE.mp4                  a copy for browsers
+    deliverables/VIDEO/ID.UNIQUE.SUFFIX       a matte or a reframed video; each try has a name of its own
+    shown/VIDEO.json                          which set readers see of a video that was corrected (`results.shown`)
     store.json                                which database the store belongs to (`mark`)
 """
 
@@ -35,6 +37,8 @@ _BEGINNINGS: Final = "0123456789abcdef"  # of a video's id, or of a digest: all 
 VIDEOS: Final = "videos"
 RESULTS: Final = "results"
 PROXIES: Final = "proxies"
+DELIVERABLES: Final = "deliverables"
+SHOWN: Final = "shown"
 MARK: Final = "store.json"
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PART: Final = r"(?P<part>\.[0-9a-f]+\.part)?"  # what is left of a put that was cut off
@@ -43,6 +47,7 @@ VIDEO_PATTERN: Final = re.compile(rf"{VIDEOS}/[0-9a-f]{{2}}/(?P<sha256>[0-9a-f]{
 RESULT_PATTERN: Final = re.compile(rf"{RESULTS}/(?P<video>{_UUID})/(?P<stage>[a-z_]+)/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
 
 PROXY_PATTERN: Final = re.compile(rf"{PROXIES}/{_UUID}/{_UUID}\.mp4{_PART}")
+DELIVERABLE_PATTERN: Final = re.compile(rf"{DELIVERABLES}/{_UUID}/{_UUID}\.[0-9a-f]+\.[a-z0-9]+?{_PART}")
 
 
 def video_key(sha256: str) -> str:
@@ -58,6 +63,16 @@ def result_key(video_id: str, stage: str, name: str) -> str:
 def proxy_key(video_id: str, unique: str) -> str:
     """Where a video's copy for browsers lies, under a name that was never used before."""
     return f"{PROXIES}/{video_id}/{unique}.mp4"
+
+
+def deliverable_key(video_id: str, deliverable_id: str, unique: str, suffix: str) -> str:
+    """Where a deliverable lies, under a name that was never used before. `unique` is hexadecimal, the suffix begins with its dot."""
+    return f"{DELIVERABLES}/{video_id}/{deliverable_id}.{unique}{suffix}"
+
+
+def shown_key(video_id: str) -> str:
+    """Where it is noted which set readers see of a video."""
+    return f"{SHOWN}/{video_id}.json"
 
 
 class StoredObject(NamedTuple):

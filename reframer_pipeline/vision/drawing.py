@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import colorsys
 import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 
 MASK_OPACITY = 0.45
+FAINT_OPACITY = 0.3  # of a mask between sampled frames
 INLINE_BYTES = 30_000  # Dagster's event log keeps every preview for ever
-CAPTION_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,14 @@ class Item:
         text: Beside the box, such as `obj_001 person`.
         colour: RGB.
         mask: `(height, width)` bool of the whole frame, or None.
+        measured: Whether this was seen in this very frame; else its box is dashed and its mask fainter, without an edge.
     """
 
     xyxy: tuple[float, float, float, float]
     text: str
     colour: Colour
     mask: npt.NDArray[np.bool_] | None = None
+    measured: bool = True
 
 
 @lru_cache(maxsize=4096)
@@ -71,48 +72,38 @@ def annotate(image: Rgb, items: Sequence[Item], boxes: bool = True, texts: bool 
 
     canvas = np.ascontiguousarray(image[..., ::-1])  # supervision draws on arrays as BGR
     if items:
-        unit, place = _unit(image), sv.ColorLookup.INDEX
+        unit, place = unit_of(image.shape[:2]), sv.ColorLookup.INDEX
         colours = sv.ColorPalette([sv.Color(*item.colour) for item in items])
         inks = sv.ColorPalette([sv.Color(*_ink_on(item.colour)) for item in items])
         found = sv.Detections(xyxy=np.array([item.xyxy for item in items], np.float32))
         for number, item in enumerate(items):
             if item.mask is not None:
                 one = sv.Detections(xyxy=found.xyxy[number : number + 1], mask=item.mask[None])
-                sv.MaskAnnotator(colours.colors[number], MASK_OPACITY, place).annotate(canvas, one)
-                sv.PolygonAnnotator(colours.colors[number], 1, place).annotate(canvas, one)
-        if boxes:
-            sv.BoxAnnotator(colours, unit, place).annotate(canvas, found)
+                sv.MaskAnnotator(colours.colors[number], MASK_OPACITY if item.measured else FAINT_OPACITY, place).annotate(canvas, one)
+                if item.measured:
+                    sv.PolygonAnnotator(colours.colors[number], 1, place).annotate(canvas, one)
+        for number, item in enumerate(items if boxes else ()):
+            if item.measured:
+                sv.BoxAnnotator(colours.colors[number], unit, place).annotate(canvas, found[number : number + 1])
+            else:
+                _dashed(canvas, item, unit)
         if texts:
             labels = sv.RichLabelAnnotator(colours, place, inks, font_size=max(10, 7 * unit), text_padding=unit, smart_position=True)
             labels.annotate(canvas, found, [item.text for item in items])
     return np.ascontiguousarray(canvas[..., ::-1])
 
 
-def captioned(image: Rgb, caption: str) -> Rgb:
-    """The picture with a dark band below it, which covers nothing of it, for a sentence or two.
+def _dashed(canvas: Rgb, item: Item, unit: int) -> None:
+    """A box of dashes, on BGR; each side begins and ends with one."""
+    import cv2
 
-    Args:
-        image: `(height, width, 3)` RGB.
-        caption: Cut where it needs more than `CAPTION_LINES`; empty leaves the band empty, so that all frames stay of one shape.
-
-    Returns:
-        `(height + band, width, 3)`; the band's height depends on the picture's size alone.
-    """
-    from PIL import Image, ImageDraw
-
-    picture = Image.fromarray(image)
-    unit = _unit(image)
-    font = _font(max(12, 9 * unit))
-    pen = ImageDraw.Draw(picture)
-    step = int(pen.textbbox((0, 0), "Äg", font=font)[3]) + unit
-    canvas = Image.new("RGB", (picture.width, picture.height + step * CAPTION_LINES + 4 * unit), (16, 16, 16))
-    canvas.paste(picture)
-    letter = max(1.0, pen.textlength("abcdefghij nopqrst", font=font) / 18)
-    columns = max(8, int((picture.width - 8 * unit) / letter))
-    pen = ImageDraw.Draw(canvas)
-    for row, line in enumerate(textwrap.wrap(caption, columns, max_lines=CAPTION_LINES, placeholder=" …")):
-        pen.text((4 * unit, picture.height + 2 * unit + row * step), line, font=font, fill=(255, 255, 255))
-    return np.asarray(canvas)
+    x1, y1, x2, y2 = (int(side) for side in item.xyxy)
+    for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)), ((x1, y2), (x2, y2)), ((x1, y1), (x1, y2))):
+        length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+        count = 2 * max(1, length // (10 * unit)) + 1  # dashes and gaps between them
+        edges = np.linspace(start, end, count + 1).round().astype(int).tolist()
+        for one, other in zip(edges[::2], edges[1::2], strict=True):
+            cv2.line(canvas, one, other, item.colour[::-1], unit)
 
 
 def contact_sheet(
@@ -122,7 +113,7 @@ def contact_sheet(
 
     Args:
         images: Frames of equal shape, at least one.
-        captions: One short text per frame, drawn at its top, or none.
+        captions: One short text per frame, which stands above it, or none.
         columns: Most frames in a row.
         width: Of the sheet, pixels.
         max_bytes: The JPEG gets smaller and coarser until it fits; `INLINE_BYTES` for Dagster's metadata.
@@ -136,15 +127,16 @@ def contact_sheet(
     height, full_width = images[0].shape[:2]
     cell = (max(1, width // columns), max(1, round(width / columns * height / full_width)))
     rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (cell[0] * columns, cell[1] * rows), (24, 24, 24))
+    font = font_of(max(10, cell[0] // 26))
+    strip = int(font.getbbox("Äg")[3]) + 6 if any(captions) else 0
+    sheet = Image.new("RGB", (cell[0] * columns, (strip + cell[1]) * rows), (24, 24, 24))
+    pen = ImageDraw.Draw(sheet)
     for place, image in enumerate(images):
         tile = Image.fromarray(image).resize(cell, Image.Resampling.LANCZOS)
-        if place < len(captions) and captions[place]:
-            pen, font = ImageDraw.Draw(tile, "RGBA"), _font(max(10, cell[0] // 26))
-            _, _, right, bottom = pen.textbbox((0, 0), captions[place], font=font)
-            pen.rectangle((0, 0, right + 6, bottom + 6), fill=(0, 0, 0, 170))
-            pen.text((3, 3), captions[place], font=font, fill=(255, 255, 255))
-        sheet.paste(tile, (place % columns * cell[0], place // columns * cell[1]))
+        left, top = place % columns * cell[0], place // columns * (strip + cell[1])
+        sheet.paste(tile, (left, top + strip))
+        if place < len(captions):
+            pen.text((left + 3, top + 3), captions[place], font=font, fill=(255, 255, 255))
     return jpeg(sheet, max_bytes)
 
 
@@ -175,13 +167,13 @@ def _ink_on(ground: Colour) -> Colour:
     return (0, 0, 0) if luma > 110 else (255, 255, 255)
 
 
-def _unit(image: Rgb) -> int:
-    """Line width, in proportion to the picture."""
-    return max(1, round(min(image.shape[:2]) / 240))
+def unit_of(size: tuple[int, ...]) -> int:
+    """Line width, in proportion to the sides of a picture."""
+    return max(1, round(min(size) / 240))
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> FreeTypeFont | ImageFont:
+def font_of(size: int) -> FreeTypeFont | ImageFont:
     """Pillow's own font: no file of this machine is needed."""
     from PIL import ImageFont
 

@@ -1,12 +1,14 @@
-"""The models of this process: each is loaded once and kept.
+"""The models of this process: the newest of each kind is kept.
 
 What belongs here: loading by settings, and the cache. What does not: trust and files (`weights`), prediction (`detector`,
 `segmenter`), the demo architectures (`demo.models`). The cache lives as long as the process, so an in-process executor and a warm worker
-load each model once; its key holds everything that makes models differ, so changed settings never get an old model.
+load each model once. Its key holds everything that makes models differ, so changed settings never get an old model. They take its place:
+two large ones may be more than a machine has room for. Who still computes with the old one keeps it until then.
 """
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from typing import Any
 from reframer_pipeline.failures import WeightsCorrupt, WeightsUnsuitable
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import weights
+from reframer_pipeline.vision.compiled import engine_of
+from reframer_pipeline.vision.compiled_models import compile_yolo
 from reframer_pipeline.vision.detector import Detector, YoloDetector
 from reframer_pipeline.vision.device import resolve_device
 from reframer_pipeline.vision.labels import require_labels
@@ -27,7 +31,7 @@ from reframer_pipeline.vision.weights import WeightsFile
 # what torch and ultralytics raise for files that hold something else than they should
 _UNREADABLE = (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError, ImportError, pickle.UnpicklingError)
 _WITH_BOXES = ("detect", "segment", "pose")  # ultralytics' tasks whose answers have upright boxes; those of obb are turned
-_loaded: dict[tuple[object, ...], Any] = {}
+_loaded: dict[object, tuple[tuple[object, ...], Any]] = {}  # by kind
 _lock = threading.RLock()
 
 
@@ -37,14 +41,22 @@ def detector(settings: Settings) -> Detector:
     Raises:
         WeightsMissing, WeightsUntrusted, WeightsCorrupt: See `weights`.
         WeightsUnsuitable: A file of another kind, or for another task.
-        SettingsInvalid: No such device, or a label that the model does not have.
+        SettingsInvalid: No such device or engine, or a label that the model does not have.
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "detector")
-    model = _cached(("detector", file.sha256, device), lambda: _build_yolo(settings, file))
+    engine = engine_of(settings, device, file.sha256)
+
+    def build() -> Any:
+        model = _build_yolo(settings, file)
+        if engine is not None:
+            compile_yolo(model, engine)
+        return model
+
+    model = _cached(("yolo", file.sha256, device, engine), build)
     require_labels(settings, model.names.values())
     options = (settings.detector_floor, settings.iou, settings.effective_imgsz)
-    found: Detector = _cached(("detector", file.sha256, device, *options), lambda: YoloDetector(model, settings, device))
+    found: Detector = _cached(("detector", file.sha256, device, engine, *options), lambda: YoloDetector(model, settings, device))
     return found
 
 
@@ -53,24 +65,30 @@ def segmenter(settings: Settings) -> Segmenter:
 
     Raises:
         WeightsMissing, WeightsCorrupt: See `weights`.
-        SettingsInvalid: No such device, or no such model.
+        SettingsInvalid: No such device, engine or model.
     """
     device = resolve_device(settings.device)
     file = weights.resolve(settings, "segmenter")
+    engine = engine_of(settings, device, file.sha256)
 
     def build() -> Segmenter:
-        model = for_single_frames(_build_sam2(settings, file, device), device)
+        model = for_single_frames(_build_sam2(settings, file, device), device, engine)
         return BatchedSam2Segmenter(model, device) if device.startswith("cuda") else Sam2Segmenter(model, device)
 
-    found: Segmenter = _cached(("segmenter", file.sha256, device, settings.effective_sam2_imgsz), build)
+    found: Segmenter = _cached(("segmenter", file.sha256, device, engine, settings.effective_sam2_imgsz), build)
     return found
 
 
 def _cached(key: tuple[object, ...], build: Callable[[], Any]) -> Any:
+    """What was built for this key, whose first part is its kind. Another one of that kind is given up before a new one is built."""
     with _lock:  # also while building: the second thread waits for the first one's model
-        if key not in _loaded:
-            _loaded[key] = build()
-        return _loaded[key]
+        there, found = _loaded.get(key[0], ((), None))
+        if there != key:
+            del found
+            if _loaded.pop(key[0], None) is not None:
+                gc.collect()  # networks and their functions hold one another
+            _loaded[key[0]] = key, build()
+        return _loaded[key[0]][1]
 
 
 def _build_yolo(settings: Settings, file: WeightsFile) -> Any:

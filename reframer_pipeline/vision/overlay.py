@@ -1,7 +1,8 @@
 """From stored rows to what is drawn on each frame.
 
-What belongs here: bringing detections, masks, tracks and scenes of one video together by frame. What does not: drawing
-(`drawing`), files (`preview`). Masks are read along with the frames and never held; of the tracks some 100 bytes a sighting are.
+What belongs here: bringing detections, masks and tracks of one video together by frame. What does not: drawing (`drawing`), what is in
+view between sampled frames (`moving`), files (`reading.sheets`, `reading.previews`). Masks are read along with the frames and never held;
+of the tracks some 100 bytes a sighting are.
 """
 
 from __future__ import annotations
@@ -10,51 +11,78 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from reframer_pipeline.failures import NothingThere
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import FrameDetections, Rgb, by_frame
-from reframer_pipeline.vision.drawing import Item, annotate, captioned, colour_of
+from reframer_pipeline.vision.drawing import Item, annotate, colour_of
+from reframer_pipeline.vision.trajectories import number_of
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Caption:
-    """A scene's words, shown on its frames `[start_frame, end_frame)`."""
+class Look:
+    """What somebody wants to see drawn.
 
-    start_frame: int
-    end_frame: int
-    text: str
+    Attributes:
+        boxes: With the names of tracks at them.
+        masks: Where there are some.
+        caption: Times, and what happens in the scene, beside the picture.
+        track_ids: These tracks alone; empty for all.
+        min_sightings: Only tracks with so many in the whole video.
+    """
+
+    boxes: bool = True
+    masks: bool = True
+    caption: bool = True
+    track_ids: frozenset[str] = frozenset()
+    min_sightings: int = 1
 
 
-# Detection id to its track: its place in order of first sight, from 1, and its id.
+ALL: Final = Look()
+
+# Detection id to its track: the number in its id, and the id.
 Tracks = Mapping[str, tuple[int, str]]
 
 
-def tracks_of(trajectories: Iterable[pa.RecordBatch], frames: Collection[int] | None = None, min_sightings: int = 1) -> Tracks:
+def tracks_of(
+    trajectories: Iterable[pa.RecordBatch],
+    frames: Collection[int] | None = None,
+    min_sightings: int = 1,
+    track_ids: Collection[str] = (),
+) -> Tracks:
     """Which track each detection belongs to, from rows of `schemas.TRAJECTORIES`.
 
     Args:
         trajectories: The rows.
         frames: Only the sightings in these, if given.
         min_sightings: Only tracks with so many in the whole video.
+        track_ids: Only these, if there are any.
+
+    Raises:
+        NothingThere: There is no such track.
     """
     import pyarrow.compute as pc
 
+    strange = set(track_ids)
     wanted = None if frames is None else pa.array(sorted(frames), pa.int32())
     rows = (row for batch in trajectories for row in zip(batch.column("track_id").to_pylist(), batch.column("frames"), strict=True))
     found: dict[str, tuple[int, str]] = {}
-    for place, (track_id, sightings) in enumerate(rows, start=1):
+    for track_id, sightings in rows:
         seen = sightings.values
-        if len(seen) < min_sightings:
+        strange.discard(track_id)
+        if len(seen) < min_sightings or (track_ids and track_id not in track_ids):
             continue
         if wanted is not None:
             seen = seen.filter(pc.is_in(seen.field("frame"), wanted))
-        found.update(dict.fromkeys(seen.field("detection_id").to_pylist(), (place, track_id)))
+        found.update(dict.fromkeys(seen.field("detection_id").to_pylist(), (number_of(track_id), track_id)))
+    if strange:
+        raise NothingThere(f"The video has no track {min(strange)}.", "`reframer show` lists the tracks.")
     return found
 
 
@@ -71,8 +99,8 @@ def annotated_frames(
     detections: Iterable[pa.RecordBatch],
     masks: Iterable[pa.RecordBatch] = (),
     tracks: Tracks | None = None,
-    captions: Iterable[Caption] = (),
     size: tuple[int, int] | None = None,
+    boxes: bool = True,
 ) -> Iterator[tuple[int, Rgb]]:
     """Draw what is known on each frame.
 
@@ -82,19 +110,17 @@ def annotated_frames(
         masks: Rows of `schemas.MASKS`, in the same order; none before that stage.
         tracks: Ids and colours of what is drawn: of detections that are in none of them, nothing is. Without them, all but candidates,
             with labels and confidences in the order of confidence.
-        captions: Scenes, in order; with any, every picture has a band below it for their words.
         size: Height and width of the video's frames, if the pictures have another.
+        boxes: Whether boxes and their labels are drawn.
 
     Yields:
         Frame number and annotated picture.
     """
-    boxes, pixels, words = _Cursor((one.frame_number, one) for one in by_frame(detections)), _Cursor(_masks_by_frame(masks)), list(captions)
+    seen, pixels = Cursor((one.frame_number, one) for one in by_frame(detections)), Cursor(masks_by_frame(masks))
     for number, image in frames:
-        found, shown = boxes.at(number), (image.shape[0], image.shape[1])
-        picture = annotate(image, items_of(found, pixels.at(number) or {}, tracks, size or shown, shown) if found else [])
-        if words:
-            picture = captioned(picture, next((one.text for one in words if one.start_frame <= number < one.end_frame), ""))
-        yield number, picture
+        found, shown = seen.at(number), (image.shape[0], image.shape[1])
+        items = items_of(found, pixels.at(number) or {}, tracks, size or shown, shown) if found else []
+        yield number, annotate(image, items, boxes, boxes)
 
 
 def items_of(
@@ -120,12 +146,14 @@ def items_of(
     return items
 
 
-def tracked_item(xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str], mask: rle.BoolMask | None) -> Item:
-    """What to draw for a sighting of a track: its place in order of first sight, and its id."""
-    return Item(xyxy, f"{track[1]} {label}", colour_of(track[0]), mask)
+def tracked_item(
+    xyxy: tuple[float, float, float, float], label: str, track: tuple[int, str], mask: rle.BoolMask | None, measured: bool = True
+) -> Item:
+    """What to draw for a sighting of a track: its number, and its id."""
+    return Item(xyxy, f"{track[1]} {label}", colour_of(track[0]), mask, measured)
 
 
-def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, str]]]:
+def masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, str]]]:
     """Source frame, and the run lengths of its masks by detection id."""
     columns = ("frame_number", "detection_id", "rle")
     rows = (row for batch in batches for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
@@ -133,7 +161,7 @@ def _masks_by_frame(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, di
         yield number, {detection_id: compressed for _, detection_id, compressed in masks}
 
 
-class _Cursor(Generic[Value]):
+class Cursor(Generic[Value]):
     """Steps through what there is by frame, in order, skipping what nobody asks for."""
 
     def __init__(self, values: Iterator[tuple[int, Value]]) -> None:

@@ -149,6 +149,38 @@ def cropped(compressed: str, height: int, width: int) -> tuple[int, int, BoolMas
     return left, int(rows[0]), columns[rows[0] : rows[-1] + 1]
 
 
+def coarse(compressed: str, height: int, width: int, cell: int) -> tuple[int, int, BoolMask]:
+    """The squares of `cell` x `cell` pixels in which a mask has a pixel, within their rectangle; from the runs alone, nothing is decoded.
+
+    Args:
+        compressed: COCO's compressed counts; at least one pixel is set.
+        height: Rows of the mask.
+        width: Columns of the mask.
+        cell: Side of a square; the first begins at the origin.
+
+    Returns:
+        Left, top, and `(rows, columns)` bool, counted in squares.
+
+    Raises:
+        InvalidResult: The runs do not add up to `height * width`, or set nothing.
+    """
+    edges = np.cumsum(_covering(counts_of(compressed), height, width))
+    begin, end = edges[: edges.size // 2 * 2].reshape(-1, 2).T
+    begin, end = begin[begin < end], end[begin < end]
+    if begin.size == 0:
+        raise InvalidResult("A stored mask that should have pixels has none.")
+    columns = (end - 1) // height - begin // height + 1  # that a run goes through
+    run = np.repeat(np.arange(begin.size), columns)
+    column = begin[run] // height + np.arange(run.size) - np.repeat(np.cumsum(columns) - columns, columns)
+    first = np.maximum(begin[run] - column * height, 0) // cell
+    after = (np.minimum(end[run] - column * height, height) - 1) // cell + 1
+    left, top = int(column[0]) // cell, int(first.min())
+    steps = np.zeros((int(after.max()) - top + 1, int(column[-1]) // cell - left + 1), np.int32)
+    np.add.at(steps, (first - top, column // cell - left), 1)
+    np.add.at(steps, (after - top, column // cell - left), -1)
+    return left, top, np.cumsum(steps, axis=0)[:-1] > 0
+
+
 def runs(bits: BoolMask) -> npt.NDArray[np.int64]:
     """The lengths of the runs in `(n,)` bits, zeros first."""
     lengths = np.diff(np.concatenate(([0], np.flatnonzero(np.diff(bits)) + 1, [bits.size])))

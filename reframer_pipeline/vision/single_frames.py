@@ -10,14 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from reframer_pipeline.vision import fused
+from reframer_pipeline.vision.compiled import Engine
+from reframer_pipeline.vision.compiled_models import compile_sam2
 
 
-def for_single_frames(model: Any, device: str) -> Any:
+def for_single_frames(model: Any, device: str, engine: Engine | None = None) -> Any:
     """Change a model in place, after its weights are loaded: it can then be asked for masks of single frames and for nothing else.
 
     Args:
         model: A `SAM2Base` in evaluation mode, on `device`.
         device: A result of `resolve_device`.
+        engine: What compiles it; None: torch computes.
 
     Returns:
         The model.
@@ -29,7 +32,9 @@ def for_single_frames(model: Any, device: str) -> Any:
     encoder.trunk._get_pos_embed = _once(encoder.trunk._get_pos_embed)
     prompts.get_dense_pe = _once(prompts.get_dense_pe)
     _fold(model)
-    if fused.available(device):
+    if engine is not None:
+        compile_sam2(model, engine)
+    elif fused.available(device):
         fused.fuse_linears(model)
     return model
 

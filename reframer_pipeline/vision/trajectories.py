@@ -29,6 +29,12 @@ from reframer_pipeline.vision.tracker import ByteTracker, Tracker
 
 TRACKS_A_BATCH = 64
 
+
+def number_of(track_id: str) -> int:
+    """3 of `obj_003`. Tracks are numbered in order of first sight from 1; one that people split off another has the next number."""
+    return int(track_id.rpartition("_")[2])
+
+
 _SIGHTING = np.dtype(
     [("frame", "<i4"), ("timestamp", "<f8"), ("xyxy", "<f4", 4), ("confidence", "<f4"), ("detection_id", "V16"), ("seconds", "<f8")]
 )

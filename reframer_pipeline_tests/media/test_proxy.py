@@ -111,6 +111,16 @@ def test_sound_is_where_the_picture_has_it(tmp_path: Path, settings: Settings) -
         assert np.argmax(np.abs(heard) > 1000) / 8000 == pytest.approx(silent, abs=0.05)
 
 
+def test_chapters_stay_behind(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "chapters").write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=At home\n")
+    moving = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=10:duration=1.2"]
+    ffmpeg(*moving, "-i", tmp_path / "chapters", "-map_metadata", "1", "-c:v", "libx264", tmp_path / "clip.mp4")
+    make_proxy(tmp_path / "clip.mp4", facts_of(tmp_path / "clip.mp4", settings), settings, tmp_path / "proxy.mp4")
+    command = ["ffprobe", "-v", "error", "-show_chapters", "-of", "csv"]
+    found = [subprocess.run([*command, tmp_path / name], capture_output=True, check=True).stdout for name in ("clip.mp4", "proxy.mp4")]
+    assert b"At home" in found[0] and found[1] == b""
+
+
 def test_sound_that_cannot_be_decoded_is_left_out(tmp_path: Path, settings: Settings) -> None:
     path = media_dir() / "hunt" / "audio_adpcm_yamaha.avi"
     make_proxy(path, facts_of(path, settings), settings, tmp_path / "proxy.mp4")

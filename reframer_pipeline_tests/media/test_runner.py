@@ -159,3 +159,30 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_a_program_is_fed_and_read_in_step() -> None:
+    """It answers what it is given, more than any pipe holds, so that one who only wrote would wait for ever."""
+    echo = "import sys\nwhile piece := sys.stdin.buffer.read(1 << 16): sys.stdout.buffer.write(piece)"
+    piece = bytes(range(256)) * 8192
+    with GuardedProcess(python(echo), LIMITS, fed=True) as process:
+        assert all(process.write(piece) for _ in range(4))
+        process.end_input()
+        assert process.read(STDOUT, 5 * len(piece)) == piece * 4
+        assert process.wait() == 0
+
+
+def test_who_is_fed_and_ends_is_not_fed_on() -> None:
+    with GuardedProcess(python("import sys; sys.stdin.buffer.read(10); sys.exit(3)"), LIMITS, fed=True) as process:
+        while process.write(bytes(1 << 20)):
+            pass
+        assert not process.write(b"more") and process.wait() == 3
+
+
+def test_who_takes_nothing_is_stopped() -> None:
+    with (
+        pytest.raises(MediaToolTimeout, match="wrote nothing for 0.5 s"),
+        GuardedProcess(python("import time; time.sleep(60)"), replace(LIMITS, stall_s=0.5), fed=True) as process,
+    ):
+        while process.write(bytes(1 << 20)):
+            pass

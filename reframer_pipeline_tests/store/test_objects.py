@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_who_writes_while_folders_go_loses_nothing(tmp_path: Path) -> None:
     def remove() -> None:
         while not done.is_set():
             folder.prune(tmp_path / "store/results/a/masks", tmp_path / "store")
+            time.sleep(0.0005)  # without it, who writes may lose a hundred times in a row: both want the one interpreter
 
     removing = threading.Thread(target=remove)
     removing.start()

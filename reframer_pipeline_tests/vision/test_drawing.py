@@ -19,9 +19,9 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.versions import row_id
 from reframer_pipeline.vision import rle
 from reframer_pipeline.vision.boxes import by_frame
-from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, captioned, colour_of, contact_sheet, spread
+from reframer_pipeline.vision.drawing import INLINE_BYTES, Item, annotate, colour_of, contact_sheet, spread
 from reframer_pipeline.vision.encoder import encode_video
-from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, tracks_of
+from reframer_pipeline.vision.overlay import Tracks, annotated_frames, tracks_of
 from reframer_pipeline.vision.trajectories import track_detections
 
 RESULT = "00000000-0000-5000-8000-000000000004"
@@ -52,16 +52,15 @@ def test_a_label_lies_inside_the_picture(box: tuple[float, float, float, float])
     assert ink[0] == ink[1] > 100
 
 
-@pytest.mark.parametrize("size", [(64, 64), (240, 320), (1280, 720)])
-def test_a_caption_stands_below_the_picture_and_hides_nothing_of_it(size: tuple[int, int]) -> None:
-    image = np.full((*size, 3), 90, np.uint8)
-    long, short, none = (captioned(image, text) for text in ("A person walks past a bottle. " * 20, "A person.", ""))
-    assert long.shape == short.shape == none.shape and long.shape[0] > size[0]
-    for one in (long, short, none):
-        assert (one[: size[0]] == 90).all()
-    bands = [one[size[0] :].max(axis=2) > 200 for one in (long, short, none)]
-    assert bands[0].sum() > bands[1].sum() > bands[2].sum() == 0
-    assert not bands[0][-1].any() and not bands[0][:, -1].any()  # all of it inside
+def test_what_was_told_from_others_looks_it() -> None:
+    """Dashes in place of lines, a fainter mask without an edge."""
+    mask = np.zeros((240, 320), bool)
+    mask[100:140, 100:180] = True
+    seen, told = (annotate(GREY, [Item((60, 60, 240, 200), "", (255, 0, 0), mask, measured)]) for measured in (True, False))
+    side = [(one[60, 60:241] != 90).any(axis=1) for one in (seen, told)]
+    assert side[0].all() and 0.4 < side[1].mean() < 0.7 and side[1][[0, 1, -2, -1]].all()
+    assert told[120, 140].tolist() == told[100, 140].tolist() == [140, 63, 63]  # 30 % red over grey
+    assert (annotate(GREY, [Item((60, 60, 240, 200), "", (255, 0, 0), None, False)], boxes=False, texts=False) == 90).all()
 
 
 def test_colours_are_fixed_and_far_apart() -> None:
@@ -116,11 +115,10 @@ def test_each_stage_of_knowledge_can_be_drawn(scene: tuple) -> None:
     plain = dict(frames)
     boxes = dict(annotated_frames(frames, found))
     filled = dict(annotated_frames(frames, found, masks))
-    named = dict(annotated_frames(frames[3:6], found, masks, tracks, [Caption(0, 20, "The first"), Caption(20, 99, "The second")]))
+    named = dict(annotated_frames(frames[3:6], found, masks, tracks))
     assert list(boxes) == list(plain) and list(named) == [15, 20, 25]
     for number in named:
-        assert named[number].shape[0] > plain[number].shape[0]  # the captions' band
-        changed = [(one[number][: len(plain[number])] != plain[number]).any(axis=2).mean() for one in (boxes, filled, named)]
+        changed = [(one[number] != plain[number]).any(axis=2).mean() for one in (boxes, filled, named)]
         assert 0 < changed[0] < changed[1] < changed[2]
 
 
@@ -179,7 +177,7 @@ def test_names_for_some_frames_hold_only_their_sightings(scene: tuple) -> None:
 
 def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None:
     frames, found, masks = scene
-    images = (image for _, image in annotated_frames(frames, found, masks, None, [Caption(0, 99, "A scene")]))
+    images = (image for _, image in annotated_frames(frames, found, masks))
     path = tmp_path / "new" / "preview.mp4"
     assert encode_video(images, path, fps=5, max_side=321) == 10
     assert [one.name for one in path.parent.iterdir()] == ["preview.mp4"]
@@ -189,7 +187,7 @@ def test_the_preview_is_a_video_that_plays(scene: tuple, tmp_path: Path) -> None
     assert stream == {
         "codec_name": "h264",
         "width": 320,
-        "height": 220,  # with the band for captions
+        "height": 180,
         "pix_fmt": "yuv420p",
         "r_frame_rate": "5/1",
         "nb_frames": "10",

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,19 @@ def test_other_thresholds_share_the_model_but_not_the_detector(own_yolo: Setting
     first, second = models.detector(own_yolo), models.detector(own_yolo.model_copy(update={"conf": 0.9}))
     assert isinstance(first, YoloDetector) and isinstance(second, YoloDetector)
     assert first is not second and first._model is second._model
+
+
+def test_another_segmenter_takes_the_place_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path / "home", models="demo", device="cpu", sam2_imgsz=256)
+    gone = weakref.ref(models.segmenter(settings))
+    assert models.segmenter(settings) is gone()
+    build, there = models._build_sam2, list[object]()
+    monkeypatch.setattr(models, "_build_sam2", lambda *given: (there.append(gone()), build(*given))[1])
+    in_use = models.segmenter(settings.model_copy(update={"sam2_imgsz": 320}))
+    assert there == [None]  # never are there two
+    assert models.segmenter(settings) is not in_use  # who has it keeps it
+    (boxes, weak) = models.detector(settings), weakref.ref(models.segmenter(settings))
+    assert weak() is not None and models.detector(settings) is boxes  # one of each kind
 
 
 def own(tmp_path: Path, kind: str, name: str) -> Settings:

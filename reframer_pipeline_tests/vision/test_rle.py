@@ -116,6 +116,21 @@ def test_a_cropped_mask_is_the_mask_within_its_rectangle() -> None:
         assert np.array_equal(mask[top : top + pixels.shape[0], left : left + pixels.shape[1]], pixels)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+def test_a_coarse_mask_has_the_squares_in_which_there_is_a_pixel(share: float) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        (height, width), cell = rng.integers(1, 40, 2).tolist(), int(rng.integers(1, 9))
+        mask = rng.random((height, width)) < share
+        mask[rng.integers(height), rng.integers(width)] = True
+        left, top, part = rle.coarse(rle.encode(mask)[0], height, width, cell)
+        true = np.zeros((-(-height // cell), -(-width // cell)), bool)
+        true[tuple(np.argwhere(mask).T // cell)] = True
+        found = np.zeros_like(true)
+        found[top : top + part.shape[0], left : left + part.shape[1]] = part
+        assert np.array_equal(found, true) and part.any(axis=0)[[0, -1]].all() and part.any(axis=1)[[0, -1]].all()
+
+
 def test_a_mask_of_nothing_and_a_damaged_one_have_no_rectangle() -> None:
     for compressed, height in ((rle.encode(np.zeros((6, 3), bool))[0], 6), (rle.encode(np.ones((6, 3), bool))[0], 5), ("", 6)):
         with pytest.raises(InvalidResult):
