@@ -8,52 +8,26 @@ Some 100 bytes a sighting of the tracks are held.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 import pyarrow as pa
 
-from reframer_pipeline.handover import StageInput
+from reframer_pipeline.handover import Redrawn, StageInput
 from reframer_pipeline.reading.tables import Table
 
 _BY: Final = {"tracks": "track_id", "sightings": "track_id", "masks": "detection_id", "elements": "track_ids"}  # a table's column
 
 
-@dataclass(frozen=True)
-class _Part:
+def _part(whole: StageInput, column: str, values: Collection[str]) -> Redrawn:
     """A result of which only rows count that have one of these values in a column."""
-
-    whole: StageInput
-    column: str
-    values: Collection[str]
-
-    @property
-    def stage(self) -> str:
-        return self.whole.stage
-
-    @property
-    def result_id(self) -> str:
-        return self.whole.result_id
-
-    @property
-    def row_count(self) -> int:
-        return self.whole.row_count
-
-    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        wanted = columns if columns is None or self.column in columns else [*columns, self.column]
-        for batch in self.whole.batches(wanted):
-            kept = _kept(batch, self.column, self.values)
-            yield kept if columns is None else kept.select(columns)
-
-    def open_attachment(self) -> BinaryIO:
-        return self.whole.open_attachment()
+    return Redrawn(whole, column, lambda batch: _kept(batch, column, values))
 
 
 def results_of_tracks(results: Mapping[str, StageInput], tracks: Collection[str]) -> dict[str, StageInput]:
     """A video's results by stage, of these tracks."""
-    trajectories = _Part(results["trajectories"], "track_id", tracks)
+    trajectories = _part(results["trajectories"], "track_id", tracks)
     seen = _sightings(trajectories)
-    parts = {name: _Part(results[name], "detection_id", seen) for name in ("detections", "masks")}
+    parts = {name: _part(results[name], "detection_id", seen) for name in ("detections", "masks")}
     return {**results, "trajectories": trajectories, **parts}
 
 
@@ -65,7 +39,7 @@ def rows_of_tracks(
     if column is None:
         yield from batches
         return
-    values = _sightings(_Part(trajectories(), "track_id", tracks)) if column == "detection_id" else tracks
+    values = _sightings(_part(trajectories(), "track_id", tracks)) if column == "detection_id" else tracks
     for batch in batches:
         yield _kept(batch, column, values)
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from reframer_pipeline.exports import File
+from reframer_pipeline.exports.chosen import track_ids
 from reframer_pipeline.exports.sightings import seen
 from reframer_pipeline.exports.videos import Video, facts
 from reframer_pipeline.media.sampled import sampled_times
+from reframer_pipeline.vision.trajectories import number_of
 
 NAME = "annotations.json"
 
@@ -94,4 +96,4 @@ def _annotations(videos: Sequence[Video], categories: dict[tuple[str, str], int]
                     row["attributes"]["track"] = one.track[1]
                 yield row
         images += sampled.size
-        tracks += results["trajectories"].row_count
+        tracks += max(map(number_of, track_ids(results["trajectories"])), default=0)

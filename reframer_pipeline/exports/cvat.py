@@ -28,6 +28,7 @@ from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.sampled import sampled_times
 from reframer_pipeline.schemas import CLASSES
 from reframer_pipeline.vision import rle
+from reframer_pipeline.vision.trajectories import number_of
 
 # Each with whether it may change within a track.
 ATTRIBUTES: Final = {"track": False, "label": True, "confidence": True}
@@ -56,25 +57,26 @@ def _meta(video: Video, known: dict[str, Any]) -> str:
     )
     labels = "".join(f"      <label><name>{name}</name><type>any</type><attributes>{kinds}</attributes></label>\n" for name in CLASSES)
     last = known["frame_count"] - 1
+    chosen = "".join(f"<track>{content(one)}</track>" for one in sorted(video.tracks or ()))
+    chosen = f"    <reframer><set>{video.result_id}</set>{chosen}</reframer>\n" if chosen else ""
     return (
         f"  <meta>\n    <task>\n      <name>{content(video.name)}</name>\n      <size>{known['frame_count']}</size>\n"
         f"      <mode>interpolation</mode>\n      <start_frame>0</start_frame>\n      <stop_frame>{last}</stop_frame>\n"
         f"      <labels>\n{labels}      </labels>\n"
         f"      <original_size><width>{known['width']}</width><height>{known['height']}</height></original_size>\n"
-        f"    </task>\n    <source>{content(video.filename)}</source>\n  </meta>\n"
+        f"    </task>\n    <source>{content(video.filename)}</source>\n{chosen}  </meta>\n"
     )
 
 
 def _tracks(results: Mapping[str, StageInput]) -> Iterator[bytes]:
     """A track at a time."""
     sampled = sampled_times(results["frames"])[0]
-    place = 0
     for batch in results["trajectories"].batches():
         for row in range(batch.num_rows):
             (track,) = batch.slice(row, 1).to_pylist()
-            place += 1
             kind, name = track["object_class"], track["track_id"]
-            yield f'  <track id="{place - 1}" label="{kind}" source="auto" group_id="{place}">\n'.encode()
+            number = number_of(name)
+            yield f'  <track id="{number - 1}" label="{kind}" source="auto" group_id="{number}">\n'.encode()
             yield from _keyframes(track, sampled, _attributes(track=name, label=track["label"]))
             yield b"  </track>\n"
 

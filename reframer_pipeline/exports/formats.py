@@ -24,6 +24,7 @@ class Format:
         ending: Of the one file that a single video gives, `.json`; None if a video gives several files.
         media_type: Of that file.
         joins: Whether several videos give one file as well.
+        with_kept: Whether mattes and reframed videos that are kept are in it.
         files: Makes the files of an export.
     """
 
@@ -33,6 +34,7 @@ class Format:
     ending: str | None = None
     media_type: str = "application/octet-stream"
     joins: bool = False
+    with_kept: bool = False
 
 
 FORMATS: Final = {
@@ -44,9 +46,9 @@ FORMATS: Final = {
         Format("davis", "DAVIS and YouTube-VOS: the masks of tracks as indexed PNGs", davis.files),
         Format("csv", "the five tables of results for spreadsheets", tables.csv_files),
         Format("parquet", "the five tables of results for pandas, DuckDB and Spark", tables.parquet_files),
-        Format("otio", "OpenTimelineIO: scenes as clips, elements as markers", timeline.otio_files, ".otio", "application/json"),
+        Format("otio", "OpenTimelineIO: scenes, elements, mattes, crops", timeline.otio_files, ".otio", "application/json", with_kept=True),
         Format("edl", "CMX 3600 edit list: scenes as events, elements as markers", timeline.edl_files, ".edl", "text/plain"),
-        Format("fcpxml", "Final Cut Pro 7 XML, which Premiere and Resolve read", timeline.fcp_files, ".xml", "application/xml"),
+        Format("fcpxml", "Final Cut Pro 7 XML, for Premiere and Resolve", timeline.fcp_files, ".xml", "application/xml", with_kept=True),
         Format("vtt", "WebVTT: scenes as chapters", chapters.files, ".vtt", "text/vtt"),
     )
 }

@@ -46,7 +46,7 @@ class Sighting:
         label: The model's own word.
         confidence: 0 to 1.
         xyxy, xywh: Its box in both forms.
-        track: Place of its track in order of first sight, from 1, and the track's id; None if it is in no track.
+        track: The number in its track's id, and the id; None if it is in no track.
         mask: Its mask; None for a candidate, and where none was asked for.
     """
 

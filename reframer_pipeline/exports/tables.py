@@ -23,7 +23,7 @@ from reframer_pipeline.reading.tables import TABLES, Table
 from reframer_pipeline.results.parquet import groups
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-BETWEEN: Final = "; "  # the texts of a list in one cell
+BETWEEN: Final = "; "  # the values of a list in one cell
 
 
 def csv_files(videos: Sequence[Video]) -> Iterator[File]:
@@ -50,7 +50,7 @@ def _csv(video: Video, table: Table) -> Iterator[bytes]:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
-        value = BETWEEN.join(value)
+        value = BETWEEN.join(map(str, value))
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 

@@ -18,8 +18,10 @@ import pyarrow as pa
 from reframer_pipeline.exports.chosen import results_of_tracks, rows_of_tracks, track_ids
 from reframer_pipeline.failures import NothingThere, NotPublished, ObjectMissing, ResultsGone, RowsArchived, UnknownVideo
 from reframer_pipeline.handover import StageInput
+from reframer_pipeline.reading.deliverables import made_of
 from reframer_pipeline.reading.sheets import results_of
 from reframer_pipeline.reading.tables import Table, batches
+from reframer_pipeline.results.deliverable import Deliverable
 from reframer_pipeline.results.storage import Storage
 
 LONGEST_NAME: Final = 150  # bytes in UTF-8: with an id, tracks and an ending it stays below the 255 of most file systems
@@ -74,7 +76,7 @@ class Video:
         try:
             results = results_of(self.storage, self.result_id)
         except ResultsGone as gone:
-            raise self._deleted() from gone
+            raise self.deleted() from gone
         return results if self.tracks is None else results_of_tracks(results, self.tracks)
 
     def rows(self, table: Table) -> Iterator[pa.RecordBatch]:
@@ -88,11 +90,16 @@ class Video:
             rows = batches(self.storage.db, table, self.result_id)
             yield from rows if self.tracks is None else rows_of_tracks(table, rows, self.tracks, lambda: self.open()["trajectories"])
         except ResultsGone as gone:
-            raise self._deleted() from gone
+            raise self.deleted() from gone
         except RowsArchived as away:
             raise RowsArchived(f"{self.filename} (video {self.video_id}): {away.message}") from away
 
-    def _deleted(self) -> ObjectMissing:
+    def kept(self) -> list[Deliverable]:
+        """The mattes and reframed videos of these results that are kept, the oldest first, as who calls it so sees them."""
+        return made_of(self.storage.db, [(self.result_id, self.filename)])
+
+    def deleted(self) -> ObjectMissing:
+        """What to raise when results went meanwhile."""
         return ObjectMissing(f"Results of video {self.video_id} were deleted during the export.", "Start the export again.")
 
 

@@ -10,9 +10,11 @@ Each failure is written down once, in its module; whoever catches or raises one 
 from __future__ import annotations
 
 from reframer_pipeline.failures.base import *
+from reframer_pipeline.failures.corrections import *
 from reframer_pipeline.failures.gemini import *
 from reframer_pipeline.failures.jobs import *
 from reframer_pipeline.failures.models import *
+from reframer_pipeline.failures.reframing import *
 from reframer_pipeline.failures.requests import *
 from reframer_pipeline.failures.running import *
 from reframer_pipeline.failures.storage import *

@@ -102,6 +102,13 @@ class BeingMade(Limited, RetryableFailure):
     default_remedy = "Ask again after as long as the header Retry-After says."
 
 
+class DeliverableNotMade(CallerError):
+    """The file of a matte or a reframed video was asked for, and is not there: not yet, or no longer."""
+
+    code = "not_made"
+    default_remedy = "Look at the deliverable; if it failed or was evicted, ask for it again."
+
+
 class NothingToRun(CallerError):
     """All results of the video are there, made as they would be made now."""
 

@@ -47,6 +47,21 @@ class DagsterFailed(RetryableFailure):
     default_remedy = "Nothing to do at first: the backfill starts it again. If it stays, see the run in Dagster's UI."
 
 
+class AnotherDaemon(CallerError):
+    """Another daemon watches the uploads and launches the runs of this database."""
+
+    code = "another_daemon"
+    default_remedy = "Stop it first. If its machine is gone, wait a minute. A machine that only computes runs `reframer worker`."
+
+
+class BrokerUnavailable(RetryableFailure):
+    """The broker that hands runs to workers cannot be reached."""
+
+    code = "broker_unavailable"
+    blames_video = False
+    default_remedy = "Check REFRAMER_BROKER_URL and that the broker is up; `reframer doctor` tests it."
+
+
 class Quarantined(PermanentFailure):
     """The video's runs died one after the other; it is left alone."""
 

@@ -5,7 +5,8 @@ What belongs here: the protocol below. What does not: its parts (`prepare`, `obj
 1. Draw the stage's batches into a Parquet file in the scratch folder, checking them on the way.
 2. Put it, and the attachment, into the store under names never used before.
 3. In ONE transaction: check the lease, add the manifest row, COPY the rows from that file; for scenes, which come last,
-   also move the published set to the results that belong together.
+   also move the published set to the results that belong together. Where people corrected the video, a transaction of its own follows
+   (`correcting`), and only that one moves the set.
 
 Readers of the `current_*` views see the old whole until step 3 commits and the new whole after it; a crash anywhere leaves the old
 whole and at most an orphan object. Rows are only ever added beside older ones.
@@ -18,17 +19,18 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import DatabaseUnavailable, ObjectMissing, ReframerError, StoreUnavailable
-from reframer_pipeline.results import manifest, publishing, rows
+from reframer_pipeline.results import correcting, manifest, publishing, rows, shown
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.prepare import Prepared
 from reframer_pipeline.results.stored import StoredResult
+from reframer_pipeline.stages import is_last
 from reframer_pipeline.stages.checks import CheckResult
 from reframer_pipeline.store.objects import ObjectStore
-from reframer_pipeline.versions import StageKey
 from reframer_pipeline.work import lease
 
 if TYPE_CHECKING:
@@ -48,11 +50,13 @@ class Committed:
         manifest: The manifest row now in force.
         checks: All checks of the result just made.
         outcome: `new`; `same`, the result was there already, equal row by row; `differs`, it was there with other rows.
+        to_correct: Whether its set is to be shown with the corrections of the video.
     """
 
     manifest: ManifestRow
     checks: list[CheckResult]
     outcome: Literal["new", "same", "differs"]
+    to_correct: bool = False
 
 
 class _Swept(Exception):
@@ -70,9 +74,10 @@ class _ThereAlready(Exception):
 class Results:
     """All results of one database and its store."""
 
-    def __init__(self, db: Database, store: ObjectStore) -> None:
+    def __init__(self, db: Database, store: ObjectStore, scratch: Path) -> None:
         self._db = db
         self._store = store
+        self._scratch = scratch
 
     def find(self, result_ids: list[str]) -> dict[str, ManifestRow]:
         """The manifest rows of these results; those that do not exist are left out."""
@@ -93,19 +98,20 @@ class Results:
         """Those of the results that were committed, by result id, to read."""
         return {result_id: StoredResult(row, self._store) for result_id, row in self.find(result_ids).items()}
 
-    def publish(self, video_id: str, keys: Mapping[str, StageKey], lease_token: str) -> None:
-        """Show readers six results that all exist already, computing nothing.
+    def publish(self, video_id: str, whole: Mapping[str, str], lease_token: str) -> None:
+        """Show readers six results that all exist already, with the video's corrections; nothing is computed.
+
+        Args:
+            video_id: The video.
+            whole: Result ids by stage.
+            lease_token: Of the video's lease.
 
         Raises:
             ObjectMissing: One does not exist.
             LeaseLost: Another run took this video over.
         """
-
-        def act(conn: psycopg.Connection[Row]) -> None:
-            lease.demand(conn, video_id, lease_token)
-            publishing.move(conn, video_id, {stage: key.result_id for stage, key in keys.items()})
-
-        self._db.run(act)
+        place = correcting.Place(self._db, self._store, self._scratch, video_id)
+        correcting.publish(place, whole, lambda conn: lease.demand(conn, video_id, lease_token))
 
     def commit_prepared(
         self, prepared: Prepared, whole: Mapping[str, str], *, lease_token: str, alive: Callable[[], None] = lambda: None
@@ -131,9 +137,15 @@ class Results:
             DatabaseUnavailable, DatabaseFull, StoreUnavailable: Nothing was committed, as far as can be known.
         """
         try:
-            return self._store_and_commit(prepared, whole, lease_token, alive)
+            committed = self._store_and_commit(prepared, whole, lease_token, alive)
         finally:
             prepared.clear()
+            if is_last(prepared.row.stage):
+                with contextlib.suppress(ReframerError):
+                    shown.settle(self._db, self._store, prepared.row.video_id)
+        if committed.to_correct:
+            _patiently(lambda: self.publish(prepared.row.video_id, whole, lease_token), alive)
+        return committed
 
     def _store_and_commit(self, made: Prepared, whole: Mapping[str, str], token: str, alive: Callable[[], None]) -> Committed:
         row, put_at = made.row, 0.0
@@ -205,8 +217,8 @@ class Results:
             else:
                 relink: manifest.Relink = "nothing" if not missing else "all" if outcome == "same" else "attachment"
                 there = manifest.remade(conn, there, row, relink)
-        publishing.after(conn, there, made.batches, whole)
-        return Committed(there, made.checks, outcome)
+        to_correct = publishing.after(conn, self._store, there, made.batches, whole)
+        return Committed(there, made.checks, outcome, to_correct)
 
     @staticmethod
     def _add(conn: psycopg.Connection[Row], made: Prepared, alive: Callable[[], None]) -> ManifestRow:

@@ -7,7 +7,7 @@ judging freshness (`planning`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -47,6 +47,7 @@ class ManifestRow:
         run_id: The run that made it last.
         created_at: When it was written, with time zone.
         recomputed_at: When the same result was last made again.
+        corrects: Id of the computed result that this one, corrected by hand, stands in place of; None for computed ones.
         recipe_inputs: Stage to digest of its inputs' recipes; None when read from the database, which keeps it in `recipes`.
     """
 
@@ -69,6 +70,7 @@ class ManifestRow:
     run_id: str | None = None
     created_at: datetime | None = None
     recomputed_at: datetime | None = None
+    corrects: str | None = None
     recipe_inputs: dict[str, str] | None = None
 
     @property
@@ -99,6 +101,11 @@ class ManifestRow:
         found: dict[str, str] = self.components["inputs"]
         return found
 
+    @property
+    def made_from(self) -> dict[str, str]:
+        """What must be there before it, by name: its inputs, and the result that it corrects."""
+        return {**self.inputs, **({f"computed {self.stage}": self.corrects} if self.corrects else {})}
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for the footer."""
         value: dict[str, Any] = json.loads(json.dumps(asdict(self), default=lambda time: time.isoformat()))
@@ -114,7 +121,8 @@ class ManifestRow:
     def from_row(cls, row: Row) -> ManifestRow:
         """From a row of `results`."""
         values: dict[str, Any] = {name: row[name] for name in _NAMES}
-        return cls(**{**values, "result_id": str(row["result_id"]), "video_id": str(row["video_id"])})
+        ids = {name: values[name] and str(values[name]) for name in ("result_id", "video_id", "corrects")}
+        return cls(**{**values, **ids})
 
 
 @dataclass(frozen=True)
@@ -126,16 +134,24 @@ class Footer:
         video: Its video.
         made_from: Result id to content digest of its direct inputs: which rows it was made from, should a store hold several objects
             of one result. Empty in older files.
+        corrections: The corrections that it follows from, as `corrections.events.Event.to_json`.
+        answer: What was paid for to make it, as `scenes.gemini.questions.told`; None of other results, and in older files.
     """
 
     manifest: ManifestRow
     video: VideoCard
     made_from: dict[str, str] = field(default_factory=dict)
+    corrections: list[dict[str, Any]] = field(default_factory=list)
+    answer: Mapping[str, Any] | None = None
 
     def encode(self) -> bytes:
         """As JSON in UTF-8."""
         video = {**asdict(self.video), "created_at": self.video.created_at.isoformat()}
         value = {"form": FOOTER_FORM, "manifest": self.manifest.to_json(), "video": video, "made_from": self.made_from}
+        if self.corrections:
+            value["corrections"] = self.corrections
+        if self.answer is not None:
+            value["answer"] = self.answer
         return json.dumps(value, ensure_ascii=True).encode()
 
     @classmethod
@@ -149,7 +165,13 @@ class Footer:
         if value.get("form") != FOOTER_FORM:
             raise ValueError(f"footer of form {value.get('form')}")
         video = {**value["video"], "created_at": datetime.fromisoformat(value["video"]["created_at"])}
-        return cls(ManifestRow.from_json(value["manifest"]), VideoCard(**video), dict(value.get("made_from", {})))
+        return cls(
+            ManifestRow.from_json(value["manifest"]),
+            VideoCard(**video),
+            dict(value.get("made_from", {})),
+            list(value.get("corrections", ())),
+            value.get("answer"),
+        )
 
 
 _NAMES = tuple(f.name for f in fields(ManifestRow) if f.name != "recipe_inputs")

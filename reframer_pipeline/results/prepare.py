@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from reframer_pipeline.corrections.events import Event
 from reframer_pipeline.failures import ObjectMissing
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results import parquet
@@ -58,6 +59,9 @@ def prepare(
     *,
     run_id: str | None = None,
     notes: Mapping[str, Any] = MappingProxyType({}),
+    corrects: StoredResult | None = None,
+    events: Sequence[Event] = (),
+    answer: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Draw a stage's batches, which is when its work happens, into a checked local file. Nothing is visible to anyone yet.
 
@@ -69,6 +73,9 @@ def prepare(
         scratch: Folder for the file.
         run_id: Shown in the manifest.
         notes: More figures for the manifest.
+        corrects: The computed result that this one stands in place of.
+        events: The corrections that it follows from.
+        answer: What was paid for to make it, as `scenes.gemini.questions.told`.
 
     Raises:
         InvalidResult: A check failed; `checks` has them all.
@@ -83,7 +90,8 @@ def prepare(
     name = f"{key.result_id}.{uuid.uuid4().hex[:12]}"
     local, base = scratch / f"{name}.parquet", result_key(video.video_id, key.stage, name)
     validator = BY_NAME[key.stage].validator(key, upstream)
-    made_from = {upstream[name].result_id: upstream[name].manifest.content_digest for name in key.components["inputs"]}
+    used = [*(upstream[name] for name in key.components["inputs"]), *([corrects] if corrects else [])]
+    made_from = {one.result_id: one.manifest.content_digest for one in used}
     created_at, started = datetime.now(UTC), time.monotonic()
     row_of: list[ManifestRow] = []
 
@@ -107,9 +115,10 @@ def prepare(
             checks=[vars(check) for check in drained.checks],
             run_id=run_id,
             created_at=created_at,
+            corrects=corrects.result_id if corrects else None,
         )
         row_of.append(row)
-        return Footer(row, video, made_from).encode()
+        return Footer(row, video, made_from, [event.to_json() for event in events], answer).encode()
 
     try:
         drained = parquet.drain(output, video.video_id, key.result_id, local, validator, footer)

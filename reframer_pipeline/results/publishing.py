@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from reframer_pipeline.corrections import log
 from reframer_pipeline.failures import ObjectMissing
+from reframer_pipeline.results import shown
 from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.stages import NAMES, is_last
 from reframer_pipeline.work.status import Event, transition
@@ -18,24 +20,39 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from reframer_pipeline.database.postgres import Row
+    from reframer_pipeline.store.objects import ObjectStore
 
 
 def after(
-    conn: psycopg.Connection[Row], row: ManifestRow, batches: Callable[[], Iterator[pa.RecordBatch]], whole: Mapping[str, str]
-) -> None:
+    conn: psycopg.Connection[Row],
+    store: ObjectStore,
+    row: ManifestRow,
+    batches: Callable[[], Iterator[pa.RecordBatch]],
+    whole: Mapping[str, str],
+) -> bool:
     """The consequences of a committed result.
 
     Args:
         conn: In the commit's transaction, after the manifest row is in.
+        store: For the mark of what is shown.
         row: The result.
         batches: Draws its rows.
-        whole: Result ids by stage of the set that it belongs to; readers see that once its last stage is committed.
+        whole: Result ids by stage of the set that it belongs to; readers see that once its last stage is committed. Of a video that was
+            corrected by hand they go on seeing what they saw, until the corrected set is made (`correcting`).
+
+    Returns:
+        Whether that is to be made now.
     """
     set_facts(conn, row, batches)
-    if is_last(row.stage) and whole.keys() == set(NAMES):
-        there = conn.execute("SELECT count(*) AS n FROM results WHERE result_id = ANY(%s::uuid[])", (list(whole.values()),)).fetchone()
-        if there is not None and there["n"] == len(NAMES):
-            move(conn, row.video_id, whole)
+    if not is_last(row.stage) or whole.keys() != set(NAMES):
+        return False
+    there = conn.execute("SELECT count(*) AS n FROM results WHERE result_id = ANY(%s::uuid[])", (list(whole.values()),)).fetchone()
+    if there is None or there["n"] != len(NAMES):
+        return False
+    if log.corrected(conn, row.video_id):
+        return True
+    move(conn, store, row.video_id, whole)
+    return False
 
 
 def set_facts(conn: psycopg.Connection[Row], row: ManifestRow, batches: Callable[[], Iterator[pa.RecordBatch]]) -> None:
@@ -60,7 +77,7 @@ def discard(conn: psycopg.Connection[Row], video_id: str, result_id: str) -> Non
             SELECT %(result)s::uuid
             UNION
             SELECT r.result_id FROM results r, below, jsonb_each_text(r.components -> 'inputs') AS input
-            WHERE r.video_id = %(video)s AND input.value = below.result_id::text
+            WHERE r.video_id = %(video)s AND (input.value = below.result_id::text OR r.corrects = below.result_id)
         ) SELECT result_id FROM below"""
     ids = [row["result_id"] for row in conn.execute(below, {"result": result_id, "video": video_id})]
     seen = conn.execute("SELECT 1 FROM published WHERE video_id = %s AND result_id = ANY(%s)", (video_id, ids)).fetchone()
@@ -70,13 +87,27 @@ def discard(conn: psycopg.Connection[Row], video_id: str, result_id: str) -> Non
     conn.execute("DELETE FROM results WHERE result_id = ANY(%s)", (ids,))
 
 
-def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, str]) -> None:
-    """Point the published set at one result of each stage, and call the video completed.
+def move(conn: psycopg.Connection[Row], store: ObjectStore | None, video_id: str, result_ids: Mapping[str, str]) -> None:
+    """Point the published set at one result of each stage, and call the video completed. The last act of its transaction.
+
+    Args:
+        conn: In the transaction.
+        store: For the mark of what is shown; None: there is none to be written, as in a rebuild, which follows the marks.
+        video_id: The video.
+        result_ids: By stage.
 
     Raises:
         ObjectMissing: One of them does not exist.
+        StoreUnavailable: The mark cannot be written.
     """
+    transition(conn, video_id, Event.PUBLISHED)
+    point(conn, store, video_id, result_ids)
+
+
+def point(conn: psycopg.Connection[Row], store: ObjectStore | None, video_id: str, result_ids: Mapping[str, str]) -> None:
+    """`move` of a video that is completed, or at work, and stays so."""
     assert set(result_ids) == set(NAMES), result_ids
+    before = shown.now(conn, video_id)
     moved = conn.execute(
         """INSERT INTO published (video_id, stage, result_id)
            SELECT video_id, stage, result_id FROM results WHERE video_id = %s AND result_id = ANY(%s::uuid[])
@@ -86,4 +117,18 @@ def move(conn: psycopg.Connection[Row], video_id: str, result_ids: Mapping[str, 
     )
     if moved.rowcount != len(NAMES):
         raise ObjectMissing(f"Video {video_id} has only {moved.rowcount} of the {len(NAMES)} results to publish.")
-    transition(conn, video_id, Event.PUBLISHED)
+    if store is not None:
+        shown.announce(conn, store, video_id, before, result_ids["scenes"])
+
+
+def computed(conn: psycopg.Connection[Row], video_id: str) -> set[str]:
+    """Ids of the computed results that readers see, or see corrected by hand; empty where nothing is published."""
+    query = "SELECT coalesce(corrects, result_id)::text AS id FROM current_results WHERE video_id = %s"
+    return {row["id"] for row in conn.execute(query, (video_id,))}
+
+
+def archived(conn: psycopg.Connection[Row], video_id: str) -> bool:
+    """Whether rows of what readers see, or see corrected by hand, are archived."""
+    query = """SELECT 1 FROM current_results c JOIN results r ON r.result_id IN (c.result_id, c.corrects)
+               WHERE c.video_id = %s AND r.archived_at IS NOT NULL LIMIT 1"""
+    return conn.execute(query, (video_id,)).fetchone() is not None

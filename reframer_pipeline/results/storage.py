@@ -78,7 +78,7 @@ class Storage:
                     store = ObjectStore.open(self.settings)
                     migrate(db)
                     bind(db, store)
-                    parts = db, store, Results(db, store)
+                    parts = db, store, Results(db, store, self.settings.scratch_dir)
                     self._open, self._parts = stack.pop_all(), parts
                 atexit.register(self.close)
             return self._parts

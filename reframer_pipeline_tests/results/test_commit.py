@@ -29,7 +29,7 @@ from reframer_pipeline.retention.sweep import sweep
 from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline.work import lease
 from reframer_pipeline_tests.agreement import assert_database_holds_parquet
-from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, prepare
+from reframer_pipeline_tests.factories import Maker, add_video, commit, commit_all, prepare, whole
 from reframer_pipeline_tests.retention.ages import age_database, age_objects
 
 
@@ -106,11 +106,11 @@ def test_publish_goes_back_without_computing(storage: Storage) -> None:
     commit_all(storage, video_id, old)
     commit_all(storage, video_id, new)
     with lease.hold(storage.db, video_id, "test") as token:
-        storage.results.publish(video_id, old.keys, token)
+        storage.results.publish(video_id, whole(old), token)
     assert published(storage) == {key.result_id for key in old.keys.values()}
     stranger = Maker(sha, storage.settings.model_copy(update={"conf": 0.7}))
     with lease.hold(storage.db, video_id, "test") as token, pytest.raises(ObjectMissing):
-        storage.results.publish(video_id, stranger.keys, token)
+        storage.results.publish(video_id, whole(stranger), token)
     assert published(storage) == {key.result_id for key in old.keys.values()}
 
 
