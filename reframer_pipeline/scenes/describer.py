@@ -77,6 +77,13 @@ class Look(_Value):
     bbox: Box
 
 
+class PlateFrame(_Value):
+    """A frame that shows a part of what lies behind a track."""
+
+    frame: int = Field(ge=0, description="The source frame.")
+    share: Share = Field(description="Share of the track's area that it shows and no frame before it in the list does.")
+
+
 class TrackFigures(_Value):
     """What was measured of one track within one scene; `measures` has the formulas."""
 
@@ -105,6 +112,11 @@ class TrackFigures(_Value):
     speed: float = Field(ge=0, description="Frame diagonals per second along its path.")
     heading: Literal["left", "right", "up", "down"] | None
     border_share: Share = Field(description="Share of its sightings that touch the frame's border.")
+    plate_never_seen: Share | None = Field(
+        None, description="Share of its area behind which no sampled frame of the scene shows anything; null where the camera moves."
+    )
+    plate_missing: Share | None = Field(None, description="The same part over the picture's area.")
+    plate_frames: tuple[PlateFrame, ...] = Field((), description="The frames that show most of what lies behind it.")
     looks: tuple[Look, ...] = Field((), exclude=True, description="A few sightings, from the first to the last; not stored.")
 
 
@@ -127,6 +139,7 @@ class SceneFacts(_Value):
     start_seconds: float = Field(ge=0)
     end_seconds: float = Field(ge=0)
     sampled_frames: int = Field(ge=0, description="Frames of the scene that were looked at.")
+    camera_still: bool | None = Field(None, description="Whether the camera stands still; null where that was not looked at.")
     most_people: int = Field(ge=0, description="Most present people in one sampled frame.")
     most_products: int = Field(ge=0, description="Most present products in one sampled frame.")
     detections: int = Field(ge=0, description="Detections in the scene, candidates left out.")
@@ -173,6 +186,7 @@ class ReplaceableElement(_Value):
     tracks: tuple[Label, ...] = Field(description="Ids of the tracks it was matched to; none if it was not found among them.")
     label: Label = ""
     figures: dict[Label, float] = Field(default_factory=dict)
+    plate_frames: tuple[PlateFrame, ...] = ()
     measured_difficulty: Difficulty | None = None
     difficulty_score: float | None = Field(None, ge=0, le=100)
     difficulty_reasons: tuple[Reason, ...] = ()

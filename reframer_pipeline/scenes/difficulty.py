@@ -124,6 +124,13 @@ FACTORS: Final = (
         "A face is looked at more closely than anything.",
     ),
     Factor(
+        "plate", "share of the picture behind it that no frame shows", lambda t: t.plate_missing or 0.0, (0.10, None), (0.10, None),
+        "{share} of the picture behind it is never seen",
+        "What is put in seldom has the same outline, and around it one sees what lay behind. Up to a tenth of the picture that is a patch, "
+        "painted from what surrounds it. Beyond, a part of the place is made up. It is painted once, for the camera stands still, so it is "
+        "not hard by that. Where the camera moves this is not measured.",
+    ),
+    Factor(
         "duration", "seconds in view", lambda t: t.visible_seconds, (20.0, 60.0), (20.0, 30.0),
         "it is in view for {value} s",
         "All frames are looked through, and small errors add up: 500 frames in 20 s, 1,500 in a minute. A body differs in each of them.",

@@ -24,7 +24,7 @@ from reframer_pipeline.scenes.difficulty import judge
 SPOKEN_TRACKS: Final = 4  # sentences about single tracks; more would be a list, and the list is in the data
 FIGURES: Final = (
     "visible_seconds", "scene_share", "area_share", "max_area_share", "overlap", "occlusion", "gap_share", "mask_stability",
-    "shape_change", "speed", "border_share", "confidence",
+    "shape_change", "speed", "border_share", "confidence", "plate_never_seen", "plate_missing",
 )  # fmt: skip
 
 
@@ -127,6 +127,7 @@ def measured(track: TrackFigures) -> dict[str, Any]:
         "tracks": (track.track_id,),
         "label": track.label,
         "figures": {name: value for name in FIGURES if (value := getattr(track, name)) is not None},
+        "plate_frames": track.plate_frames,
         "difficulty": verdict.difficulty,
         "measured_difficulty": verdict.difficulty,
         "difficulty_score": verdict.score,

@@ -1,7 +1,7 @@
 """Tracks and masks, side by side in frame order.
 
 What belongs here: reading trajectories and masks into parallel arrays that can be cut by frame. What does not: any figure
-(`measures`). About 80 bytes a sighting are held; pictures and masks never are.
+(`measures`). Some 90 bytes a sighting are held; pictures and masks never are.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Observations:
         mask_area: `(n,)` float32, pixels; NaN where there is no mask.
         area: `(n,)` float32, pixels: of the mask; where there is none, of the box (or see `with_all_areas`).
         stability: `(n,)` float32, 0..1; NaN where there is no mask.
+        mask: `(n,)` int64, the row of its mask in the masks; -1 where there is none.
     """
 
     tracks: tuple[TrackName, ...]
@@ -47,6 +48,7 @@ class Observations:
     mask_area: np.ndarray
     area: np.ndarray
     stability: np.ndarray
+    mask: np.ndarray
 
     def within(self, start_frame: int, end_frame: int) -> Observations:
         """The sightings in frames `[start_frame, end_frame)`, as views."""
@@ -67,7 +69,7 @@ class Observations:
         return replace(self, area=np.where(np.isnan(area), box, area))
 
     def __getitem__(self, rows: slice | np.ndarray) -> Observations:
-        arrays = (self.track, self.frame, self.xyxy, self.confidence, self.mask_area, self.area, self.stability)
+        arrays = (self.track, self.frame, self.xyxy, self.confidence, self.mask_area, self.area, self.stability, self.mask)
         return Observations(self.tracks, *(array[rows] for array in arrays))
 
     def __len__(self) -> int:
@@ -100,10 +102,10 @@ def load_observations(trajectories: StageInput, masks: StageInput) -> Observatio
     order = np.lexsort((owner, frame))
     xyxy = np.stack([column(name, np.float32) for name in ("x1", "y1", "x2", "y2")], axis=1)
     ids = pa.chunked_array([pc.struct_field(part, "detection_id") for part in sightings], pa.string()).take(pa.array(order))
-    mask_area, stability = _mask_facts(masks, frame[order], ids)
+    mask_area, stability, mask = _mask_facts(masks, frame[order], ids)
     xyxy, confidence = xyxy[order], column("confidence", np.float32)[order]
     area = np.where(np.isnan(mask_area), areas(xyxy), mask_area)
-    return Observations(tuple(tracks), owner[order], frame[order], xyxy, confidence, mask_area, area, stability)
+    return Observations(tuple(tracks), owner[order], frame[order], xyxy, confidence, mask_area, area, stability, mask)
 
 
 def areas(xyxy: np.ndarray) -> np.ndarray:
@@ -111,9 +113,10 @@ def areas(xyxy: np.ndarray) -> np.ndarray:
     return np.clip(xyxy[:, 2] - xyxy[:, 0], 0, None) * np.clip(xyxy[:, 3] - xyxy[:, 1], 0, None)
 
 
-def _mask_facts(masks: StageInput, frame: np.ndarray, ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Area and stability per sighting. Each batch is looked up only among the sightings of its own frames."""
+def _mask_facts(masks: StageInput, frame: np.ndarray, ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Area, stability and row per sighting. Each batch is looked up only among the sightings of its own frames."""
     area, stability = np.full(frame.size, np.nan, np.float32), np.full(frame.size, np.nan, np.float32)
+    mask, passed = np.full(frame.size, -1, np.int64), 0
     for batch in masks.batches(["detection_id", "frame_number", "area", "stability"]):
         if batch.num_rows == 0:
             continue
@@ -124,6 +127,8 @@ def _mask_facts(masks: StageInput, frame: np.ndarray, ids: pa.ChunkedArray) -> t
         place = np.asarray(place, np.float64)  # nulls arrive as NaN
         rows = np.flatnonzero(~np.isnan(place))
         source = place[rows].astype(np.int64)
+        mask[low + rows] = passed + source
+        passed += batch.num_rows
         area[low + rows] = batch.column("area").to_numpy()[source]
         stability[low + rows] = batch.column("stability").to_numpy()[source]
-    return area, stability
+    return area, stability, mask

@@ -75,6 +75,22 @@ def test_candidates_are_not_counted_as_detections(video):
     assert analyse(video)[1][0]["detections"] == 11
 
 
+@pytest.mark.parametrize("said", [None, False, True])
+def test_what_lies_behind_is_measured_where_the_camera_stands_still(empty_video, said):
+    empty_video.add_track("obj_001", "product", "cup", {5 * k: (40 * k, 0, 40 * k + 40, 40) for k in range(6)}, fill=None)
+    _, (first, second) = analyse(empty_video, camera=lambda *_: said)
+    (track,), (element,) = first["tracks"], first["replaceable_elements"]
+    told = {"plate_never_seen": 0.0, "plate_missing": 0.0} if said else {}
+    assert {name: value for name, value in element["figures"].items() if name.startswith("plate")} == told
+    assert track["plate_never_seen"] == told.get("plate_never_seen") and (first["camera_still"], second["camera_still"]) == (said, None)
+    shown = [(0, 0.8333), (5, 0.1667)] if said else []  # of six places one is hidden in each frame
+    assert (
+        [(one["frame"], one["share"]) for one in element["plate_frames"]]
+        == shown
+        == [(o["frame"], o["share"]) for o in track["plate_frames"]]
+    )
+
+
 @pytest.mark.parametrize("batch_rows", [1, 7])
 def test_the_size_of_batches_changes_nothing(video, batch_rows):
     assert analyse(video, batch_rows=batch_rows) == analyse(video)

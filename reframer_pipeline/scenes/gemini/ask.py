@@ -46,6 +46,12 @@ class Asker:
     alive: Callable[[], None]
     spent: Spent = Spent()
 
+    def question(self, keyframes: Mapping[int, float] | None) -> Question:
+        """The question; arguments as for `answer`."""
+        model, prompt_version = self.settings.gemini_model, versions.GEMINI_PROMPT_VERSION
+        digest = question_digest(self.facts["sha256"], model, prompt_version, None if keyframes is None else sorted(keyframes))
+        return Question(digest, self.video_id, model, prompt_version)
+
     def answer(self, keyframes: Mapping[int, float] | None, pictures: Callable[[], Sequence[Keyframe]]) -> tuple[Answer, bool]:
         """The answer, and whether it was there already.
 
@@ -56,10 +62,7 @@ class Asker:
         Raises:
             ReframerError: A `GeminiFailure`, or the database's or the store's.
         """
-        settings, prompt_version = self.settings, versions.GEMINI_PROMPT_VERSION
-        frames = None if keyframes is None else sorted(keyframes)
-        digest = question_digest(self.facts["sha256"], settings.gemini_model, prompt_version, frames)
-        question = Question(digest, self.video_id, settings.gemini_model, prompt_version)
+        settings, question = self.settings, self.question(keyframes)
         text = task(self.facts, None if keyframes is None else [keyframes[frame] for frame in sorted(keyframes)])
 
         def ask(claim: Claim) -> Answer:

@@ -1,4 +1,5 @@
-"""Questions to a paid describer: each is asked once, whoever asks, and its answer outlives every recomputation.
+"""Questions to a paid describer: each is asked once, whoever asks, and its answer outlives every recomputation. Scenes that were
+described by it keep it in their file, so that a rebuild from the store has it as well.
 
 What belongs here: the cache of answers, and that one asks while the others wait. What does not: the right to ask and what is written down
 of it (`claims`), asking itself (`scenes.gemini`).
@@ -8,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reframer_pipeline import failures
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.scenes.gemini import claims
 from reframer_pipeline.scenes.gemini.claims import Answer, Claim, ClaimLost, Question, Spent
+
+if TYPE_CHECKING:
+    import psycopg
 
 _POLL_S: Final = 0.5
 
@@ -59,6 +64,35 @@ def ask_once(
         if time.monotonic() > until:
             raise failures.GeminiUnavailable("Another run is still waiting for Gemini's answer about this video.")
         time.sleep(_POLL_S)
+
+
+def told(question: Question, answer: Answer) -> dict[str, Any]:
+    """A question and its answer as JSON values, for the file of the scenes that were described by it: `restore` undoes it."""
+    return {**asdict(question), **asdict(answer)}
+
+
+def restore(conn: psycopg.Connection[Row], said: Mapping[str, Any]) -> None:
+    """Put an answer back where it is lost, with what it cost; one that is there stays.
+
+    Args:
+        conn: In a transaction; the video is there.
+        said: As `told` has it.
+    """
+    from psycopg.types.json import Jsonb
+
+    conn.execute(
+        """INSERT INTO gemini_questions AS q (digest, video_id, model, prompt_version, requests, input_tokens, output_tokens, cost_usd,
+               answer, model_version, answered_at)
+           VALUES (%(digest)s, %(video_id)s, %(model)s, %(prompt_version)s, %(requests)s, %(input_tokens)s, %(output_tokens)s,
+               %(cost_usd)s, %(answer)s, %(model_version)s, clock_timestamp())
+           ON CONFLICT (digest) DO UPDATE SET answer = EXCLUDED.answer, model_version = EXCLUDED.model_version,
+               answered_at = EXCLUDED.answered_at, requests = q.requests + EXCLUDED.requests,
+               input_tokens = q.input_tokens + EXCLUDED.input_tokens, output_tokens = q.output_tokens + EXCLUDED.output_tokens,
+               cost_usd = q.cost_usd + EXCLUDED.cost_usd, failures = 0, failure_code = NULL, failure_message = NULL, failed_at = NULL,
+               next_ask_at = NULL
+           WHERE q.answer IS NULL""",
+        {**said, **said["spent"], "answer": Jsonb(said["content"])},
+    )
 
 
 def failure_of(row: Row) -> failures.ReframerError:

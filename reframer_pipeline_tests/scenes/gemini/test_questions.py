@@ -62,6 +62,21 @@ def test_an_answer_is_kept_and_found(anywhere: Storage) -> None:
     assert questions.find(anywhere.db, "d") == ANSWER and questions.find(anywhere.db, "other") is None
 
 
+def test_an_answer_that_is_told_is_restored_where_it_is_lost_and_nothing_else_is_changed(storage: Storage) -> None:
+    video_id, _ = add_video(storage)
+    kept = json.loads(json.dumps(questions.told(question(video_id), ANSWER)))
+    for times in (1, 2):
+        storage.db.run(lambda conn: questions.restore(conn, kept))
+        assert questions.find(storage.db, "d") == ANSWER, times  # what it cost is not counted twice
+    assert ask(storage, question(video_id), never) == (ANSWER, True)
+    other = question(video_id, "other")
+    with pytest.raises(failures.GeminiRateLimited):
+        ask(storage, other, refuse)
+    storage.db.run(lambda conn: questions.restore(conn, questions.told(other, ANSWER)))
+    assert ask(storage, other, never) == (ANSWER, True)
+    assert storage.db.fetch("SELECT digest FROM gemini_questions WHERE failure_code IS NOT NULL OR next_ask_at IS NOT NULL") == []
+
+
 def test_many_askers_ask_once(anywhere: Storage) -> None:
     video_id, _ = add_video(anywhere)
     asked: list[int] = []
