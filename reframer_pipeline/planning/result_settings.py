@@ -20,7 +20,7 @@ from reframer_pipeline.vision.releases import RELEASES
 
 # Every setting that changes a result, directly or by what is derived from it.
 NAMES: Final = (
-    "models", "yolo_model", "sam2_model", "vid_stride", "imgsz", "conf", "iou", "min_size", "person_labels", "product_labels",
+    "models", "yolo_model", "sam2_model", "precision", "vid_stride", "imgsz", "conf", "iou", "min_size", "person_labels", "product_labels",
     "mask_stride", "mask_conf", "sam2_imgsz",
     "track_thresh", "track_low_conf", "track_buffer", "match_thresh", "min_sightings", "shot_threshold", "min_shot_s",
     "describer", "gemini_model", "gemini_media", "gemini_keyframes", "gemini_snap_s",
@@ -79,12 +79,14 @@ def save(db: Database, settings: Settings) -> dict[str, tuple[Any, Any]]:
     """Make these the deployment's settings.
 
     Returns:
-        What changed: name to old and new value. Empty the first time.
+        What changed: name to old and new value. A setting that did not exist when they were saved last had its default. Empty the first
+        time.
     """
     before, now = _stored(db), chosen(settings)
     if now != before:
         db.execute("UPDATE deployment SET settings = %s", (json.dumps(now),))
-    return {name: (before[name], now[name]) for name in NAMES if name in before and before[name] != now[name]}
+    was = {**chosen(Settings.model_construct()), **before} if before else now
+    return {name: (was[name], now[name]) for name in NAMES if was[name] != now[name]}
 
 
 def wanted(db: Database, settings: Settings) -> Settings:

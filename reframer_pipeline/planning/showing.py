@@ -1,7 +1,8 @@
 """Showing: results that are wanted and that all exist, but that readers do not see, become what they see.
 
 What belongs here: moving the published set where nothing is to be computed, as after settings were changed and changed back. What does not:
-publishing what a run has just made (`results.publishing`). It takes a transaction, no run; the schedule and whoever likes may call it.
+publishing what a run has just made (`results.publishing`), corrections (`results.correcting`). It takes a transaction, no run; the schedule
+and whoever likes may call it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from reframer_pipeline.planning.planner import Planner
-from reframer_pipeline.results import publishing
 from reframer_pipeline.retention.idle import WhileIdle, while_idle
-from reframer_pipeline.work import lease
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from reframer_pipeline.database.postgres import Row
 
 LIMIT: Final = 100  # videos at a time
 LIMIT_S: Final = 10.0  # and seconds: a distant database takes a quarter of a second for each
@@ -40,15 +34,10 @@ def show_computed(planner: Planner, video_ids: Iterable[str]) -> WhileIdle:
     def show(video_id: str, token: str) -> int:
         wanted = [recipe.digest for plan in planner.plans([video_id]) if plan.unshown for recipe in plan.wanted.values()]
 
-        def act(conn: psycopg.Connection[Row]) -> None:
-            lease.demand(conn, video_id, token)
-            found = conn.execute(
-                "SELECT stage, result_id::text AS id FROM results WHERE video_id = %s AND recipe = ANY(%s)", (video_id, wanted)
-            )
-            publishing.move(conn, video_id, {row["stage"]: row["id"] for row in found})
-
         if wanted:
-            db.run(act)
+            query = "SELECT stage, result_id::text AS id FROM results WHERE video_id = %s AND recipe = ANY(%s) AND corrects IS NULL"
+            found = {row["stage"]: row["id"] for row in db.fetch(query, (video_id, wanted))}
+            planner.storage.results.publish(video_id, found, token)
         return len(wanted)
 
     until = time.monotonic() + LIMIT_S

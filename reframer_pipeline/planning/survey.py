@@ -118,15 +118,19 @@ def to_compute(states: Mapping[str, StageState], wanted: Wanted) -> tuple[str, .
     return tuple(name for name in NAMES if name in open_ones)
 
 
-# A failure counts until the same recipe has succeeded: a result that was made again later, and then evicted, may be made once more.
+# A result counts as published if the one that corrects it by hand is. A failure counts until the same recipe has succeeded: a result that
+# was made again later, and then evicted, may be made once more.
 _SURVEY: Final[LiteralString] = """
     SELECT v.id::text AS video_id, v.duration, v.settings_overrides::text AS overrides, made.made, failed.failure
     FROM videos v
     LEFT JOIN (
-        SELECT r.video_id, string_agg(r.recipe || CASE WHEN p.result_id IS NULL THEN '' ELSE '*' END
+        SELECT r.video_id, string_agg(r.recipe || CASE WHEN p.result_id IS NULL AND by_hand.corrects IS NULL THEN '' ELSE '*' END
                    || CASE WHEN r.evicted_at IS NULL THEN '' ELSE '!' END, ' ' ORDER BY r.created_at) AS made
         FROM results r LEFT JOIN published p ON p.video_id = r.video_id AND p.result_id = r.result_id
-        WHERE %(ids)s::uuid[] IS NULL OR r.video_id = ANY(%(ids)s::uuid[])
+            LEFT JOIN (SELECT c.corrects FROM results c JOIN published USING (result_id) WHERE c.corrects IS NOT NULL
+                AND (%(ids)s::uuid[] IS NULL OR c.video_id = ANY(%(ids)s::uuid[]))) by_hand
+                ON by_hand.corrects = r.result_id
+        WHERE r.corrects IS NULL AND (%(ids)s::uuid[] IS NULL OR r.video_id = ANY(%(ids)s::uuid[]))
         GROUP BY r.video_id
     ) made ON made.video_id = v.id
     LEFT JOIN (

@@ -20,6 +20,7 @@ from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.vision.drawing import annotate, jpeg
 from reframer_pipeline.vision.overlay import tracked_item
 from reframer_pipeline.vision.rle import decode_plain
+from reframer_pipeline.vision.trajectories import number_of
 
 Overlay = Literal["boxes", "masks", "ids"]
 OVERLAYS: Final[tuple[Overlay, ...]] = ("boxes", "masks", "ids")
@@ -79,7 +80,7 @@ def drawn_frame(storage: Storage, result_id: str, number: int, shown: Collection
         for row in page(storage.db, MASKS, result_id, limit=_MOST, wanted=wanted):
             masks[row["detection_id"]] = decode_plain(row["mask_rle"], row["frame_height"], row["frame_width"])
     items = [
-        tracked_item(_box(row), row["label"], (_place(row["track_id"]), row["track_id"]), masks.get(row["detection_id"]))
+        tracked_item(_box(row), row["label"], (number_of(row["track_id"]), row["track_id"]), masks.get(row["detection_id"]))
         for row in reversed(found)  # the strongest on top
         if row["track_id"] is not None
     ]
@@ -157,8 +158,3 @@ def poster(storage: Storage, result_id: str) -> Picture:
 
 def _box(row: Row) -> tuple[float, float, float, float]:
     return row["x"], row["y"], row["x"] + row["width"], row["y"] + row["height"]
-
-
-def _place(track_id: str) -> int:
-    """Tracks are numbered in order of first sight (`vision.trajectories`)."""
-    return int(track_id.rpartition("_")[2])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,16 +17,17 @@ from reframer_pipeline.failures import NotPublished, ResultsGone
 from reframer_pipeline.handover import StageInput
 from reframer_pipeline.media.frame_store import FrameStore
 from reframer_pipeline.media.probe import VideoMetadata
-from reframer_pipeline.media.sampled import median_step, sampled_times, seconds_by_frame
+from reframer_pipeline.media.sampled import seconds_by_frame
+from reframer_pipeline.media.timecode import Timecode
 from reframer_pipeline.reading.tables import GONE
+from reframer_pipeline.results.corrected import as_corrected
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.stages import BY_NAME, upstream
-from reframer_pipeline.stages.scenes import description
 from reframer_pipeline.stages.stage import TABLE_ROWS
 from reframer_pipeline.vision.boxes import Rgb
 from reframer_pipeline.vision.drawing import INLINE_BYTES, contact_sheet, spread
-from reframer_pipeline.vision.overlay import Caption, Tracks, annotated_frames, rows_of, tracks_of
+from reframer_pipeline.vision.overlay import ALL, Look, Tracks, annotated_frames, rows_of, tracks_of
 from reframer_pipeline.work.videos import get_video
 
 INLINE_FRAMES: Final = 6
@@ -46,7 +46,9 @@ def published(storage: Storage, video_id: str) -> dict[str, StageInput]:
         if video["failure_code"] is None:
             raise NotPublished(f"Video {video_id} has no results yet.")
         raise NotPublished(f"Video {video_id} has no results.", f"It failed with [{video['failure_code']}]: {video['failure_message']}")
-    return {one.stage: one for one in storage.results.open_all([str(row["result_id"]) for row in rows]).values()}
+    return _with_corrections(
+        storage, {one.stage: one for one in storage.results.open_all([str(row["result_id"]) for row in rows]).values()}
+    )
 
 
 def results_of(storage: Storage, result_id: str) -> dict[str, StageInput]:
@@ -59,7 +61,14 @@ def results_of(storage: Storage, result_id: str) -> dict[str, StageInput]:
     found = scenes and {one.stage: one for one in (scenes, *storage.results.open_all(list(scenes.manifest.inputs.values())).values())}
     if not found or {"scenes", *upstream("scenes")} - found.keys():
         raise ResultsGone(GONE)
-    return dict(found)
+    return _with_corrections(storage, found)
+
+
+def _with_corrections(storage: Storage, results: Mapping[str, StoredResult]) -> dict[str, StageInput]:
+    """The same; of a set that was corrected by hand detections and masks, which are stored as they were computed, fit the tracks."""
+    trajectories = results.get("trajectories")
+    corrects = trajectories.manifest.corrects if trajectories is not None else None
+    return as_corrected(results, storage.results.open(corrects) if corrects else None)
 
 
 def is_demo(results: Mapping[str, StageInput]) -> bool:
@@ -68,13 +77,15 @@ def is_demo(results: Mapping[str, StageInput]) -> bool:
     return any(str(weights).startswith("demo:") for weights in made)
 
 
-def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, *, min_sightings: int = 1) -> bytes:
-    """A JPEG of evenly spread sampled frames with everything drawn in that the given results know. Empty without frames.
+def sheet(results: Mapping[str, StageInput], frames: int = SHEET_FRAMES, look: Look = ALL) -> bytes:
+    """A JPEG of evenly spread sampled frames with what the given results know drawn in. Empty without frames.
 
-    With `min_sightings` above 1, only tracks with so many.
+    Raises:
+        NothingThere: A track that is to be seen is not there.
+        FramesEvicted: The pictures were deleted to save space.
     """
-    drawn, titles = _tiles(results, frames, FrameStore.read, min_sightings)
-    return contact_sheet(drawn, titles) if drawn else b""
+    drawn, titles = _tiles(results, frames, FrameStore.read, look)
+    return contact_sheet(drawn, titles if look.caption else ()) if drawn else b""
 
 
 def inline_sheet(results: Mapping[str, StageInput]) -> str:
@@ -90,49 +101,27 @@ def inline_sheet(results: Mapping[str, StageInput]) -> str:
 
 
 def _tiles(
-    results: Mapping[str, StageInput], frames: int, read: Callable[[FrameStore, int], Rgb], min_sightings: int = 1
+    results: Mapping[str, StageInput], frames: int, read: Callable[[FrameStore, int], Rgb], look: Look = ALL
 ) -> tuple[list[Rgb], list[str]]:
     """Evenly spread sampled frames, of whatever size they are read in, with everything drawn in that is known; and their titles."""
+    facts = VideoMetadata.from_batch(next(results["metadata"].batches()))
     with FrameStore(results["frames"].open_attachment()) as store:
         every = store.frame_numbers
         numbers = [every[index] for index in spread(len(every), frames)]
         pictures: Iterable[tuple[int, Rgb]] = ((number, read(store, number)) for number in numbers)
         if "detections" in results:
-            facts = VideoMetadata.from_batch(next(results["metadata"].batches()))
             pictures = annotated_frames(
                 pictures,
                 rows_of(results["detections"].batches(), numbers),
-                rows_of(_rows(results, "masks"), numbers),
-                _tracks(results, numbers, min_sightings),
-                size=(facts.height, facts.width),
+                rows_of(_masks(results, look), numbers),
+                _tracks(results, numbers, look),
+                (facts.height, facts.width),
+                look.boxes,
             )
         drawn = [image for _, image in pictures]
     seconds, mark = seconds_by_frame(results["frames"]), f", {DEMO_MODELS}" if is_demo(results) else ""
-    return drawn, [f"frame {number}, {seconds[number]:.2f} s{mark}" for number in numbers]
-
-
-def write_video(results: Mapping[str, StageInput], path: Path, min_sightings: int = 1) -> None:
-    """An H.264 mp4 of the sampled frames, each from its own time to the next one's, with boxes, masks, ids and scene captions.
-
-    Without sound. Where frames were sampled at uneven times it has 30 frames a second, and pictures are repeated. With `min_sightings`
-    above 1, only tracks with so many.
-    """
-    from reframer_pipeline.vision.encoder import encode_video, pace
-
-    mark = f"[{DEMO_MODELS}] " if is_demo(results) else ""
-    captions = [
-        Caption(row["start_frame"], row["end_frame"], f"{mark}Scene {row['scene_number']}: {description(row['analysis'])}")
-        for batch in results["scenes"].batches()
-        for row in batch.to_pylist()
-    ]
-    with FrameStore(results["frames"].open_attachment()) as store:
-        pictures = (frame for group in store.groups(1) for frame in group)
-        tracks = _tracks(results, None, min_sightings)
-        drawn = annotated_frames(pictures, results["detections"].batches(), _rows(results, "masks"), tracks, captions)
-        seconds = sampled_times(results["frames"])[1]
-        tick = VideoMetadata.from_batch(next(results["metadata"].batches())).time_base
-        fps, shown = pace(seconds, median_step(seconds), float(tick))
-        encode_video((image for (_, image), times in zip(drawn, shown, strict=True) for _ in range(times)), path, fps)
+    called = Timecode.of(facts.fps, seconds.items())
+    return drawn, [f"{called.at(number, seconds[number])}, frame {number}{mark}" for number in numbers]
 
 
 def table(result: StageInput) -> str:
@@ -159,9 +148,11 @@ def _line(cells: Iterable[Any]) -> str:
     return "| " + " | ".join(re.sub(r"[\\`*<>\[\]|~]", r"\\\g<0>", " ".join(str(cell).split())) for cell in cells) + " |"
 
 
-def _rows(results: Mapping[str, StageInput], stage: str) -> Iterable[pa.RecordBatch]:
-    return results[stage].batches() if stage in results else ()
+def _masks(results: Mapping[str, StageInput], look: Look) -> Iterable[pa.RecordBatch]:
+    return results["masks"].batches() if look.masks and "masks" in results else ()
 
 
-def _tracks(results: Mapping[str, StageInput], frames: Collection[int] | None, min_sightings: int) -> Tracks | None:
-    return tracks_of(results["trajectories"].batches(), frames, min_sightings) if "trajectories" in results else None
+def _tracks(results: Mapping[str, StageInput], frames: Collection[int], look: Look) -> Tracks | None:
+    if "trajectories" not in results:
+        return None
+    return tracks_of(results["trajectories"].batches(), frames, look.min_sightings, look.track_ids)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GONE: Final = "The results that were being read have been replaced by newer ones, and deleted."
 PAGE: Final = 2_000  # rows; a mask is some 9 kB
 
-_TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string())
+_TEXT, _INT, _FLOAT, _TEXTS, _INTS = pa.string(), pa.int32(), pa.float64(), pa.list_(pa.string()), pa.list_(pa.int32())
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,10 @@ def _measured(why: str) -> tuple[Column, ...]:
         Column("shape_change", _FLOAT, "how much its area changes from look to look, as a share", True),
         Column("speed", _FLOAT, "frame diagonals a second", True),
         Column("border_share", _FLOAT, "share of its sightings at the border of the picture, 0 to 1", True),
+        Column(
+            "plate_never_seen", _FLOAT, "share of its area behind which no frame shows anything, 0 to 1; empty where the camera moves", True
+        ),
+        Column("plate_missing", _FLOAT, "the same part as a share of the picture, 0 to 1", True),
     )
 
 
@@ -125,6 +129,7 @@ TRACKS: Final = Table(
         Column("confidence", _FLOAT, "mean confidence of its boxes, 0 to 1"),
         Column("scene_number", _INT, f"its scene; {_NOT_MEASURED}", True),
         *_measured(_NOT_MEASURED),
+        Column("by_hand", _TEXTS, "what of it was corrected by hand: `class`, `label`, `merged`, `split`"),
     ),
     "trajectories_id",
 )  # fmt: skip
@@ -184,9 +189,11 @@ ELEMENTS: Final = Table(
         Column("end_seconds", _FLOAT, "seen until, seconds"),
         Column("seconds", _FLOAT, "seconds on screen in this scene; empty where no track was found", True),
         *_measured("empty where no track was found"),
+        Column("plate_frames", _INTS, "at most three frames that show most of what lies behind it, the one that shows most first"),
         Column("track_ids", _TEXTS, "the tracks that it stands for"),
         Column("match_confidence", _FLOAT, "how surely Gemini's element is this track, 0 to 1", True),
         Column("source", _TEXT, "`local` or `gemini`", True),
+        Column("by_hand", _TEXTS, "what of it or of its tracks was corrected by hand: as for tracks, and `difficulty`"),
     ),
 )  # fmt: skip
 TABLES: Final = {one.name: one for one in (SCENES, TRACKS, SIGHTINGS, MASKS, ELEMENTS)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from reframer_pipeline.corrections import log
 from reframer_pipeline.database.postgres import Database, Row
 from reframer_pipeline.failures import UnknownVideo
 from reframer_pipeline.stages import NAMES
@@ -50,8 +51,9 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
 
     Returns:
         A dict: `video` (facts and status), `stages` (published results: result id, rows, seconds, stats, checks), `counts`,
-        `classes` (detections by class), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`, `jobs` (newest first),
-        `demo_models` and `archived` as for `list_videos`, `evicted` (published results whose attached object is away).
+        `classes` (detections by class, as they were computed), `tracks`, `scenes`, `gemini` (what was asked, and its cost), `uploads`,
+        `jobs` (newest first), `corrections` (the log of what was corrected by hand, as `corrections.log.list_` has it), `demo_models` and
+        `archived` as for `list_videos`, `evicted` (published results whose attached object is away).
 
     Raises:
         UnknownVideo: There is none.
@@ -69,7 +71,7 @@ def show_video(db: Database, video_id: str) -> dict[str, Any]:
     shown["classes"] = {row["class"]: row["count"] for row in shown["classes"]}
     shown["counts"] = {row["stage"]: row["row_count"] - int(row["stats"].get("candidates", 0)) for row in shown["stages"]}
     (marks,) = shown.pop("marks")
-    return {**shown, **marks}
+    return {**shown, **marks, "corrections": log.list_(db, video_id)}
 
 
 # Of two columns with the same name the last one counts.
@@ -77,10 +79,11 @@ _VIDEO: LiteralString = f"""
     SELECT v.*, stands.*, u.email FROM videos v JOIN users u ON u.id = v.user_id CROSS JOIN LATERAL ({STANDING}) stands WHERE v.id = %s"""
 _SHOWN: dict[str, LiteralString] = {
     "stages": """SELECT stage, result_id, row_count, seconds, stats, checks, object_key, object_bytes, attachment_bytes, run_id, created_at,
-                     recomputed_at FROM current_results WHERE video_id = %s""",
+                     recomputed_at, corrects IS NOT NULL AS by_hand FROM current_results WHERE video_id = %s""",
     "classes": """SELECT detection_data ->> 'class' AS class, count(*) FROM current_detections
                   WHERE video_id = %s AND NOT detection_data ? 'candidate' GROUP BY 1 ORDER BY 1""",
-    "tracks": """SELECT track_id, class, label, start_frame, end_frame, seconds, sightings, confidence FROM tracks
+    "tracks": """SELECT track_id, class, label, start_frame, end_frame, start_seconds, seconds, sightings, confidence, by_hand
+                 FROM tracks
                  WHERE video_id = %s ORDER BY start_frame, track_id""",
     "scenes": """SELECT scene_number, start_frame, end_frame, start_seconds, end_seconds, describer, analysis_data
                  FROM current_scene_analysis WHERE video_id = %s ORDER BY scene_number""",

@@ -49,7 +49,7 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
         days: Do nothing if it was computed or restored since.
 
     Returns:
-        Rows deleted.
+        Rows deleted; none if somebody corrected it meanwhile, who counts as computing it.
 
     Raises:
         ObjectMissing: An object is lost or damaged; nothing was deleted.
@@ -64,6 +64,9 @@ def archive(db: Database, store: ObjectStore, video_id: str, lease_token: str, d
         from psycopg import sql
 
         lease.demand(conn, video_id, lease_token)
+        query: LiteralString = "SELECT result_id::text FROM results WHERE video_id = %s AND archived_at IS NULL AND stage = ANY(%s)"
+        if {row["result_id"] for row in conn.execute(query, (video_id, WITH_ROWS))} != set(ids):
+            return 0
         deleted = 0
         for table in reversed(TABLES):  # masks before the detections that they point at
             statement = sql.SQL("DELETE FROM {} WHERE result_id = ANY(%s)").format(sql.Identifier(table))

@@ -22,7 +22,7 @@ from reframer_pipeline.results.manifest import ManifestRow
 from reframer_pipeline.results.rows import STATEMENT_S
 from reframer_pipeline.retention import orphans
 from reframer_pipeline.settings import Settings
-from reframer_pipeline.store.objects import ObjectStore, StoredObject, video_key
+from reframer_pipeline.store.objects import ObjectStore, StoredObject, shown_key, video_key
 from reframer_pipeline.work.videos import lock_file
 
 if TYPE_CHECKING:
@@ -110,8 +110,13 @@ def _delete_rows(conn: psycopg.Connection[Row], video_id: str) -> None:
     """All of a video that is in the database; who is just committing is waited for."""
     conn.execute("SELECT 1 FROM videos WHERE id = %s FOR UPDATE", (video_id,))
     results = [ManifestRow.from_row(row) for row in conn.execute("SELECT * FROM results WHERE video_id = %s", (video_id,))]
-    copies = conn.execute("SELECT object_key FROM proxies WHERE video_id = %s AND object_key IS NOT NULL", (video_id,)).fetchall()
-    objects = sorted({key for row in results for key in row.objects} | {row["object_key"] for row in copies})
+    kept = conn.execute(
+        """SELECT object_key FROM proxies WHERE video_id = %(video)s AND object_key IS NOT NULL
+           UNION ALL SELECT object_key FROM deliverables WHERE video_id = %(video)s AND object_key IS NOT NULL""",
+        {"video": video_id},
+    ).fetchall()
+    there = {key for row in results for key in row.objects} | {row["object_key"] for row in kept}
+    objects = sorted(there | {shown_key(video_id)} if results else there)
     asked = conn.execute("SELECT remote_file FROM gemini_questions WHERE video_id = %s AND remote_file IS NOT NULL", (video_id,)).fetchall()
     conn.execute(
         """INSERT INTO deletions AS before (video_id, deleted_at, sha256, objects, remote_files)
@@ -123,7 +128,9 @@ def _delete_rows(conn: psycopg.Connection[Row], video_id: str) -> None:
     conn.execute("UPDATE uploads SET video_id = NULL WHERE video_id = %s", (video_id,))  # those that are no claims
     conn.execute("DELETE FROM published WHERE video_id = %s", (video_id,))
     conn.execute("DELETE FROM results WHERE video_id = %s", (video_id,))
-    conn.execute("DELETE FROM videos WHERE id = %s", (video_id,))  # with leases, jobs, its proxy's row, and what Gemini answered
+    conn.execute(
+        "DELETE FROM videos WHERE id = %s", (video_id,)
+    )  # with leases, jobs, rows of its proxy and deliverables, and what Gemini answered
 
 
 def _delete_file(db: Database, store: ObjectStore, sha256: str) -> bool:

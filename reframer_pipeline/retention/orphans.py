@@ -2,7 +2,7 @@
 
 What belongs here: which they are, and deleting them. What does not: results that are still in the manifest (`superseded`).
 Only what bears a name of ours is looked at, only once it is a day old, and only if it is younger than the database: whatever is older
-may be just what a rebuilt database has not restored yet. Proxies are never restored, so of them older ones go, too.
+may be just what a rebuilt database has not restored yet. Proxies and deliverables are never restored, so of them older ones go, too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIN_AGE_H: Final = 24
 BATCH: Final = 1000
+_RESTORED: Final = {objects.RESULTS, objects.VIDEOS}  # by a rebuild
 
 
 def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
@@ -37,8 +38,9 @@ def find(db: Database, store: ObjectStore) -> Iterator[StoredObject]:
         (objects.RESULTS, objects.RESULT_PATTERN, _of_results),
         (objects.VIDEOS, objects.VIDEO_PATTERN, _of_videos),
         (objects.PROXIES, objects.PROXY_PATTERN, _of_proxies),
+        (objects.DELIVERABLES, objects.DELIVERABLE_PATTERN, _of_deliverables),
     ):
-        born = None if name is objects.PROXY_PATTERN else row["born"]
+        born = row["born"] if prefix in _RESTORED else None
         timed = ((one, one.modified) for one in store.inventory(prefix) if one.modified is not None)
         aged = (one for one, at in timed if at < row["young"] and (born is None or born < at))
         named_so = ((one, named) for one in aged if (named := name.fullmatch(one.key)))
@@ -90,3 +92,9 @@ def _of_videos(db: Database, names: Iterable[Match[str]]) -> set[str]:
 def _of_proxies(db: Database, names: Iterable[Match[str]]) -> set[str]:
     """Objects that the rows of proxies name."""
     return proxies.known(db, [named[0] for named in names])
+
+
+def _of_deliverables(db: Database, names: Iterable[Match[str]]) -> set[str]:
+    """Objects that the rows of deliverables name."""
+    rows = db.fetch("SELECT object_key FROM deliverables WHERE object_key = ANY(%s)", ([named[0] for named in names],))
+    return {row["object_key"] for row in rows}

@@ -109,7 +109,7 @@ def _candidate(row: Row) -> Candidate:
     attachment = None if row["evicted_at"] else row["attachment_key"]
     return Candidate(
         str(row["result_id"]),
-        tuple(row["components"]["inputs"].values()),
+        tuple(str(one) for one in (*row["components"]["inputs"].values(), row["corrects"]) if one),
         row["published"],
         row["since"],
         tuple(key for key in (row["object_key"], attachment) if key),

@@ -1,6 +1,6 @@
 """The sweep: what nobody will ask for again leaves store and database.
 
-What belongs here: doing it in order, and what came of it. What does not: what may go (`superseded`, `orphans`).
+What belongs here: doing it in order, and what came of it. What does not: what may go (`superseded`, `deliverables`, `orphans`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.results.rebuild import is_incomplete
-from reframer_pipeline.retention import orphans, superseded
+from reframer_pipeline.retention import deliverables, orphans, superseded
 from reframer_pipeline.retention.idle import while_idle
 from reframer_pipeline.store.mark import bind
 from reframer_pipeline.store.objects import ObjectStore
@@ -28,6 +28,7 @@ class Swept:
     Attributes:
         dry_run: Whether nothing was touched.
         results: Superseded results.
+        deliverables: Files made from results that were superseded.
         orphans: Objects that no row named.
         bytes: Size of all these objects.
         busy: Videos left alone because a run is at them.
@@ -37,6 +38,7 @@ class Swept:
 
     dry_run: bool
     results: int = 0
+    deliverables: int = 0
     orphans: int = 0
     bytes: int = 0
     busy: int = 0
@@ -45,7 +47,7 @@ class Swept:
 
 
 def sweep(db: Database, store: ObjectStore, keep_days: int, *, dry_run: bool = False) -> Swept:
-    """Delete superseded results and orphans; nothing at all after a rebuild that left something out.
+    """Delete superseded results, what was made from them, and orphans; nothing at all after a rebuild that left something out.
 
     Args:
         db: The database.
@@ -62,6 +64,8 @@ def sweep(db: Database, store: ObjectStore, keep_days: int, *, dry_run: bool = F
     if is_incomplete(db):
         swept.left.append(INCOMPLETE)
         return swept
+    old = deliverables.sweep_superseded(db, store, days, dry_run=dry_run)
+    swept.deliverables, swept.bytes, swept.objects = len(old.objects), old.bytes, list(old.objects)
     videos = superseded.videos_with_superseded(db, days)
     if dry_run:
         for video_id in videos:

@@ -50,6 +50,13 @@ def test_a_shell_decides_for_a_describer_only_where_it_was_asked(settings: dict[
     assert result_settings.given(Settings(**settings)).get("describer") == describer
 
 
+def test_a_setting_that_is_new_since_they_were_saved_is_told_where_it_is_not_its_default(storage: Storage) -> None:
+    assert result_settings.save(storage.db, Settings(mask_stride=5)) == {}  # the first time
+    storage.db.execute("UPDATE deployment SET settings = settings - 'mask_stride' - 'mask_conf'")  # as an earlier version left it
+    assert result_settings.save(storage.db, Settings(mask_stride=5)) == {"mask_stride": (1, 5)}
+    assert result_settings.save(storage.db, Settings(mask_stride=5)) == {}
+
+
 def test_a_plain_run_pins_nothing(storage: Storage) -> None:
     video_id, _ = add_video(storage)
     result_settings.save(storage.db, Settings(conf=0.4, gemini_api_key="k"))

@@ -38,6 +38,7 @@ def test_deployment_names_are_exactly_the_settings_that_change_results(name: str
     other = {
         "models": "demo", "yolo_model": "yolov8n.pt", "sam2_model": "sam2_hiera_tiny", "person_labels": ("man",), "product_labels": ("x",),
         "describer": "gemini", "gemini_model": "other", "gemini_media": "keyframes", "track_low_conf": 0.01, "mask_conf": 0.7,
+        "precision": "bfloat16",
     }  # fmt: skip
     base = Settings(gemini_api_key="k", gemini_media="keyframes" if name == "gemini_keyframes" else "video")
     value = getattr(base, name)
@@ -180,6 +181,18 @@ def test_the_planner_goes_by_overrides_and_by_what_if(storage: Storage) -> None:
     found = rates(storage.db)
     assert set(found.seconds) == set(NAMES) and found.usual_duration
     assert found.of_stage("masks", 10.0) is not None and found.of_gemini(videos[0][0], changed[0].wanted, 10.0) == 0
+
+
+def test_a_stage_takes_what_results_made_like_it_took(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    for conf, seconds in ((0.5, 50.0), (0.4, 10.0)):
+        maker = Maker(sha, storage.settings.model_copy(update={"conf": conf}))
+        commit_all(storage, video_id, maker)
+        storage.db.execute("UPDATE results SET seconds = %s WHERE result_id = %s", (seconds, maker.keys["masks"].result_id))
+    storage.db.execute("UPDATE videos SET duration = 10")
+    found = rates(storage.db)
+    wanted = [recipes(storage.settings.model_copy(update={"conf": conf}), WEIGHTS) for conf in (0.5, 0.4, 0.3)]
+    assert [found.of_stage("masks", 10.0, one) for one in wanted] == [50.0, 10.0, 30.0]  # of what was never made, the median of all
 
 
 def test_without_weights_nothing_is_requested(storage: Storage) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tracemalloc
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,18 +13,18 @@ import pyarrow as pa
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.failures import NotPublished, TruncatedVideo
+from reframer_pipeline.failures import NothingThere, NotPublished, TruncatedVideo
 from reframer_pipeline.handover import StageInput
-from reframer_pipeline.media.frame_store import FrameStoreWriter
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.results.stored import StoredResult
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import NAMES
+from reframer_pipeline.vision.overlay import Look
 from reframer_pipeline.work import status
 from reframer_pipeline_tests.computed import add
 from reframer_pipeline_tests.factories import Maker
+from reframer_pipeline_tests.reading.weights import official
 from reframer_pipeline_tests.support import MemoryInput
 
 MAKER = Maker("0" * 64, Settings(), frame_count=300)
@@ -92,18 +91,7 @@ def results(shared: Storage, done: VideoOutcome) -> dict[str, StageInput]:
     return sheets.published(shared, done.video_id or "")
 
 
-def official(results: dict[str, StageInput]) -> dict[str, StageInput]:
-    """The same rows, as if other weights had made them."""
-    made: dict[str, StageInput] = {}
-    for stage, result in results.items():
-        assert isinstance(result, StoredResult)
-        components = result.manifest.components
-        weights = components["weights"] and components["weights"].replace("demo:", "sha256:")
-        made[stage] = replace(result, manifest=replace(result.manifest, components={**components, "weights": weights}))
-    return made
-
-
-def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[str, StageInput], tmp_path: Path) -> None:
+def test_sheets_say_that_they_are_of_the_demo_models(results: dict[str, StageInput]) -> None:
     assert sheets.is_demo(results) and not sheets.is_demo(official(results))
     assert not sheets.is_demo({stage: results[stage] for stage in ("metadata", "frames")})
 
@@ -111,35 +99,6 @@ def test_sheets_and_videos_say_that_they_are_of_the_demo_models(results: dict[st
     rows = np.flatnonzero((np.abs(marked.astype(int) - plain) > 60).any(axis=(1, 2)))
     assert rows.size > 0 and rows.max() < marked.shape[0] / 6  # in the title, at the top
     assert "demonstration models" in sheets.inline_sheet(results) and "demonstration" not in sheets.inline_sheet(official(results))
-
-    pictures = []
-    for name, one in (("marked.mp4", results), ("plain.mp4", official(results))):
-        sheets.write_video(one, tmp_path / name)
-        pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
-    rows = np.flatnonzero((np.abs(pictures[0] - pictures[1]) > 60).any(axis=(1, 2)))
-    assert rows.size > 0 and rows.min() > pictures[0].shape[0] / 2  # in the caption, at the bottom
-
-
-@pytest.mark.parametrize("seconds", [[0.0, 0.2, 0.4, 0.6], [0.0, 0.2, 0.4, 3.0, 3.2], [0.0, 2.0, 4.0]], ids=["even", "a pause", "slow"])
-def test_the_annotated_video_shows_each_picture_at_its_time(tmp_path: Path, seconds: list[float]) -> None:
-    """Greys, each as light as its number says, from their time to the next one's."""
-    with FrameStoreWriter(tmp_path / "store", max_bytes=10**6) as store:
-        for at in range(len(seconds)):
-            store.add(at, np.full((48, 64, 3), 40 * at + 20, np.uint8))
-    rows = [{"frame_number": at, "pts": at, "timestamp": time, "content_score": 0.0, "sampled": True} for at, time in enumerate(seconds)]
-    results: dict[str, StageInput] = {stage: MemoryInput(stage, []) for stage in ("detections", "masks", "scenes")}
-    results["metadata"] = MemoryInput("metadata", MAKER.rows("metadata"))
-    results["frames"] = MemoryInput("frames", rows, attachment=(tmp_path / "store").read_bytes())
-    sheets.write_video(results, tmp_path / "video.mp4")
-
-    video, shown = cv2.VideoCapture(str(tmp_path / "video.mp4")), []
-    fps = video.get(cv2.CAP_PROP_FPS)
-    while (read := video.read())[0]:
-        shown.append(round((float(read[1][-8:].mean()) - 20) / 40))  # the lower edge: nothing is drawn there
-    changes = [at / fps for at in range(len(shown)) if at == 0 or shown[at] != shown[at - 1]]
-    assert changes == pytest.approx(seconds, abs=0.04)
-    assert [*dict.fromkeys(shown)] == list(range(len(seconds)))
-    assert len(shown) / fps == pytest.approx(seconds[-1] + np.median(np.diff(seconds)), abs=0.04)
 
 
 def test_a_video_without_results_says_why(shared: Storage, tmp_path: Path) -> None:
@@ -155,19 +114,27 @@ def test_a_video_without_results_says_why(shared: Storage, tmp_path: Path) -> No
     assert "[truncated]: Half of it is missing." in failed.value.remedy
 
 
-def test_tracks_with_few_sightings_can_be_left_out(results: dict[str, StageInput], tmp_path: Path) -> None:
+def test_tracks_with_few_sightings_can_be_left_out(results: dict[str, StageInput]) -> None:
     plain = official(results)
     seen = sorted(len(row["frames"]) for batch in plain["trajectories"].batches() for row in batch.to_pylist())
     assert seen[0] < seen[-1]
-    (all_drawn, least, some, none) = (sheets.sheet(plain, 2, min_sightings=n) for n in (1, seen[0], seen[-1], seen[-1] + 1))
+    (all_drawn, least, some, none) = (sheets.sheet(plain, 2, Look(min_sightings=n)) for n in (1, seen[0], seen[-1], seen[-1] + 1))
     nothing_known = sheets.sheet({stage: plain[stage] for stage in ("metadata", "frames")}, 2)
     assert all_drawn == sheets.sheet(plain, 2) == least and none == nothing_known and some not in (all_drawn, none)
 
-    pictures = []
-    for name, n in (("all.mp4", 1), ("none.mp4", seen[-1] + 1)):
-        sheets.write_video(plain, tmp_path / name, n)
-        pictures.append(cv2.VideoCapture(str(tmp_path / name)).read()[1].astype(int))
-    assert (np.abs(pictures[0] - pictures[1]) > 60).any()
+
+def test_what_a_sheet_shows_can_be_chosen(results: dict[str, StageInput]) -> None:
+    looks = [
+        Look(),
+        Look(boxes=False),
+        Look(masks=False),
+        Look(caption=False),
+        Look(boxes=False, masks=False),
+        Look(track_ids=frozenset(["obj_001"])),
+    ]
+    assert len({sheets.sheet(results, 2, look) for look in looks}) == len(looks)
+    with pytest.raises(NothingThere, match="obj_999"):
+        sheets.sheet(results, 2, Look(track_ids=frozenset(["obj_999"])))
 
 
 def test_the_table_of_scenes_says_what_happens_when_and_what_could_be_replaced() -> None:

@@ -27,6 +27,7 @@ from reframer_pipeline_tests.support import REPOSITORY
 TYPES = {
     pa.string(): ("text", "uuid"), pa.int32(): ("integer",), pa.int64(): ("bigint",), pa.float64(): ("double precision", "real"),
     pa.list_(pa.string()): ("ARRAY",),
+    pa.list_(pa.int32()): ("ARRAY",),
 }  # fmt: skip
 SAME = pytest.approx
 
@@ -103,7 +104,9 @@ def test_what_a_result_says_is_in_the_tables(shared: Storage, done: VideoOutcome
     assert {(track["track_id"], track["scene_number"]) for track in tracks.values()} == figures.keys()
     for (name, _), measured in figures.items():
         assert tracks[name]["seconds"] == SAME(measured["visible_seconds"], abs=1e-3)  # these are rounded
-        assert all(tracks[name][key] == measured[key] for key in ("area_share", "occlusion", "overlap", "speed", "border_share"))
+        assert all(
+            tracks[name][key] == measured[key] for key in ("area_share", "occlusion", "overlap", "speed", "border_share", "plate_missing")
+        )
 
     seconds: dict[str, float] = defaultdict(float)
     for one in rows(shared.db, SIGHTINGS, video_id):
@@ -127,6 +130,7 @@ def test_what_a_result_says_is_in_the_tables(shared: Storage, done: VideoOutcome
         assert (element["difficulty"], element["difficulty_score"]) == (one["difficulty"], one["difficulty_score"])
         assert element["reasons"] == [reason["why"] for reason in one["difficulty_reasons"]]
         assert element["track_ids"] == one["tracks"] and element["seconds"] == one["figures"]["visible_seconds"]
+        assert element["plate_frames"] == [shown["frame"] for shown in one["plate_frames"]]
         (track,) = [track for track in scene["tracks"] if track["track_id"] in one["tracks"]]
         assert (element["start_seconds"], element["end_seconds"]) == (track["first_seconds"], track["end_seconds"])
 

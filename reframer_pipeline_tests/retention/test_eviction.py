@@ -56,9 +56,10 @@ def test_the_frame_store_goes_and_the_frames_stay_fresh(storage: Storage) -> Non
         ((), {}, ()),
         (("masks",), {}, ("frames", "masks")),
         (("scenes", "detections"), {}, ("frames", "detections", "scenes")),
-        (("trajectories", "scenes"), {}, ("trajectories", "scenes")),
+        (("trajectories",), {}, ("trajectories",)),
+        (("trajectories", "scenes"), {}, ("frames", "trajectories", "scenes")),
         (("scenes",), KEYFRAMES, ("frames", "scenes")),
-        (("scenes",), {**KEYFRAMES, "gemini_media": "video"}, ("scenes",)),
+        (("scenes",), {**KEYFRAMES, "gemini_media": "video"}, ("frames", "scenes")),
         (("metadata", "frames", "masks"), {}, ("metadata", "frames", "masks")),
     ],
 )
