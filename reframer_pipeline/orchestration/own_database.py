@@ -1,7 +1,7 @@
 """A connection to the results' database for what Dagster makes itself, from names in dagster.yaml: nobody hands a storage to that.
 
 What belongs here: opening it when it is first asked, and closing it. What does not: what it is asked (`requests.coordinator`,
-`upkeep.launcher`).
+`upkeep.life`).
 """
 
 from __future__ import annotations

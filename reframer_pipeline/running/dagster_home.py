@@ -25,6 +25,7 @@ from reframer_pipeline.shipped import shipped
 if TYPE_CHECKING:
     import dagster as dg
 
+FOR_EVER_S = 10 * 365 * 86_400  # 0 would make Dagster 1.13's run monitoring stumble over each run that waits
 URL_VARIABLE = "REFRAMER_DAGSTER_DATABASE_URL"
 
 
@@ -56,6 +57,12 @@ def configuration(settings: Settings) -> str:
     runs = instance["concurrency"]["runs"]
     (computing,) = runs["tag_concurrency_limits"]
     computing["limit"], runs["max_concurrent_runs"] = settings.max_concurrent_runs, settings.max_concurrent_runs + 1
+    if settings.launcher == "celery":
+        launcher = {"module": "reframer_pipeline.orchestration.fleet.launcher", "class": "FleetLauncher"}
+        instance["run_launcher"] = {**launcher, "config": {"own_workers": settings.workers > 0}}
+        # a run that waits for a worker is no trouble; and what a step prints goes to the worker's own log, which is on another machine
+        instance["run_monitoring"] |= {"start_timeout_seconds": FOR_EVER_S, "poll_interval_seconds": 10}
+        instance["compute_logs"] = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     instance["concurrency"]["pools"]["default_limit"] = settings.gpu_pool_limit
     return f"# Written by reframer from its settings: edits are lost.\n{yaml.safe_dump(instance, sort_keys=False)}"
 

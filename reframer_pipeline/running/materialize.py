@@ -53,7 +53,7 @@ def materialize(
         dagster.add_dynamic_partitions(PARTITIONS, [video_id])
         tags = {LEASE_TAG: token, FILENAME_TAG: order.video.filename[:200]}
         selection = [dg.AssetKey(stage) for stage in stages]
-        if storage.settings.executor != "in_process":
+        if storage.settings.executor == "multiprocess":
             variables = {**as_environment(storage.settings), **for_children(token, order)}
             return interruptible(lambda: _execute_in_children(variables, dagster, video_id, tags, selection))
         job = build_definitions(storage.settings).resolve_job_def(PROCESS_VIDEO)

@@ -159,7 +159,7 @@ def _run_one(
         stages = needed_stages(db, order, force)
         announce(video_id, stages)
         if not stages:
-            storage.results.publish(video_id, order.keys, token)
+            storage.results.publish(video_id, {stage: key.result_id for stage, key in order.keys.items()}, token)
             return _completed(storage, order, run_id=None)
         sweep_scratch(storage.settings)
         try:

@@ -91,17 +91,19 @@ def demand_upload(conn: psycopg.Connection[Row], key_id: str, limit: int, upload
 def demand_place(conn: psycopg.Connection[Row], key_id: str, limit: int, job_id: str | None = None) -> None:
     """Go on only if the key may have this job, and keep others from taking the same place until this transaction ends.
 
-    A job is open until its video is computed or has failed. One that is submitted again does not stand in its own way.
+    A job is open until its video is computed or has failed. One that is submitted again does not stand in its own way. A deliverable that
+    is wanted or being made counts as one.
 
     Raises:
         QuotaUsedUp: It has as many as it may.
     """
     _lock(conn, key_id)
     row = conn.execute(
-        """SELECT count(*) AS jobs FROM uploads u JOIN videos v ON v.id = u.video_id
-           WHERE u.api_key_id = %s AND u.id IS DISTINCT FROM %s::uuid AND u.status = 'completed'
+        """SELECT count(*) + (SELECT count(*) FROM deliverables WHERE api_key_id = %(key)s AND status IN ('wanted', 'making')) AS jobs
+           FROM uploads u JOIN videos v ON v.id = u.video_id
+           WHERE u.api_key_id = %(key)s AND u.id IS DISTINCT FROM %(job)s::uuid AND u.status = 'completed'
                AND v.status IN ('pending', 'processing')""",
-        (key_id, job_id),
+        {"key": key_id, "job": job_id},
     ).fetchone()
     assert row is not None
     if row["jobs"] >= limit:

@@ -10,10 +10,11 @@ from typing import Final, LiteralString
 
 QUIET_S: Final = 90
 
-# Whether a run has waited, held a lease, made a result or failed within that time. Each part reads the end of an index.
+# Whether a run has waited, held a lease, made a result, failed or made a deliverable since. Each part reads the end of an index.
 COMPUTING: Final[LiteralString] = f"""(
     EXISTS (SELECT 1 FROM leases WHERE heartbeat_at > now() - interval '{QUIET_S} seconds')
     OR EXISTS (SELECT 1 FROM processing_jobs
         WHERE status IN ('pending', 'processing') AND updated_at > now() - interval '{QUIET_S} seconds')
     OR EXISTS (SELECT 1 FROM processing_jobs WHERE status = 'failed' AND finished_at > now() - interval '{QUIET_S} seconds')
-    OR EXISTS (SELECT 1 FROM results WHERE stage = 'scenes' AND created_at > now() - interval '{QUIET_S} seconds'))"""
+    OR EXISTS (SELECT 1 FROM results WHERE stage = 'scenes' AND created_at > now() - interval '{QUIET_S} seconds')
+    OR EXISTS (SELECT 1 FROM deliverables WHERE status = 'making' AND alive_at > now() - interval '{QUIET_S} seconds'))"""

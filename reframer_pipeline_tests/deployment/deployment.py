@@ -21,6 +21,7 @@ from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.command import terminal
+from reframer_pipeline_tests.processes import is_setting
 from reframer_pipeline_tests.servers import free_port
 
 VARIABLES = {"REFRAMER_MODELS": "demo", "REFRAMER_DEVICE": "cpu", "REFRAMER_UPLOAD_SETTLE_S": "1"}
@@ -73,7 +74,7 @@ class Deployment:
     def start(self) -> None:
         """Start it, and wait until it says that its web server answers; it does not say so before."""
         command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port), "--api-port", str(self._api_port)]
-        others = {name: value for name, value in os.environ.items() if not name.startswith(("REFRAMER_", "DAGSTER_", "GEMINI_"))}
+        others = {name: value for name, value in os.environ.items() if not (is_setting(name) or name.startswith(("DAGSTER_", "GEMINI_")))}
         environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
         told = self._log.stat().st_size if self._log.exists() else 0
         with open(terminal(self._log), "wb") if self._on_terminal else self._log.open("ab") as out:

@@ -16,11 +16,14 @@ import pytest
 from pydantic import SecretStr
 
 from reframer_pipeline import versions
+from reframer_pipeline.corrections.events import Delete, Rename
 from reframer_pipeline.demo.world import make_clip
+from reframer_pipeline.failures import CorrectionRefused
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.reading import sheets
 from reframer_pipeline.reading.videos import show_video
-from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.results.rebuild import rebuild
+from reframer_pipeline.results.storage import Storage, open_storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.scenes.gemini import claims
@@ -32,7 +35,9 @@ from reframer_pipeline.vision import weights
 from reframer_pipeline.work.videos import get_video
 from reframer_pipeline_tests.command import called, started
 from reframer_pipeline_tests.computed import CLIP_SEED
+from reframer_pipeline_tests.corrections.walkers import correct, undo
 from reframer_pipeline_tests.factories import plan_of
+from reframer_pipeline_tests.servers import Server, fresh_database
 
 CUT = make_clip(CLIP_SEED, n_frames=50, shots=2).cuts[0] / 25  # seconds
 
@@ -50,6 +55,14 @@ def clean(shared: Storage, done: VideoOutcome) -> Iterator[Storage]:
     shared.db.execute("DELETE FROM gemini_questions")
     forget_gemini(shared)
     list(run_videos(shared.settings, [done.video_id or ""]))
+
+
+@pytest.fixture
+def second(shared: Storage, embedded_server: Server) -> Iterator[Storage]:
+    """Another, empty database for the same store."""
+    for url in fresh_database(embedded_server):
+        with open_storage(shared.settings.model_copy(update={"database_url": SecretStr(url)})) as opened:
+            yield opened
 
 
 def forget_gemini(shared: Storage) -> None:
@@ -120,6 +133,55 @@ def test_elements_find_their_tracks_and_invented_times_are_refused(clean: Storag
     assert again.seconds == {} and set(forced.seconds) == set(NAMES)
     assert gemini.accepted_generations == 1 and scenes(clean, video_id) == told
     _cost_is_shown(clean, settings, video_id)
+
+
+@pytest.mark.parametrize("media", ["video", "keyframes"])
+def test_scenes_that_are_corrected_by_hand_are_described_by_the_same_answer(
+    clean: Storage, done: VideoOutcome, gemini: FakeGemini, media: str
+) -> None:
+    video_id = done.video_id or ""
+    answer, meant = answer_for(scenes(clean, video_id))
+    gemini.script(Behaviour(Kind.ANSWER, answer=answer))
+    list(run_videos(asking(clean, gemini, gemini_media=media), [video_id]))
+    told = scenes(clean, video_id)
+    correct(clean, video_id, Rename(track_id=meant[0][0], label="red mug"), Delete(track_id=meant[1][0]))
+    now = scenes(clean, video_id)
+    assert [one["describer"] for one in now] == ["gemini", "gemini"] and gemini.accepted_generations == 1
+    assert [one["description"] for one in now] == [one["description"] for one in told]
+    first, *_ = now[0]["replaceable_elements"]
+    assert (first["tracks"], first["label"], first["by_hand"]) == ([meant[0][0]], "red mug", ["label"])
+    assert first["model_difficulty"] == "hard" and first["description"] == told[0]["replaceable_elements"][0]["description"]
+    assert not any(meant[1][0] in one["tracks"] for one in now[1]["replaceable_elements"])
+    clean.db.execute("UPDATE gemini_questions SET digest = 'other ' || digest")
+    with pytest.raises(CorrectionRefused, match="answer is not kept"):
+        correct(clean, video_id, Rename(track_id=meant[0][0], label="cup"))
+    assert scenes(clean, video_id) == now
+    clean.db.execute("UPDATE gemini_questions SET digest = substr(digest, 7)")
+    undo(clean, video_id, 1), undo(clean, video_id, 2)
+    assert scenes(clean, video_id) == told
+    clean.db.execute("DELETE FROM corrections")
+    clean.db.execute("DELETE FROM results WHERE corrects IS NOT NULL")
+
+
+@pytest.mark.parametrize("media", ["video", "keyframes"])
+def test_a_rebuilt_database_corrects_what_gemini_described_and_asks_nothing(
+    clean: Storage, done: VideoOutcome, gemini: FakeGemini, second: Storage, media: str
+) -> None:
+    video_id, settings = done.video_id or "", asking(clean, gemini, gemini_media=media)
+    answer, meant = answer_for(scenes(clean, video_id))
+    gemini.script(Behaviour(Kind.ANSWER, answer=answer))
+    list(run_videos(settings, [video_id]))
+    told, paid = scenes(clean, video_id), show_video(clean.db, video_id)["gemini"]
+    rebuild(second.db, second.store)
+    assert scenes(second, video_id) == told
+    names = ("model", "model_version", "requests", "input_tokens", "output_tokens", "cost_usd")
+    restored = [{name: one[name] for name in names} for one in show_video(second.db, video_id)["gemini"]]
+    assert {name: paid[0][name] for name in names} in restored  # beside those whose scenes the database has forgotten and the store has not
+    correct(second, video_id, Rename(track_id=meant[0][0], label="red mug"))
+    first, *_ = scenes(second, video_id)[0]["replaceable_elements"]
+    assert (first["label"], first["model_difficulty"], first["by_hand"]) == ("red mug", "hard", ["label"])
+    undo(second, video_id, 1)
+    assert scenes(second, video_id) == told and gemini.accepted_generations == 1
 
 
 def figures_of_scenes(settings: Settings) -> dict[str, Any]:
@@ -249,7 +311,9 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutc
             began = time.monotonic()
             (outcome,) = run_videos(settings, [video_id])
             assert time.monotonic() - began < 15, what
-            time.sleep(0.3 if kind is Kind.HANG else 0)  # the stand-in notes a request once it has dealt with it
+            patience = time.monotonic() + 10  # the stand-in notes a request once it has dealt with it
+            while len(server.requests_of(Endpoint.GENERATE)) < asked and time.monotonic() < patience:
+                time.sleep(0.05)
             (row,) = show_video(clean.db, video_id)["gemini"]
             assert (row["failure_code"], row["answered_at"] is not None) == (code, code is None), what
             assert (row["failures"], row["next_ask_at"] is not None) == (int(code is not None), code is not None), what

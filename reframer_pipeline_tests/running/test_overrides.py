@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reframer_pipeline.demo.world import make_clip, write_clip
-from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
+from reframer_pipeline.orchestration.upkeep.life import DEAD_AFTER_S
 from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
 from reframer_pipeline.planning import result_settings
 from reframer_pipeline.planning.result_settings import Noted

@@ -18,9 +18,13 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import LaunchRunContext as LaunchRunContext
+from dagster._core.launcher import ResumeRunContext as ResumeRunContext
 from dagster._core.launcher import WorkerStatus as WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
+from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_ASSET_OR_OP_FAILURE_TAG
+from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import deserialize_value
 
 PAUSE_S: Final = 0.1  # between two looks at a pool; Ctrl-C and the events of other steps wait for it
@@ -87,6 +91,48 @@ def _reaches(client: Any) -> bool:
         except Exception:  # gRPC's, or Dagster's of its own
             continue
     return False
+
+
+def execute_launched(run_id: str, instance: dg.DagsterInstance) -> None:
+    """Execute a run that a launcher was given, in this process. What becomes of it stands in Dagster's event log; nothing is raised."""
+    from dagster._cli.api import _execute_run_command_body
+
+    _execute_run_command_body(run_id=run_id, instance=instance, write_stream_fn=lambda event: None, set_exit_code_on_failure=False)
+
+
+def execute_stage(run: dg.DagsterRun, step: str, known_state: str, instance: dg.DagsterInstance) -> None:
+    """Execute one step of a run in this process. What becomes of it stands in Dagster's event log.
+
+    Args:
+        run: The run.
+        step: Its key.
+        known_state: Of the plan, as `known_state_of` has written it.
+        instance: Dagster's.
+
+    Raises:
+        Whatever keeps Dagster from executing it, of which the run then knows no end.
+    """
+    from dagster._cli.api import _execute_step_command_body
+    from dagster._core.execution.plan.state import KnownExecutionState
+    from dagster._core.execution.retries import RetryMode
+    from dagster._grpc.types import ExecuteStepArgs
+
+    assert run.job_code_origin is not None  # a launched run has one
+    args = ExecuteStepArgs(
+        job_origin=run.job_code_origin, run_id=run.run_id, step_keys_to_execute=[step], retry_mode=RetryMode.DEFERRED,
+        known_state=deserialize_value(known_state, KnownExecutionState), instance_ref=None, print_serialized_events=False,
+    )  # fmt: skip
+    for _ in _execute_step_command_body(args, instance, run):
+        pass
+
+
+def ends_of(instance: dg.DagsterInstance, run_id: str, step: str) -> int:
+    """How many tries of a step have ended, as its run's log tells."""
+    from dagster._core.events import DagsterEventType
+
+    kinds = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
+    records = instance.get_records_for_run(run_id, of_type=kinds).records
+    return sum(record.event_log_entry.step_key == step for record in records)
 
 
 def reconstructable_job(name: str) -> ReconstructableJob:

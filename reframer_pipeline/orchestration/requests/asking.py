@@ -1,5 +1,5 @@
-"""Asking for a video's run at once, by the web server of the deployment: a new one's, what the upload sensor would ask for with its next
-look, or once more.
+"""Asking for a run at once, by the web server of the deployment: a new video's, what the upload sensor would ask for with its next look;
+one more of a video; or that of a deliverable, what its sensor would ask for.
 
 What belongs here: the requests over HTTP, under the very name that the sensor gives the run, and under a claim that the sensor respects:
 neither asks for what the other has. What does not: launching (Dagster's queue does, as for the sensor). It does not import Dagster: the
@@ -15,13 +15,17 @@ import logging
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any, Final
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import NobodyToRun, ReframerError
+from reframer_pipeline.orchestration.requests.deliverable_runs import run_config
+from reframer_pipeline.orchestration.requests.deliverable_runs import run_key as deliverable_key
 from reframer_pipeline.orchestration.requests.video_runs import again_key, run_key, run_tags
 from reframer_pipeline.orchestration.tags import (
+    JOB_OF,
     PARTITION_TAG,
     PARTITIONS,
     PROCESS_VIDEO,
@@ -30,6 +34,8 @@ from reframer_pipeline.orchestration.tags import (
     SENSOR_TAG,
     UPLOAD_SENSOR,
 )
+from reframer_pipeline.results import deliverables
+from reframer_pipeline.results.deliverable import Deliverable
 from reframer_pipeline.uploads.known import NEVER_RAN
 from reframer_pipeline.work import jobs, run_claims
 
@@ -101,12 +107,37 @@ def ask_again(url: str | None, db: Database, video_id: str, stages: Sequence[str
     try:
         for video in db.fetch(query, (video_id,), within_s=WITHIN_S):
             key = again_key(video_id, video["created_at"], video["runs"])
-            run_id = _launch(url.rstrip("/"), video_id, key, video["filename"], _requested_by(request_id), stages)
+            run_id = _launch(url.rstrip("/"), video_id, key, video["filename"], _requested_by(request_id), What(stages=stages))
             if run_id is not None:
                 jobs.queue(db, {run_id: video_id})
             return run_id
     except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         raise NobodyToRun(f"Dagster could not be asked for a run: {_why(error)}.") from error
+    return None
+
+
+def ask_made(url: str | None, db: Database, one: Deliverable, filename: str, request_id: str = "") -> str | None:
+    """Ask for the run of a deliverable that is wanted.
+
+    Args:
+        url: Of Dagster's web server; None: the deliverable sensor asks.
+        db: The database.
+        one: The deliverable.
+        filename: Of its video, for people.
+        request_id: As for `ask`.
+
+    Returns:
+        The run's id; None if it was asked for already, or there is nobody to ask. Nothing is raised: the log says what the trouble was.
+    """
+    if url is None:
+        return None
+    what = What(JOB_OF[one.kind], config=run_config(one))
+    try:
+        return _launch(url.rstrip("/"), one.video_id, deliverable_key(one), filename, _requested_by(request_id), what)
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        _log.warning("The run of deliverable %s could not be asked for at once; its sensor will: %s", one.id, _why(error))
+        with contextlib.suppress(ReframerError):
+            deliverables.hand_over(db, one.id)
     return None
 
 
@@ -118,16 +149,33 @@ def _why(error: Exception) -> str:
     return error.message if isinstance(error, ReframerError) else f"{type(error).__name__}: {error}"
 
 
-def _launch(url: str, video_id: str, key: str, filename: str, more: Mapping[str, str], stages: Sequence[str] = ()) -> str | None:
+@dataclass(frozen=True)
+class What:
+    """What is run.
+
+    Attributes:
+        job: Name of the job.
+        stages: Of its assets only these; none: all.
+        config: Its run config.
+    """
+
+    job: str = PROCESS_VIDEO
+    stages: Sequence[str] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _launch(url: str, video_id: str, key: str, filename: str, more: Mapping[str, str], what: What | None = None) -> str | None:
+    what = what or What()
     name = {"key": RUN_KEY_TAG, "value": key}
     if _said(url, _REQUESTED, {"key": name})["runsOrError"]["results"]:
         return None
     repository, location = _repository(url)
     where = {"repositoryName": repository, "repositoryLocationName": location}
     labels = {PARTITION_TAG: video_id, **run_tags(filename), **more}
-    chosen = {"assetSelection": [{"path": [stage]} for stage in stages]} if stages else {}
+    chosen = {"assetSelection": [{"path": [stage]} for stage in what.stages]} if what.stages else {}
     run = {
-        "selector": {**where, "jobName": PROCESS_VIDEO, **chosen},
+        "selector": {**where, "jobName": what.job, **chosen},
+        "runConfigData": what.config,
         "executionMetadata": {"tags": [name, *({"key": key, "value": value} for key, value in labels.items())]},
     }
     launched = _said(url, _LAUNCH, {"partition": PARTITIONS, "key": video_id, "repository": where, "run": run})["launchRun"]

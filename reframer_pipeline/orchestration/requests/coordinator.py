@@ -17,7 +17,7 @@ from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.dagster_internals import SubmitRunContext
 from reframer_pipeline.orchestration.own_database import OwnDatabase
-from reframer_pipeline.orchestration.stage.runs import video_of
+from reframer_pipeline.orchestration.stage.runs import about, video_of
 from reframer_pipeline.orchestration.tags import FAILURE_TAG, FILENAME_TAG
 from reframer_pipeline.work import jobs
 
@@ -48,7 +48,7 @@ class RunCoordinator(OwnDatabase, dg.QueuedRunCoordinator):
         tags = {}
         if run.parent_run_id is not None and FAILURE_TAG in run.tags:  # a run that is started again gets the tags of the one before
             tags[FAILURE_TAG] = f"{run.tags[FAILURE_TAG].split()[0]} (the run before)"
-        video_id = video_of(run)
+        video_id = about(run)
         if video_id is not None and FILENAME_TAG not in run.tags:
             query = "SELECT filename FROM videos WHERE id = %s"
             for video in self._with_database(lambda db: db.fetch(query, (video_id,), within_s=WITHIN_S)) or ():

@@ -14,6 +14,7 @@ import dagster as dg
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.orchestration.assets import register_partitions
 from reframer_pipeline.orchestration.requests.sensors import UNFINISHED, asked_in_vain
+from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.tags import (
     BACKFILL_PRIORITY,
     BACKFILL_TAG,
@@ -46,7 +47,7 @@ def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[St
     if settings.backfill_per_tick == 0:
         return dg.SkipReason("REFRAMER_BACKFILL_PER_TICK is 0.")
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    queued = {video_id for run in runs if (video_id := run.tags.get(PARTITION_TAG))}
+    queued = {video_id for run in runs if (video_id := video_of(run))}
     limit = settings.backfill_per_tick - sum(BACKFILL_TAG in run.tags for run in runs)
     known = waits(storage.db)
     dropped = asked_in_vain(instance, [video_id for video_id, uploaded in known.new.items() if uploaded])

@@ -14,11 +14,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
-from reframer_pipeline.failures import StageStalled
+from reframer_pipeline.failures import Interrupted, StageStalled
 
 Result = TypeVar("Result")
 
+
+class DoesNotEnd(RuntimeError):
+    """Work was interrupted and goes on all the same."""
+
+
 _asked = threading.Event()
+_leaving: Callable[[], bool] = lambda: False  # noqa: E731
 
 
 def raise_if_interrupted() -> None:
@@ -30,11 +36,31 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
-def interruptible(work: Callable[[], Result]) -> Result:
+def leave_when(asked: Callable[[], bool]) -> None:
+    """From here on, runs in this process end before their next stage once `asked` says so."""
+    global _leaving
+    _leaving = asked
+
+
+def raise_if_leaving() -> None:
+    """For whoever begins a stage: raises `Interrupted` if this process is to end. Finished stages are kept, and another process goes on."""
+    if _leaving():
+        raise Interrupted("The worker was told to end, and did so between two stages.")
+
+
+def interruptible(work: Callable[[], Result], look: Callable[[], object] = lambda: None, patience_s: float | None = None) -> Result:
     """Run `work` in a thread of its own and return what it returns, or raise what it raises.
 
     A `KeyboardInterrupt` that arrives meanwhile is raised inside `work`, which ends as it ends after any exception, and then here. A
     second one does not wait for that.
+
+    Args:
+        work: What is done.
+        look: Called again and again meanwhile; it may raise `KeyboardInterrupt`, too.
+        patience_s: How long interrupted work may take to end. None: for ever.
+
+    Raises:
+        DoesNotEnd: It takes longer. Its thread goes on.
     """
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -52,11 +78,12 @@ def interruptible(work: Callable[[], Result]) -> Result:
     thread.start()
     try:
         while not over.wait(0.2):  # the kernel may hand a signal to another thread; Python heeds it when this one next runs code
-            pass
+            look()
     except KeyboardInterrupt:
         _asked.set()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
-        over.wait()
+        if not over.wait(patience_s):
+            raise DoesNotEnd(f"it goes on {patience_s:g} s after it was interrupted") from None
         raise
     finally:
         _asked.clear()

@@ -3,7 +3,8 @@
 What belongs here: resolving the order once, and finding out who holds the video's lease, the run's caller or the run itself. What does not:
 leases themselves (`work.lease`), orders themselves (`planning.orders`). A run that nobody holds a lease for takes one with its first stage
 and keeps it to its end, over the pauses between tries too: two runs of one video never take turns. Its token follows from the run, so
-stages that have processes of their own share it. A process that ends without giving it back loses it within a minute.
+stages that have processes of their own share it. A process that ends without giving it back loses it within a minute. Where stages are
+computed by workers (`fleet`), each has a token of its own, and takes the lease over from the stage before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +21,7 @@ from typing import Any, Final
 import dagster as dg
 
 from reframer_pipeline.failures import InputMissing, LeaseLost
-from reframer_pipeline.orchestration.tags import LEASE_TAG, PARTITION_TAG, REQUEST_TAG
+from reframer_pipeline.orchestration.tags import ASSET_OF, JOB_OF, LEASE_TAG, PARTITION_TAG, REQUEST_TAG
 from reframer_pipeline.planning import orders
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.results.stored import StoredResult
@@ -33,19 +34,31 @@ from reframer_pipeline.work.videos import is_video_id
 _RUNS: Final = uuid.UUID("6a1c7f0e-58a4-4d0e-9a53-0c7a1f5d2b94")
 _kept: dict[str, Run] = {}  # by run id
 _expected: dict[str, Order] = {}  # by lease token: of runs that this process is about to start
+_claims: dict[str, tuple[lease.Claim, Callable[[], None]]] = {}  # by run id: the stage that this process alone has, and how to vanish
 _lock = threading.Lock()
 _HANDED: Final = "REFRAMER_RUN_ORDER"  # lease token and pinned order, for the processes of a run's stages
 
 
 def token_of(run_id: str) -> str:
-    """The token of the lease that a run takes for itself."""
-    return str(uuid.uuid5(_RUNS, run_id))
+    """The token of the lease that a run takes for itself, or for the one stage of it that this process has."""
+    claim = _claim(run_id)
+    return str(uuid.uuid5(_RUNS, run_id if claim is None else f"{claim.key} {claim.worker_id}"))
 
 
-def video_of(run: dg.DagsterRun) -> str | None:
+def _claim(run_id: str) -> lease.Claim | None:
+    return _claims[run_id][0] if run_id in _claims else None
+
+
+def about(run: dg.DagsterRun) -> str | None:
     """The id of the video that a run is about; None if it is about none, or about a partition that somebody made by hand."""
     partition = run.tags.get(PARTITION_TAG, "")
     return partition if is_video_id(partition) else None
+
+
+def video_of(run: dg.DagsterRun) -> str | None:
+    """The id of the video that a run computes; None if it computes none: a matte, say, is made of results that are there."""
+    only_made = run.asset_selection and all(key.path[-1] in ASSET_OF.values() for key in run.asset_selection)
+    return None if only_made or run.job_name in JOB_OF.values() else about(run)
 
 
 def for_request(run: dg.DagsterRun) -> str:
@@ -121,7 +134,9 @@ class Run:
                 self.token = tagged
             else:
                 own = token_of(self.run.run_id)
-                self._held = lease.take_patiently(db, video_id, owner=self.run.run_id, token=own, patience_s=patience_s)
+                self._held = lease.take_patiently(
+                    db, video_id, owner=self.run.run_id, token=own, patience_s=patience_s, claim=_claim(self.run.run_id)
+                )
                 self.token = own
         return self.token
 
@@ -182,6 +197,32 @@ def expecting(token: str, order: Order) -> Iterator[None]:
             left = [run_id for run_id, kept in _kept.items() if kept.run.tags.get(LEASE_TAG) == token]
         for run_id in left:
             give_back(run_id)
+
+
+@contextmanager
+def claimed(run_id: str, claim: lease.Claim, vanish_if_overtaken: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, this process computes one stage of a run, and others the rest. What it holds afterwards is left to the next.
+
+    Args:
+        run_id: The run.
+        claim: The stage.
+        vanish_if_overtaken: Ends this process, without a word in the run's log, if another has the stage by now.
+    """
+    _claims[run_id] = (claim, vanish_if_overtaken)
+    try:
+        yield
+    finally:
+        del _claims[run_id]
+        with _lock:
+            kept = _kept.pop(run_id, None)
+        if kept is not None:
+            kept.drop_lease()
+
+
+def vanish_if_overtaken(run_id: str) -> None:
+    """For who has met a failure: what another computes by now must not be called failed, or be tried again."""
+    if run_id in _claims:
+        _claims[run_id][1]()
 
 
 def for_children(token: str, order: Order) -> dict[str, str]:

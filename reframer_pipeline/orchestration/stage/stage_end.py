@@ -15,8 +15,9 @@ from dagster import DagsterExecutionInterruptedError
 
 from reframer_pipeline.failures import Interrupted, LeaseLost, ReframerError, UnknownVideo, VideoBusy, WeightsChanged
 from reframer_pipeline.failures.typing import as_metadata, typed
-from reframer_pipeline.orchestration.stage.runs import Run, for_request, give_back, run_of
+from reframer_pipeline.orchestration.stage.runs import Run, for_request, give_back, run_of, vanish_if_overtaken
 from reframer_pipeline.orchestration.tags import FAILURE_TAG
+from reframer_pipeline.results import doubting
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.stages import upstream
 from reframer_pipeline.stages.stage import Stage
@@ -24,7 +25,7 @@ from reframer_pipeline.work import jobs, status
 
 RETRY_PAUSES_S: Final = (2, 6)  # before the second and the third try. Not by a policy of Dagster's: that tries again what was interrupted
 # Passing failures that the same run would only meet again: it has waited already, or is asked for what is no more.
-FOR_ANOTHER_RUN: Final = (VideoBusy, WeightsChanged)
+FOR_ANOTHER_RUN: Final = (VideoBusy, WeightsChanged, Interrupted)
 Context = dg.AssetExecutionContext | dg.OutputContext | dg.InputContext
 
 
@@ -49,6 +50,7 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
         raise type(interrupt) from None  # anew: where it happened to arrive is a long story that tells nothing
     except (Exception, SystemExit) as error:  # the latter is a library's
         failure = typed(error)
+        vanish_if_overtaken(run.run_id)
         if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
             raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error
         _record(storage, run, stage, video_id, failure)
@@ -64,6 +66,8 @@ def end_run_if_last(run: Run, stage: Stage) -> None:
     with suppress(ReframerError):  # a note: what was committed stays committed
         if jobs.finish(run.storage.db, run.order.video.video_id, run.run.run_id, run.stages, run.token):
             give_back(run.run.run_id)
+    with suppress(Exception):  # hints: no run fails for them, and they are found when somebody asks
+        doubting.look_published(run.storage.db, run.storage.store, run.order.video.video_id)
 
 
 def _record(storage: Storage, run: dg.DagsterRun, stage: str, video_id: str, failure: ReframerError) -> None:

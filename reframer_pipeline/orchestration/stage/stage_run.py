@@ -19,7 +19,7 @@ import dagster as dg
 from reframer_pipeline.failures import InvalidResult, ReframerError, UnknownVideo, WeightsChanged
 from reframer_pipeline.handover import Progress, StageInput
 from reframer_pipeline.orchestration.dagster_internals import StageCheck
-from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted
+from reframer_pipeline.orchestration.stage.interrupting import Watchdog, raise_if_interrupted, raise_if_leaving
 from reframer_pipeline.orchestration.stage.runs import Run, for_request, run_of
 from reframer_pipeline.orchestration.stage.stage_end import end_run_if_last, typed_failures
 from reframer_pipeline.results.prepare import Prepared, prepare
@@ -59,6 +59,7 @@ def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage,
     with typed_failures(context, storage, video_id), _scratch(storage, stage) as scratch:
         run = run_of(context.run, storage, video_id)
         context.log.info(f"{stage.name} of {run.order.video.filename} (video {video_id}){for_request(context.run)}")
+        raise_if_leaving()
         job_id = run.start(stage.name, context.retry_number + 1)
         _demand_weights(run, stage)
         watchdog = Watchdog(storage.settings.stall_s, f"The stage {stage.name}")
@@ -66,9 +67,16 @@ def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage,
             output = stage.compute(work, **inputs)
             try:
                 with watchdog:
-                    upstream = run.upstream(stage.name)
-                    scratch_dir = storage.settings.scratch_dir
-                    prepared = prepare(run.order.video, work.key, output, upstream, scratch_dir, run_id=context.run_id, notes=work.notes)
+                    prepared = prepare(
+                        run.order.video,
+                        work.key,
+                        output,
+                        run.upstream(stage.name),
+                        storage.settings.scratch_dir,
+                        run_id=context.run_id,
+                        notes=work.notes,
+                        answer=work.answer,
+                    )
             except InvalidResult as error:
                 yield from _check_results(stage, error.checks)
                 raise

@@ -13,6 +13,7 @@ import dagster as dg
 
 from reframer_pipeline.orchestration.assets import VIDEOS
 from reframer_pipeline.orchestration.dagster_internals import remember_partitions
+from reframer_pipeline.orchestration.tags import ASSET_OF
 from reframer_pipeline.stages import NAMES
 
 FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -26,7 +27,7 @@ def delete_old_runs(instance: dg.DagsterInstance, days: float) -> int:
     deleted = 0
     while deleted < AT_MOST and (run_ids := instance.get_run_ids(old, limit=BATCH)):
         if not deleted:
-            for stage in NAMES:  # what is materialized is worked out from the events, and remembered
+            for stage in (*NAMES, *ASSET_OF.values()):  # what is materialized is worked out from the events, and remembered
                 remember_partitions(instance, stage, VIDEOS)
         for run_id in run_ids:
             instance.delete_run(run_id)

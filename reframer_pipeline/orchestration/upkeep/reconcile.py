@@ -18,7 +18,7 @@ from reframer_pipeline.orchestration.stage.run_failure import failure_of_run
 from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.upkeep.dead_runs import end_dead_runs
 from reframer_pipeline.orchestration.upkeep.deleted import forget_deleted
-from reframer_pipeline.orchestration.upkeep.launcher import DEAD_AFTER_S
+from reframer_pipeline.orchestration.upkeep.life import DEAD_AFTER_S
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.work import jobs, lease, status
 

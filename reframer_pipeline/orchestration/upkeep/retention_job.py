@@ -52,16 +52,19 @@ def archive_rows(context: dg.OpExecutionContext, storage: Storage) -> dict[str, 
     return {**_went(went, "rows"), "database_bytes": size.bytes, "database": str(size)}
 
 
-@_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted, and copies for browsers not looked at since.")
+@_step("Frame stores of videos older than REFRAMER_EVICT_FRAMES_AFTER_DAYS are deleted; copies, mattes and clips not taken since.")
 def evict_frames(context: dg.OpExecutionContext, storage: Storage) -> dict[str, Any]:
     """Evict."""
     from reframer_pipeline.results import proxies
+    from reframer_pipeline.retention import deliverables
     from reframer_pipeline.retention.eviction import evict_older
 
     days = storage.settings.evict_frames_after_days
     went = WhileIdle() if days is None else evict_older(storage.db, storage.store, days)
     copies, copied = (0, 0) if days is None else proxies.evict_older(storage.db, storage.store, days)
-    return {**_went(went, "bytes"), "proxies": copies, "proxy_bytes": copied}
+    made = deliverables.Gone() if days is None else deliverables.evict_older(storage.db, storage.store, days)
+    figures = {"proxies": copies, "proxy_bytes": copied, "deliverables": len(made.objects), "deliverable_bytes": made.bytes}
+    return {**_went(went, "bytes"), **figures}
 
 
 @_step("Results superseded for REFRAMER_KEEP_SUPERSEDED_DAYS, orphans, and what deletions and killed runs left are deleted.")
@@ -74,7 +77,8 @@ def sweep_storage(context: dg.OpExecutionContext, storage: Storage) -> dict[str,
     scratch = sweep_scratch(storage.settings)
     deletion.finish(storage.db, storage.store, storage.settings)
     swept = sweep(storage.db, storage.store, storage.settings.keep_superseded_days)
-    figures = {"superseded_results": swept.results, "orphan_objects": swept.orphans, "bytes": swept.bytes, "busy_videos": swept.busy}
+    figures = {"superseded_results": swept.results, "superseded_deliverables": swept.deliverables, "orphan_objects": swept.orphans}
+    figures |= {"bytes": swept.bytes, "busy_videos": swept.busy}
     return {**figures, "scratch_entries": scratch, "left": swept.left[:SHOWN]}
 
 

@@ -14,7 +14,7 @@ import dagster as dg
 
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError
-from reframer_pipeline.orchestration.stage.runs import token_of, video_of
+from reframer_pipeline.orchestration.stage.runs import video_of
 from reframer_pipeline.orchestration.tags import FILENAME_TAG, HOME_TAG, PARTITION_TAG
 from reframer_pipeline.orchestration.upkeep.dead_runs import GOING_ON, of_command_line
 from reframer_pipeline.orchestration.upkeep.launcher import home_id
@@ -62,7 +62,7 @@ def _write_end(instance: dg.DagsterInstance, storage: Storage, run: dg.DagsterRu
     instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     video_id = video_of(run)
     if video_id is not None:
-        lease.release(storage.db, video_id, token_of(run.run_id))
+        lease.take_away(storage.db, video_id, owner=run.run_id)
 
 
 def _without_job(run: dg.DagsterRun, db: Database) -> str:

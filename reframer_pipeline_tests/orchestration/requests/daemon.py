@@ -1,4 +1,4 @@
-"""A small stand-in for Dagster's daemon: ticks of the upload sensor, and the runs that it requests, in this process."""
+"""A small stand-in for Dagster's daemon: ticks of a sensor, and the runs that it requests, in this process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ RUN_KEY = "dagster/run_key"
 
 @dataclass
 class Daemon:
-    """Evaluates the sensor against a real instance and runs what it asks for, each run key once, as the daemon does."""
+    """Evaluates a sensor, that of uploads if none is named, against a real instance and runs what it asks for, each run key once, as the
+    daemon does.
+    """
 
     settings: Settings
     instance: dg.DagsterInstance
     cursor: str | None = None
     skipped: list[str] = field(default_factory=list)
+    sensor: str = "upload_sensor"
 
     def __post_init__(self) -> None:
         self.repository = build_definitions(self.settings).get_repository_def()
@@ -39,7 +42,7 @@ class Daemon:
             resources={"storage": dg.ResourceDefinition.hardcoded_resource(storage_of(self.settings))},
         )
         with context:
-            return self.repository.get_sensor_def("upload_sensor").evaluate_tick(context)
+            return self.repository.get_sensor_def(self.sensor).evaluate_tick(context)
 
     def tick(self) -> list[dg.RunRequest]:
         """One tick, without running anything: cursor and partitions are kept."""

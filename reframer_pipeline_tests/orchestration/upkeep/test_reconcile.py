@@ -38,7 +38,7 @@ from reframer_pipeline.orchestration import assets
 from reframer_pipeline.orchestration.stage import stage_end
 from reframer_pipeline.orchestration.stage.runs import give_back, run_of, token_of
 from reframer_pipeline.orchestration.tags import HOME_TAG, LEASE_TAG, PROCESS_VIDEO
-from reframer_pipeline.orchestration.upkeep import launcher, reconcile
+from reframer_pipeline.orchestration.upkeep import life, reconcile
 from reframer_pipeline.results import commit
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running import dagster_home
@@ -102,7 +102,7 @@ def _until_masks(shared: Storage, video_id: str) -> None:
 
 @pytest.mark.soak
 def test_a_killed_run_is_found_out_freed_and_in_the_end_quarantined(shared: Storage, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(life, "DEAD_AFTER_S", 0.5)
     monkeypatch.setattr(lease, "TTL_S", 3.0)
     db = shared.db
     with dagster_home.open_instance(shared.settings) as instance:
@@ -199,8 +199,8 @@ def test_a_run_is_dead_with_the_server_that_started_it_and_may_not_come_back(
         monitor(instance)
         assert reconcile.reconcile(instance, shared).died == 1
         assert is_over(beating) and not is_over(reloaded)
-        monkeypatch.setattr(launcher, "NO_SIGN_S", 0.0)
-        monkeypatch.setattr(launcher, "DEAD_AFTER_S", 0.0)
+        monkeypatch.setattr(life, "NO_SIGN_S", 0.0)
+        monkeypatch.setattr(life, "DEAD_AFTER_S", 0.0)
         command = going_on(**of_video, **{LEASE_TAG: str(uuid.uuid4())})  # of a `reframer run`: `dead_runs` knows better
         monitor(instance)
         assert is_over(reloaded) and is_over(elsewhere) and not is_over(command)
