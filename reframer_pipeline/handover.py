@@ -1,6 +1,6 @@
 """What a stage returns and what it is given: streams of Arrow batches, and at most one file beside them.
 
-What belongs here: the two value types between core and storage, and gathering rows. What does not: where they are kept (`results`),
+What belongs here: the value types between core and storage, and gathering rows. What does not: where they are kept (`results`),
 who runs the stage (the shell). A stage never holds its whole result: it yields batches, and storage drains them.
 """
 
@@ -60,3 +60,39 @@ class StageInput(Protocol):
 
     def open_attachment(self) -> BinaryIO:
         """The attached file, seekable."""
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A result whose rows are drawn through a function: some left out, or with other values.
+
+    Attributes:
+        whole: The result; ids and the number of rows are still its own.
+        column: One that the function reads, whatever else is asked for.
+        change: Makes of a batch of it what is read instead, with the same columns.
+    """
+
+    whole: StageInput
+    column: str
+    change: Callable[[pa.RecordBatch], pa.RecordBatch]
+
+    @property
+    def stage(self) -> str:
+        return self.whole.stage
+
+    @property
+    def result_id(self) -> str:
+        return self.whole.result_id
+
+    @property
+    def row_count(self) -> int:
+        return self.whole.row_count
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        wanted = columns if columns is None or self.column in columns else [*columns, self.column]
+        for batch in self.whole.batches(wanted):
+            changed = self.change(batch)
+            yield changed if columns is None else changed.select(columns)
+
+    def open_attachment(self) -> BinaryIO:
+        return self.whole.open_attachment()

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+Precision = Literal["float32", "bfloat16"]
+
 # COCO labels that count as products. Everything the detector sees and this map does not name is dropped.
 COCO_PRODUCTS = (
     "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "sports ball", "baseball bat", "baseball glove",
@@ -23,6 +25,7 @@ COCO_PRODUCTS = (
 )  # fmt: skip
 DEMO_PRODUCTS = ("box", "phone")
 DEMO_IMGSZ = 320  # what the demo detector was trained at, and always works at
+EXACT: Precision = "float32"  # what the models were trained in
 SAM2_IMGSZ = {"official": 1024, "demo": 640}  # what the segmenters were trained at
 
 _LISTS = ("person_labels", "product_labels", "api_hosts", "api_cors_origins", "api_proxies")  # comma-separated
@@ -74,6 +77,12 @@ class Settings(BaseSettings):
         "sam2_hiera_base_plus", description="SAM2 model: sam2_hiera_ and tiny, small, base_plus or large; likewise sam2.1_hiera_."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What computes the models on a CPU; auto: OpenVINO if it is installed, else torch. Results are the same."
+    )
+    precision: Precision = Field(
+        EXACT, description="What OpenVINO computes in; bfloat16 is faster and less exact, on processors that have it."
+    )
     batch: int = Field(4, ge=1, le=256, description="Frames that are computed at once; halved when memory runs out.")
 
     # --- frames and detections
@@ -158,7 +167,11 @@ class Settings(BaseSettings):
         None, ge=1, le=DAYS, description="Days after which a video's rows leave Postgres; Parquet keeps them. Unset: never."
     )
     evict_frames_after_days: int | None = Field(
-        None, ge=1, le=DAYS, description="Days after which a video's frame store is deleted, and a copy for browsers. Unset: never."
+        None,
+        ge=1,
+        le=DAYS,
+        description="Days after which a video's frame store is deleted, and what nobody took since: copies for browsers, mattes, "
+        "reframed videos. Unset: never.",
     )
     keep_superseded_days: int = Field(7, ge=1, le=DAYS, description="Days that a result is kept after another took its place.")
     dagster_runs_days: int = Field(30, ge=0, le=DAYS, description="Days that Dagster keeps finished runs and their logs; 0: for ever.")
@@ -200,7 +213,9 @@ class Settings(BaseSettings):
     api_upload_mb_per_day: int = Field(
         50_000, ge=1, le=1_000_000_000, description="Millions of bytes that a key may upload in a day (UTC)."
     )
-    api_jobs_at_once: int = Field(100, ge=1, le=1_000_000, description="Jobs of a key that may wait or be computed at a time.")
+    api_jobs_at_once: int = Field(
+        100, ge=1, le=1_000_000, description="Jobs, mattes and reframed videos of a key that may wait or be made at a time."
+    )
     api_uploads_at_once: int = Field(
         20, ge=1, le=1_000_000, description="Uploads of a key that may come in at a time; and resumable ones begun."
     )
@@ -236,8 +251,17 @@ class Settings(BaseSettings):
     max_store_mb: int = Field(20_000, ge=1, le=10_000_000, description="Largest frame store of one video, in millions of bytes.")
 
     # --- running
-    executor: Literal["in_process", "multiprocess"] = Field(
-        "in_process", description="Dagster executor: one warm process, or a process per stage."
+    executor: Literal["in_process", "multiprocess", "celery"] = Field(
+        "in_process", description="Dagster executor: one warm process, a process per stage, or warm workers per kind of stage (celery)."
+    )
+    launcher: Literal["default", "celery"] = Field(
+        "default", description="Who computes runs: processes of this machine, or warm workers on any machine (Celery)."
+    )
+    workers: int = Field(
+        0, ge=0, le=64, description="Warm workers that `reframer dev` starts on this machine; 0: a process for each run instead."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="Broker that hands runs to workers: amqp://user:password@host:5672//, or amqps://."
     )
     max_concurrent_runs: int = Field(2, ge=1, le=1000, description="Videos computed at once in a deployment; uploads have a place apart.")
     gpu_pool_limit: int = Field(1, ge=1, le=1000, description="Stages on the GPU at once.")
@@ -270,6 +294,12 @@ class Settings(BaseSettings):
     def _gemini_has_a_key(self) -> Settings:
         if self.describer == "gemini" and self.gemini_api_key is None:
             raise ValueError("REFRAMER_DESCRIBER=gemini needs GEMINI_API_KEY.")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_go_where_runs_go(self) -> Settings:
+        if self.executor == "celery" and self.launcher != "celery":
+            raise ValueError("REFRAMER_EXECUTOR=celery needs REFRAMER_LAUNCHER=celery.")
         return self
 
     # --- derived, so that nobody derives them twice

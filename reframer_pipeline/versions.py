@@ -73,12 +73,17 @@ class StageKey:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over the canonical JSON of stage and components."""
-        return hashlib.sha256(_canonical({"stage": self.stage, **self.components}).encode()).hexdigest()
+        return digest_of({"stage": self.stage, **self.components})
 
     @property
     def result_id(self) -> str:
         """UUIDv5 of the digest: the id that every row of the result carries."""
         return str(uuid.uuid5(_RESULT_NAMESPACE, self.digest))
+
+
+def digest_of(value: dict[str, Any]) -> str:
+    """SHA-256 (hex) over the canonical JSON of JSON values."""
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
 
 
 def row_id(result_id: str, name: str) -> str:

@@ -41,9 +41,8 @@ def firefox() -> Iterator[Browser]:
     if not FIREFOX.exists():
         pytest.skip("Debian's Firefox is not installed (apt-get install firefox-esr)")
     with sync_playwright() as playwright:
-        browser = playwright.firefox.launch(
-            executable_path=FIREFOX, channel="moz-firefox", firefox_user_prefs={"media.autoplay.default": 0}
-        )
+        wanted = {"media.autoplay.default": 0, "browser.download.alwaysOpenPanel": False}  # that panel takes the keyboard
+        browser = playwright.firefox.launch(executable_path=FIREFOX, channel="moz-firefox", firefox_user_prefs=wanted)
         yield browser
         browser.close()
 

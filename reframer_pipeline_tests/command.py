@@ -15,13 +15,14 @@ import pytest
 
 from reframer_pipeline import cli
 from reframer_pipeline.database import clients
+from reframer_pipeline_tests.processes import is_setting
 
 Ended = subprocess.CompletedProcess[str]
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
     """This environment with no settings but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REFRAMER_")}
+    kept = {name: value for name, value in os.environ.items() if not is_setting(name)}
     return kept | {"REFRAMER_HOME": str(home), **variables}
 
 

@@ -14,6 +14,7 @@ from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.ingest import ingest_file
+from reframer_pipeline_tests.processes import is_setting
 
 CLIP_SEED = 2_000_001
 
@@ -21,7 +22,7 @@ CLIP_SEED = 2_000_001
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Demo models in a data folder of their own; nothing from the environment leaks in."""
-    for name in [name for name in os.environ if name.startswith("REFRAMER_") and not name.startswith("REFRAMER_TEST_")]:
+    for name in filter(is_setting, list(os.environ)):
         del os.environ[name]
     for name in ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"):
         os.environ.pop(name, None)

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import psutil
 
+ENGINE = "REFRAMER_ENGINE"
 FOLDER = "PYTEST_DEBUG_TEMPROOT"  # where pytest makes its folders, and the servers theirs; the workers inherit it
 
 
@@ -24,8 +25,17 @@ def own_folder() -> None:
         atexit.register(_leave, folder)
 
 
+def is_setting(name: str) -> bool:
+    """Whether a variable is a setting of whoever runs the tests, from which they are to be kept."""
+    return name.startswith("REFRAMER_") and not name.startswith("REFRAMER_TEST_") and name != ENGINE
+
+
 def share_cores() -> None:
-    """Before torch is loaded: a worker, and what it starts, computes with as many threads as are its share."""
+    """Before torch is loaded: a worker, and what it starts, computes with as many threads as are its share, and without OpenVINO.
+
+    OpenVINO prepares the models once for each data folder, and nearly every test has one of its own. `vision/test_compiled` uses it.
+    """
+    os.environ[ENGINE] = "torch"
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))

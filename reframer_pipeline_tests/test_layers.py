@@ -96,4 +96,4 @@ build_sam2_model("configs/sam2/sam2_hiera_t.yaml", ["++model.image_size=256"], "
 print(*before, *chosen())
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert found[-6:] == ["1", "4", "6"] * 2
+    assert found[-6:] == ["1", "4", "8"] * 2

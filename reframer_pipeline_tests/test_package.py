@@ -127,7 +127,7 @@ def test_demo_completes(shown: str, installed: Path) -> None:
 
 def test_dev_answers_and_ends_on_ctrl_c(shown: str, installed: Path) -> None:
     with dev(installed) as (process, url):
-        assert assets(url) == {"metadata", "frames", "detections", "masks", "trajectories", "scenes"}
+        assert assets(url) == {"metadata", "frames", "detections", "masks", "trajectories", "scenes", "mattes", "reframes"}
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) is not None
     with pytest.raises(OSError):

@@ -19,7 +19,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reframer_pipeline.api import (
+    correcting,
     deleting,
+    deliverables,
     describing,
     exporting,
     films,
@@ -54,8 +56,11 @@ BODY_BYTES: Final = 1_000_000
 CONNECTIONS: Final = 16  # to the database; more clients at a time take turns
 ROUTERS: Final = tuple(
     module.router
-    for module in (operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, remaking, searching, page)
-)
+    for module in (
+        operating, sessions, tickets, jobs, resumable, deleting, results, exporting, pictures, films, deliverables, remaking,
+        correcting, searching, page,
+    )
+)  # fmt: skip
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -27,6 +27,7 @@ from reframer_pipeline.exports.packing import download
 from reframer_pipeline.exports.videos import videos_of
 from reframer_pipeline.failures import NothingThere, RequestInvalid
 from reframer_pipeline.reading import library
+from reframer_pipeline.reading.deliverables import made_of
 from reframer_pipeline.reading.library import Seen
 from reframer_pipeline.reading.search import videos_with
 
@@ -92,10 +93,12 @@ def _chosen(served: Services, who: Caller, asked: Any) -> list[str]:
 
 def _download(request: Request, served: Services, form: str, seen: list[Seen], tracks: Collection[str] = ()) -> Response:
     chosen = {one.video_id: (one.filename, one.published(rows=False)) for one in seen}
-    headers = tag(request, " ".join(f"{result_id} {filename}" for filename, result_id in chosen.values()))
+    sets, wanted = [(result_id, filename) for filename, result_id in chosen.values()], named(form)
+    kept = made_of(served.db, sets) if wanted.with_kept else []
+    headers = tag(request, " ".join([*(f"{result_id} {filename}" for result_id, filename in sets), *(one.id for one in kept)]))
     if answer := unchanged(request, headers):
         return answer
     videos = [video.of_tracks(tracks) for video in videos_of(served.storage, chosen)]
-    made = download(named(form), videos)
+    made = download(wanted, videos)
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(made.filename)}"
     return Streamed(made.chunks, headers, made.media_type)

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work.status import WAITING
+from reframer_pipeline.work.workers import SILENT_S
 
 _WITHIN_S: Final = 5.0
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -31,6 +32,8 @@ _FAILED: Final = """SELECT 'run' AS of, failure_code AS code, count(*) AS n FROM
     WHERE status = 'failed' AND finished_at > now() - interval '1 hour' GROUP BY failure_code
     UNION ALL SELECT 'upload', failure_code, count(*) FROM uploads
     WHERE status = 'failed' AND created_at > now() - interval '1 hour' GROUP BY failure_code"""
+_WORKERS: Final = """SELECT queue, state, count(*) AS n FROM workers
+    WHERE beat_at > clock_timestamp() - %s * interval '1 second' GROUP BY queue, state"""
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -86,6 +89,11 @@ class _Pipeline(Collector):
             if row["stage"] == NAMES[-1]:
                 length.add_metric([], row["length"])
         yield from (done, took, length)
+
+        at_work = GaugeMetricFamily("reframer_workers", "Workers of a fleet that live.", labels=["queue", "state"])
+        for row in self._db.fetch(_WORKERS, (SILENT_S,), within_s=_WITHIN_S):
+            at_work.add_metric([row["queue"], row["state"]], row["n"])
+        yield at_work
 
         failed = GaugeMetricFamily("reframer_failures_last_hour", "Runs and uploads that failed in the last hour.", labels=["of", "code"])
         for row in self._db.fetch(_FAILED, within_s=_WITHIN_S):

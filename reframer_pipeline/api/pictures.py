@@ -1,6 +1,7 @@
 """Routes of pictures: frames, masks, tracks, poster, sheet, and the annotated video.
 
-What belongs here: HTTP. What does not: choosing and drawing (`reading.pictures`, `reading.sheets`), keeping what was drawn (`drawings`).
+What belongs here: HTTP. What does not: choosing and drawing (`reading.pictures`, `reading.sheets`, `reading.previews`), keeping what was
+drawn (`drawings`).
 
 A frame that was not looked at is answered with the nearest that was; Content-Location says which that is.
 """
@@ -28,7 +29,8 @@ from reframer_pipeline.failures import RequestInvalid
 from reframer_pipeline.reading import library, pictures
 from reframer_pipeline.reading.library import Seen
 from reframer_pipeline.reading.pictures import OVERLAYS, Overlay, Picture
-from reframer_pipeline.reading.sheets import results_of, sheet, write_video
+from reframer_pipeline.reading.previews import write_preview
+from reframer_pipeline.reading.sheets import results_of, sheet
 
 router = APIRouter(tags=["pictures"])
 JPEG, PNG, MP4 = "image/jpeg", "image/png", "video/mp4"
@@ -132,13 +134,14 @@ async def contact_sheet(request: Request, seen: Chosen, served: Served, who: Rea
     responses=_binary(MP4) | {206: {"description": "A range."}},
 )
 async def annotated(request: Request, seen: Chosen, served: Served, who: Reader) -> Response:
-    """The sampled frames with all that was found, as a video; ranges of bytes are answered.
+    """The video with all that was found drawn in, every frame and the sound; ranges of bytes are answered.
 
-    It is drawn when it is first asked for. If it is not ready within 20 seconds: 503, and Retry-After.
+    It is drawn when it is first asked for, which takes a decode and an encode of the video. If it is not ready within 20 seconds: 503,
+    and Retry-After.
     """
 
     def draw(result_id: str, path: Path) -> None:
-        write_video(results_of(served.storage, result_id), path)
+        write_preview(served.storage, results_of(served.storage, result_id), path)
 
     return await _drawn(request, seen, served, who, "mp4", MP4, draw)
 

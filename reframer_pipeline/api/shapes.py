@@ -19,6 +19,7 @@ from reframer_pipeline.reading.tables import TABLES, Table
 
 _TYPES: Final[dict[pa.DataType, Any]] = {
     pa.string(): str, pa.int32(): int, pa.int64(): int, pa.float64(): float, pa.list_(pa.string()): list[str],
+    pa.list_(pa.int32()): list[int],
 }  # fmt: skip
 # What the keys of tables are made of, for cursors.
 KEYS: Final[dict[str, Any]] = {

@@ -25,12 +25,20 @@ SECTIONS: Final = {
     "Look at results": {
         "list": ("show:list_", "List the videos and where they stand."),
         "show": ("show:show", "Show what was found in one video."),
-        "preview": ("preview:preview", "Draw what was found into a video or a picture."),
+        "preview": ("preview:preview", "Draw what was found into the video or a picture."),
         "export": ("export:export", "Export results for other programs."),
+        "reframe": ("reframe:reframe", "Reframe a video: keep what matters in view in another ratio."),
+        "matte": ("matte:matte", "Make a matte of a track: which pixels are its own, in every frame."),
         "uploads": ("uploads:uploads", "List what came of each upload."),
+    },
+    "Correct": {
+        "correct": ("correct:correct", "Correct by hand what was found in a video."),
     },
     "Operate": {
         "dev": ("dev:dev", "Open the Dagster UI, and watch a folder for uploads."),
+        "daemon": ("apart:daemon", "Run Dagster's daemon alone: it watches for uploads, and starts runs."),
+        "web": ("apart:web", "Run the Dagster UI alone."),
+        "worker": ("worker:worker", "Compute the runs that the broker hands out, one after the other."),
         "serve": ("serve:serve", "Answer over HTTP: the page for people, the API for programs."),
         "users": ("users:users", "The people who may use the API."),
         "keys": ("keys:keys", "Keys for the API: make, list, revoke, rotate."),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOCK: Final = "dev.lock"
 PARTS: Final = {"dagster._daemon", "dagster_webserver"}  # as `dagster dev` starts them, and nothing else does
 API: Final = "serve"  # as `reframer dev` starts it beside; anybody may start another
+WORKER: Final = "worker"  # likewise
 PATIENCE_S: Final = 10.0
 
 
@@ -84,7 +85,7 @@ def free_port(port: int, host: str = "127.0.0.1", option: str = "--port") -> Non
 
 
 def _end_leftovers(dagster_home: Path) -> int:
-    """End what a killed `reframer dev` of this folder has left: `dagster dev`, daemon, webserver, API. Returns how many there were."""
+    """End what a killed `reframer dev` of this folder has left: `dagster dev`, daemon, webserver, API, workers. Returns how many."""
     import psutil
 
     left = set()
@@ -110,7 +111,7 @@ def _end_leftovers(dagster_home: Path) -> int:
 def _is_part(process: psutil.Process, dagster_home: Path) -> bool:
     """Whether it is a part of a deployment over this folder."""
     words = process.cmdline()
-    ours = not PARTS.isdisjoint(words) or (API in words and _is_of_dev(process))
+    ours = not PARTS.isdisjoint(words) or (not {API, WORKER}.isdisjoint(words) and _is_of_dev(process))
     return ours and process.environ().get("DAGSTER_HOME") == str(dagster_home)
 
 

@@ -126,7 +126,8 @@ def sweep(settings: Settings, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps(asdict(swept)))
         return
     verb = "Would delete" if dry_run else "Deleted"
-    what = f"{swept.results} superseded results and {swept.orphans} orphan objects, {swept.bytes / 1e6:.1f} MB"
+    kinds = f"{swept.results} superseded results, {swept.deliverables} files made of such and {swept.orphans} orphan objects"
+    what = f"{kinds}, {swept.bytes / 1e6:.1f} MB"
     line(f"{verb} {what}; {swept.busy} videos are busy.")
     for reason in swept.left:
         line(f"  left alone: {reason}")

@@ -48,6 +48,7 @@ def _show(settings: Settings, report: Report) -> None:
     from reframer_pipeline.cli.show import print_video
     from reframer_pipeline.demo.world import bundled_clip_path
     from reframer_pipeline.reading import sheets
+    from reframer_pipeline.reading.previews import write_preview
     from reframer_pipeline.reading.videos import show_video
     from reframer_pipeline.results.storage import open_storage
 
@@ -61,7 +62,7 @@ def _show(settings: Settings, report: Report) -> None:
     with open_storage(settings) as storage:
         results = sheets.published(storage, outcome.video_id)
         (folder / "contact_sheet.jpg").write_bytes(sheets.sheet(results))
-        sheets.write_video(results, folder / "annotated.mp4")
+        write_preview(storage, results, folder / "annotated.mp4")
         found = show_video(storage.db, outcome.video_id)
     if not report.as_json and not report.quiet:
         print_video({**found, "demo_models": False})  # that was said before

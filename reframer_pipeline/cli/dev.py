@@ -9,29 +9,30 @@ import shlex
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
 import click
 from pydantic import SecretStr
 
-from reframer_pipeline.cli.alone import API, be_alone, free_port
+from reframer_pipeline.cli.alone import API, WORKER, be_alone, free_port
+from reframer_pipeline.cli.beginning import one_daemon, prepared, put_right
 from reframer_pipeline.cli.help import SectionedCommand
 from reframer_pipeline.cli.options import COMPUTING, with_settings
 from reframer_pipeline.cli.tables import ERR, aside
+from reframer_pipeline.failures import SettingsInvalid
 from reframer_pipeline.running import dagster_home
+from reframer_pipeline.running.fleet_places import demand_broker
 from reframer_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    import dagster as dg
-
-    from reframer_pipeline.results.storage import Storage
+    from reframer_pipeline.cli.ending import Program
 
 
 @click.command(cls=SectionedCommand)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI, on 127.0.0.1.")
 @click.option("--print-env", is_flag=True, help='Only print what plain `dagster dev` needs: eval "$(reframer dev --print-env)".')
-@with_settings(*COMPUTING, "uploads_url", "api_port", common=("home", "uploads_url", "api_port"))
+@with_settings(*COMPUTING, "uploads_url", "api_port", "workers", common=("home", "uploads_url", "api_port", "workers"))
 def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI, and watch a folder for uploads.
 
@@ -45,28 +46,28 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     \b
     reframer dev
     reframer dev --uploads-url s3://my-bucket/drop
+    reframer dev --workers 2   models stay loaded: a run begins within a second
 
     Stop it with Ctrl-C. It says what still runs, and ends it within ten seconds. Finished stages are kept. Runs in the queue wait for
     the next `reframer dev`. A second Ctrl-C ends all at once.
 
     Runs, logs and results stay in REFRAMER_HOME. The embedded Postgres goes on for other commands; `reframer db stop` ends it.
     """
-    from reframer_pipeline.cli.ending import run_until_stopped
-    from reframer_pipeline.planning import result_settings
-    from reframer_pipeline.results.storage import open_storage, storage_of
-    from reframer_pipeline.uploads.bucket import Bucket
+    from reframer_pipeline.cli.ending import Program, run_until_stopped
+    from reframer_pipeline.results.storage import storage_of
 
+    programs: list[Program] = []
     if not print_env:
         be_alone(settings)
+        settings, programs = _fleet(settings)
         free_port(port)
         free_port(settings.api_port, settings.api_host, "--api-port")
         if port == settings.api_port:
             raise click.BadParameter(f"port {port} is that of the API, too; say another --port or --api-port.", param_hint="--port")
-    with open_storage(settings) as storage:  # starts the server, migrates, binds database and store to each other
-        bucket = Bucket.open(settings)
-        changed = {} if print_env else result_settings.save(storage.db, settings)
-    for name, (old, new) in changed.items():
-        aside(f"The deployment's {name}: {old} → {new}")
+    alone = ExitStack()
+    if not print_env:
+        alone.enter_context(one_daemon(settings))  # before the settings become the deployment's
+    bucket = prepared(settings, save=not print_env)
     instance_variables = dagster_home.prepare(settings)
     if print_env:
         for name, value in {**_chosen(settings), **instance_variables}.items():
@@ -87,10 +88,37 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
     environment["PYTHONWARNINGS"] = ",".join(filter(None, (environment.get("PYTHONWARNINGS"), "ignore:Function `dev_command`")))
     command = [sys.executable, "-m", "dagster", "dev", "-m", "reframer_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    api = [sys.executable, "-m", "reframer_pipeline", API, "--quiet"]
-    with dagster_home.open_instance(settings) as instance:
-        _put_right(instance, storage_of(settings))
-        sys.exit(run_until_stopped(command, api, environment, instance, storage_of(settings)))
+    ours = [sys.executable, "-m", "reframer_pipeline"]
+    programs.append(Program("The API", [*ours, API, "--quiet"], environment))
+    programs += [Program(f"Worker {number + 1}", [*ours, WORKER, "--same-machine"], environment) for number in range(settings.workers)]
+    with dagster_home.open_instance(settings) as instance, alone:
+        put_right(instance, storage_of(settings))
+        sys.exit(run_until_stopped(command, programs, environment, instance, storage_of(settings)))
+
+
+def _fleet(settings: Settings) -> tuple[Settings, list[Program]]:
+    """With workers of its own, a deployment hands runs to them by a broker: by one of its own, unless one is named."""
+    if not settings.workers:
+        if settings.launcher == "celery":
+            demand_broker(settings)
+        return settings, []
+    if settings.executor != "in_process":
+        raise SettingsInvalid(
+            f"The workers of `reframer dev` compute whole videos, and REFRAMER_EXECUTOR is {settings.executor}.",
+            "Leave REFRAMER_EXECUTOR out. Or leave REFRAMER_WORKERS out and start workers yourself: docs/scaling.md says how.",
+        )
+    more: dict[str, object] = {"launcher": "celery", "max_concurrent_runs": max(settings.max_concurrent_runs, settings.workers)}
+    if settings.broker_url is not None:
+        demand_broker(settings)
+        return settings.model_copy(update=more), []
+    from reframer_pipeline.cli.ending import Program
+    from reframer_pipeline.running.embedded_broker import broker
+
+    found = broker(settings)
+    own = settings.model_copy(update={**more, "broker_url": SecretStr(found.url)})
+    demand_broker(own)
+    plain = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ")}  # no secrets of others
+    return own, [Program("The broker", found.command, plain | found.environment)]
 
 
 def _tell_when_open(port: int) -> None:
@@ -103,17 +131,6 @@ def _tell_when_open(port: int) -> None:
             ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
             return
         time.sleep(0.5)
-
-
-def _put_right(instance: dg.DagsterInstance, storage: Storage) -> None:
-    """Before anything new starts: runs that died meanwhile are ended, and every video is a partition."""
-    from reframer_pipeline.orchestration import assets
-    from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
-
-    assets.register_partitions(instance, storage.db)
-    done = reconcile(instance, storage)
-    if done.died or done.ended:
-        aside(f"Runs put right: {done}.")
 
 
 def _chosen(settings: Settings) -> dict[str, str]:

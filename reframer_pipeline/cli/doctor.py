@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -35,8 +36,9 @@ class Finding(NamedTuple):
 
 @click.command(cls=SectionedCommand)
 @click.option("--settings", "list_settings", is_flag=True, help="Show every setting instead. Secrets are hidden.")
+@click.option("--worker", "only_worker", is_flag=True, help="Only whether a worker of this machine is ready: quick, for probes.")
 @setting_options(*COMPUTING, common=PLACES)
-def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
+def doctor(chosen: dict[str, Any], list_settings: bool, only_worker: bool) -> None:
     """Check that everything is there, and say how to mend it.
 
     Tools, packages, device, models, database and object store. Exit status 1 if something must be mended.
@@ -44,12 +46,13 @@ def doctor(chosen: dict[str, Any], list_settings: bool) -> None:
     \b
     reframer doctor
     reframer doctor --settings   every setting with its value
+    reframer doctor --worker     is the worker of this machine ready?
     """
     if list_settings:
         sys.exit(0 if print_settings(chosen) else 1)
     settings = make_settings(chosen)
     sick = False
-    for check in (_ffmpeg, _fence, _packages, _one_environment, _device, _weights, _database, _store, _describer):
+    for check in (_worker_here,) if only_worker else CHECKS:
         for found in _guarded(check, settings):
             sick = sick or not found.well
             mark = "[green]ok  [/green]" if found.well else "[red]mend[/red]"
@@ -116,12 +119,17 @@ def _one_environment(settings: Settings) -> Iterator[Finding]:
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
+    from reframer_pipeline.vision.compiled import engine_of
     from reframer_pipeline.vision.device import describe_device, resolve_device
 
     device = resolve_device(settings.device)
     slow = device == "cpu" and settings.models == "official"
+    engine = f", OpenVINO in {settings.precision}" if engine_of(settings, device, "") else ""
     yield Finding(
-        "device", True, describe_device(device), "official models take seconds a frame on a CPU; --models demo is quick" if slow else ""
+        "device",
+        True,
+        describe_device(device) + engine,
+        "official models take seconds a frame on a CPU; --models demo is quick" if slow else "",
     )
 
 
@@ -157,9 +165,53 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield Finding("object store", True, settings.objects_url)
 
 
+def _workers(settings: Settings) -> Iterator[Finding]:
+    """The fleet, if this deployment has one."""
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.running.fleet_places import demand_broker
+    from reframer_pipeline.work import workers
+
+    with Database.open(settings) as database:
+        living = workers.living(database)
+    for row in living:
+        at = f", at {row['filename'] or 'run ' + row['run_id']}" if row["run_id"] else ""
+        detail = f"{row['state']}{at}, {row['queue']} on {row['device']}, {row['runs']} done, {row['memory_bytes'] / 1e9:.1f} GB"
+        yield Finding(f"worker {row['name']}", True, detail)
+    if settings.launcher != "celery":
+        return  # those of `reframer dev --workers`, whose broker is known to that alone
+    from reframer_pipeline.orchestration.fleet.app import QUEUES
+    from reframer_pipeline.orchestration.fleet.waiting import waiting
+
+    url, at_once = demand_broker(settings), settings.max_concurrent_runs
+    for queue in QUEUES if settings.executor == "celery" else QUEUES[:1]:
+        there, waits, what = sum(row["queue"] == queue for row in living), waiting(url, queue), "run" if queue == "runs" else "stage"
+        yield Finding(f"queue {queue}", True, f"{waits} {what + ' waits' if waits == 1 else what + 's wait'} for a worker")
+        if not there:
+            remedy = "start one on each machine: reframer worker" + (f" --queue {queue}" if queue != "runs" else "")
+            yield Finding(f"workers of {queue}", False, f"none lives, so no {what} goes on", remedy)
+        if at_once < there:  # each video is at one stage
+            idle = f"{there} workers, but only {at_once} videos are computed at once"
+            yield Finding(f"workers of {queue}", False, idle, f"set REFRAMER_MAX_CONCURRENT_RUNS={there} for `reframer dev`")
+
+
 def _describer(settings: Settings) -> Iterator[Finding]:
     if settings.resolved_describer == "local":
         yield Finding("scene descriptions", True, "local" + ("" if settings.gemini_api_key else " (GEMINI_API_KEY is not set)"))
         return
     where = settings.gemini_url or "Google"
     yield Finding("scene descriptions", True, f"{settings.gemini_model} at {where}, what is sent: {settings.gemini_media}; not asked now")
+
+
+def _worker_here(settings: Settings) -> Iterator[Finding]:
+    """A worker of this machine. Loads nothing: it is asked again and again."""
+    from reframer_pipeline.database.postgres import Database
+    from reframer_pipeline.work import workers
+
+    here = f"{socket.gethostname()}:"
+    with Database.open(settings) as database:
+        states = [row["state"] for row in workers.living(database) if row["name"].startswith(here)]
+    well = any(state != "starting" for state in states)
+    yield Finding("worker", well, ", ".join(states) or "none lives here", "" if well else "wait for it, or start one: reframer worker")
+
+
+CHECKS: Final = (_ffmpeg, _fence, _packages, _one_environment, _device, _weights, _database, _store, _workers, _describer)

@@ -1,11 +1,11 @@
-"""`dagster dev` and the API as children, and their end: after Ctrl-C nothing that they started is left within ten seconds.
+"""`dagster dev` and what stands beside it as children, and their end: after Ctrl-C nothing that they started is left within ten seconds.
 
 What belongs here: processes, signals and the clock. What does not: the runs' side of it (`orchestration.upkeep.stopping`), what an earlier
 one left behind (`alone`), the API coming back (`beside`).
 
 The children have a process group of their own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it
-would start what waits in the queue. Runs and the API are asked to end; they clear up, and runs write their end down. What lives on after
-`GENTLE_S` is killed, and the end of killed runs is written for them.
+would start what waits in the queue. Runs and what stands beside are asked to end; they clear up, and runs write their end down. What lives
+on after `GENTLE_S` is killed, and the end of killed runs is written for them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reframer_pipeline.cli.alone import PARTS
 from reframer_pipeline.cli.beside import Beside
@@ -36,15 +36,29 @@ GENTLE_S: Final = 4.0  # from the first signal on
 WRITE_S: Final = 2.5
 
 
+class Program(NamedTuple):
+    """A program that stands beside `dagster dev`.
+
+    Attributes:
+        name: What people call it.
+        command: Starts it.
+        environment: All of its variables.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
 def run_until_stopped(
-    command: Sequence[str], api: Sequence[str], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage
+    command: Sequence[str], programs: Sequence[Program], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage
 ) -> int:
-    """Run `dagster dev`, with the API beside it, until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that was started.
+    """Run `dagster dev`, with programs beside it, until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that was started.
 
     Args:
         command: Of `dagster dev`.
-        api: Command of the API. If that ends, the rest goes on, and it is started again.
-        environment: Of both.
+        programs: If one of them ends, the rest goes on, and it is started again. The first to be started is the last to be ended.
+        environment: Of `dagster dev`.
         instance: Dagster's.
         storage: Where ends of runs are written down.
 
@@ -57,10 +71,10 @@ def run_until_stopped(
     home = environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     dagster = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
 
-    def start_api() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(api, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
+    def start(program: Program) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(program.command, env=program.environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
 
-    beside = Beside("The API", start_api)
+    beside = [Beside(program.name, partial(start, program)) for program in programs]
     try:
         return dagster.wait()
     except KeyboardInterrupt:
@@ -69,13 +83,14 @@ def run_until_stopped(
         _end(dagster, beside, instance, storage)
 
 
-def _end(dagster: subprocess.Popen[bytes], api: Beside, instance: dg.DagsterInstance, storage: Storage) -> None:
+def _end(dagster: subprocess.Popen[bytes], beside: Sequence[Beside], instance: dg.DagsterInstance, storage: Storage) -> None:
     import psutil
 
     until = time.monotonic() + GENTLE_S
     try:
         dagster.send_signal(signal.SIGINT)  # it ends the code server as soon as that has no runs any more
-        api.end()
+        for one in reversed(beside):
+            one.end()
         for process in _members(dagster.pid):
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
@@ -87,13 +102,15 @@ def _end(dagster: subprocess.Popen[bytes], api: Beside, instance: dg.DagsterInst
         aside("Ending at once.")
     for name in (signal.SIGINT, signal.SIGTERM):  # what follows is short, and leaves nothing running
         signal.signal(name, signal.SIG_IGN)
-    api.end()  # a second Ctrl-C may have come before the first was obeyed
+    for one in beside:
+        one.end()  # a second Ctrl-C may have come before the first was obeyed
     left = _members(dagster.pid, with_children=True)
     for process in left:
         with suppress(psutil.Error):
             process.kill()
     dagster.wait()
-    api.wait()
+    for one in beside:
+        one.wait()
     psutil.wait_procs(left, 1)
     _within(WRITE_S, partial(stopping.write_ends, instance, storage), "How runs end could not be written down")
     aside("Stopped.")

@@ -39,7 +39,7 @@ def warn_if_slow(settings: Settings, storage: Storage, video_ids: list[str], for
     wanted = recipes(settings, present)
     plans = survey(storage.db, video_ids, lambda overrides: (wanted, None))
     frames = sum(_sampled_frames(settings, storage, plan.video_id) for plan in plans if force or "masks" in plan.to_compute)
-    seconds = frames * (seconds_a_frame(storage.db, present) or _typical(settings))
+    seconds = frames * (seconds_a_frame(storage.db, wanted) or _typical(settings))
     if seconds > SLOW_S:
         notice(
             f"No GPU: about {seconds / 60:.0f} minutes for {frames} frames. Faster: --models demo (a demonstration), "

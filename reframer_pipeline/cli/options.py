@@ -24,16 +24,16 @@ PLACES: Final = ("home",)
 # Settings that are options, by the title above them in `--help-all`.
 SECTIONS: Final = {
     "Places": (*PLACES, "uploads_url"),
-    "Models": ("models", "yolo_model", "sam2_model", "weights_dir", "device", "batch"),
+    "Models": ("models", "yolo_model", "sam2_model", "weights_dir", "device", "engine", "precision", "batch"),
     "Frames and detections": ("vid_stride", "imgsz", "conf", "iou", "min_size"),
     "Masks": ("mask_stride", "mask_conf", "sam2_imgsz"),
     "Tracks": ("track_thresh", "track_low_conf", "track_buffer", "match_thresh"),
     "Scenes": ("describer", "gemini_model", "gemini_media", "shot_threshold", "min_shot_s"),
-    "Running": ("max_upload_mb", "executor"),
+    "Running": ("max_upload_mb", "executor", "workers"),
     "The HTTP API": ("api_host", "api_port"),
 }
 API: Final = SECTIONS["The HTTP API"]
-COMPUTING: Final = tuple(name for names in SECTIONS.values() for name in names if name not in (*API, "uploads_url"))
+COMPUTING: Final = tuple(name for names in SECTIONS.values() for name in names if name not in (*API, "uploads_url", "workers"))
 
 
 def with_settings(*names: str, common: Collection[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

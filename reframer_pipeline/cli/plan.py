@@ -82,7 +82,7 @@ def _lines(one: VideoPlan, known: Rates, held: str | None = None) -> list[Line]:
             lines.append(Line(state, 0.0, 0.0))
         else:
             cost = known.of_gemini(one.video_id, one.wanted, one.duration) if stage == "scenes" else 0.0
-            lines.append(Line(state, known.of_stage(stage, one.duration), cost, held))
+            lines.append(Line(state, known.of_stage(stage, one.duration, one.wanted), cost, held))
             held = None
     return lines
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import click
 
@@ -11,10 +12,15 @@ from reframer_pipeline.cli.completion import video_ids
 from reframer_pipeline.cli.options import PLACES, min_sightings, with_settings
 from reframer_pipeline.cli.tables import DEMO_NOTICE, OUT, Name, cell, line, own_settings, print_rows, table
 from reframer_pipeline.database.postgres import Row
+from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.media.timecode import Timecode
 from reframer_pipeline.reading.videos import list_videos, show_video
-from reframer_pipeline.results.storage import open_existing
+from reframer_pipeline.results import doubting
+from reframer_pipeline.results.storage import Storage, open_existing
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.work.videos import find_video
+
+DOUBTS: Final = 12  # that are shown
 
 
 @click.command(name="list")
@@ -58,12 +64,21 @@ def show(video_id: str, settings: Settings, as_json: bool, min_sightings: int) -
     """
     with open_existing(settings) as storage:
         found = show_video(storage.db, find_video(storage.db, video_id))
+        found["doubts"] = _doubts(storage, found)
     all_tracks = found["tracks"]
     found["tracks"] = [track for track in all_tracks if track["sightings"] >= min_sightings]
     if as_json:
         click.echo(json.dumps(found, default=str, indent=1))
         return
     print_video(found, left_out=len(all_tracks) - len(found["tracks"]))
+
+
+def _doubts(storage: Storage, found: dict[str, Any]) -> list[Row]:
+    """What to look at first; nothing where nothing is published, or what is cannot be read."""
+    ids = [str(stage["result_id"]) for stage in found["stages"] if stage["stage"] == "scenes"]
+    with suppress(ReframerError):
+        return doubting.look(storage.db, storage.store, ids[0]) if ids else []
+    return []
 
 
 def print_video(found: dict[str, Any], left_out: int = 0) -> None:
@@ -76,10 +91,20 @@ def print_video(found: dict[str, Any], left_out: int = 0) -> None:
     if found["video"].get("settings_overrides"):
         line(f"settings of its own: {own_settings(found['video']['settings_overrides'])}")
     _print_gemini(found["gemini"])
-    _print_tracks(found["tracks"])
+    called = _timecode(found)
+    _print_tracks(found["tracks"], called)
     if left_out:
         line(f"{left_out} tracks with fewer sightings are left out; the scenes count them")
-    _print_scenes(found["scenes"])
+    _print_scenes(found["scenes"], called)
+    _print_corrections(found["corrections"])
+    _print_doubts(found.get("doubts", []))
+
+
+def _timecode(found: dict[str, Any]) -> Timecode:
+    """How frames are called, as far as the rows that are shown tell whether the rate is constant."""
+    known = [(row["start_frame"], row["start_seconds"]) for row in (*found["tracks"], *found["scenes"])]
+    known += [(scene["end_frame"], scene["end_seconds"]) for scene in found["scenes"]]
+    return Timecode.of(found["video"].get("fps") or 25, known)
 
 
 def _print_facts(found: dict[str, Any]) -> None:
@@ -98,6 +123,7 @@ def _print_facts(found: dict[str, Any]) -> None:
     for stage in found["stages"]:
         candidates = stage["stats"].get("candidates", 0)
         more = f" (and {candidates} candidates)" if candidates else ""
+        more += "   corrected by hand" if stage["by_hand"] else ""
         more += "   pictures evicted" if stage["result_id"] in found["evicted"] else ""
         line(f"  {stage['stage']:<13} {stage['row_count'] - candidates:>7} rows {stage['seconds']:>8.1f} s   {stage['result_id']}{more}")
         for said in (*stage["stats"].get("notes", ()), *_warnings(stage["checks"])):
@@ -128,27 +154,57 @@ def _print_gemini(asked: list[dict[str, Any]]) -> None:
         line(f"  gemini        ${total:.4f} in all for this video")
 
 
-def _print_tracks(tracks: list[dict[str, Any]]) -> None:
+def _print_tracks(tracks: list[dict[str, Any]], called: Timecode) -> None:
     if not tracks:
         return
-    columns = table("track", "class", "label", "frames", "seconds", "seen", "confidence", title="tracks")
+    columns = table("track", "class", "label", "from", "frames", "seconds", "seen", "confidence", "", title="tracks")
     for track in tracks:
         span = f"{track['start_frame']}–{track['end_frame']}"
         label = cell(track["label"] or "")
         figures = f"{track['seconds']:.2f}", str(track["sightings"]), f"{track['confidence']:.2f}"
-        columns.add_row(track["track_id"], track["class"], label, span, *figures)
+        begins = called.at(track["start_frame"], track["start_seconds"])
+        columns.add_row(track["track_id"], track["class"], label, begins, span, *figures, _by_hand(track["by_hand"]))
     OUT.print(columns)
 
 
-def _print_scenes(scenes: list[dict[str, Any]]) -> None:
+def _by_hand(marks: list[str]) -> str:
+    return f"by hand: {', '.join(marks)}" if marks else ""
+
+
+def _print_corrections(corrections: list[dict[str, Any]]) -> None:
+    """Those that say nothing of what is shown: the others stand beside it."""
+    for one in corrections:
+        if one["applied"] is False:
+            line(f"correction {one['number']} no longer matches, {one['says']}: {one['trouble']}", style="yellow")
+
+
+def _print_doubts(doubts: list[dict[str, Any]]) -> None:
+    if not doubts:
+        return
+    columns = table("look at", "frame", "why", title="doubts", wraps={"why"})
+    for one in doubts[:DOUBTS]:
+        what = one["track_id"] or f"element {one['scene_number']}:{one['element_number']}"
+        columns.add_row(what, "" if one["frame_number"] is None else str(one["frame_number"]), cell(one["says"]))
+    OUT.print(columns)
+    if len(doubts) > DOUBTS:
+        line(f"and {len(doubts) - DOUBTS} more: --json has them all")
+
+
+def _print_scenes(scenes: list[dict[str, Any]], called: Timecode) -> None:
     for scene in scenes:
         analysis = scene["analysis_data"]
         facts = f"importance {analysis['importance']}, {analysis['scene_type']} ({analysis['describer']})"
-        frames = f"frames {scene['start_frame']}–{scene['end_frame']}"
+        begins, ends = (called.at(scene[f"{one}_frame"], scene[f"{one}_seconds"]) for one in ("start", "end"))
+        frames = f"{begins}–{ends}, frames {scene['start_frame']}–{scene['end_frame']}"
         OUT.print(f"[bold]scene {scene['scene_number']}[/bold]  {frames}, {cell(facts)}")
         OUT.print(f"  {cell(analysis['description'])}")
-        for element in analysis["replaceable_elements"]:
+        for number, element in enumerate(analysis["replaceable_elements"], start=1):
             tracks = ", ".join(element.get("tracks", [])) or "(not found among the tracks)"
             if element.get("model_difficulty") and element["model_difficulty"] != element["difficulty"]:
                 tracks += f", {element['model_difficulty']} in Gemini's opinion"
-            line(f"    {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}")
+            by_hand = f"  ({_by_hand(element['by_hand'])})" if element.get("by_hand") else ""
+            place = f"{scene['scene_number']}:{number}"
+            line(f"    {place} {element['difficulty']:<7} {element['type']:<8} {element['description']} {tracks}{by_hand}")
+            if (never := element.get("figures", {}).get("plate_never_seen")) is not None:
+                shown = "".join(f", {one['share']:.0%} in frame {one['frame']}" for one in element["plate_frames"])
+                line(f"        behind it: {never:.0%} never seen{shown}")

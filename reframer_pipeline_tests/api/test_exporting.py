@@ -8,14 +8,18 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
 from reframer_pipeline.cli import app
+from reframer_pipeline.editing import keeping
+from reframer_pipeline.editing.wishes import ReframeWish
 from reframer_pipeline.exports.formats import FORMATS
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving
+from reframer_pipeline_tests.editing.kept import made
 from reframer_pipeline_tests.factories import add_video
 
 ONE, OTHER = "one@example.org", "other@example.org"
@@ -44,6 +48,24 @@ def test_a_download_is_what_the_command_writes(serving_clip: Serving, done: Vide
             assert [info.file_size for info in ours.infolist() if "/masks" in info.filename or info.filename.endswith(".png")] == [
                 info.file_size for info in theirs.infolist() if "/masks" in info.filename or info.filename.endswith(".png")
             ]
+
+
+def test_a_timeline_is_another_one_when_something_is_kept(serving_clip: Serving, done: VideoOutcome) -> None:
+    storage, address = serving_clip.storage, f"/videos/{done.video_id}/export"
+
+    def ask(client: httpx2.Client, form: str, known: str = "") -> httpx2.Response:
+        return client.get(address, params={"format": form}, headers={"If-None-Match": known})
+
+    with serving_clip.client(serving_clip.key(ONE)) as client:
+        before = {form: ask(client, form) for form in ("otio", "coco")}
+        one = keeping.ask(storage, str(done.video_id), ReframeWish(ratio="9:16", form="json"), filename="clip.mp4")
+        made(storage, one)
+        assert [ask(client, form, before[form].headers["ETag"]).status_code for form in ("otio", "coco")] == [200, 304]
+        after = ask(client, "otio")
+        assert one.id not in before["otio"].text and one.id in after.text
+        assert ask(client, "otio", after.headers["ETag"]).status_code == 304
+        assert client.delete(f"/deliverables/{one.id}").status_code == 204
+        assert ask(client, "otio").headers["ETag"] == before["otio"].headers["ETag"]
 
 
 def test_some_tracks_alone(serving_clip: Serving, done: VideoOutcome) -> None:

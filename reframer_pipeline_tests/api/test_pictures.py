@@ -113,7 +113,7 @@ def test_poster_sheet_and_video(client: httpx2.Client, serving_clip: Serving, do
     path = tmp_path / "annotated.mp4"
     path.write_bytes(whole.content)
     command = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", str(path)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "10"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "50"
 
 
 def test_pictures_that_were_evicted_say_so(serving: Serving) -> None:
@@ -122,7 +122,7 @@ def test_pictures_that_were_evicted_say_so(serving: Serving) -> None:
     serving.db.execute("UPDATE results SET evicted_at = now() WHERE attachment_key IS NOT NULL")
     with serving.client(serving.key(ONE)) as made:
         assert made.get(f"/videos/{video_id}").json()["evicted"]
-        for route in ("frames/0.jpg", "frames/0.jpg?overlay=boxes", "tracks/obj_001.jpg", "poster.jpg", "sheet.jpg", "annotated.mp4"):
+        for route in ("frames/0.jpg", "frames/0.jpg?overlay=boxes", "tracks/obj_001.jpg", "poster.jpg", "sheet.jpg"):
             answer = made.get(f"/videos/{video_id}/{route}")
             assert (answer.status_code, answer.json()["code"]) == (410, "frames_evicted"), route
         assert made.get(f"/videos/{video_id}/sightings").is_success

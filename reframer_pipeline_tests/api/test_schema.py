@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from reframer_pipeline.editing import keeping
+from reframer_pipeline.editing.wishes import ReframeWish
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline_tests.api.library import WithPictures
 from reframer_pipeline_tests.api.serving import Serving, started
@@ -53,7 +55,10 @@ def owned(serving: Serving) -> dict[str, str]:
     maker = WithPictures(row["sha256"], storage.settings)
     commit_all(storage, result.video_id, maker)
     detection = maker.rows("detections")[0]["detection_id"]
-    return {"job_id": result.upload_id, "video_id": result.video_id, "track_id": "obj_001", "detection_id": detection}
+    wish = keeping.ask(storage, result.video_id, ReframeWish(ratio="1:1", form="ae"))
+    assert keeping.make(storage, wish.id, "00000000-0000-4000-8000-000000000000") is not None
+    ids = {"job_id": result.upload_id, "video_id": result.video_id, "deliverable_id": wish.id}
+    return {**ids, "track_id": "obj_001", "detection_id": detection}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def completed(program: Path, home: Path, *words: str) -> list[str]:
 
 
 def test_commands_options_and_choices(program: Path, tmp_path: Path) -> None:
-    assert completed(program, tmp_path, "re") == ["restore"]
+    assert completed(program, tmp_path, "re") == ["reframe", "restore"]
     assert completed(program, tmp_path, "db", "s") == ["stop", "sweep"]
     assert completed(program, tmp_path, "run", "--track-") == ["--track-thresh", "--track-low-conf", "--track-buffer"]
     assert completed(program, tmp_path, "plan", "--models", "d") == ["demo"]

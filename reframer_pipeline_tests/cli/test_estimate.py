@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 
 from reframer_pipeline.cli import estimate
+from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.media import commands
 from reframer_pipeline.reading.estimates import seconds_a_frame
 from reframer_pipeline.results.storage import Storage
-from reframer_pipeline.running.run_videos import VideoOutcome
+from reframer_pipeline.running.run_videos import VideoOutcome, run_videos
 from reframer_pipeline.settings import DEMO_IMGSZ
 from reframer_pipeline.stages import STAGES
+from reframer_pipeline.stages.order import recipes
 from reframer_pipeline.store.objects import ObjectStore
+from reframer_pipeline.versions import Recipe
 from reframer_pipeline.vision import weights
 from reframer_pipeline.work import videos
 from reframer_pipeline.work.videos import get_video
 
 
-def test_only_results_of_the_same_weights_are_measured(shared: Storage, done: VideoOutcome) -> None:
-    present = weights.digests(shared.settings)
-    rows = {str(row["result_id"]): row for row in shared.db.fetch("SELECT * FROM results ORDER BY created_at")}
-    expected = 0.0
-    for stage, role in ((stage.name, stage.weights) for stage in STAGES if stage.weights):
-        own = [row for row in rows.values() if row["stage"] == stage and row["components"]["weights"] == present[role]][-10:]
+def measured(storage: Storage, wanted: Mapping[str, Recipe], alike: Callable[[Row, Recipe], bool]) -> float:
+    """Seconds a frame by the last ten results of each stage that are alike."""
+    rows = {str(row["result_id"]): row for row in storage.db.fetch("SELECT * FROM results ORDER BY created_at")}
+    seconds = 0.0
+    for recipe in (wanted[stage.name] for stage in STAGES if stage.weights):
+        own = [row for row in rows.values() if row["stage"] == recipe.stage and alike(row, recipe)][-10:]
         frames = [rows[row["components"]["inputs"]["frames"]]["stats"]["sampled"] for row in own]
-        expected += sum(row["seconds"] for row in own) / sum(frames)
-    assert seconds_a_frame(shared.db, present) == pytest.approx(expected)
+        seconds += sum(row["seconds"] for row in own) / sum(frames)
+    return seconds
+
+
+def test_results_that_were_made_alike_are_measured_else_those_of_the_same_weights(shared: Storage, done: VideoOutcome) -> None:
+    list(run_videos(shared.settings.model_copy(update={"mask_stride": 5}), [str(done.video_id)]))
+    list(run_videos(shared.settings, [str(done.video_id)]))  # readers see the former results again
+    present = weights.digests(shared.settings)
+    found = []
+    for changed in ({}, {"mask_stride": 5}):
+        wanted = recipes(shared.settings.model_copy(update=changed), present)
+        found.append(seconds_a_frame(shared.db, wanted))
+        assert found[-1] == pytest.approx(measured(shared, wanted, lambda row, recipe: row["recipe"] == recipe.digest))
+    assert found[0] != found[1]
+    never = recipes(shared.settings.model_copy(update={"conf": 0.77}), present)
+    of_these_weights = measured(shared, never, lambda row, recipe: row["components"]["weights"] == recipe.weights)
+    assert seconds_a_frame(shared.db, never) == pytest.approx(of_these_weights)
     for role in weights.ROLES:
-        assert seconds_a_frame(shared.db, {**present, role: "sha256:of other weights"}) is None
+        assert seconds_a_frame(shared.db, recipes(shared.settings, {**present, role: "sha256:of other weights"})) is None
 
 
 def test_a_frame_is_counted_once_whatever_other_strides_were_tried(shared: Storage, done: VideoOutcome) -> None:
-    db, present = shared.db, weights.digests(shared.settings)
-    before = seconds_a_frame(db, present)
+    db, wanted = shared.db, recipes(shared.settings, weights.digests(shared.settings))
+    before = seconds_a_frame(db, wanted)
     with db.transaction() as conn:  # another frames result of the same video, that no detections come from
         conn.execute(
-            """INSERT INTO results SELECT (json_populate_record(r, json_build_object('result_id', gen_random_uuid(), 'stage_key',
-                   'another', 'stats', '{"sampled": 1000000}'::json))).* FROM results r WHERE video_id = %s AND stage = 'frames' LIMIT 1""",
+            """INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, row_count,
+                   content_digest, seconds, stats, created_at)
+               SELECT gen_random_uuid(), video_id, stage, 'another', recipe, components, object_key, object_bytes, row_count,
+                   content_digest, seconds, '{"sampled": 1000000}', created_at
+               FROM results WHERE video_id = %s AND stage = 'frames' LIMIT 1""",
             (done.video_id,),
         )
     try:
-        assert seconds_a_frame(db, present) == before
+        assert seconds_a_frame(db, wanted) == before
     finally:
         with db.transaction() as conn:
             conn.execute("DELETE FROM results WHERE stage_key = 'another'")

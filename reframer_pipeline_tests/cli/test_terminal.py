@@ -15,7 +15,7 @@ from rich.console import Console
 from reframer_pipeline.cli import app, db, doctor, progress, report, settings_report, show, tables
 from reframer_pipeline.cli.readable import readable
 from reframer_pipeline.failures import OutputNotWritable
-from reframer_pipeline.reading import sheets
+from reframer_pipeline.reading import previews, sheets
 from reframer_pipeline.results.storage import Storage
 from reframer_pipeline.running.run_videos import VideoOutcome
 from reframer_pipeline.settings import Settings
@@ -61,6 +61,7 @@ def test_progress_shows_a_name_with_brackets_as_it_is(terminal: io.StringIO, sha
 def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> None:
     element = {"difficulty": "easy", "type": "product", "description": "a [/b] box", "tracks": ["obj_001"]}
     analysis = {"importance": 5, "scene_type": "[both]", "describer": "gemini", "description": "A [/i] sign."}
+    span = {"start_frame": 0, "end_frame": 9, "start_seconds": 0.0, "end_seconds": 0.36}
     found: dict[str, Any] = {
         "video": {"filename": "[/red]x.mp4", "id": "1", "status": "failed", "failure_code": "not_a_video", "failure_message": "[/red]x"},
         "jobs": [
@@ -76,12 +77,16 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
                 "label": "cup [/x]",
                 "start_frame": 0,
                 "end_frame": 9,
+                "start_seconds": 0.0,
                 "seconds": 0.6,
                 "sightings": 3,
                 "confidence": 1.0,
+                "by_hand": ["label"],
             }
         ],
-        "scenes": [{"scene_number": 1, "start_frame": 0, "end_frame": 9, "analysis_data": {**analysis, "replaceable_elements": [element]}}],
+        "corrections": [{"number": 1, "says": "obj_001 is cup [/x]", "applied": False, "trouble": "not found [/y]"}],
+        "doubts": [{"track_id": "obj_001", "frame_number": 3, "says": "seen [/z] once"}],
+        "scenes": [{"scene_number": 1, **span, "analysis_data": {**analysis, "replaceable_elements": [element]}}],
         "gemini": [],
         "demo_models": True,
         "archived": False,
@@ -89,8 +94,9 @@ def test_show_prints_texts_with_brackets_as_they_are(terminal: io.StringIO) -> N
     }
     show.print_video(found)
     tables.notice("see [/red]x.mp4")
-    for text in ("[/red]x.mp4", "cup [/x]", "A [/i] sign.", "[both]", "a [/b] box", "see [/red]x.mp4", "Demonstration models"):
+    for text in ("[/red]x.mp4", "cup [/x]", "A [/i] sign.", "[both]", "a [/b] box", "see [/red]x.mp4", "not found [/y]", "seen [/z] once"):
         assert text in terminal.getvalue()
+    assert "Demonstration models" in terminal.getvalue()
     assert "now at masks, 50%" in terminal.getvalue() and terminal.getvalue().count("a run waits for its turn") == 1
 
 
@@ -107,7 +113,7 @@ def test_control_codes_of_names_are_not_obeyed(terminal: io.StringIO, shared: St
     monkeypatch.setattr(show, "list_videos", lambda db, limit: [row])
     home = ("--home", str(shared.settings.home_dir))
     invoke("list", *home)
-    lists: dict[str, Any] = {name: [] for name in ("jobs", "stages", "tracks", "scenes", "gemini", "evicted")}
+    lists: dict[str, Any] = {name: [] for name in ("jobs", "stages", "tracks", "scenes", "gemini", "evicted", "corrections")}
     show.print_video({"video": {**row, "id": "1"}, **marks, **lists})
     report.outcomes_table([VideoOutcome(None, TRICK, "failed", "not_a_video", f"{TRICK} is none."), VideoOutcome("1", TRICK, "completed")])
     with progress.StageBars(shared.db, {"a": TRICK}) as bars:
@@ -173,7 +179,7 @@ def test_a_preview_that_cannot_be_written_is_refused_before_it_is_drawn(
     (tmp_path / "dir.mp4").mkdir()
     (tmp_path / "file").touch()
     drawn: list[object] = []
-    monkeypatch.setattr(sheets, "write_video", lambda *args: drawn.append(args))
+    monkeypatch.setattr(previews, "write_preview", lambda *args: drawn.append(args))
     monkeypatch.setattr(sheets, "sheet", lambda *args: drawn.append(args))
     for target in (Path("/proc/x/p.jpg"), tmp_path / "dir.mp4", tmp_path / "file" / "a.mp4"):
         ran = CliRunner().invoke(app, ["preview", done.video_id or "", "-o", str(target), "--home", str(shared.settings.home_dir)])
@@ -187,7 +193,7 @@ def test_a_preview_that_breaks_off_leaves_the_old_file(
     target = tmp_path / "p.jpg"
     target.write_bytes(b"old")
 
-    def broken(results: object) -> bytes:
+    def broken(results: object, look: object) -> bytes:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sheets, "sheet", broken)

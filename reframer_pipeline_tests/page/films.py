@@ -72,6 +72,12 @@ def write_film(kind: str, folder: Path, pictures: Iterable[Picture] | None = Non
     return made.turn(path, (0, 1, -1, 0)) if kind == "rotated" else path
 
 
+def inside(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    """Edges of the mask in a box."""
+    x1, y1, x2, y2 = (round(side) for side in box)
+    return x1 + INSET, y1 + INSET, x2 - INSET, y2 - INSET
+
+
 @dataclass(frozen=True)
 class Film(Maker):
     """Results of such a clip: its facts and frames are the real ones, what is seen in it is made up."""
@@ -104,8 +110,7 @@ class Film(Maker):
 
     def mask(self, frame: int) -> tuple[int, int, int, int]:
         """The same of its mask."""
-        x1, y1, x2, y2 = (round(side) for side in self.box(frame))
-        return x1 + INSET, y1 + INSET, x2 - INSET, y2 - INSET
+        return inside(self.box(frame))
 
     def _metadata(self) -> Iterator[dict[str, Any]]:
         yield {**self.facts.to_batch().to_pylist()[0], "sha256": self.sha256}
@@ -126,7 +131,7 @@ class Film(Maker):
     def _masks(self) -> Iterator[dict[str, Any]]:
         for seen in self._detections():
             mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-            x1, y1, x2, y2 = self.mask(seen["frame_number"])
+            x1, y1, x2, y2 = inside((seen["x1"], seen["y1"], seen["x2"], seen["y2"]))
             mask[y1:y2, x1:x2] = 1
             rle, area = encode(mask)
             yield {
@@ -155,7 +160,7 @@ class Film(Maker):
             yield {**row, **times, "analysis": row["analysis"].replace("obj_002", "obj_001")}
 
 
-def brought(storage: Storage, kind: str, folder: Path, text: str = Film.text) -> tuple[str, Film]:
+def brought(storage: Storage, kind: str, folder: Path, text: str = Film.text, made_by: type[Film] = Film) -> tuple[str, Film]:
     """Such a clip in the library of the local user, with its results, which describe each scene by the text; its id."""
     path = write_film(kind, folder)
     taken = ingest_file(path, storage.db, storage.store, storage.settings)
@@ -163,7 +168,7 @@ def brought(storage: Storage, kind: str, folder: Path, text: str = Film.text) ->
     row = storage.db.fetch_one("SELECT sha256 FROM videos WHERE id = %s", (taken.video_id,))
     assert row is not None
     size = {"frame_count": FRAMES, "width": WIDTH, "height": HEIGHT}
-    film = Film(row["sha256"], storage.settings, **size, text=text, path=path, frames_file=folder / f"{kind}.frames")
+    film = made_by(row["sha256"], storage.settings, **size, text=text, path=path, frames_file=folder / f"{kind}.frames")
     commit_all(storage, taken.video_id, film)
     storage.db.execute("UPDATE videos SET status = 'completed' WHERE id = %s", (taken.video_id,))
     return taken.video_id, film

@@ -358,7 +358,7 @@ def test_what_gemini_said_stands_beside_what_was_measured(desk: Desk, serving: S
     expect(reasons).to_contain_text("matched with 84% confidence")
     desk.page.get_by_role("tab", name="Scenes").click()
     expect(desk.page.get_by_text("described by Gemini").first).to_be_visible()
-    desk.page.get_by_role("tab", name="How it was made").click()
+    desk.page.get_by_role("tab", name="Stages").click()
     expect(desk.page.locator(".v-made")).to_contain_text("US$0.0712: 2 requests, 52,221 tokens")
 
 

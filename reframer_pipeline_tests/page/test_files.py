@@ -16,6 +16,8 @@ import httpx2
 import pytest
 
 from reframer_pipeline.api.policy import FOLDER, headers
+from reframer_pipeline.editing import writing
+from reframer_pipeline.editing.reframe import order
 from reframer_pipeline.exports.formats import FORMATS
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.support import REPOSITORY
@@ -69,6 +71,11 @@ def needed(first: str, imports: dict[str, str]) -> list[str]:
 def test_every_format_is_told() -> None:
     """In the window that exports: those that the server makes."""
     assert sorted(re.findall(r'format: "(\w+)"', (FOLDER / "app" / "formats.js").read_text())) == sorted(FORMATS)
+
+
+def test_every_form_for_editing_is_told() -> None:
+    told = re.findall(r'form: "(\w+)"', (FOLDER / "app" / "video" / "wishes.js").read_text())
+    assert sorted(told) == sorted([*writing.FORMS, *order.FORMS])
 
 
 def test_types_fit() -> None:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from reframer_pipeline.media.timecode import Timecode, timecode
 from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving
 from reframer_pipeline_tests.browser import hard_to_read
@@ -235,3 +236,30 @@ def test_times_of_frames(desk: Desk, films: dict[str, tuple[str, Film]]) -> None
         }"""
     )
     assert found == pytest.approx([1, 2, 2, 3, 0, 0.152, 2, 0, 2, 2, 0.65])
+
+
+def test_timecode_is_the_core_s(desk: Desk, films: dict[str, tuple[str, Film]]) -> None:
+    """The same frames and times in both; what the core says is held against OpenTimelineIO."""
+    desk.open(films["constant"][0])
+    rates = [24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60000 / 1001, 60, 120, 12.5]
+    frames = [*range(0, 200), *range(1700, 1900), *range(3500, 3700), *range(17_900, 18_100), *range(35_900, 36_100), 107_892, 1_000_000]
+    asked = """async ([rates, frames]) => {
+        const { timecode } = await import("./app/video/timecode.js");
+        return rates.map((rate) => frames.map((frame) => timecode(frame, rate)));
+    }"""
+    assert desk.page.evaluate(asked, [rates, frames]) == [[timecode(frame, rate) for frame in frames] for rate in rates]
+    uneven, even = [0.0, 0.04, 1.0, 61.52], [round(n / 29.97, 3) for n in range(40)]
+    asked = """async ([seconds, rate]) => {
+        const { Times } = await import("./app/video/times.js");
+        return Array.from(seconds, (_, frame) => new Times(seconds, [0], rate).timecode(frame));
+    }"""
+    for seconds, rate in ((uneven, 25), (even, 29.97), (even, 29.5), (uneven, 0.065)):
+        called = Timecode.of(rate, enumerate(seconds))
+        assert desk.page.evaluate(asked, [seconds, rate]) == [called.at(*one) for one in enumerate(seconds)]
+
+
+@pytest.mark.parametrize("name", ["constant", "variable"])
+def test_the_clock_says_timecode_and_frame(desk: Desk, films: dict[str, tuple[str, Film]], name: str) -> None:
+    desk.open(films[name][0])
+    clock = desk.page.locator(".v-clock")
+    assert clock.locator("strong").inner_text() == "00:00:00:00" and "frame 0" in clock.inner_text()

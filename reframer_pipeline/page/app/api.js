@@ -97,18 +97,19 @@ export async function get(path, params, { signal } = {}) {
 }
 
 /**
- * Change something. @param {string} method @param {string} path @param {unknown} [body] JSON
+ * Change something. @param {string} method @param {string} path @param {unknown} [body] a file as it is, anything else as JSON
  * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [options] @returns {Promise<any>} JSON, or null
  * @throws {Problem}
  */
 export async function send(method, path, body, { headers = {}, signal } = {}) {
+  const asIs = body === undefined || body instanceof Blob;
   /** @type {Record<string, string>} */
-  const typed = body === undefined ? {} : { "Content-Type": "application/json" };
+  const typed = asIs ? {} : { "Content-Type": "application/json" };
   const answer = await ask(url(path), {
     method,
     signal,
     headers: { ...typed, ...headers },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: asIs ? body : JSON.stringify(body),
   });
   const text = await answer.text();
   return text ? JSON.parse(text) : null;

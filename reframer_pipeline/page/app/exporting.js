@@ -1,11 +1,12 @@
 /**
- * Exporting: what of it, in which format, and beginning the download.
- * What belongs here: the window, for the library and for one video. What does not: the formats in words (`formats`), making them (the server).
+ * Exporting: what of it, and in which format.
+ * What belongs here: the window, for the library and for one video. What does not: the formats in words (`formats`), making them (the server),
+ * the download (`downloading`).
  *
  * @typedef {{name: string, says: string, tracks: string[]}} Part `tracks`: only these; none: everything
  */
-import { credentials, media, Problem, sameOrigin, url } from "./api.js";
 import { Dialog } from "./dialog.js";
+import { download } from "./downloading.js";
 import { counted } from "./format.js";
 import { FORMATS } from "./formats.js";
 import { html, useState } from "./html.js";
@@ -21,8 +22,8 @@ const WHOLE = [{ name: "all", says: "", tracks: [] }];
 export function Exporting({ videos, close, parts = WHOLE, first = parts[0].name, looked = "By default every fifth frame was looked at." }) {
   const ready = videos.filter((video) => video.result_id);
   const [format, choose] = useState("coco");
-  const [chosen, take] = useState(first);
-  const [failure, fail] = useState(/** @type {Problem | null} */ (null));
+  const [chosen, turn] = useState(first);
+  const [failure, fail] = useState(/** @type {import("./api.js").Problem | null} */ (null));
   const [busy, work] = useState(false);
   const part = parts.find((one) => one.name === chosen) ?? parts[0];
   const submit = async (/** @type {Event} */ event) => {
@@ -30,7 +31,7 @@ export function Exporting({ videos, close, parts = WHOLE, first = parts[0].name,
     work(true);
     fail(null);
     try {
-      await download(ready, format, part.tracks);
+      await take(ready, format, part.tracks);
       close();
     } catch (error) {
       fail(asProblem(error));
@@ -51,7 +52,7 @@ export function Exporting({ videos, close, parts = WHOLE, first = parts[0].name,
         html`<fieldset><legend>What is exported</legend>
           ${parts.map(
             ({ name, says }) => html`<label class="choice" key=${name}>
-              <input type="radio" name="part" value=${name} checked=${name === part.name} onChange=${() => take(name)} />
+              <input type="radio" name="part" value=${name} checked=${name === part.name} onChange=${() => turn(name)} />
               <span class="wrap">${says}</span></label>`,
           )}
           ${part.tracks.length > 0 && html`<p class="holds">Nothing of other tracks is in it, and all scenes are.</p>`}
@@ -75,26 +76,14 @@ export function Exporting({ videos, close, parts = WHOLE, first = parts[0].name,
 }
 
 /**
- * Begin a download. What is wrong is found out first: a browser would save the failure as a file.
+ * Download them.
  * @param {import("./types").Video[]} videos @param {string} format @param {string[]} tracks of the set of results that the video is shown with
- * @throws {Problem}
+ * @throws {import("./api.js").Problem}
  */
-async function download(videos, format, tracks) {
+function take(videos, format, tracks) {
   const [one] = videos;
   const alone = videos.length === 1;
   const path = alone ? `/videos/${one.video_id}/export` : "/export";
   const of = alone ? { track_id: tracks, result_id: tracks.length ? one.result_id : null } : { video_id: videos.map((video) => video.video_id) };
-  const params = { format, ...of };
-  const look = new AbortController();
-  const answer = await fetch(url(path, params), {
-    headers: credentials(),
-    signal: look.signal,
-    credentials: sameOrigin() ? "same-origin" : "omit",
-  });
-  if (!answer.ok) throw Problem.of(answer.status, await answer.text());
-  look.abort();
-  const anchor = Object.assign(document.createElement("a"), { href: media(path, params), download: "" });
-  document.body.append(anchor);
-  anchor.click();
-  anchor.remove();
+  return download(path, { format, ...of });
 }

@@ -68,14 +68,16 @@ export const FORMATS = [
       {
         format: "otio",
         name: "OpenTimelineIO",
-        says: "Scenes and elements with all their figures",
-        holds: "The film cut at its scenes. An element is a marker: green easy, yellow medium, red hard.",
+        says: "Scenes and elements with all their figures, kept mattes, crops",
+        holds:
+          "The film cut at its scenes. An element is a marker: green easy, yellow medium, red hard. A kept matte lies on a track of its " +
+          "own, a kept reframe is an effect on the scenes, with its keyframes.",
       },
       {
         format: "fcpxml",
         name: "Final Cut Pro XML",
-        says: "Scenes and elements, for Premiere and Resolve",
-        holds: "The film cut at its scenes. An element is a marker without a colour.",
+        says: "Scenes, elements and kept mattes, for Premiere and Resolve",
+        holds: "The film cut at its scenes. An element is a marker without a colour. A kept matte lies on a track of its own.",
       },
       {
         format: "edl",

@@ -83,6 +83,8 @@ export interface Figures {
   shape_change: number | null;
   speed: number | null;
   border_share: number | null;
+  plate_never_seen: number | null;
+  plate_missing: number | null;
 }
 
 export interface Track extends Figures {
@@ -97,6 +99,8 @@ export interface Track extends Figures {
   sightings: number;
   confidence: number;
   scene_number: number | null;
+  /** What of it was corrected by hand. */
+  by_hand: string[];
 }
 
 export interface Sighting {
@@ -143,9 +147,47 @@ export interface Element extends Figures {
   start_seconds: number;
   end_seconds: number;
   seconds: number | null;
+  /** Frames that show most of what lies behind it, the best first. */
+  plate_frames: number[];
   track_ids: string[];
   match_confidence: number | null;
   source: "local" | "gemini" | null;
+  /** What of it, or of its tracks, was corrected by hand. */
+  by_hand: string[];
+}
+
+/** Something that a person should look at first. */
+export interface Doubt {
+  number: number;
+  kind: "id_switch" | "over_cut" | "mask_outside" | "disagreement" | "one_sighting";
+  says: string;
+  track_id: string | null;
+  other_id: string | null;
+  frame_number: number | null;
+  scene_number: number | null;
+  element_number: number | null;
+}
+
+/** What is to be corrected, by the ids of what is published. */
+export type Change =
+  | { kind: "rename"; track_id: string; label: string }
+  | { kind: "class"; track_id: string; class: ThingClass }
+  | { kind: "delete"; track_id: string }
+  | { kind: "merge"; track_id: string; other_id: string }
+  | { kind: "split"; track_id: string; frame: number }
+  | { kind: "difficulty"; scene_number: number; element_number: number; difficulty: Difficulty };
+
+export interface Correction {
+  number: number;
+  change: Change;
+  says: string;
+  by_you: boolean;
+  source: "hand" | "cvat";
+  created_at: string;
+  undone_at: string | null;
+  /** Whether the published results have it; null once it was undone. */
+  applied: boolean | null;
+  trouble: string | null;
 }
 
 export interface Proxy {
@@ -186,6 +228,46 @@ export interface Made {
   demo_models: boolean;
   may_run_again: boolean;
 }
+
+/** What of the results a matte is of, and how it is written; without what is as by default. */
+export interface MatteWish {
+  tracks?: string[];
+  elements?: string[];
+  scene?: number;
+  form?: "prores" | "webm" | "luma" | "png";
+  cutout?: boolean;
+  soften?: number;
+}
+
+/** The film in another ratio; without what is as by default. */
+export interface ReframeWish {
+  ratio: string;
+  tracks?: string[];
+  label?: string;
+  letterbox?: boolean;
+  scene?: number;
+  form?: "mp4" | "json" | "otio" | "sendcmd" | "ae";
+}
+
+export type Wish = { kind: "matte"; wish: MatteWish } | { kind: "reframe"; wish: ReframeWish };
+
+/** A matte or a reframed video that somebody asked for. */
+export type Deliverable = Wish & {
+  deliverable_id: string;
+  video_id: string;
+  result_id: string;
+  status: "wanted" | "making" | "made" | "failed" | "evicted";
+  progress: number;
+  held_up_by: Failure | null;
+  failure: Failure | null;
+  filename: string;
+  media_type: string;
+  bytes: number | null;
+  seconds: number | null;
+  file: string;
+  asked_at: string;
+  made_at: string | null;
+};
 
 interface HitPlace {
   video_id: string;

@@ -8,12 +8,15 @@
  * @typedef {import("./shapes").Results} Results
  */
 import { media } from "../api.js";
-import { counted, moment, percent, seconds } from "../format.js";
+import { counted, moment, number, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useStore } from "../store.js";
 import { cssOf } from "./colours.js";
-import { Bars, Chip } from "./figures.js";
+import { CorrectElement, CorrectTrack, ToCorrect } from "./correct.js";
+import { Doubtful, Doubts } from "./doubts.js";
+import { Bars, ByHand, Chip } from "./figures.js";
 import { CHOICES } from "./lists.js";
+import { ofElements, ToMake } from "./making.js";
 
 /** By what the list says of its order. @type {Record<string, (a: Element, b: Element) => number>} */
 const ORDERS = {
@@ -24,7 +27,7 @@ const ORDERS = {
 const SHOWN = 60; // rows at first; more on request
 
 /** @param {import("./screen.js").Shared} props */
-export function Elements({ room, toExport }) {
+export function Elements({ room, toExport, toMake }) {
   const { results, selection } = room;
   const [most, setMost] = useState(SHOWN);
   const { of, sort, class: kind } = useStore(room.lists);
@@ -53,7 +56,7 @@ export function Elements({ room, toExport }) {
     ${rows.length === 0 && html`<p class="v-empty">${nothing(results, film)}</p>`}
     <ul class="v-rows" aria-label="Elements">
       ${rows.slice(0, shown).map(
-        (one) => html`<${Row} key=${`${one.scene_number}/${one.element_number}`} room=${room} toExport=${toExport} element=${one} film=${film}
+        (one) => html`<${Row} key=${`${one.scene_number}/${one.element_number}`} room=${room} toExport=${toExport} toMake=${toMake} element=${one} film=${film}
           ticked=${ticked.has(one)} />`,
       )}
     </ul>
@@ -63,13 +66,14 @@ export function Elements({ room, toExport }) {
     html`<div class="v-export" role="region" aria-label="Export">
       <span class="v-grow">${counted(ticked.size, "element")} ticked</span>
       <button type="button" class="primary" onClick=${() => toExport("ticked")}>Export…</button>
+      <${ToMake} of=${ofElements([...ticked], results)} toMake=${toMake} />
       <button type="button" onClick=${() => selection.tick(ticked, false)}>Clear</button>
     </div>`}
   </div>`;
 }
 
 /** @param {import("./screen.js").Shared & { element: Element, film: boolean, ticked: boolean }} props `film`: the list is of the whole film */
-function Row({ room, toExport, element, film, ticked }) {
+function Row({ room, toExport, toMake, element, film, ticked }) {
   const { results, selection } = room;
   const item = /** @type {{ current: HTMLLIElement }} */ (useRef(/** @type {any} */ (null)));
   const open = useStore(selection.view, (view) => view.scene === element.scene_number && view.element === element.element_number);
@@ -89,12 +93,13 @@ function Row({ room, toExport, element, film, ticked }) {
       <${Crop} results=${results} track=${track} />
       <span class="v-row-text">
         <span class="v-row-name">${track && html`<i class="v-dot" style=${{ background: cssOf(track) }}></i>`}${name}${" "}
-          <span class="dim">${track ?? "no track"}${film ? `, scene ${element.scene_number}` : ""}</span></span>
+          <span class="dim">${track ?? "no track"}${film ? `, scene ${element.scene_number}` : ""}</span> <${ByHand} of=${element} />
+            <${Doubtful} room=${room} of=${Doubts.ofElement(element)} /></span>
         <span class="dim">${inView(element)}</span>
       </span>
       <${Chip} difficulty=${element.difficulty} score=${element.difficulty_score} />
     </button>
-    ${open && html`<${Reasons} element=${element} toExport=${toExport} />`}
+    ${open && html`<${Reasons} room=${room} element=${element} toExport=${toExport} toMake=${toMake} />`}
   </li>`;
 }
 
@@ -118,11 +123,17 @@ function Crop({ results, track }) {
     src=${media(`/videos/${video.video_id}/tracks/${track}.jpg`, { result_id: video.result_id })} onError=${() => setGone(true)} />`;
 }
 
-/** @param {{ element: Element, toExport: import("./exports.js").ToExport }} props */
-function Reasons({ element, toExport }) {
+/** @param {import("./screen.js").Shared & { element: Element }} props */
+function Reasons({ room, element, toExport, toMake }) {
+  const track = room.results.tracks.find((one) => one.track_id === element.track_ids[0]);
   const { model_difficulty: asked, measured_difficulty: measured, match_confidence: match } = element;
   return html`<div class="v-reasons">
     <p>${element.description}</p>
+    <div class="v-group"><${ToCorrect} room=${room} />
+      ${track && html`<button type="button" onClick=${() => toExport("track")}>Export this track…</button>
+        <${ToMake} of=${ofElements([element], room.results)} toMake=${toMake} />`}</div>
+    <${CorrectElement} room=${room} element=${element} />
+    ${track && html`<${CorrectTrack} room=${room} track=${track} />`}
     ${element.reasons.length > 0 && html`<h2>Why ${element.difficulty}</h2><ol>${element.reasons.map((one) => html`<li>${one}</li>`)}</ol>`}
     <h2>Measured</h2>
     <${Bars} of=${element} />
@@ -136,8 +147,12 @@ function Reasons({ element, toExport }) {
       <dt>Track</dt>
       <dd>${element.track_ids.join(", ") || "none was found"}${match !== null ? `, matched with ${percent(match)} confidence` : ""}</dd>
       <dt>In view</dt><dd>${moment(element.start_seconds)} to ${moment(element.end_seconds)}</dd>
+      ${element.plate_frames.length > 0 &&
+      html`<dt title="The frames that show most of what lies behind it.">Behind it</dt>
+        <dd class="v-group">${element.plate_frames.map(
+          (frame) => html`<button type="button" onClick=${() => room.player.seekFrame(frame)}>Frame ${number(frame)}</button>`,
+        )}</dd>`}
     </dl>
-    ${element.track_ids.length > 0 && html`<button type="button" onClick=${() => toExport("track")}>Export this track…</button>`}
   </div>`;
 }
 

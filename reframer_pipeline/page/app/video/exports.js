@@ -37,8 +37,8 @@ function tickedPart(elements, tracks) {
   return { name: "ticked", says: `${counted(elements, "ticked element")}: ${listed(tracks)}`, tracks: tracks.map((one) => one.track_id) };
 }
 
-/** @param {import("./shapes").Track[]} tracks */
-function listed(tracks) {
-  const names = tracks.slice(0, NAMED).map((one) => `${one.track_id} ${one.label}`);
+/** Their names. @param {Pick<import("./shapes").Track, "track_id" | "label">[]} tracks */
+export function listed(tracks) {
+  const names = tracks.slice(0, NAMED).map((one) => `${one.track_id} ${one.label}`.trim());
   return [...names, ...(tracks.length > NAMED ? [`${number(tracks.length - NAMED)} more`] : [])].join(", ");
 }

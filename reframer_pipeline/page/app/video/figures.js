@@ -38,6 +38,7 @@ function barsOf(of) {
       share: Math.min(1, (of.speed ?? 0) / FASTEST),
     },
     share("Cut by the border", "Share of its sightings at the border of the picture.", of.border_share),
+    share("Never seen behind", "Share of its area behind which no frame shows anything. Measured where the camera stands still.", of.plate_never_seen),
     share("Largest size", TERMS["Share of the picture"], of.max_area_share),
   ].filter((bar) => bar.value !== null);
 }
@@ -49,6 +50,12 @@ function barsOf(of) {
 export function Chip({ difficulty, score = null, count = null }) {
   return html`<span class=${`v-chip ${difficulty}`} title=${score === null ? TERMS.Difficulty : `${TERMS.Difficulty} ${TERMS.Score}`}>${
     count !== null && `${number(count)} `}${difficulty}${score !== null && ` ${number(Math.floor(score))}`}</span>`;
+}
+
+/** A mark on what was corrected by hand; nothing on what was not. @param {{ of: { by_hand: string[] } }} props */
+export function ByHand({ of }) {
+  if (!of.by_hand.length) return null;
+  return html`<span class="v-hand" title=${`${TERMS["By hand"]} Here: ${of.by_hand.join(", ")}.`}>by hand</span>`;
 }
 
 /** @param {{ of: Figures }} props */

@@ -11,7 +11,7 @@
  * @type {Record<Exclude<keyof Lists, "find">, Record<string, string>>}
  */
 export const CHOICES = {
-  tab: { "": "Elements", scenes: "Scenes", tracks: "Tracks", made: "How it was made" },
+  tab: { "": "Elements", scenes: "Scenes", tracks: "Tracks", review: "Review", editing: "Editing", made: "Stages" },
   of: { "": "This scene", film: "Whole film" },
   sort: { "": "Easiest first", seconds: "Longest in view", time: "In order of time" },
   class: { "": "All", product: "Products", person: "People" },

@@ -26,8 +26,9 @@ export class Loading {
     /** @type {Store<Known>} */
     this.known = new Store(/** @type {Known} */ ({ video: null, loaded: null, problem: null }));
     this.ended = new AbortController();
-    this.busy = false;
     this.wanted = false;
+    /** @type {Promise<void> | null} what is being loaded */
+    this.busy = null;
   }
 
   /** @returns {() => void} ends it */
@@ -42,11 +43,16 @@ export class Loading {
     };
   }
 
-  /** Look whether there is anything new; after what is being loaded, if something is. */
-  async look() {
+  /**
+   * Look whether there is anything new; after what is being loaded, if something is.
+   * @returns {Promise<void>} ends when that is there
+   */
+  look() {
     this.wanted = true;
-    if (this.busy) return;
-    this.busy = true;
+    return (this.busy ??= this.go());
+  }
+
+  async go() {
     for (const { signal } = this.ended; this.wanted && !signal.aborted; ) {
       this.wanted = false;
       try {
@@ -57,7 +63,7 @@ export class Loading {
         else if (!signal.aborted) this.known.change({ problem: asProblem(error) });
       }
     }
-    this.busy = false;
+    this.busy = null;
   }
 
   /**
@@ -81,7 +87,7 @@ export class Loading {
       const [{ seconds, sampled }, scenes, tracks, elements] = await rows;
       signal.throwIfAborted();
       const results = { video, scenes, tracks, elements };
-      this.known.change({ video, loaded: { results, times: new Times(seconds, sampled), film, renewed: before !== undefined } });
+      this.known.change({ video, loaded: { results, times: new Times(seconds, sampled, video.fps), film, renewed: before !== undefined } });
     } catch (error) {
       film.close();
       throw error;

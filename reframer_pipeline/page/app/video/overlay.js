@@ -10,6 +10,7 @@
  * @typedef {import("./shapes").View} View
  */
 import { colourOf, cssOf, inkOn } from "./colours.js";
+import { outline } from "./crop.js";
 
 const DASH = [5, 4]; // CSS pixels
 const SMALL = 8; // CSS pixels on each side of a box that still belong to it for the pointer
@@ -49,8 +50,9 @@ export class Overlay {
    * @param {Seen[]} seen all that is in view
    * @param {MaskPicture[]} masks of this frame
    * @param {View} view
+   * @param {import("./crop.js").Box | null} crop a window, pixels of the video
    */
-  draw(seen, masks, view) {
+  draw(seen, masks, view, crop) {
     const { pen, scale } = this;
     pen.clearRect(0, 0, this.shown.width, this.shown.height);
     this.drawn = seen.filter((one) => shown(one, view)).reverse();
@@ -64,6 +66,8 @@ export class Overlay {
       pen.globalAlpha = quiet && !loud(one) ? 0.5 : 1;
       pen.drawImage(mask.bitmap, mask.x * scale.x, mask.y * scale.y, mask.width * scale.x, mask.height * scale.y);
     }
+    pen.globalAlpha = 1;
+    if (crop) outline(pen, this.place(crop), this.shown);
     if (view.boxes) for (const one of this.drawn) this.box(one, loud(one), quiet && !loud(one));
     pen.globalAlpha = 1;
     if (view.ids) this.labels(quiet, loud);
@@ -71,7 +75,7 @@ export class Overlay {
 
   /**
    * The rectangle of a box on the canvas, CSS pixels.
-   * @param {Seen} one
+   * @param {{ x: number, y: number, width: number, height: number }} one
    */
   place(one) {
     const { x, y } = this.scale;

@@ -7,6 +7,9 @@
  */
 import { credentials, url } from "../api.js";
 import { Store } from "../store.js";
+import { windowAt } from "./crop.js";
+import { Deliverables } from "./deliverables.js";
+import { Doubts } from "./doubts.js";
 import { UNTOUCHED } from "./lists.js";
 import { Masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
@@ -21,18 +24,24 @@ const AHEAD = 4; // seconds of sightings and masks before the playhead
 export class Room {
   /**
    * @param {import("./loading.js").Loaded} loaded
+   * @param {import("./hand.js").Hand} hand
    * @param {() => void} stale called when newer results have taken the place of these
    */
-  constructor({ results, times, film }, stale) {
+  constructor({ results, times, film }, hand, stale) {
     const { video } = results;
     this.results = results;
+    this.hand = hand;
+    this.doubts = new Doubts(video);
     this.times = times;
     this.film = film;
     this.size = { width: video.width ?? 16, height: video.height ?? 9 };
     this.ended = new AbortController();
+    this.deliverables = new Deliverables(video, this.ended.signal);
     this.player = new Player(film.video, times);
     this.selection = new Selection(results, (seconds) => this.seek(seconds));
     this.lists = new Store(UNTOUCHED);
+    /** The reframed video whose window is shown over the film. */
+    this.crop = new Store(/** @type {{ id: string, shots: import("./crop.js").Shot[] } | null} */ (null));
     this.sightings = new Sightings(times, async (from, to) => {
       try {
         const rows = await rowsOf(video, "sightings", { from_seconds: from, to_seconds: to }, this.ended.signal);
@@ -77,8 +86,10 @@ export class Room {
     sized.observe(canvas);
     this.player.onframe = (frame) => this.presented(frame);
     if (this.player.presented) this.presented(this.player.head.value.frame); // it came before the screen
-    const ends = [this.selection.view.watch(() => this.draw()), this.film.state.watch(() => this.changed())];
+    const ends = [this.selection.view.watch(() => this.draw()), this.crop.watch(() => this.draw()), this.film.state.watch(() => this.changed())];
     /** @type {any} */ (window).reframer = this.report;
+    this.doubts.ask(this.ended.signal);
+    this.deliverables.ask();
     return () => {
       this.ended.abort();
       for (const end of ends) end();
@@ -131,8 +142,10 @@ export class Room {
    * @param {number} [frame]
    */
   draw(frame = this.player.head.value.frame) {
-    const seen = this.film.state.value.ready ? this.sightings.at(frame) : null;
-    this.overlay?.draw(seen ?? [], (seen && this.masks.at(frame)) ?? [], this.selection.view.value);
+    const { ready } = this.film.state.value;
+    const seen = ready ? this.sightings.at(frame) : null;
+    const crop = ready && this.crop.value ? windowAt(this.crop.value.shots, frame, this.times.seconds[frame] ?? 0) : null;
+    this.overlay?.draw(seen ?? [], (seen && this.masks.at(frame)) ?? [], this.selection.view.value, crop);
     if (seen) this.report.drawn = frame;
     if (seen) document.documentElement.dataset.drawn = String(frame);
     return seen !== null;
@@ -175,8 +188,10 @@ export class Room {
   open(place) {
     const { scenes, elements, tracks } = this.results;
     this.lists.set(place.lists);
-    const element = elements.find((one) => one.scene_number === place.scene && one.element_number === place.element);
     const track = tracks.find((one) => one.track_id === place.track);
+    const numbered = elements.find((one) => one.scene_number === place.scene && one.element_number === place.element);
+    const same = place.track === null || numbered?.track_ids.includes(place.track); // corrections number elements anew
+    const element = same ? numbered : undefined;
     const scene = scenes.find((one) => one.scene_number === place.scene);
     const begin = place.t ?? element?.start_seconds ?? track?.start_seconds ?? scene?.start_seconds;
     if (begin !== undefined) this.seek(begin);

@@ -7,6 +7,7 @@ import { moment, seconds } from "../format.js";
 import { html, useMemo } from "../html.js";
 import { useStore } from "../store.js";
 import { Chip } from "./figures.js";
+import { ofScene, ToMake } from "./making.js";
 import { TERMS } from "./terms.js";
 
 /** @type {Record<string, string>} */
@@ -14,7 +15,7 @@ const TYPES = { both: "people and products", person: "people", product: "product
 const DIFFICULTIES = /** @type {const} */ (["easy", "medium", "hard"]);
 
 /** @param {import("./screen.js").Shared} props */
-export function Scenes({ room: { results, selection } }) {
+export function Scenes({ room: { results, selection }, toMake }) {
   const now = useStore(selection.view, (view) => view.scene);
   const counts = useMemo(() => countsOf(results), [results]);
   if (!results.scenes.length) return html`<p class="v-empty">No scenes were found.</p>`;
@@ -38,6 +39,7 @@ export function Scenes({ room: { results, selection } }) {
             ${scene.describer === "gemini" && html`<span class="dim">described by Gemini</span>`}
           </span>
         </button>
+        ${scene.scene_number === now && html`<div class="v-group v-scene-tools"><${ToMake} of=${ofScene(scene)} toMake=${toMake} /></div>`}
       </li>`;
     })}
   </ul>`;

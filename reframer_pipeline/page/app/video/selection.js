@@ -71,6 +71,16 @@ export class Selection {
     return this.results.elements.find((one) => track !== null && one.scene_number === scene && one.track_ids.includes(track));
   }
 
+  /**
+   * Draw and hide what another one does.
+   * @param {Selection} other
+   * @param {boolean} same whether its tracks have the names of these
+   */
+  like(other, same) {
+    const { hidden, person, product, boxes, masks, ids } = other.view.value;
+    this.view.change({ person, product, boxes, masks, ids, ...(same && { hidden }) });
+  }
+
   /** @param {string | null} track */
   hover(track) {
     this.view.change({ hover: track });

@@ -1,12 +1,12 @@
 /** Shapes of the video screen: the API's rows as it uses them, and its own state. */
 
-import type { Element, Film, Made, MadeStage, Proxy, Scene, Sighting as AnySighting, ThingClass, Track, Video } from "../types";
+import type { Change, Correction, Deliverable, Doubt, Element, Film, Made, MadeStage, Proxy, Scene, Sighting as AnySighting, ThingClass, Track, Video, Wish } from "../types";
 
-export type { Element, Made, MadeStage, Proxy, Scene, Track, Video };
+export type { Change, Correction, Deliverable, Doubt, Element, Made, MadeStage, Proxy, Scene, Track, Video, Wish };
 export type Class = ThingClass;
 export type FilmFacts = Film;
 export type Figures = Pick<Track,
-  "area_share" | "max_area_share" | "occlusion" | "overlap" | "mask_stability" | "shape_change" | "speed" | "border_share">;
+  "area_share" | "max_area_share" | "occlusion" | "overlap" | "mask_stability" | "shape_change" | "speed" | "border_share" | "plate_never_seen">;
 
 /** A sighting of a track; boxes are pixels of the picture as displayed. */
 export interface Sighting extends AnySighting {
@@ -61,6 +61,14 @@ export interface View {
   boxes: boolean;
   masks: boolean;
   ids: boolean;
+}
+
+/** What a matte is of, or what a reframed video follows: elements stand for their tracks; neither: whatever is in the scene, or the film. */
+export interface Chosen {
+  says: string;
+  tracks: string[];
+  elements: string[];
+  scene: number | null;
 }
 
 /** All results of a video that are held whole. */

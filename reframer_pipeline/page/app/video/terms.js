@@ -19,6 +19,12 @@ export const TERMS = {
     "How sure the model is that it saw a person or product there. Of a track it is the mean of its boxes. " +
     "Of a match it is how surely Gemini's element is that track.",
   "Share of the picture": "How much of the picture's area it fills. The largest size is the most that it ever fills.",
+  "By hand": "Somebody corrected what was found: what it is, which class, whether it is one thing or two, or how difficult it is to replace.",
+  Doubt: "Something in the results that looks wrong, such as a track that goes on over a cut. It is a hint where to look first.",
+  Matte:
+    "Which pixels are a person's or a product's, in every frame: white inside, and nothing or black around it. A cutout is the picture itself, " +
+    "with nothing around it.",
+  Reframing: "The film in another ratio, such as 9:16, cut so that what matters stays in view.",
   Importance:
     "How much a scene matters, 1 to 10: by its length, how much of the picture somebody or something fills, who is there, and how fast " +
     "they move. If Gemini described the scene, it is Gemini's number.",

@@ -3,6 +3,7 @@
  *
  * What belongs here: looking up and stepping. What does not: the browser's own clock (`player.js`).
  */
+import { timecodes } from "./timecode.js";
 
 const SHORTLY = 0.002; // seconds
 
@@ -10,10 +11,13 @@ export class Times {
   /**
    * @param {ArrayLike<number>} seconds of every frame, since the first; rising
    * @param {ArrayLike<number>} sampled frame numbers that were looked at; rising
+   * @param {number | null} rate average frames a second, if it is known
    */
-  constructor(seconds, sampled) {
+  constructor(seconds, sampled, rate = null) {
     this.seconds = Float64Array.from(seconds);
     this.sampled = Int32Array.from(sampled);
+    /** What a frame is called. */
+    this.timecode = timecodes(this.seconds, rate ?? (this.duration ? this.count / this.duration : 25));
   }
 
   /** How many frames there are. */

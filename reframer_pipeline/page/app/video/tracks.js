@@ -9,14 +9,17 @@ import { moment, percent, seconds } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useStore } from "../store.js";
 import { cssOf } from "./colours.js";
-import { Bars } from "./figures.js";
+import { CorrectTrack, ToCorrect } from "./correct.js";
+import { Doubtful, Doubts } from "./doubts.js";
+import { Bars, ByHand } from "./figures.js";
+import { ofTrack, ToMake } from "./making.js";
 import { TERMS } from "./terms.js";
 
 const ROW = 34; // CSS pixels, as in video.css
 const EDGE = 6; // rows that are made above and below those in view
 
 /** @param {import("./screen.js").Shared} props */
-export function Tracks({ room, toExport }) {
+export function Tracks({ room, toExport, toMake }) {
   const { results, selection } = room;
   const view = useStore(selection.view, (whole) => whole);
   const words = useStore(room.lists, (lists) => lists.find);
@@ -62,7 +65,8 @@ export function Tracks({ room, toExport }) {
               onChange=${(/** @type {any} */ event) => selection.show([one.track_id], event.target.checked)} />
             <button type="button" aria-pressed=${view.track === one.track_id} onClick=${() => choose(selection, one, view.track)}>
               <i class="v-dot" style=${{ background: cssOf(one.track_id) }}></i>
-              <span class="v-row-name">${one.label} <span class="dim">${one.track_id}</span></span>
+              <span class="v-row-name">${one.label} <span class="dim">${one.track_id}</span> <${ByHand} of=${one} />
+                <${Doubtful} room=${room} of=${Doubts.ofTrack(one.track_id)} /></span>
               <span class="dim">${moment(one.start_seconds)}, ${seconds(one.seconds)}</span>
             </button>
           </li>`,
@@ -72,7 +76,10 @@ export function Tracks({ room, toExport }) {
     ${selected &&
     html`<div class="v-reasons">
       <div class="v-row-head"><h2>${selected.track_id} ${selected.label}</h2>
-        <button type="button" onClick=${() => toExport("track")}>Export this track…</button></div>
+        <span class="v-group"><${ToCorrect} room=${room} />
+          <button type="button" onClick=${() => toExport("track")}>Export this track…</button>
+          <${ToMake} of=${ofTrack(selected)} toMake=${toMake} /></span></div>
+      <${CorrectTrack} key=${selected.track_id} room=${room} track=${selected} />
       <dl class="v-facts">
         <dt>Seen</dt><dd>${selected.sightings} times, from ${moment(selected.start_seconds)} to ${moment(selected.end_seconds)}</dd>
         <dt title=${TERMS.Confidence}>Confidence</dt><dd>${percent(selected.confidence)} on average</dd>

@@ -3,7 +3,7 @@
  *
  * What belongs here: buttons. What does not: what they do (`verbs.js`).
  */
-import { moment, number } from "../format.js";
+import { number } from "../format.js";
 import { html, useEffect, useRef } from "../html.js";
 import { useStore } from "../store.js";
 import { Icon } from "./icons.js";
@@ -56,7 +56,7 @@ export function Transport({ player, times, selection, does, said }) {
 }
 
 /**
- * Time and frame; written past the screen's drawing, since they change with every frame.
+ * Timecode and frame; written past the screen's drawing, since they change with every frame.
  * @param {{ player: import("./player.js").Player, times: import("./times.js").Times }} props
  */
 function Clock({ player, times }) {
@@ -66,7 +66,7 @@ function Clock({ player, times }) {
       const { frame } = player.head.value;
       const sampled = times.sampled[times.sampledPlace(frame)] === frame;
       const [time, said, mark] = /** @type {any} */ (box.current.children);
-      time.textContent = moment(times.seconds[frame] ?? 0);
+      time.textContent = times.timecode(frame);
       said.textContent = `frame ${frame}`;
       if (mark.dataset.on === String(sampled)) return;
       mark.dataset.on = String(sampled);
