@@ -41,6 +41,7 @@ def daemon_launched(deployment: Deployment, path: Path, count: int) -> dict[str,
     deployment.wait("the video", lambda: len(deployment.rows("videos")) == count)
     deployment.wait_for_completed(count)
     with dagster_home.open_instance(deployment.settings) as instance:
+        deployment.wait("the run's end", lambda: E.PIPELINE_SUCCESS in times(instance, "process_video"))  # the video is completed before
         run = times(instance, "process_video")
         ingest = times(instance, "ingest")
     return {

@@ -1,4 +1,4 @@
-"""`make bench-gpu`: the models on a GPU, as we run them, beside what a script would call (rows G1 to G4, G6 and G7).
+"""`make bench-gpu`: the models on a GPU, as we run them, beside what a script would call, and whole videos (rows G1 to G8).
 
 The official architectures have RANDOM weights here, and boxes of their own: speed does not depend on weights, quality does, and nothing
 here speaks of that. No figure of these rows is published yet: no machine with a GPU could be had.
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.gpu_whole import overlap, reference
 from benchmarks.models import agreement, sam2_of, same_tensor, scene, tensor_of, yolo_of
 from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
 from reframer_pipeline.vision import rle
@@ -28,7 +29,7 @@ from reframer_pipeline.vision.single_frames import for_single_frames
 
 MATRIX: Final = 8192  # side of the product that G6 is held against
 LOGITS: Final = 64  # masks of G4
-ROWS: Final = ("G1", "G2", "G3", "G4", "G6", "G7")
+ROWS: Final = ("G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8")
 
 
 @dataclass(frozen=True)
@@ -272,9 +273,13 @@ def main() -> None:
     for row in rows(wanted, on, chosen.pairs):
         print(row.line(), flush=True)
         wrong += [f"{row.key} {row.what}: {row.gate}"] if row.gate.startswith("FAILED") else []
-    for key, alone in (("G6", encoder_rate), ("G7", memory)):
+    alone: dict[str, Callable[[], str]] = {"G6": lambda: encoder_rate(on), "G7": lambda: memory(on)}
+    whole: dict[str, Callable[[], str]] = {"G5": lambda: overlap(on.device), "G8": lambda: reference(on.device)}
+    if not on.device.startswith("cuda"):  # to try them: short films, and nothing that asks the driver
+        alone, whole = {}, {"G5": lambda: overlap(on.device, 20), "G8": lambda: reference(on.device, 20)}
+    for key, measure in (alone | whole).items():
         if key in wanted:
-            print("", alone(on) if on.device.startswith("cuda") else f"{key} needs a GPU", sep="\n", flush=True)
+            print("", measure(), sep="\n", flush=True)
     if wrong:
         sys.exit("\n".join(["", *wrong]))
 

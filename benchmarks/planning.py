@@ -44,16 +44,15 @@ def fill(storage: Storage, count: int, settings: Settings) -> None:
                 "INSERT INTO recipes VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 (recipe.digest, stage, recipe.code_version, json.dumps(recipe.settings), recipe.weights, json.dumps(recipe.inputs)),
             )
-            components = json.dumps(
-                {"settings": recipe.settings, "weights": recipe.weights, "inputs": dict.fromkeys(recipe.inputs, "x" * 36)}
-            )
+            components = json.dumps({"settings": recipe.settings, "weights": recipe.weights})
             conn.execute(
                 """INSERT INTO results (result_id, video_id, stage, stage_key, recipe, components, object_key, object_bytes, row_count,
                        content_digest, seconds, created_at)
-                   SELECT md5(%(s)s || v.id)::uuid, v.id, %(s)s, %(s)s || v.id, %(r)s, %(c)s, %(s)s || v.id, 1000, 10, 'd', 1.5,
-                       v.created_at
+                   SELECT md5(%(s)s || v.id)::uuid, v.id, %(s)s, %(s)s || v.id, %(r)s, %(c)s::jsonb || jsonb_build_object('inputs',
+                       (SELECT coalesce(jsonb_object_agg(name, md5(name || v.id)::uuid), '{}') FROM unnest(%(i)s::text[]) name)),
+                       %(s)s || v.id, 1000, 10, 'd', 1.5, v.created_at
                    FROM videos v ON CONFLICT DO NOTHING""",
-                {"s": stage, "r": recipe.digest, "c": components},
+                {"s": stage, "r": recipe.digest, "c": components, "i": list(recipe.inputs)},
             )
         conn.execute(
             "INSERT INTO published (video_id, stage, result_id) SELECT video_id, stage, result_id FROM results ON CONFLICT DO NOTHING"

@@ -34,6 +34,7 @@ PROFILES: Final[dict[str, dict[str, Any]]] = {
     "sure ones: mask_conf 0.8": {"mask_conf": 0.8},
     "small picture: sam2_imgsz 320": {"sam2_imgsz": 320},
     "quick: mask_stride 4, sam2_imgsz 448": {"mask_stride": 4, "sam2_imgsz": 448},
+    "coarse arithmetic: precision bfloat16": {"precision": "bfloat16"},
 }
 OFFICIAL: Final = {f"{size} at 512": (f"sam2_hiera_{size}", 512) for size in ("base_plus", "small", "tiny")}
 

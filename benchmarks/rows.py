@@ -12,14 +12,13 @@ The processor's seconds are the client's: Postgres is a process of its own.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
+from benchmarks.homes import fresh_home
 from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
 from benchmarks.storage import HEIGHT, WIDTH, LongMaker
 from reframer_pipeline.database import embedded
@@ -111,24 +110,21 @@ def same(theirs: Digest, own: Digest) -> str:
 def rows(pairs: int = PAIRS, quick: bool = False, sampled: int | None = None) -> Iterator[Row]:
     """Boxes, which are many and short, and masks, which are long; against both peers."""
     sampled = sampled or (50 if quick else 250)
-    with tempfile.TemporaryDirectory(prefix="reframer-bench-") as folder:
-        settings = Settings(home=Path(folder) / "home")
-        try:
-            with open_storage(settings) as storage:
-                video_id, sha = add_video(storage)
-                maker = LongMaker(sha, settings, frame_count=sampled * settings.vid_stride, width=WIDTH, height=HEIGHT)
-                commit_all(storage, video_id, maker, BEFORE["detections"])
-                for stage in ("detections", "masks"):
-                    made = prepare(storage, video_id, maker, stage)
-                    own = Side("ours", filling, (embedded.database_url(settings), made, copied))
-                    for name, peer, target in (("INSERT row by row", one_by_one, "≥ 10"), ("executemany", many, "≥ 1.1")):
-                        side = Side(name, filling, (embedded.database_url(settings), made, peer))
-                        yield compare("F9", f"{stage} into Postgres", side, own, same, target, pairs)
-                    made.clear()
-                    if stage == "detections":
-                        commit_all(storage, video_id, maker, ("detections",))
-        finally:
-            embedded.stop(settings)
+    with fresh_home() as home:
+        settings = Settings(home=home)
+        with open_storage(settings) as storage:
+            video_id, sha = add_video(storage)
+            maker = LongMaker(sha, settings, frame_count=sampled * settings.vid_stride, width=WIDTH, height=HEIGHT)
+            commit_all(storage, video_id, maker, BEFORE["detections"])
+            for stage in ("detections", "masks"):
+                made = prepare(storage, video_id, maker, stage)
+                own = Side("ours", filling, (embedded.database_url(settings), made, copied))
+                for name, peer, target in (("INSERT row by row", one_by_one, "≥ 10"), ("executemany", many, "≥ 1.1")):
+                    side = Side(name, filling, (embedded.database_url(settings), made, peer))
+                    yield compare("F9", f"{stage} into Postgres", side, own, same, target, pairs)
+                made.clear()
+                if stage == "detections":
+                    commit_all(storage, video_id, maker, ("detections",))
 
 
 def main() -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reframer_pipeline.database import embedded
+from benchmarks.homes import fresh_home
 from reframer_pipeline.handover import StageOutput
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.settings import Settings
@@ -76,29 +74,24 @@ def _outline(seed: int) -> np.ndarray[Any, Any]:
 def main() -> None:
     """Commit all stages once, and print."""
     sampled = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with tempfile.TemporaryDirectory(prefix="reframer-bench-") as folder:
-        settings = Settings(home=Path(folder) / "home")
-        try:
-            with open_storage(settings) as storage:
-                video_id, sha = add_video(storage)
-                maker = LongMaker(sha, settings, frame_count=sampled * settings.vid_stride, width=WIDTH, height=HEIGHT)
-                for stage in NAMES:
-                    with lease.hold(storage.db, video_id, "benchmark") as token:
-                        times = [time.perf_counter()]
-                        drawn = sum(batch.num_rows for batch in maker.output(stage, settings.scratch_dir, BATCH).batches)
-                        times.append(time.perf_counter())
-                        output: StageOutput = maker.output(stage, settings.scratch_dir, BATCH)
-                        prepared = prepare(storage, video_id, maker, stage, output)
-                        times.append(time.perf_counter())
-                        storage.results.commit_prepared(prepared, whole(maker), lease_token=token)
-                        times.append(time.perf_counter())
-                    made, drain, commit = np.diff(times)
-                    size = prepared.row.object_bytes / 1e6
-                    print(
-                        f"{stage:13} {drawn:8} rows  check, Parquet {max(drain - made, 0):6.2f} s  commit {commit:6.2f} s  {size:8.2f} MB"
-                    )
-        finally:
-            embedded.stop(settings)
+    with fresh_home() as home:
+        settings = Settings(home=home)
+        with open_storage(settings) as storage:
+            video_id, sha = add_video(storage)
+            maker = LongMaker(sha, settings, frame_count=sampled * settings.vid_stride, width=WIDTH, height=HEIGHT)
+            for stage in NAMES:
+                with lease.hold(storage.db, video_id, "benchmark") as token:
+                    times = [time.perf_counter()]
+                    drawn = sum(batch.num_rows for batch in maker.output(stage, settings.scratch_dir, BATCH).batches)
+                    times.append(time.perf_counter())
+                    output: StageOutput = maker.output(stage, settings.scratch_dir, BATCH)
+                    prepared = prepare(storage, video_id, maker, stage, output)
+                    times.append(time.perf_counter())
+                    storage.results.commit_prepared(prepared, whole(maker), lease_token=token)
+                    times.append(time.perf_counter())
+                made, drain, commit = np.diff(times)
+                size = prepared.row.object_bytes / 1e6
+                print(f"{stage:13} {drawn:8} rows  check, Parquet {max(drain - made, 0):6.2f} s  commit {commit:6.2f} s  {size:8.2f} MB")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
 
 
