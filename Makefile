@@ -37,5 +37,6 @@ docs: setup ## write the tables of docs/ anew from the code
 	@$(BIN)/python scripts/docs_tables.py
 
 lock: ## resolve the dependencies anew into requirements.lock (needs uv)
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 -o requirements.lock
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 --extra openvino --extra celery -o requirements.lock
 	@echo datumaro | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/exports/datumaro.lock
+	@printf 'check-jsonschema\nhadolint-bin\nkubernetes-validate\nmodal\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/deploy/tools.lock

@@ -54,7 +54,9 @@ def vocabulary() -> Iterator[str]:
     for table in VOCABULARY.values():
         yield f"\n## `{table.name}`\n\nA row is {table.says}.\n\n| column | type | meaning |\n|---|---|---|\n"
         for one in table.columns:
-            kind = {"string": "text", "int32": "integer", "int64": "integer", "double": "number"}.get(str(one.type), "texts")
+            kind = {"string": "text", "int32": "integer", "int64": "integer", "double": "number", "list<item: int32>": "integers"}.get(
+                str(one.type), "texts"
+            )
             yield f"| `{one.name}` | {kind}{', or empty' if one.nullable else ''} | {one.says} |\n"
 
 

@@ -129,6 +129,7 @@ command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "vi
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
     { [ -x /usr/sbin/pgbouncer ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; } \
         || apt_install "tests against a stand-alone Postgres" postgresql pgbouncer openssl
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || apt_install "tests of warm workers" rabbitmq-server
     # Ubuntu's packages of these browsers are snaps, which a container cannot run
     { [ -x /usr/bin/chromium ] && [ -x /usr/bin/firefox-esr ]; } || ! grep -qx 'ID=debian' /etc/os-release \
         || apt_install "tests of the UI in browsers" chromium firefox-esr
@@ -150,18 +151,21 @@ if [ "$(cat .venv/.stamp 2>/dev/null)" != "$stamp" ]; then
     echo "$stamp" >.venv/.stamp
 fi
 
-# An environment of its own for a reader that wants older libraries than ours.
+# own_environment NAME LOCK "what for": an environment in .tools for programs that want other libraries than ours.
+own_environment() {
+    stamp=$(sha256sum <"$2" | cut -d' ' -f1)-$python
+    [ "$(cat ".tools/$1/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    uv=$(find_uv)
+    adopt_pip_configuration
+    say "Filling .tools/$1, $3"
+    "$uv" venv -q --allow-existing --python "$python" ".tools/$1"
+    quietly "$uv" pip install --python ".tools/$1/bin/python" --require-hashes -r "$2" || fail "what $2 names could not be installed"
+    echo "$stamp" >".tools/$1/.stamp"
+}
+
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
-    readers=reframer_pipeline_tests/exports/datumaro.lock
-    stamp=$(sha256sum <$readers | cut -d' ' -f1)-$python
-    if [ "$(cat .tools/datumaro/.stamp 2>/dev/null)" != "$stamp" ]; then
-        uv=$(find_uv)
-        adopt_pip_configuration
-        say "Filling .tools/datumaro, with which the tests read CVAT's format (about 500 MB, once)"
-        "$uv" venv -q --allow-existing --python "$python" .tools/datumaro
-        quietly "$uv" pip install --python .tools/datumaro/bin/python --require-hashes -r $readers || fail "datumaro could not be installed"
-        echo "$stamp" >.tools/datumaro/.stamp
-    fi
+    own_environment datumaro reframer_pipeline_tests/exports/datumaro.lock "with which the tests read CVAT's format (about 500 MB, once)"
+    own_environment deploy reframer_pipeline_tests/deploy/tools.lock "with which the tests check deploy/ (about 210 MB, once)"
 fi
 
 # What checks the types of the page's scripts: one package that needs no other, of exactly these bytes.
