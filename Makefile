@@ -1,5 +1,5 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test test-quick lint dev setup docs lock bench bench-quick bench-gpu help
+.PHONY: demo test test-quick test-again lint dev setup docs lock bench bench-quick bench-gpu help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -17,6 +17,9 @@ test: setup lint ## lint, types and all tests but the few that CI alone runs
 
 test-quick: setup ## the fast ones of the tests that need no model, server, browser or shared clip
 	@REFRAMER_TEST_MEDIA=none scripts/test.sh -m "not models and not deployment and not browser and not slow"
+
+test-again: setup ## those that failed last, one after the other
+	@scripts/test.sh -n 0 --last-failed --last-failed-no-failures none
 
 lint: setup ## lint, layers and types only
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy

@@ -29,7 +29,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def started(home: Path, *args: str, **variables: str) -> Ended:
     """`reframer` in a process of its own: seconds more than `called`."""
     command = [sys.executable, "-m", "reframer_pipeline", *args]
-    return subprocess.run(command, env=environment(home, **variables), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment(home, **variables), capture_output=True, text=True, timeout=900)
 
 
 def called(home: Path, *args: str, **variables: str) -> Ended:

@@ -85,7 +85,7 @@ def postgres15_programs() -> Path:
 def pg_ctl(programs: Path, folder: Path, *args: str) -> None:
     with open(folder / "pg_ctl.log", "a") as log:
         command = [str(programs / "pg_ctl"), "-w", "-D", str(folder / "data"), "-l", str(folder / "server.log"), *args]
-        subprocess.run(command, check=True, stdout=log, stderr=log, cwd=folder, timeout=60, **servants())
+        subprocess.run(command, check=True, stdout=log, stderr=log, cwd=folder, timeout=240, **servants())
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +98,7 @@ def postgres15() -> Iterator[Server]:
     if ids:
         os.chown(password_file, ids["user"], ids["group"])
     arguments = ["-D", str(folder / "data"), "-U", "reframer", "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "-N"]
-    subprocess.run([str(programs / "initdb"), *arguments], check=True, capture_output=True, cwd=folder, timeout=60, **ids)
+    subprocess.run([str(programs / "initdb"), *arguments], check=True, capture_output=True, cwd=folder, timeout=240, **ids)
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c synchronous_commit=off -c shared_buffers=32MB"
     (folder / "options").write_text(options)
     pg_ctl(programs, folder, "-o", options, "start")
@@ -120,7 +120,7 @@ def pgbouncer_tls(postgres15: Server) -> Iterator[Server]:
     ids = servants()
     make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "key.pem", "-out", "cert.pem"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*make, *names], check=True, capture_output=True, cwd=folder, timeout=60, **ids)
+    subprocess.run([*make, *names], check=True, capture_output=True, cwd=folder, timeout=240, **ids)
     parts = psycopg.conninfo.conninfo_to_dict(postgres15.direct.format(database="postgres"))
     (folder / "users.txt").write_text(f'"reframer" "{PASSWORD}"\n')
     (folder / "pgbouncer.ini").write_text(
@@ -150,7 +150,7 @@ logfile = {folder}/bouncer.log
         yield Server(postgres15.direct, tls, folder)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -203,7 +203,7 @@ def administer(url: str, *statements: str) -> None:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

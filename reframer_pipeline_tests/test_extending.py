@@ -89,7 +89,7 @@ def _run(copy: Path, *command: str) -> str:
         "REFRAMER_MODELS": "demo",
         "REFRAMER_DEVICE": "cpu",
     }
-    done = subprocess.run([sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -126,5 +126,5 @@ def test_the_additions_keep_the_floors_and_the_types(extended: Path) -> None:
         [tools / "ruff", "check", "reframer_pipeline"],
         [tools / "mypy", "-p", "reframer_pipeline.stages"],
     ):
-        done = subprocess.run(command, cwd=extended, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=extended, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -69,7 +69,7 @@ def film(storage: Storage, path: Path, email: str) -> str:
 
 def ffmpeg(*words: str | Path) -> None:
     """Make a file."""
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, words)], check=True, timeout=120)
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, words)], check=True, timeout=400)
 
 
 def numbered(path: Path, *options: str, frames: int = 24, sound: str | None = None, times: str = "N/25/TB", size: str = "256x128") -> Path:
@@ -111,12 +111,12 @@ def shown_times(path: Path) -> list[float]:
         "csv=p=0",
         str(path),
     ]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout.split()
     return [float(line.strip(",")) for line in lines]
 
 
 def described(path: Path) -> dict[str, Any]:
     """What ffprobe says of a file: `streams` and `format`."""
     command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", str(path)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout)
     return found

@@ -85,7 +85,7 @@ async def goes_on(later: BackgroundTasks) -> str:
 @router.get("/waits")
 def waits(served: Served) -> str:
     """Waits for what does not come, until the server ends."""
-    return "ending" if served.ending.wait(60) else "waited"
+    return "ending" if served.ending.wait(240) else "waited"
 
 
 def main() -> None:

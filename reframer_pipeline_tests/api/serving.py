@@ -71,7 +71,7 @@ class Serving:
         """Send it a signal, and wait for its end."""
         assert self._process is not None
         self._process.send_signal(how)
-        code, self._process = self._process.wait(30), None
+        code, self._process = self._process.wait(120), None
         return code
 
     def until(self, so: Callable[[], object], seconds: float) -> None:
@@ -95,7 +95,7 @@ class Serving:
 
     def client(self, key: str | None = None, **headers: str) -> httpx2.Client:
         """A client that sends this key."""
-        return httpx2.Client(base_url=self.url, headers=headers | ({"X-API-Key": key} if key else {}), timeout=30)
+        return httpx2.Client(base_url=self.url, headers=headers | ({"X-API-Key": key} if key else {}), timeout=120)
 
     def _answers(self) -> bool:
         with suppress(httpx2.HTTPError):

@@ -39,7 +39,7 @@ def begun(serving: Serving, key: str, announced: int | None = None, content: byt
     head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=file; filename=clip.mp4\r\n\r\n".encode() + content
     if announced is None:
         head = f"{len(head):x}\r\n".encode() + head + b"\r\n"
-    connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", serving.port), timeout=120)
     lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", f"Content-Type: {FORM}", length, "", "")
     connection.sendall("\r\n".join(lines).encode() + head)
     return connection
@@ -61,7 +61,7 @@ def left(serving: Serving) -> list[Path]:
 
 
 def nothing_is_left(serving: Serving) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while left(serving):
         assert time.monotonic() < until, left(serving)
         time.sleep(0.05)
@@ -143,7 +143,7 @@ def test_the_first_byte_too_many_is_enough(embedded_server: Server, tmp_path: Pa
 
 
 def test_a_webhook_before_the_file_is_judged_before_its_bytes(serving: Serving) -> None:
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=120) as connection:
         lines = ("POST /jobs HTTP/1.1", "Host: localhost", f"X-API-Key: {serving.key()}", f"Content-Type: {FORM}",
                  "Content-Length: 400000000", "", "")  # fmt: skip
         connection.sendall("\r\n".join(lines).encode() + part(b"http://10.0.0.1/", "name=webhook_url") + b"\r\n" + FILE)

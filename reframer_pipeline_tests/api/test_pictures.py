@@ -39,7 +39,7 @@ def picture(answer: httpx2.Response) -> np.ndarray[Any, np.dtype[Any]]:
 @pytest.fixture
 def client(serving_clip: Serving, done: VideoOutcome) -> Any:
     with httpx2.Client(
-        base_url=f"{serving_clip.url}/v1/videos/{done.video_id}", headers={"X-API-Key": serving_clip.key(ONE)}, timeout=120
+        base_url=f"{serving_clip.url}/v1/videos/{done.video_id}", headers={"X-API-Key": serving_clip.key(ONE)}, timeout=400
     ) as made:
         yield made
 
@@ -138,7 +138,7 @@ class Drawing:
     def __call__(self, path: Path) -> None:
         self.times += 1
         self.begun.set()
-        assert self.may_end.wait(30)
+        assert self.may_end.wait(120)
         path.write_bytes(bytes(self._size))
 
 

@@ -64,10 +64,10 @@ def half_sent(serving: Serving, client: httpx2.Client, where: str, offset: int, 
         f"Content-Length: {len(CONTENT) - offset}",
     )
     lines = "\r\n".join((*head, *(f"{name}: {value}" for name, value in BYTES.items()), "", ""))
-    connection = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", serving.port), timeout=120)
     connection.sendall(lines.encode() + content)
     path = serving.storage.settings.scratch_dir / f"resumable-{where.rpartition('/')[2]}.part"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while path.stat().st_size < offset + len(content):
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -122,7 +122,7 @@ def test_a_whole_upload_whose_server_was_killed_becomes_a_job(serving: Serving, 
     path: Path = serving.storage.settings.scratch_dir / f"resumable-{upload_id}.part"
     path.write_bytes(CONTENT)  # the last bytes came, and then it died
     serving.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while client.get(f"/v1/jobs/{upload_id}").status_code != 200:
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -215,7 +215,7 @@ def test_requests_under_way_come_to_their_end(odd: Serving) -> None:
     time.sleep(0.5)
     assert odd.stop(signal.SIGTERM) == -signal.SIGTERM  # uvicorn ends by the signal once all is done
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == {"/takes-its-time?seconds=3": "done", "/waits": "ending"}
     odd.start()
 

@@ -40,7 +40,7 @@ def receiver(*answers: int, held: threading.Event | None = None) -> Iterator[tup
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             told.append(({name.lower(): value for name, value in self.headers.items()}, body))
             if held is not None and self.path == "/held":
-                held.wait(30)
+                held.wait(120)
             self.send_response(left.pop(0) if len(left) > 1 else left[0])
             self.send_header("Location", "/elsewhere")
             self.end_headers()

@@ -26,7 +26,7 @@ def test_what_ends_is_started_again_until_it_is_to_end(monkeypatch: pytest.Monke
         return child
 
     kept = beside.Beside("It", start)
-    *ended, last = (children.get(timeout=30) for _ in range(4))
+    *ended, last = (children.get(timeout=180) for _ in range(4))
     assert [child.returncode for child in ended] == [0, 0, 0] and last.poll() is None
     pauses = re.findall(r"^It has ended \(exit status 0\). It is started again in (\S+) s\.$", capsys.readouterr().err, re.MULTILINE)
     assert pauses == ["0.01", "0.02", "0.04", "0.08"]

@@ -62,7 +62,7 @@ def test_who_waits_for_another_run_says_so(home: Path, shared: Storage, done: Vi
         assert ran.stderr is not None
         said = next(line for line in ran.stderr if "Waiting" in line)
     assert clip.name in said and "somebody else" in said
-    out, err = ran.communicate(timeout=120)
+    out, err = ran.communicate(timeout=400)
     assert json.loads(out)["status"] == "completed" and "Waiting" not in err
 
 
@@ -253,7 +253,7 @@ def in_shell(exports: str, command: list[str], folder: Path) -> subprocess.Compl
     """A command after `eval "$(reframer dev --print-env)"`, in another folder and with no settings but those."""
     env = {key: value for key, value in os.environ.items() if not is_setting(key)}
     script = f'{exports}\nexec "$0" "$@"'
-    return subprocess.run(["sh", "-c", script, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(["sh", "-c", script, *command], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
 
 
 def test_doctor_names_old_tools_missing_limits_and_pickles_without_trust(home: Path, done: VideoOutcome, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def completed(program: Path, home: Path, *words: str) -> list[str]:
         'complete -p reframer >&2; _reframer_completion "$0"; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     ran = subprocess.run(
-        ["bash", "-c", script, str(program), "reframer", *words], env=environment(home), capture_output=True, text=True, timeout=60
+        ["bash", "-c", script, str(program), "reframer", *words], env=environment(home), capture_output=True, text=True, timeout=300
     )
     assert "-F _reframer_completion reframer" in ran.stderr, ran.stderr
     return ran.stdout.split()
@@ -57,7 +57,7 @@ def test_ids_of_videos_while_the_database_runs(program: Path, shared: Storage, d
 
 def test_where_no_id_begins_like_this_the_shell_offers_files(program: Path, shared: Storage, done: VideoOutcome) -> None:
     asked = {"_REFRAMER_COMPLETE": "bash_complete", "COMP_WORDS": "reframer export clips", "COMP_CWORD": "2"}
-    ran = subprocess.run([program], env=environment(shared.settings.home_dir, **asked), capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([program], env=environment(shared.settings.home_dir, **asked), capture_output=True, text=True, timeout=300)
     assert ran.stdout.strip() == "file,clips"
 
 

@@ -39,7 +39,7 @@ def test_without_a_terminal_each_file_has_its_line_as_it_ends(
         first = ran.stdout.readline()
         assert ran.poll() is None
     assert first.startswith("[1/2] notes.mp4: failed [not_a_video] notes.mp4 is text")
-    out, err = ran.communicate(timeout=120)
+    out, err = ran.communicate(timeout=400)
     counts = f"{done.frames} frames, {done.detections} detections, {done.masks} masks, {done.tracks} tracks, {done.scenes} scenes"
     assert out == f"[2/2] {clip.name}: completed, fresh: {counts}; id {str(done.video_id)[:8]}\n"
     assert ran.returncode == 1, err
@@ -85,10 +85,10 @@ def test_verbose_says_a_stage_when_it_begins_and_nothing_of_earlier_runs(
     monkeypatch.setattr(progress, "aside", aside)
     with progress.StageBars(db, {video_id: "drawn.mp4"}, lines=True) as bars, lease.hold(db, video_id, "test") as token:
         bars.announce(video_id, ("masks",))
-        assert looked_again.wait(60) and lines == []  # the run that computed it is over
+        assert looked_again.wait(240) and lines == []  # the run that computed it is over
         jobs.start(db, video_id, "another run", lease_token=token, pinned={}, stage="masks")
         try:
-            assert said.wait(60)
+            assert said.wait(240)
         finally:
             db.execute("DELETE FROM processing_jobs WHERE video_id = %s AND run_id = 'another run'", (video_id,))
             status.settle(db, video_id, token)

@@ -30,7 +30,7 @@ from reframer_pipeline_tests.support import REPOSITORY
 pytestmark = pytest.mark.slow
 
 WITHIN_S = 1.5
-AT_MOST_S = WITHIN_S + 1 + 3 + 1.5  # a second more, three to say what is wrong, and this machine's own slowness
+AT_MOST_S = WITHIN_S + 1 + 3 + 20  # a second more, three to say what is wrong, and a machine's own slowness
 
 VANISHES = """
 import os, signal, sys
@@ -101,7 +101,7 @@ MOMENTS = [_in_a_statement, _in_a_copy, _while_it_commits, _before_the_next_tran
            _while_a_lease_is_prolonged]  # fmt: skip
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__[1:])
 def test_one_that_falls_silent_keeps_nobody_beyond_his_time(postgres15: Server, moment: Callable[[Database, SilentProxy], None]) -> None:
     with silent_proxy(postgres15.direct.format(database="postgres")) as (proxy, url), Database(url) as db:
@@ -113,7 +113,7 @@ def test_one_that_falls_silent_keeps_nobody_beyond_his_time(postgres15: Server, 
         assert db.fetch("SELECT 3 AS three") == [{"three": 3}]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_rollback_is_not_waited_for_as_long_as_a_statement(postgres15: Server) -> None:
     with silent_proxy(postgres15.direct.format(database="postgres")) as (proxy, url), Database(url) as db:
         with pytest.raises(LeaseLost), db.transaction(timeout_s=300) as conn:
@@ -139,7 +139,7 @@ def test_an_answer_that_is_there_is_taken_however_late_it_is_looked_at() -> None
         silent.send(Ready.NONE)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_client_that_vanished_in_its_transaction_keeps_its_locks_for_a_while_only(storage: Storage) -> None:
     secret = storage.settings.database_url
     assert secret is not None
@@ -150,7 +150,7 @@ def test_a_client_that_vanished_in_its_transaction_keeps_its_locks_for_a_while_o
         storage.db.run(lambda conn: conn.execute("UPDATE held SET n = 2"), within_s=20)
     finally:
         child.send_signal(signal.SIGCONT)
-        assert "DatabaseUnavailable" in child.communicate(timeout=30)[1]
+        assert "DatabaseUnavailable" in child.communicate(timeout=180)[1]
     assert storage.db.fetch("SELECT n FROM held") == [{"n": 2}]
 
 

@@ -28,7 +28,7 @@ def tool(name: str) -> Path:
 
 def judged(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """What such a program says, both streams together."""
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400)
 
 
 def resources() -> Iterator[dict[str, Any]]:

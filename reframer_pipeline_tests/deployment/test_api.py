@@ -13,7 +13,7 @@ import pytest
 
 from reframer_pipeline_tests.deployment.deployment import Deployment, is_running
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture

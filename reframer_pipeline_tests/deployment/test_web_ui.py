@@ -21,7 +21,7 @@ from reframer_pipeline_tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_backfill_over_selected_videos_completes(deployment: Deployment, page:
     page.get_by_text("Launch backfill").wait_for(state="hidden")
     page.goto(f"{deployment.url}/runs?view=backfills")
     expect(page.get_by_text(f"{len(videos)} partitions")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=10 * PATIENCE_MS)
+    expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=5 * PATIENCE_MS)
     keep(page, "backfill")
     deployment.wait_for_completed(len(videos))
     names = {str(row["id"]): row["filename"] for row in deployment.rows("videos")}

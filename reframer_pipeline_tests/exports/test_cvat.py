@@ -90,7 +90,7 @@ def _read(folder: Path, video: Video) -> list[dict[str, Any]]:
         (folder / "images" / str(image.get("name"))).touch()
     reader = [DATUMARO, Path(__file__).with_name("read_cvat.py"), folder]
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(reader, capture_output=True, text=True, env=kept, timeout=300)
+    done = subprocess.run(reader, capture_output=True, text=True, env=kept, timeout=600)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -132,12 +132,12 @@ def test_a_prompt_without_facts_gets_no_scenes(client: genai.Client) -> None:
 
 
 def test_many_ask_at_once(gemini: FakeGemini, client: genai.Client) -> None:
-    scripted(gemini, Kind.ANSWER, wait_seconds=0.5, times=10)
+    scripted(gemini, Kind.ANSWER, wait_seconds=2, times=10)
     started = time.perf_counter()
     with ThreadPoolExecutor(10) as pool:
         texts = set(pool.map(lambda _: generate(client).text, range(10)))
     assert (len(texts), gemini.accepted_generations) == (1, 10)
-    assert time.perf_counter() - started < 4  # one after the other would take 5
+    assert time.perf_counter() - started < 15  # one after the other would take 20
 
 
 # --- errors ------------------------------------------------------------------------------------------------------------
@@ -423,9 +423,9 @@ def test_the_command(tmp_path: Path) -> None:
         with pytest.raises(errors.ServerError):
             generate(client)
         assert generate(client).text
-        assert command("--port", url.rpartition(":")[2]).wait(20) == 2
+        assert command("--port", url.rpartition(":")[2]).wait(120) == 2
         process.send_signal(signal.SIGINT)
-        said, notes = process.communicate(timeout=20)
+        said, notes = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "understands nothing" in notes
     assert re.findall(r"-> (\d+)", said) == ["503", "200"]
@@ -435,7 +435,7 @@ def test_the_command_refuses_a_wrong_script(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text('[{"kind": "explode"}]')
     with command("--script", str(script)) as process:
-        assert "explode" in process.communicate(timeout=20)[1]
+        assert "explode" in process.communicate(timeout=120)[1]
     assert process.returncode == 2
 
 
@@ -451,7 +451,7 @@ def ask(gemini: FakeGemini, method: str, path: str, body: bytes = b"", headers: 
 
 def soon(condition) -> None:
     """Wait until something is so; two seconds at most."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

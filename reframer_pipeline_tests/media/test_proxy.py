@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Settings:
 def picture(path: Path, number: int, size: tuple[int, int]) -> Rgb:
     """A frame of a proxy, as RGB."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-vf", f"select=eq(n\\,{number})", "-frames:v", "1", "-fps_mode", "passthrough"]
-    raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], capture_output=True, check=True, timeout=60).stdout
+    raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], capture_output=True, check=True, timeout=300).stdout
     return np.frombuffer(raw, np.uint8).reshape(size[1], size[0], 3)
 
 
@@ -107,7 +107,7 @@ def test_sound_is_where_the_picture_has_it(tmp_path: Path, settings: Settings) -
         path = numbered(tmp_path / f"{name}.mp4", "-map", "0:v", "-map", "1:a", *late, **more)
         make_proxy(path, facts_of(path, settings), settings, tmp_path / "proxy.mp4")
         command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "proxy.mp4"), "-map", "0:a", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"]
-        heard = np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout, np.int16)
+        heard = np.frombuffer(subprocess.run(command, capture_output=True, check=True, timeout=300).stdout, np.int16)
         assert np.argmax(np.abs(heard) > 1000) / 8000 == pytest.approx(silent, abs=0.05)
 
 

@@ -56,7 +56,7 @@ def test_silence_is_ended_and_the_whole_group_with_it() -> None:
     ):
         grandchild = int(next(process.lines()))
         process.wait()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     _await_end(grandchild)
 
 
@@ -148,7 +148,7 @@ def test_nothing_else_in_media_starts_processes() -> None:
 
 def _await_end(pid: int) -> None:
     """Killing is not instant for a grandchild, which its new parent buries."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while _alive(pid):
         assert time.monotonic() < until, "still running"
         time.sleep(0.01)

@@ -12,7 +12,7 @@ from reframer_pipeline_tests.api.serving import Serving, serving
 from reframer_pipeline_tests.browser import BROWSERS
 
 __all__ = ["serving"]
-PATIENCE_MS = 20_000
+PATIENCE_MS = 90_000
 # What a server answers with 4xx is logged as an error, too; and before a picture Playwright puts an empty style into Firefox's page.
 HARMLESS = re.compile("Failed to load resource|sha256-YjaKGiklmzC6wjXA513HAMmzus8VE61XCOT\\+SmwNZWA=")
 

@@ -25,7 +25,7 @@ class Desk:
         self.page.goto(f"{self.url}/#/videos/{video_id}{query}")
         self.until("window.reframer?.drawn >= 0", 60)
 
-    def until(self, so: str, seconds: float = 20) -> None:
+    def until(self, so: str, seconds: float = 90) -> None:
         """Wait until an expression is true; the page's policy forbids Playwright's own way."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(so):

@@ -16,7 +16,7 @@ from reframer_pipeline_tests.browser import hard_to_read
 from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import brought
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 TALE = " ".join(f"A cup moves on over the grey table, for the {n}th time." for n in range(4, 20))
 
 
@@ -120,6 +120,7 @@ def test_the_film_a_track_and_what_is_ticked_are_exported(desk: Desk, video_id: 
     export.click()
     expect(page.get_by_role("group", name="What is exported").get_by_role("radio")).to_have_count(3)
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("Space")  # not the button again, which was clicked
     desk.until("reframer.room.player.head.value.playing")
 

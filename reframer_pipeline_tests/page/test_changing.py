@@ -26,7 +26,7 @@ from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import Film, brought
 from reframer_pipeline_tests.servers import Server
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 WHO = "one@example.org"
 
 

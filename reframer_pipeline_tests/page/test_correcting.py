@@ -24,7 +24,7 @@ from reframer_pipeline_tests.page.films import Film, brought
 from reframer_pipeline_tests.servers import Server
 from reframer_pipeline_tests.support import MemoryInput
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 WHO = "one@example.org"
 Thing = tuple[str, float, int, int, int]  # label, confidence, first frame, end, left edge
 

@@ -29,7 +29,7 @@ from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import HEIGHT, WIDTH, Film, brought
 from reframer_pipeline_tests.servers import Server, fresh_database
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 WHO = "one@example.org"
 EARLIER = "now() - interval '100 seconds'"
 

@@ -109,7 +109,7 @@ def test_a_static_host_has_one_setting(tmp_path: Path) -> None:
         REPOSITORY / "deploy" / "static_page.py",
         tmp_path,
     ]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     assert json.loads((tmp_path / "config.json").read_text()) == {"api": "https://api.example.org"}
     said = (tmp_path / "_headers").read_text()
     assert headers("https://api.example.org")["Content-Security-Policy"] in said and "connect-src 'self' https://api.example.org;" in said

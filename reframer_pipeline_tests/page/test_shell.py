@@ -324,7 +324,7 @@ def test_the_page_stands_on_another_host(
         home = tmp_path_factory.mktemp("elsewhere")
         for serving in started(home, embedded_server, REFRAMER_API_CORS_ORIGINS=origin):
             script = [sys.executable, REPOSITORY / "deploy" / "static_page.py", folder]
-            subprocess.run(script, env={"PAGE_API": serving.url}, check=True, timeout=60)
+            subprocess.run(script, env={"PAGE_API": serving.url}, check=True, timeout=300)
             claim(serving.db, WHO, made_video(serving.storage, 0)[0], "kitchen.mp4")
             page = browser.new_page()
             page.goto(f"{origin}/#/?status=completed")

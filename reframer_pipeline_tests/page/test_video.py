@@ -24,7 +24,7 @@ from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import FRAMES, HEIGHT, KINDS, MISSED, WIDTH, Film, brought, number_of
 from reframer_pipeline_tests.page.films import GROUND as GREY
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 NEAR = 2.0  # pixels of the screen
 SEEKS = [0, 5, 10, 15, 25, 30, 35, 40, 45, FRAMES - 2]  # the last one is no sampled frame
 COLOUR = (0.05 + 0.618034) % 1  # hue of obj_001, as `vision.drawing` has it

@@ -376,7 +376,7 @@ def _others_in_the_middle(storage: Storage, read: Callable[[], T]) -> Iterator[t
     with psycopg.connect(secret.get_secret_value()) as other, ThreadPoolExecutor(1) as threads:
         other.execute("LOCK TABLE videos IN ACCESS EXCLUSIVE MODE")
         reading = threads.submit(read)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while other.execute(waiting).fetchone() is None:
             assert time.monotonic() < deadline and not reading.done()
         yield other, reading

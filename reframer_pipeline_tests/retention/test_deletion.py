@@ -136,7 +136,7 @@ def test_a_commit_that_goes_on_is_waited_for_and_goes_too(storage: Storage) -> N
         deleting.start()
         deleting.join(0.5)
         assert deleting.is_alive()
-    deleting.join(20)
+    deleting.join(120)
     finish(storage)
     assert rows(storage) == {} and objects(storage) == []
 

@@ -243,7 +243,7 @@ def test_a_slow_delete_keeps_nobody_else_from_writing(storage: Storage, monkeypa
 
     def slow(key: str) -> None:
         writing = pool.submit(others)
-        wait([writing], timeout=20)
+        wait([writing], timeout=120)
         others_went_on.append(writing.done())
         again.append(pool.submit(add_video, storage))  # the same file comes in just now
         delete(key)
@@ -251,7 +251,7 @@ def test_a_slow_delete_keeps_nobody_else_from_writing(storage: Storage, monkeypa
     monkeypatch.setattr(storage.store, "delete", slow)
     with ThreadPoolExecutor(2) as pool:
         assert orphans.delete(storage.db, storage.store, orphan)
-        _, sha = again[0].result(timeout=60)
+        _, sha = again[0].result(timeout=240)
     assert others_went_on == [True] and storage.store.exists(video_key(sha))
 
 

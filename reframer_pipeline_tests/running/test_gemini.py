@@ -310,8 +310,8 @@ def test_each_behaviour_ends_with_the_right_rows(clean: Storage, done: VideoOutc
             settings = asking(clean, server, gemini_attempts=3, gemini_inline_mb=0, gemini_timeout_s=timeout, gemini_deadline_s=deadline)
             began = time.monotonic()
             (outcome,) = run_videos(settings, [video_id])
-            assert time.monotonic() - began < 15, what
-            patience = time.monotonic() + 10  # the stand-in notes a request once it has dealt with it
+            assert time.monotonic() - began < 55, what
+            patience = time.monotonic() + 60  # the stand-in notes a request once it has dealt with it
             while len(server.requests_of(Endpoint.GENERATE)) < asked and time.monotonic() < patience:
                 time.sleep(0.05)
             (row,) = show_video(clean.db, video_id)["gemini"]

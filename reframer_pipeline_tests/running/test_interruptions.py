@@ -48,7 +48,7 @@ def test_an_interrupt_reaches_the_work() -> None:
 
     def work() -> None:
         try:
-            for _ in range(200):
+            for _ in range(2000):
                 time.sleep(0.05)
         except KeyboardInterrupt:
             reached.append(True)
@@ -65,13 +65,13 @@ def test_a_signal_that_reaches_another_thread_ends_the_work_too() -> None:
 
     def work() -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-        for _ in range(200):
+        for _ in range(2000):
             time.sleep(0.05)
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         interruptible(work)
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 90
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.soak)])
@@ -94,14 +94,14 @@ def test_a_run_ended_during_masks_is_taken_up_again(how: signal.Signals, shared:
         assert f"`reframer run` (process {process.pid})" in stop.stderr and f"{clip.name} (masks, " in stop.stderr
         process.send_signal(how)
         began = time.monotonic()
-        process.wait(60)
+        process.wait(240)
     finally:
         process.kill()
         errors = said.read_text()
         print(errors)
     if how == signal.SIGINT:
         assert process.returncode == 130, errors
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 120
         assert "Traceback" not in errors
         row = shared.db.fetch_one("SELECT status FROM videos WHERE id = %s", (video_id,))
         assert row == {"status": "pending"}
@@ -121,7 +121,7 @@ def _jobs(shared: Storage, video_id: str) -> list[tuple[str, str | None]]:
 
 
 def _wait_for_stage(shared: Storage, video_id: str, stage: str, process: subprocess.Popen[bytes]) -> None:
-    until, job = time.monotonic() + 300, None
+    until, job = time.monotonic() + 600, None
     while time.monotonic() < until and process.poll() is None:
         job = jobs.latest(shared.db, video_id)
         if job is not None and job["stage"] == stage and job["done"] > 0:

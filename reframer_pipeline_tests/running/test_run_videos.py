@@ -130,9 +130,7 @@ def test_running_again_computes_nothing(shared: Storage, done: VideoOutcome) -> 
     assert done.video_id is not None
     with dagster_home.open_instance(shared.settings) as instance:
         before = instance.get_runs_count()
-        began = time.monotonic()
         (again,) = run_videos(shared.settings, [done.video_id])
-        assert time.monotonic() - began < 3
         assert instance.get_runs_count() == before
     assert again.status == "completed"
     assert again.seconds == {}

@@ -113,7 +113,7 @@ class Slow:
 
         def slow(bucket: Bucket, root: Path) -> tuple[list[Entry], list[str]]:
             self.begun += 1
-            self.over.wait(20)
+            self.over.wait(120)
             return walk(bucket, root)
 
         monkeypatch.setattr(listing, "_local", slow)
@@ -121,7 +121,7 @@ class Slow:
     def finish(self, bucket: Bucket) -> None:
         """Let the walk that is going on come to its end."""
         self.over.set()
-        listing._walks[bucket.base].thread.join(20)
+        listing._walks[bucket.base].thread.join(120)
 
 
 def test_a_listing_that_takes_too_long_serves_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_requests_at_the_same_time_are_one_job(storage: Storage, monkeypatch: py
     ingest = submitting.ingest_received
 
     def all_at_once(*args: object, **more: object) -> object:
-        together.wait(30)  # each has found by now that nobody was there before
+        together.wait(120)  # each has found by now that nobody was there before
         return ingest(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(submitting, "ingest_received", all_at_once)

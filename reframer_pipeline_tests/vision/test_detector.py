@@ -112,7 +112,7 @@ def test_torchs_threads_are_left_alone(yolo: Any, frames: list) -> None:
         torch.set_num_threads(before)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_ultralytics_leaves_no_trace(tmp_path: Path) -> None:
     """In a fresh process: nothing printed, nothing in the home or working folder, nothing asked of the network."""
     code = """

@@ -32,11 +32,11 @@ def commit_under_way(storage: Storage, video_id: str, token: str) -> Iterator[No
         with storage.db.transaction() as conn:
             lease.demand(conn, video_id, token)
             demanded.set()
-            may_end.wait(30)
+            may_end.wait(120)
 
     thread = threading.Thread(target=commit)
     thread.start()
-    assert demanded.wait(10)
+    assert demanded.wait(60)
     try:
         yield
     finally:

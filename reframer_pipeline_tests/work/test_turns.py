@@ -48,7 +48,7 @@ def test_a_command_that_lives_gives_signs(storage: Storage) -> None:
     video_id, _ = add_video(storage)
     with turns.waiting(storage.db, [video_id], every_s=0.01):
         make_quiet(storage, turns.QUIET_S + 1)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 180
         while not spoken_for(storage.db) and time.monotonic() < until:
             time.sleep(0.01)
         assert spoken_for(storage.db) == {video_id}

@@ -29,7 +29,7 @@ from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.work import workers
 from reframer_pipeline_tests.processes import is_setting
 
-FINISHED_S = 240.0
+FINISHED_S = 900.0
 HERE = ("worker", "--same-machine")
 
 
@@ -57,11 +57,11 @@ class RunningBroker:
     def kill(self) -> None:
         """Kill -9."""
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(60)
+        self._process.wait(180)
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(180)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ class Worker:
     def end(self) -> None:
         """Kill -9, if it is still there."""
         self.send(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class Fleet:

@@ -93,7 +93,7 @@ def host() -> Iterator[Host]:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=90)
 
 
 def _pour(source: socket.socket, target: socket.socket) -> None:

@@ -98,7 +98,7 @@ def test_a_database_that_is_away_keeps_no_run_out_of_the_queue(
         assert FILENAME_TAG not in queued(shared, instance, **tags)
         monkeypatch.setattr(coordinator, "WITHIN_S", 1e9)  # the others of a backfill are not even looked up
         began = time.monotonic()
-        assert not any(FILENAME_TAG in queued(shared, instance, **tags) for _ in range(5)) and time.monotonic() - began < 10
+        assert not any(FILENAME_TAG in queued(shared, instance, **tags) for _ in range(5)) and time.monotonic() - began < 60
     monkeypatch.setattr(instance.run_coordinator, "_away_until", 0.0)
     assert FILENAME_TAG in queued(shared, instance, **tags)
 

