@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,22 @@ def postgres15_programs() -> Path:
     return folder
 
 
-def pg_ctl(programs: Path, folder: Path, *args: str) -> None:
+def pg_ctl(programs: Path, folder: Path, *args: str, **variables: str) -> None:
     with open(folder / "pg_ctl.log", "a") as log:
         command = [str(programs / "pg_ctl"), "-w", "-D", str(folder / "data"), "-l", str(folder / "server.log"), *args]
-        subprocess.run(command, check=True, stdout=log, stderr=log, cwd=folder, timeout=240, **servants())
+        subprocess.run(command, check=True, stdout=log, stderr=log, cwd=folder, timeout=240, env={**os.environ, **variables}, **servants())
 
 
 @pytest.fixture(scope="session")
 def postgres15() -> Iterator[Server]:
     """PostgreSQL 15 with passwords (SCRAM), on a loopback port."""
+    with running_postgres15() as server:
+        yield server
+
+
+@contextmanager
+def running_postgres15(**variables: str) -> Iterator[Server]:
+    """A server of its own, with these environment variables."""
     programs, folder, port = postgres15_programs(), private_folder("pg15"), free_port()
     password_file = folder / "password"
     password_file.write_text(PASSWORD)
@@ -101,7 +109,7 @@ def postgres15() -> Iterator[Server]:
     subprocess.run([str(programs / "initdb"), *arguments], check=True, capture_output=True, cwd=folder, timeout=240, **ids)
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c synchronous_commit=off -c shared_buffers=32MB"
     (folder / "options").write_text(options)
-    pg_ctl(programs, folder, "-o", options, "start")
+    pg_ctl(programs, folder, "-o", options, "start", **variables)
     url = f"postgresql://reframer:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/{{database}}"
     try:
         yield Server(url, url, folder)

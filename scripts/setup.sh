@@ -129,6 +129,7 @@ command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "vi
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
     { [ -x /usr/sbin/pgbouncer ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; } \
         || apt_install "tests against a stand-alone Postgres" postgresql pgbouncer openssl
+    command -v faketime >/dev/null || apt_install "tests of clocks that jump" faketime
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || apt_install "tests of warm workers" rabbitmq-server
     # Ubuntu's packages of these browsers are snaps, which a container cannot run
     { [ -x /usr/bin/chromium ] && [ -x /usr/bin/firefox-esr ]; } || ! grep -qx 'ID=debian' /etc/os-release \
