@@ -1,5 +1,5 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test test-quick test-again lint dev setup docs lock bench bench-quick bench-gpu help
+.PHONY: demo test test-quick test-long test-again lint dev setup docs lock bench bench-quick bench-gpu soak help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -18,6 +18,10 @@ test: setup lint ## lint, types and all tests but the few that CI alone runs
 test-quick: setup ## the fast ones of the tests that need no model, server, browser or shared clip
 	@REFRAMER_TEST_MEDIA=none scripts/test.sh -m "not models and not deployment and not browser and not slow"
 
+test-long: ## whole deployments and fleets that are killed, cut off and told to end (half an hour)
+	@REFRAMER_TEST_SERVERS=1 scripts/setup.sh
+	@REFRAMER_TEST_SERVERS=1 REFRAMER_TEST_LONG=1 scripts/test.sh -m long
+
 test-again: setup ## those that failed last, one after the other
 	@scripts/test.sh -n 0 --last-failed --last-failed-no-failures none
 
@@ -35,6 +39,9 @@ bench-quick: setup ## the rows that CI guards
 
 bench-gpu: setup ## the rows that need a GPU
 	@$(BIN)/python -m benchmarks.gpu
+
+soak: setup ## small videos and faults at random: make soak MINUTES=30 SEED="1 2 3"
+	@$(BIN)/python -m reframer_pipeline_tests.faults.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
 
 docs: setup ## write the tables of docs/ anew from the code
 	@$(BIN)/python scripts/docs_tables.py

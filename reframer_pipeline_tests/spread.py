@@ -1,7 +1,8 @@
 """pytest's hooks: how the tests are spread over worker processes, and which of them `make test-quick` leaves out.
 
 A file's tests stay together, in one worker and in their order, so that they share what the first of them made. Each worker has a data
-folder and servers of its own. What soaks or fuzzes for minutes runs in CI alone.
+folder and servers of its own. What soaks or fuzzes for minutes runs in CI alone, and what needs a
+whole deployment for many by `make test-long`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ DEPLOYMENT = HERE / "deployment"
 SERVED = (DEPLOYMENT, HERE / "api", HERE / "page", HERE / "cli" / "test_serve.py")  # what a running `reframer dev` or `serve` answers
 IN_A_BROWSER = {"test_page.py", "test_web_ui.py"}
 IN_CI = "REFRAMER_TEST_SERVERS" in os.environ
+LONG = "REFRAMER_TEST_LONG" in os.environ
 MODELS = {"shared", "yolo", "sam2"}  # fixtures
 MOST_WORKERS = 8
 
@@ -54,4 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("models")
         if item.get_closest_marker("soak") and not IN_CI:
             item.add_marker(pytest.mark.skip(reason="takes minutes: CI runs it (REFRAMER_TEST_SERVERS=1)"))
+        if item.get_closest_marker("long") and not LONG:
+            item.add_marker(pytest.mark.skip(reason="a whole deployment for many minutes: `make test-long` runs it"))
     items.sort(key=lambda item: not item.path.is_relative_to(DEPLOYMENT))

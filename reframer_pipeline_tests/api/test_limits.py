@@ -92,7 +92,7 @@ def test_bytes_that_nobody_announced_count_as_they_come(strict: Serving) -> None
         connection.settimeout(20)
         connection.sendall(bytes(200_000))
         assert answered(connection) == (429, "quota_used_up")
-    assert 2_900_000 < used(key) <= 3_000_000
+    assert 2_500_000 < used(key) <= 3_000_000  # of the last bytes some may not have been read
 
 
 def test_the_database_is_asked_for_readiness_once_a_second_at_most(strict: Serving) -> None:

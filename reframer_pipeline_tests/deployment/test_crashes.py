@@ -20,7 +20,7 @@ from reframer_pipeline.planning.backlog import FIRST_PAUSE_S
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline_tests.deployment.deployment import Deployment, is_running
 
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.soak]  # most of it is waiting
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long]  # most of it is waiting
 
 STARTED = dg.DagsterRunStatus.STARTED
 ODD_FILES = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from reframer_pipeline_tests.deployment.deployment import Deployment
 
 pytestmark = [
     pytest.mark.timeout(1500),
-    pytest.mark.soak,
+    pytest.mark.long,
     pytest.mark.skipif(embedded_broker.program() is None, reason="RabbitMQ is not installed: apt-get install rabbitmq-server"),
 ]
 
@@ -59,6 +60,8 @@ def _is_of(deployment: Deployment, process: psutil.Process) -> bool:
     """Whether it is a worker or the broker of this deployment."""
     variables = process.info["environ"] or {}
     home = str(deployment.settings.home_dir)
-    if "beam" in process.name():
-        return variables.get("HOME") == f"{home}/rabbitmq"
-    return "worker" in process.cmdline() and variables.get("REFRAMER_HOME") == home
+    with suppress(psutil.Error):  # gone meanwhile
+        if "beam" in process.name():
+            return variables.get("HOME") == f"{home}/rabbitmq"
+        return "worker" in process.cmdline() and variables.get("REFRAMER_HOME") == home
+    return False

@@ -120,7 +120,7 @@ def test_the_stage_of_a_killed_worker_is_computed_again_at_once_in_the_same_run(
     whole(all_kinds, long, run_id)
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_one_that_was_suspended_loses_its_stage_and_says_nothing_when_it_is_back(all_kinds: Fleet, long: str) -> None:
     run_id = all_kinds.launch(long)
     all_kinds.at(run_id, "masks")
@@ -136,7 +136,7 @@ def test_one_that_was_suspended_loses_its_stage_and_says_nothing_when_it_is_back
     all_kinds.wait(lambda: suspended.process.poll() is not None or suspended.child != child)  # it has another process now
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_worker_that_is_told_to_end_finishes_its_stage_or_hands_it_over_and_the_run_goes_on(
     all_kinds: Fleet, long: str, times: int
 ) -> None:
@@ -153,6 +153,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_stage_or_hands_it_over_and_th
     assert tries == times
 
 
+@pytest.mark.long
 def test_a_cancelled_run_ends_where_its_stage_is_computed_and_both_processes_stay_warm(all_kinds: Fleet, long: str) -> None:
     processes = {one.child for one in all_kinds.workers}
     run_id = all_kinds.launch(long)
@@ -167,6 +168,7 @@ def test_a_cancelled_run_ends_where_its_stage_is_computed_and_both_processes_sta
     whole(all_kinds, long, run_id, again)
 
 
+@pytest.mark.long
 def test_the_run_of_a_killed_worker_ends_and_so_does_its_stage(all_kinds: Fleet, long: str) -> None:
     all_kinds.start(1, "--queue", "runs")
     run_id = all_kinds.launch(long)
@@ -180,6 +182,7 @@ def test_the_run_of_a_killed_worker_ends_and_so_does_its_stage(all_kinds: Fleet,
     whole(all_kinds, long, run_id, again)
 
 
+@pytest.mark.long
 def test_a_run_worker_that_is_told_to_end_waits_for_the_stage_and_leaves_the_rest(all_kinds: Fleet, long: str) -> None:
     run_id = all_kinds.launch(long)
     all_kinds.at(run_id, "masks")
@@ -192,6 +195,7 @@ def test_a_run_worker_that_is_told_to_end_waits_for_the_stage_and_leaves_the_res
     assert job["failure_code"] == "interrupted" and not all_kinds.leases()
 
 
+@pytest.mark.long
 def test_a_stage_that_nobody_can_take_over_waits_and_holds_nobody_up_who_is_told_to_end(all_kinds: Fleet, long: str) -> None:
     run_id = all_kinds.launch(long)
     all_kinds.at(run_id, "masks")

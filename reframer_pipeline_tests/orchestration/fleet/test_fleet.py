@@ -133,7 +133,7 @@ def test_a_worker_computes_one_run_after_the_other_and_keeps_its_models(fleet: F
     assert fleet.leases() == []
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_message_that_comes_twice_is_computed_once(two: Fleet, long: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "frames")
@@ -161,7 +161,7 @@ def test_a_cancelled_run_ends_soon_and_its_worker_stays_warm(two: Fleet, long: s
     assert two.ended(two.launch(short, "scenes")) is SUCCESS
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_run_that_is_cancelled_by_force_ends_too(two: Fleet, long: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")
@@ -174,7 +174,7 @@ def test_a_run_that_is_cancelled_by_force_ends_too(two: Fleet, long: str) -> Non
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("which", ["both processes", "the one that computes"])
+@pytest.mark.parametrize("which", [pytest.param("both processes", marks=pytest.mark.long), "the one that computes"])
 def test_the_run_of_a_killed_worker_ends_and_another_goes_on(two: Fleet, long: str, which: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")
@@ -195,7 +195,7 @@ def test_the_run_of_a_killed_worker_ends_and_another_goes_on(two: Fleet, long: s
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("whom", ["the parent", "both processes, as a service manager does"])
+@pytest.mark.parametrize("whom", ["the parent", pytest.param("both processes, as a service manager does", marks=pytest.mark.long)])
 def test_a_worker_that_is_told_to_end_finishes_its_stage(two: Fleet, long: str, whom: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")
@@ -210,7 +210,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_stage(two: Fleet, long: str, 
     assert two.row_of(worker) == {}
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_told_twice_it_ends_at_once(two: Fleet, long: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")

@@ -28,7 +28,7 @@ from reframer_pipeline_tests.servers import Server, short_folder
 __all__ = ["s3_server"]
 pytestmark = [
     pytest.mark.models,
-    pytest.mark.soak,
+    pytest.mark.long,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(embedded_broker.program() is None, reason="RabbitMQ is not installed: apt-get install rabbitmq-server"),
 ]
