@@ -110,7 +110,8 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o711)
         write_clip(make_clip(3_960_001, width=320, height=180, n_frames=25, shots=1), folder / "clip.mp4")
-        clip, samples, handed_in = (folder / "clip.mp4").read_bytes(), defaultdict(list), 0
+        clip, handed_in = (folder / "clip.mp4").read_bytes(), 0
+        samples: Samples = defaultdict(list)
         with Deployment(folder / "home", REFRAMER_WORKERS=str(given.workers), PYTHONPATH=stubs) as own:
             storage_of(own.settings).db.fetch("SELECT 1")
             began = looked = time.monotonic()
@@ -128,10 +129,12 @@ def main() -> int:
                 time.sleep(0.2)
             disk = sum(path.stat().st_size for path in own.settings.home_dir.rglob("*") if path.is_file()) / 1e6
         embedded.stop(own.settings)
-    done = [value for _, value in samples["completed"]]
+    ended = [value for _, value in samples["completed"]]
     print(f"\n{given.minutes:g} min, {given.rate:g} uploads a minute, {given.workers} workers, stub models: {handed_in} handed in")
-    print(f"completed a minute: {(done[-1] - done[len(done) // 4]) / (len(done) * 3 / 4 * EVERY_S / 60):.1f}, the first quarter left out")
-    print(f"the data folder in the end: {disk:.0f} MB, {1000 * disk / max(1, done[-1]):.0f} kB a video")
+    print(
+        f"completed a minute: {(ended[-1] - ended[len(ended) // 4]) / (len(ended) * 3 / 4 * EVERY_S / 60):.1f}, the first quarter left out"
+    )
+    print(f"the data folder in the end: {disk:.0f} MB, {1000 * disk / max(1, ended[-1]):.0f} kB a video")
     print(f"{'':<18}{'median':>10}{'an hour':>10}{'noise':>10}")
     for figure, points in sorted(samples.items()):
         if len(points) >= 8:

@@ -8,6 +8,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 TARGET = "reframer_pipeline.vision.models"
 
@@ -15,14 +18,14 @@ TARGET = "reframer_pipeline.vision.models"
 class Stubs(importlib.abc.MetaPathFinder):
     """Finds the module as ever, and replaces what it gives."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Only for that module."""
         if fullname != TARGET:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        spec: Any = importlib.machinery.PathFinder.find_spec(fullname, path)
         execute = spec.loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             execute(module)
             _replace(module)
 
@@ -30,7 +33,7 @@ class Stubs(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _replace(module):
+def _replace(module: Any) -> None:
     import numpy as np
 
     from reframer_pipeline.vision.boxes import Boxes
@@ -38,15 +41,18 @@ def _replace(module):
     from reframer_pipeline.vision.segmenter import Mask
 
     class Detector:
-        def detect(self, images):
-            box = lambda image: [image.shape[1] / 4, image.shape[0] / 4, image.shape[1] / 2, image.shape[0] / 2]  # noqa: E731
-            return [Boxes(np.array([box(image)], np.float32), np.array([0.9], np.float32), ["cup"]) for image in images]
+        def detect(self, images: Any) -> list[Boxes]:
+            sides = [
+                np.array([[width / 4, height / 4, width / 2, height / 2]], np.float32)
+                for height, width in (one.shape[:2] for one in images)
+            ]
+            return [Boxes(side, np.array([0.9], np.float32), ["cup"]) for side in sides]
 
     class Segmenter:
         frames = 8
 
-        def segment(self, frames):
-            def mask(image, box):
+        def segment(self, frames: Any) -> list[list[Mask]]:
+            def mask(image: Any, box: Any) -> Mask:
                 x1, y1, x2, y2 = (int(value) for value in box)
                 bits = np.zeros(image.shape[:2], np.uint8)
                 bits[y1:y2, x1:x2] = 1

@@ -25,6 +25,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.failures import ReframerError
@@ -284,16 +285,19 @@ def _codes() -> dict[str, type[ReframerError]]:
     return {kind.code: kind for kind in below(ReframerError)}
 
 
-def recomputed(storage: Storage, path: Path, home: Path) -> list[str]:
+def recomputed(storage: Storage, path: Path, home: Path, gemini_url: str) -> list[str]:
     """I5: a file computed from nothing in another data folder has the content digests that stand in this one. Times of clocks apart, every
     stage is a function of bytes, settings, weights and code.
 
     Args:
-        storage: Where the video was computed.
+        storage: Where the video was computed, with scenes by Gemini's stand-in.
         path: Its file.
         home: An empty data folder for the second time.
+        gemini_url: Of the stand-in, whose answers are a function of the question.
     """
-    settings = Settings(home=home, models=storage.settings.models, device=storage.settings.device)
+    settings = Settings(
+        home=home, models=storage.settings.models, device=storage.settings.device, gemini_url=gemini_url, GEMINI_API_KEY=SecretStr("soak")
+    )
     with open_storage(settings) as again:
         taken = ingest_file(path, again.db, again.store, settings)
         assert taken.video_id is not None, taken.failure

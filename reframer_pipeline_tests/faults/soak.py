@@ -9,6 +9,8 @@ What belongs here: who hands in and what, when faults happen, and what is printe
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import random
 import shutil
 import subprocess
@@ -28,6 +30,7 @@ import psycopg
 from reframer_pipeline.database import embedded
 from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip, write_clip
 from reframer_pipeline.failures import ReframerError
+from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.command import environment
@@ -42,6 +45,7 @@ SETTLED_S: Final = 1500.0  # after the last fault
 AT_ONCE: Final = 5  # videos under way: more would only wait
 WAYS: Final = ("folder", "folder", "folder", "api", "api", "api", "command")
 NOT_A_VIDEO: Final = "not_a_video"
+UNPAID: Final = (Kind.RATE_LIMITED, Kind.INTERNAL, Kind.UNAVAILABLE, Kind.HTML, Kind.DROP)  # what Gemini answers, and charges nothing for
 
 
 class Soak:
@@ -53,7 +57,8 @@ class Soak:
         not_taken: Uploads that were refused or broke off because something was away; the uploader was told so.
     """
 
-    def __init__(self, own: Deployment, seed: int, folder: Path) -> None:
+    def __init__(self, own: Deployment, gemini: FakeGemini, seed: int, folder: Path) -> None:
+        self._gemini = gemini
         self.ledger = Ledger()
         self.faults: Counter[str] = Counter()
         self.not_taken: Counter[str] = Counter()
@@ -149,7 +154,9 @@ class Soak:
     def _by_command(self, path: Path, refusal: str | None, rng: random.Random) -> None:
         """`reframer run`: its file is taken in once it has an upload, whatever becomes of the command."""
         command = [sys.executable, "-m", "reframer_pipeline", "run", str(path)]
-        ended = subprocess.run(command, env=environment(self._own.settings.home_dir, **VARIABLES), capture_output=True, timeout=900)
+        ended = subprocess.run(
+            command, env=environment(self._own.settings.home_dir, **VARIABLES, **at_gemini(self._gemini)), capture_output=True, timeout=900
+        )
         with self._one_at_a_time:
             taken = self.storage.db.fetch("SELECT 1 FROM uploads WHERE filename = %s", (path.name,))
         if taken:
@@ -169,8 +176,13 @@ class Soak:
         rng = random.Random(f"faults {self._seed}")
         bag: list[str] = []
         while not self._over.wait(rng.uniform(8, 30)):
-            bag = bag or rng.sample(sorted(FAULTS), len(FAULTS))  # each of them before any comes again
+            bag = bag or rng.sample([*sorted(FAULTS), ""], len(FAULTS) + 1)  # each of them before any comes again
             name = bag.pop()
+            if not name:
+                kind = rng.choice(UNPAID)
+                self._gemini.script(Behaviour(kind, times=rng.randint(1, 12)))
+                self.faults[f"gemini: {kind}"] += 1
+                continue
             with self._one_at_a_time:
                 if FAULTS[name](self._own, rng):
                     self.faults[name] += 1
@@ -192,20 +204,32 @@ def soak(minutes: float, seed: int, folder: Path) -> list[str]:
     """Soak for so long; prints the figures, and returns what is broken, a line each."""
     files = folder / "files"
     files.mkdir()
-    with Deployment(folder / "home") as own:
-        one = Soak(own, seed, files)
+    with FakeGemini() as gemini, Deployment(folder / "home", **at_gemini(gemini)) as own:
+        one = Soak(own, gemini, seed, files)
         with Watching(embedded.server(own.settings).database_url) as reader:
             one.run(minutes)
-        broken = [*one.troubles, *reader.seen, *invariants.broken(one.storage, one.ledger, WITHIN_S)]
+        broken = [*one.troubles, *reader.seen, *invariants.broken(one.storage, one.ledger, WITHIN_S, paid(gemini))]
         for number, clip in enumerate(random.Random(seed).sample(one.clips(), min(2, len(one.clips())))):
-            broken += invariants.recomputed(one.storage, clip, folder / f"again-{number}")
+            broken += invariants.recomputed(one.storage, clip, folder / f"again-{number}", gemini.url)
         figures = invariants.told(one.storage, one.ledger) | {
             "faults": dict(sorted(one.faults.items())), "not_taken": dict(one.not_taken), "looks": reader.looks,
+            "paid": sum(paid(gemini).values()),
             "lost": _count(broken, "I1: ", "has not ended: uploads []"), "stuck": _count(broken, "I1: ", "has not ended"),
             "duplicated": _count(broken, "I3: "), "blamed": _count(broken, "I9: "), "broken": len(broken),
         }  # fmt: skip
         print(f"\nSeed {seed}, {minutes:g} min:\n{invariants.as_text(figures)}")
     return broken
+
+
+def at_gemini(gemini: FakeGemini) -> dict[str, str]:
+    """The variables by which the real client asks the stand-in."""
+    return {"GEMINI_API_KEY": "soak", "REFRAMER_GEMINI_URL": gemini.url}
+
+
+def paid(gemini: FakeGemini) -> dict[str, int]:
+    """Answers that would have been charged, by what was asked."""
+    asked = [json.dumps(one.body, sort_keys=True) for one in gemini.requests_of(Endpoint.GENERATE) if one.accepted]
+    return dict(Counter(hashlib.sha256(body.encode()).hexdigest()[:12] for body in asked))
 
 
 def _count(broken: list[str], beginning: str, words: str = "") -> int:
