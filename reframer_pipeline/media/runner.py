@@ -3,7 +3,8 @@
 What belongs here: starting one program without a shell, in its own session, an empty environment and an empty private
 folder, under limits of memory, CPU, file size and open files, without network and other files where the system allows that; reading
 its outputs, and feeding its input, under a stall clock and a wall clock; killing its whole group; telling a limit from an ordinary
-failure. What does not: the limits' values and enforcement (`fence`), command lines (`commands`), what a failure says about the video (`probe`, `sampling`).
+failure. What does not: the limits' values and enforcement (`fence`), what it sees (`sandbox`), command lines (`commands`), what a failure
+says about the video (`probe`, `sampling`).
 """
 
 from __future__ import annotations

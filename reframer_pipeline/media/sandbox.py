@@ -33,7 +33,9 @@ _APART: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-u
 # with it a process opens files by number that it cannot see.
 _AS_ROOT: Final = ("--cap-drop", "ALL", "--cap-add", "CAP_DAC_OVERRIDE")
 _AS_USER: Final = ("--unshare-user",)
-_PROC: Final = ("--proc", "/proc")  # relocatable programs find their libraries by it; many containers forbid mounting it
+# Relocatable programs find their libraries by it; many containers forbid mounting it. bubblewrap 0.8 leaves the kernel's settings in it
+# (/proc/sys) writable for root, also where it has no rights left.
+_PROC: Final = ("--proc", "/proc", "--remount-ro", "/proc")
 
 
 def sandboxed(prlimit: str, tool: str, folder: str, reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> list[str]:
@@ -93,7 +95,7 @@ def _seen(*programs: str) -> list[str]:
             words += ["--ro-bind", str(path), str(path)]
     for name in _LOOKED_UP:
         words += ["--ro-bind-try", name, name]
-    words += ["--dev", "/dev", "--size", str(_ROOM_BYTES), "--tmpfs", "/tmp"]
+    words += ["--dev", "/dev", "--remount-ro", "/dev", "--size", str(_ROOM_BYTES), "--tmpfs", "/tmp"]
     for folder in _homes(programs):
         words += ["--ro-bind", folder, folder]
     return words

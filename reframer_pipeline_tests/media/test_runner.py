@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 import uuid
@@ -19,6 +18,7 @@ from reframer_pipeline.failures import DamagedVideo, MediaToolMissing, MediaTool
 from reframer_pipeline.media.fence import Limits, standing, without_network
 from reframer_pipeline.media.runner import STDOUT, GuardedProcess, run_guarded
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.media.fences import tools_without
 
 LIMITS = replace(Limits.of(Settings(memory_mb=400)), stall_s=20, wall_s=30)
 
@@ -27,19 +27,10 @@ LIMITS = replace(Limits.of(Settings(memory_mb=400)), stall_s=20, wall_s=30)
 def fence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which fence stands: that of bubblewrap, or what is left where it is not installed."""
     if request.param == "no sandbox":
-        monkeypatch.setenv("PATH", str(tools_without("bwrap", tmp_path_factory.mktemp("tools"))))
+        monkeypatch.setenv("PATH", str(tools_without(tmp_path_factory.mktemp("tools"), "bwrap")))
     elif not standing(sys.executable).files:
         pytest.skip("bubblewrap is not installed, or the system forbids it")
     return str(request.param)
-
-
-def tools_without(absent: str, folder: Path) -> Path:
-    """A folder of links to what is on PATH, but for one program."""
-    for name in {"bwrap", "prlimit", "unshare", "true", "printf", "dd", "sleep", "ffmpeg", "ffprobe"} - {absent}:
-        found = shutil.which(name)
-        if found:
-            (folder / name).symlink_to(found)
-    return folder
 
 
 def python(code: str) -> list[str]:
