@@ -1,6 +1,7 @@
 """Takes files through the first look, the facts and all frames, in a process of its own, and prints which code each ended with.
 
-What belongs here: what a run does with an upload until nothing opens it any more. What does not: whether that is well (`test_media_attacks`).
+What belongs here: what a run does with an upload until nothing opens it any more. What does not: whether that is well
+(`test_media_attacks`).
 """
 
 from __future__ import annotations

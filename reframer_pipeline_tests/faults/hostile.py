@@ -190,7 +190,8 @@ def attacks(folder: Path, lures: Lures) -> dict[str, Path]:
         place = lures.near.parent if kind == "near" else folder / kind
         place.mkdir(exist_ok=True)
         for name, (leads, make) in _TEXTS.items():
-            if leads == "any" or leads == ("url" if kind == "url" else "file"):
+            fits = leads in ("any", "url" if kind == "url" else "file")
+            if fits and (kind != "near" or name.startswith(("playlist", "list", "reference by alias"))):
                 named = lures.near.name if kind == "near" and "alias" not in name else where
                 (place / name).write_bytes(make(named, clip))
                 made[f"{name} to {kind}"] = place / name

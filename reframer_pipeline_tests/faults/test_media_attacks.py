@@ -1,8 +1,8 @@
 """Files that want another file or an address opened: they end with a failure's code, and nothing was opened.
 
 Each goes through the first look, the facts and all frames as in a run, in a process that is watched by `strace`: once behind the whole
-fence, and once where neither bubblewrap nor `unshare` is installed, so that the lists of what FFmpeg may open are all there is. That an attack
-is one is shown by an ffmpeg without either.
+fence, and once where neither bubblewrap nor `unshare` is installed, so that the lists of what FFmpeg may open are all there is. That an
+attack is one is shown by an ffmpeg without either.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from pathlib import Path
 
 import pytest
 
-from reframer_pipeline.media.fence import Limits
+from reframer_pipeline.media.commands import guards
+from reframer_pipeline.media.fence import Limits, standing, without_network
+from reframer_pipeline.media.runner import run_guarded
+from reframer_pipeline.results.storage import Storage
+from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
+from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline_tests.faults.attacked import COMPLETED
 from reframer_pipeline_tests.faults.hostile import Listener, Lures, attacks, listening
 from reframer_pipeline_tests.media.fences import tools_without
 from reframer_pipeline_tests.media.made import numbered
 
 LIMITS = replace(Limits.of(Settings()), stall_s=240, wall_s=480)
+REFUSED = {"not_a_video", "truncated", "damaged", "no_decodable_frames", "no_video_stream"}
 SECRET, NEAR = "the-secret.mp4", "the-neighbour.mp4"
 
 
@@ -75,7 +81,7 @@ def attacked(
     log, before, environment = tmp_path_factory.mktemp("log") / "strace", len(listener.came), dict(os.environ)
     if request.param == "lists alone":
         environment["PATH"] = str(tools_without(tmp_path_factory.mktemp("tools"), "bwrap", "unshare"))
-    watched = [strace, "-f", "-s", "4096", "-o", str(log), "-e", "trace=open,openat,openat2,connect"]
+    watched = [strace, "-f", "--seccomp-bpf", "-s", "4096", "-o", str(log), "-e", "trace=open,openat,openat2,connect"]
     command = [*watched, sys.executable, "-m", "reframer_pipeline_tests.faults.attacked", *map(str, files.values())]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     if "PTRACE_TRACEME" in ran.stderr or "ptrace(" in ran.stderr:
@@ -91,9 +97,7 @@ def test_every_attack_ends_with_a_code(attacked: Attacked, files: dict[str, Path
     # pictures of their own, which are all there: the subtitles are passed over
     whole = {name for name, code in ended.items() if code == COMPLETED}
     assert whole == {name for name in files if name.startswith("subtitle") and ".avi" in name}
-    refused = {"not_a_video", "truncated", "damaged", "no_decodable_frames", "no_video_stream"}
-    assert {code for name, code in ended.items() if name not in whole} <= refused
-    print(ended)
+    assert {code for name, code in ended.items() if name not in whole} <= REFUSED
 
 
 def test_no_attack_reaches_an_address(attacked: Attacked) -> None:
@@ -116,7 +120,9 @@ def test_the_attacks_work_on_who_is_not_guarded(attack: str, files: dict[str, Pa
         "reference by alias": ["-enable_drefs", "1", "-i", f"file:{files['reference by alias.mov to near']}"],
     }
     before = len(listener.came)
-    done = subprocess.run(["ffmpeg", "-v", "info", "-nostdin", *local[attack], "-f", "null", "-"], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        ["ffmpeg", "-v", "info", "-nostdin", *local[attack], "-f", "null", "-"], capture_output=True, text=True, timeout=600
+    )
     if attack == "dash":
         if "Unknown input format" in done.stderr:
             pytest.skip("this FFmpeg has no DASH")
@@ -167,7 +173,7 @@ def test_every_command_for_uploads_has_the_lists() -> None:
 
 def test_a_run_ends_with_the_same_codes(shared: Storage, tmp_path: Path) -> None:
     """Taken in and computed as every video: what is not refused at once fails at its first stages, and the listener hears nothing."""
-    shared_codes: dict[str, str | None] = {}
+    codes: dict[str, str | None] = {}
     secret, near = tmp_path / SECRET, tmp_path / "near" / NEAR
     near.parent.mkdir()
     numbered(secret, frames=5)
@@ -179,12 +185,11 @@ def test_a_run_ends_with_the_same_codes(shared: Storage, tmp_path: Path) -> None
         for name, path in chosen.items():
             result = ingest_file(path, shared.db, shared.store, shared.settings)
             if result.failure:
-                shared_codes[name] = result.failure.code
+                codes[name] = result.failure.code
             elif result.video_id:
                 taken[result.video_id] = name
         for video_id, outcome in zip(taken, run_videos(shared.settings, list(taken)), strict=True):
             assert outcome.status == "failed", taken[video_id]
-            shared_codes[taken[video_id]] = outcome.failure_code
+            codes[taken[video_id]] = outcome.failure_code
         assert listener.came == []
-    refused = {"not_a_video", "truncated", "damaged", "no_decodable_frames", "no_video_stream"}
-    assert shared_codes.keys() == chosen.keys() and set(shared_codes.values()) <= refused
+    assert codes.keys() == chosen.keys() and set(codes.values()) <= REFUSED
