@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from reframer_pipeline_tests.media.made import avi, numbered, numbered_jpeg
+from reframer_pipeline_tests.media.made import avi, numbered_jpeg
 
 MP4: Final = b"\0\0\0\x10ftypisom\0\0\0\0\n"  # what the first look takes for an mp4
 AVI: Final = b"RIFF\0\0\0\0AVI \n"
@@ -62,8 +62,8 @@ class Lures:
     """Where attacks lead to.
 
     Attributes:
-        secret: A video somewhere else, which nobody may open.
-        near: One beside the attacks that name no folder.
+        secret: An mp4 of one track somewhere else, its boxes behind its media, which nobody may open.
+        near: A copy of it beside the attacks that name no folder.
         url: The listener's address.
     """
 
@@ -184,8 +184,7 @@ _SUBTITLES: Final = ("subtitle playlist.avi", "subtitle list.avi")
 def attacks(folder: Path, lures: Lures) -> dict[str, Path]:
     """Makes every attack there is, by name: what it is, and whether it leads to a file or an address."""
     made: dict[str, Path] = {}
-    clip = numbered(folder / "clip.mov", frames=5).read_bytes()
-    (folder / "clip.mov").unlink()
+    clip = lures.secret.read_bytes()  # so that where its media lies is right for whoever takes the secret for it
     for kind, where in (("file", str(lures.secret)), ("near", str(lures.near)), ("url", f"{lures.url}/x.mp4")):
         place = lures.near.parent if kind == "near" else folder / kind
         place.mkdir(exist_ok=True)
