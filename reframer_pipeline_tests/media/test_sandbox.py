@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from reframer_pipeline.failures import MachineTrouble
-from reframer_pipeline.media.fence import Limits, Standing, standing
+from reframer_pipeline.media.fence import Limits, Standing, fenced, standing
 from reframer_pipeline.media.runner import GuardedProcess, run_guarded
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.media.fences import tools_without
@@ -86,17 +87,11 @@ for folder in ('.', '/tmp', '/dev/shm'):
 @pytest.mark.usefixtures("sandbox")
 def test_root_is_left_no_right_but_to_read() -> None:
     rights = 'print([line.split()[1] for line in open("/proc/self/status") if line[:6] in ("CapPrm", "CapEff", "CapBnd", "NoNewP")])'
-    if "--proc" not in " ".join(_words()):
+    if "--proc" not in fenced([sys.executable], LIMITS):
         pytest.skip("no /proc may be mounted here")
     *kept, no_new = json.loads(run_guarded(python(rights), LIMITS).stdout.decode().replace("'", '"'))
     allowed = 1 << 1 if os.geteuid() == 0 else 0  # CAP_DAC_OVERRIDE
     assert no_new == "1" and {int(number, 16) for number in kept[:2]} <= {allowed}
-
-
-def _words() -> list[str]:
-    from reframer_pipeline.media.fence import fenced
-
-    return fenced([sys.executable], LIMITS)
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -167,20 +162,9 @@ def test_it_outlives_the_thread_that_started_it() -> None:
     beginning = threading.Thread(target=process.__enter__)
     beginning.start()
     beginning.join()
-    with process_left(process):
+    with contextlib.ExitStack() as stack:
+        stack.push(process.__exit__)
         assert list(process.lines()) == ["alive"] and process.wait() == 0
-
-
-class process_left:  # a block, like contextlib's
-    """Leaves a process that another thread entered."""
-
-    def __init__(self, process: GuardedProcess) -> None:
-        self._process = process
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self._process.__exit__()
 
 
 @pytest.mark.usefixtures("sandbox")
