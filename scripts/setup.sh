@@ -125,11 +125,21 @@ command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || apt_install "vi
 ! old=$(old_ffmpeg) || fail "$old is too old: FFmpeg 5.1 or newer is needed. Debian 12, Ubuntu 24.04 and later have one;" \
     "on this system please put a build of your own first on PATH."
 
+# Without it video is decoded behind a weaker fence, so who may not install it can go on.
+if [ "$(uname -s)" = Linux ] && ! command -v bwrap >/dev/null; then
+    if command -v apt-get >/dev/null && may_be_root; then
+        apt_install "video is decoded in a sandbox" bubblewrap
+    else
+        say "bubblewrap is not installed: video is decoded without a sandbox (docs/limits.md)"
+    fi
+fi
+
 # Test servers are installed only when asked for (CI does): tests that need them skip with a reason otherwise.
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
     { [ -x /usr/sbin/pgbouncer ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; } \
         || apt_install "tests against a stand-alone Postgres" postgresql pgbouncer openssl
     command -v faketime >/dev/null || apt_install "tests of clocks that jump" faketime
+    command -v strace >/dev/null || apt_install "tests of what hostile files open" strace
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || apt_install "tests of warm workers" rabbitmq-server
     # Ubuntu's packages of these browsers are snaps, which a container cannot run
     { [ -x /usr/bin/chromium ] && [ -x /usr/bin/firefox-esr ]; } || ! grep -qx 'ID=debian' /etc/os-release \

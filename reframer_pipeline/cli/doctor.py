@@ -86,10 +86,27 @@ def _ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 
 def _fence(settings: Settings) -> Iterator[Finding]:
-    """Media is opened under limits only (`media.fence`)."""
+    """Media is opened under limits only, and behind what else the system allows (`media.fence`)."""
+    from reframer_pipeline.media.fence import Standing, standing
+
     path = shutil.which("prlimit")
     missing = path is None and sys.platform == "linux"
     yield Finding("prlimit", not missing, path or "not found", "apt-get install util-linux" if missing else "")
+    tools = [standing(tool) for tool in ("ffmpeg", "ffprobe") if shutil.which(tool)]
+    if not tools or missing:
+        return
+    here = Standing(*(all(getattr(tool, name) for tool in tools) for name in ("limits", "network", "files")))
+    shut = [("limits", here.limits), ("no network", here.network), ("no files but its own", here.files)]
+    left = [("network", here.network), ("all files that this user may read, and other processes", here.files)]
+    stands = ", ".join(name for name, closed in shut if closed) or "none"
+    opened = "; ".join([name for name, closed in left if not closed] + ["system calls are not filtered"])
+    yield Finding("fence around media", True, f"{stands}. Open: {opened}", "" if here.files else _way_to_a_sandbox())
+
+
+def _way_to_a_sandbox() -> str:
+    if shutil.which("bwrap") is None:
+        return "apt-get install bubblewrap" if sys.platform == "linux" else ""
+    return "bubblewrap is installed, but this system or container forbids it: docs/limits.md says what it needs"
 
 
 def _packages(settings: Settings) -> Iterator[Finding]:

@@ -113,7 +113,8 @@ def writing(
     """
     if shape.is_film:
         heard = sound if metadata.has_audio and _is_heard(part.path, settings) else None
-        with _film(film_commands.film(part, settings, _film_of(shape, metadata, part, settings, heard), target), part, settings) as film:
+        command = film_commands.film(part, settings, _film_of(shape, metadata, part, settings, heard), target)
+        with _film(command, part, settings, target) as film:
             yield film
         if target.suffix == ".mov":
             make_upright(target)
@@ -157,10 +158,10 @@ class _FilmWriter:
 
 
 @contextlib.contextmanager
-def _film(command: list[str], part: Part, settings: Settings) -> Iterator[Writer]:
+def _film(command: list[str], part: Part, settings: Settings, target: Path) -> Iterator[Writer]:
     frames, (width, height) = part.stop - part.start, part.size
     limits = replace(patient(settings, part.stop, _ENCODING, part.start), file_bytes=frames * width * height * 8 + 100_000_000)
-    with GuardedProcess(command, limits, fed=True) as process:
+    with GuardedProcess(command, limits, fed=True, reads=[part.path], writes=[target]) as process:
         yield _FilmWriter(process)
         _demand_written(process)
 
@@ -207,5 +208,5 @@ def _tags(path: Path, settings: Settings) -> dict[str, str]:
 
 def _is_heard(path: Path, settings: Settings) -> bool:
     """Whether the sound can be decoded: before the mattes are made, which takes long."""
-    with GuardedProcess(film_commands.hearing(path, settings), Limits.of(settings, units=3600)) as process:
+    with GuardedProcess(film_commands.hearing(path, settings), Limits.of(settings, units=3600), reads=[path]) as process:
         return process.wait() == 0

@@ -83,7 +83,8 @@ def make_cut(path: Path, metadata: VideoMetadata, settings: Settings, cut: Cut, 
     whole = cut.frames[0] == 0 and cut.frames[1] >= metadata.frame_count
     ways: list[Sound] = [*(["copied"] if whole else []), "encoded", "first two channels", "none"] if metadata.has_audio else ["none"]  # type: ignore[list-item]
     for sound in ways:
-        made, messages = encoded(_command(part, metadata, settings, cut, target, sound), settings, count, progress, cut.frames[0])
+        command = _command(part, metadata, settings, cut, target, sound)
+        made, messages = encoded(command, settings, count, progress, cut.frames[0], reads=[path, *cut.moves], target=target)
         if made:
             make_upright(target)
             return sound

@@ -60,8 +60,9 @@ def entered(part: Part, metadata: VideoMetadata, pts: npt.NDArray[np.int64], set
 def _shown(part: Part, metadata: VideoMetadata, settings: Settings, earliest: int) -> list[int]:
     """The times from the first frame that comes, if it is a key frame and not before `earliest`, up to the part's first."""
     shown: list[int] = []
+    limits = Limits.of(settings, units=metadata.frame_count)
     try:
-        with GuardedProcess(_command(part, settings), Limits.of(settings, units=metadata.frame_count)) as process:
+        with GuardedProcess(_command(part, settings), limits, reads=[part.path]) as process:
             for line in process.lines():
                 if not line.startswith("#"):
                     shown.append(int(line.split(",")[2]))

@@ -1,7 +1,7 @@
 """The fence around a media process: what it may use, and the words before its command that enforce it.
 
-What belongs here: the limits and their values from the settings, finding the program, `prlimit` and `unshare`. What does not:
-starting and reading the process, the clocks (`runner`).
+What belongs here: the limits and their values from the settings, finding the program, `prlimit` and `unshare`, and which fences stand.
+What does not: what the process sees of the file system (`sandbox`), starting and reading the process, the clocks (`runner`).
 
 The limits are set by `prlimit` (util-linux) before the program starts: `preexec_fn` is not safe beside threads, and
 setting them from outside leaves a moment without. Where there is no `prlimit` (not Linux) only the clocks hold.
@@ -17,12 +17,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
 
 from reframer_pipeline.failures import MediaToolMissing
+from reframer_pipeline.media.sandbox import sandboxed
 from reframer_pipeline.settings import Settings
-
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # all that a media process learns of ours
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,49 @@ class Limits:
         return cls(stall_s=settings.stall_s, wall_s=wall_s, cpu_s=max(1, int(2 * wall_s)), memory_bytes=settings.memory_mb * 1_000_000)
 
 
-def fenced(argv: Sequence[str], limits: Limits) -> list[str]:
-    """The command behind its fence: program found, limits set, network away where the system allows that.
+@dataclass(frozen=True)
+class Standing:
+    """Which fences stand around a tool on this system.
+
+    Attributes:
+        limits: Memory, CPU, file size, open files.
+        network: There is none.
+        files: It sees the files that it is to read and write, and the system's programs.
+    """
+
+    limits: bool
+    network: bool
+    files: bool
+
+
+def fenced(argv: Sequence[str], limits: Limits, *, folder: str = "/", reads: Sequence[Path] = (), writes: Sequence[Path] = ()) -> list[str]:
+    """The command behind its fence: program found, limits set, network and other files away where the system allows that.
+
+    Args:
+        argv: The command.
+        limits: What it may use.
+        folder: Its working folder.
+        reads: The files that it reads.
+        writes: The files that it writes; they exist.
 
     Raises:
         MediaToolMissing: The program, or on Linux `prlimit`, is not installed.
     """
-    return [*_limited(limits), _found(argv[0]), *argv[1:]]
+    tool, prlimit = _found(argv[0]), shutil.which("prlimit")
+    if prlimit is None:
+        if sys.platform == "linux":
+            raise MediaToolMissing("prlimit is not installed, and media is not opened without limits.", "Install util-linux.")
+        return [tool, *argv[1:]]
+    caps = {"as": limits.memory_bytes, "cpu": limits.cpu_s, "fsize": limits.file_bytes, "nofile": limits.open_files, "core": 0}
+    apart = sandboxed(prlimit, tool, folder, reads, writes) or without_network()
+    return [*apart, prlimit, *(f"--{name}={cap}:{cap}" for name, cap in caps.items()), "--", tool, *argv[1:]]
+
+
+def standing(tool: str) -> Standing:
+    """Which fences stand around a tool. Raises MediaToolMissing."""
+    path, prlimit = _found(tool), shutil.which("prlimit")
+    files = prlimit is not None and bool(sandboxed(prlimit, path, "/tmp"))
+    return Standing(limits=prlimit is not None, network=files or (prlimit is not None and bool(without_network())), files=files)
 
 
 def _found(tool: str) -> str:
@@ -76,17 +111,6 @@ def _found(tool: str) -> str:
     if path is None:
         raise MediaToolMissing(f"{os.path.basename(tool)} is not installed.")
     return os.path.abspath(path)  # not realpath: some installations choose the program by the link's name
-
-
-def _limited(limits: Limits) -> list[str]:
-    """The words before the command that put it under limits and take the network away."""
-    prlimit = shutil.which("prlimit")
-    if prlimit is None:
-        if sys.platform == "linux":
-            raise MediaToolMissing("prlimit is not installed, and media is not opened without limits.", "Install util-linux.")
-        return []
-    caps = {"as": limits.memory_bytes, "cpu": limits.cpu_s, "fsize": limits.file_bytes, "nofile": limits.open_files, "core": 0}
-    return [*without_network(), prlimit, *(f"--{name}={cap}:{cap}" for name, cap in caps.items()), "--"]
 
 
 @functools.cache

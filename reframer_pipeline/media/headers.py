@@ -153,7 +153,8 @@ def look(path: Path, header: Header, container: Container, settings: Settings) -
         UnsupportedCodec: The picture's codec is not accepted. Nothing of it has been decoded.
         DamagedVideo: ffprobe did not come to the end of its answer.
     """
-    done = run_guarded(commands.look(path, header.opened, settings, container), Limits.of(settings, units=commands.LOOK_PACKETS))
+    limits = Limits.of(settings, units=commands.LOOK_PACKETS)
+    done = run_guarded(commands.look(path, header.opened, settings, container), limits, reads=[path])
     if done.returncode and refused_decoders(done.stderr):
         raise UnsupportedCodec(f"The codec {header.codec} is not accepted.")
     try:
@@ -176,7 +177,7 @@ def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened]:
     """What ffprobe says of the file, and what it takes to have it say so."""
     opened = Opened()
     while True:
-        done = run_guarded(commands.headers(path, opened, settings), Limits.of(settings))
+        done = run_guarded(commands.headers(path, opened, settings), Limits.of(settings), reads=[path])
         if not done.returncode:
             break
         more, beside = refused_decoders(done.stderr) - set(opened.elsewhere), read_boxes(path).beside

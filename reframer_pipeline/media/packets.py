@@ -39,7 +39,7 @@ def count_packets(path: Path, stream: Opened, settings: Settings, progress: Prog
         MediaToolTimeout: A limit was reached.
     """
     pts, dts, durations = array("q"), array("q"), array("q")
-    for fields in _lines(commands.packets(path, stream, settings), Limits.of(settings), progress):
+    for fields in _lines(path, commands.packets(path, stream, settings), Limits.of(settings), progress):
         if fields.get("side_data_type", "").startswith("Encryption"):
             raise EncryptedVideo("The picture is encrypted.")
         if "flags" not in fields or "D" in fields["flags"]:
@@ -66,7 +66,7 @@ def count_pictures(path: Path, stream: Opened, settings: Settings, progress: Pro
     """
     times = array("q")
     limits = Limits.of(settings, units=packets.count)
-    for fields in _lines(commands.pictures(path, stream, settings), limits, progress, packets.count):
+    for fields in _lines(path, commands.pictures(path, stream, settings), limits, progress, packets.count):
         if "best_effort_timestamp" in fields:
             times.append(_time(fields["best_effort_timestamp"]))
             check_count(len(times), settings)
@@ -74,9 +74,9 @@ def count_pictures(path: Path, stream: Opened, settings: Settings, progress: Pro
     return timing(times, array("q", [UNKNOWN]) * len(times), min(known)) if known else packets
 
 
-def _lines(command: list[str], limits: Limits, progress: Progress, total: int = 0) -> Iterator[dict[str, str]]:
+def _lines(path: Path, command: list[str], limits: Limits, progress: Progress, total: int = 0) -> Iterator[dict[str, str]]:
     number = 0
-    with GuardedProcess(command, limits) as process:
+    with GuardedProcess(command, limits, reads=[path]) as process:
         for number, line in enumerate(process.lines(), start=1):
             if number % PROGRESS_LINES == 0:
                 progress(number, total)

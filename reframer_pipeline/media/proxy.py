@@ -9,6 +9,7 @@ It is H.264 High with 8 bits, upright, of square pixels, with AAC sound if there
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -64,10 +65,12 @@ def _run(path: Path, metadata: VideoMetadata, settings: Settings, target: Path, 
     command = commands.proxy(
         path, metadata.stream_index, settings, shown=_shown(metadata), start_s=start, step_s=step, sound=sound, target=target
     )
-    return encoded(command, settings, metadata.frame_count, progress)
+    return encoded(command, settings, metadata.frame_count, progress, reads=[path], target=target)
 
 
-def encoded(command: Command, settings: Settings, frames: int, progress: Progress, before: int = 0) -> tuple[bool, str]:
+def encoded(
+    command: Command, settings: Settings, frames: int, progress: Progress, before: int = 0, *, reads: Sequence[Path], target: Path
+) -> tuple[bool, str]:
     """Run an ffmpeg that writes a file and tells on standard output how far it is (`-progress pipe:1`).
 
     Args:
@@ -76,6 +79,8 @@ def encoded(command: Command, settings: Settings, frames: int, progress: Progres
         frames: Frames that it encodes.
         progress: Told their number.
         before: Frames that it decodes before the first of these. While it does it may say nothing, so that its wall clock alone counts.
+        reads: The files that it reads.
+        target: The one that it writes.
 
     Returns:
         Whether it ended well, and what it said.
@@ -88,7 +93,7 @@ def encoded(command: Command, settings: Settings, frames: int, progress: Progres
     if before:
         limits = replace(limits, stall_s=limits.wall_s)
     done = 0
-    with GuardedProcess(command, limits) as process:
+    with GuardedProcess(command, limits, reads=reads, writes=[target]) as process:
         for line in process.lines():
             name, _, value = line.partition("=")
             if name == "frame" and value.strip().isdigit():

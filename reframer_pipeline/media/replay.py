@@ -73,7 +73,7 @@ def shown_frames(
         return film_commands.frames(part, settings, shown=shown, clock=fds[0] if clock else None)
 
     limits = patient(settings, max(metadata.frame_count, part.stop), before=part.start)
-    with GuardedProcess(compose, limits, extra_channels=int(clock)) as process:
+    with GuardedProcess(compose, limits, extra_channels=int(clock), reads=[part.path]) as process:
         for number in range(part.start, part.stop):
             rgb = np.empty((height, width, 3), np.uint8)
             if not process.fill(STDOUT, rgb):
@@ -108,7 +108,7 @@ def make_sound(path: Path, metadata: VideoMetadata, settings: Settings, target: 
     if not metadata.has_audio:
         return False
     limits = replace(Limits.of(settings, units=metadata.frame_count), file_bytes=settings.max_store_mb * 1_000_000)
-    with GuardedProcess(_sound(path, metadata, settings, target), limits) as process:
+    with GuardedProcess(_sound(path, metadata, settings, target), limits, reads=[path], writes=[target]) as process:
         for _ in process.lines():  # it tells how far it is, so that it does not count as standing still
             pass
         return process.wait() == 0 and target.is_file() and target.stat().st_size > 0

@@ -1,9 +1,10 @@
 """The guarded runner: the only place that starts ffmpeg or ffprobe, on files that may be hostile.
 
 What belongs here: starting one program without a shell, in its own session, an empty environment and an empty private
-folder, under limits of memory, CPU, file size and open files, without network where the system allows that; reading its outputs, and
-feeding its input, under a stall clock and a wall clock; killing its whole group; telling a limit from an ordinary failure. What does
-not: the limits' values and enforcement (`fence`), command lines (`commands`), what a failure says about the video (`probe`, `sampling`).
+folder, under limits of memory, CPU, file size and open files, without network and other files where the system allows that; reading
+its outputs, and feeding its input, under a stall clock and a wall clock; killing its whole group; telling a limit from an ordinary
+failure. What does not: the limits' values and enforcement (`fence`), what it sees (`sandbox`), command lines (`commands`), what a failure
+says about the video (`probe`, `sampling`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reframer_pipeline.failures import DamagedVideo, MediaToolTimeout
-from reframer_pipeline.media.fence import PATH, Limits, fenced
+from reframer_pipeline.failures import DamagedVideo, MachineTrouble, MediaToolTimeout
+from reframer_pipeline.media.fence import Limits, fenced
+from reframer_pipeline.media.sandbox import ENVIRONMENT, MESSAGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,15 +50,22 @@ class Completed:
     stderr: str
 
 
-def run_guarded(argv: Sequence[str], limits: Limits, *, max_output: int = 16_000_000) -> Completed:
+def run_guarded(argv: Sequence[str], limits: Limits, *, reads: Sequence[Path] = (), max_output: int = 16_000_000) -> Completed:
     """Runs a program to its end and returns what it said.
+
+    Args:
+        argv: The command.
+        limits: What it may use.
+        reads: The files that it reads.
+        max_output: Most bytes that it may say.
 
     Raises:
         MediaToolMissing: The program is not installed.
         MediaToolTimeout: It ran into a limit.
+        MachineTrouble: Its fence could not be put up.
         DamagedVideo: It wrote more than `max_output` bytes.
     """
-    with GuardedProcess(argv, limits) as process:
+    with GuardedProcess(argv, limits, reads=reads) as process:
         stdout = process.read(STDOUT, max_output + 1)
         if len(stdout) > max_output:
             raise DamagedVideo(f"{os.path.basename(argv[0])} reported more than {max_output} bytes about this file.")
@@ -73,11 +83,23 @@ class GuardedProcess:
         limits: What it may use.
         extra_channels: Output pipes beside standard output; the first is channel 1.
         fed: Whether it reads what `write` gives it; else its standard input is empty.
+        reads: The files that it reads. It may see no others.
+        writes: The files that it writes. They are made, empty.
     """
 
-    def __init__(self, argv: Command, limits: Limits, *, extra_channels: int = 0, fed: bool = False) -> None:
+    def __init__(
+        self,
+        argv: Command,
+        limits: Limits,
+        *,
+        extra_channels: int = 0,
+        fed: bool = False,
+        reads: Sequence[Path] = (),
+        writes: Sequence[Path] = (),
+    ) -> None:
         self._argv = argv
         self._limits = limits
+        self._reads, self._writes = reads, writes
         self._fed = fed
         self._feeding = memoryview(b"")
         self._extra_channels = extra_channels
@@ -105,13 +127,15 @@ class GuardedProcess:
         try:
             argv = list(self._argv(writers) if callable(self._argv) else self._argv)
             self.name = os.path.basename(argv[0])
+            for path in self._writes:
+                path.touch()
             self._process = subprocess.Popen(
-                fenced(argv, self._limits),
+                fenced(argv, self._limits, folder=self._folder, reads=self._reads, writes=self._writes),
                 stdin=subprocess.PIPE if self._fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._folder,
-                env={"PATH": PATH, "LANG": "C.UTF-8"},
+                env=ENVIRONMENT,
                 pass_fds=writers,
                 start_new_session=True,
                 bufsize=0,
@@ -218,6 +242,7 @@ class GuardedProcess:
 
         Raises:
             MediaToolTimeout: The clock ran out, or a limit ended it.
+            MachineTrouble: Its fence could not be put up, so it never began.
         """
         self.end_input()
         for channel in range(len(self._buffers)):
@@ -228,9 +253,12 @@ class GuardedProcess:
             status = self._process.wait(timeout=max(0.1, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise self._over("closed its outputs and did not end") from None
-        if -status in LIMIT_SIGNALS:
-            raise self._over(f"was stopped at a resource limit ({signal.Signals(-status).name})")
+        ended_by = -status if status < 0 else status - 128  # the latter by the sandbox
+        if ended_by in LIMIT_SIGNALS:
+            raise self._over(f"was stopped at a resource limit ({signal.Signals(ended_by).name})")
         messages = self.stderr
+        if status and messages.startswith(MESSAGE):
+            raise MachineTrouble(f"{self.name} was not started: {messages.partition(chr(10))[0]}")
         # too many streams are answered with ENOMEM, too
         if status and "max_streams" not in messages and any(sign in messages for sign in _OUT_OF_MEMORY):
             raise self._over("wanted more memory than it may use")

@@ -130,7 +130,7 @@ def _decoded(path: Path, metadata: VideoMetadata, settings: Settings) -> Iterato
         return commands.decode(path, index, settings, looked_at=rule, kept=kept, compared=compared, fds=(fds[0], fds[1]))
 
     limits = Limits.of(settings, units=metadata.frame_count)
-    with GuardedProcess(compose, limits, extra_channels=2) as process:
+    with GuardedProcess(compose, limits, extra_channels=2, reads=[path]) as process:
         for number, (pts, told) in enumerate(_times(process, metadata)):
             looked_at = looks.at(number, told)
             if not process.fill(STDOUT, pixels) or (looked_at and not process.fill(KEPT, planes)):

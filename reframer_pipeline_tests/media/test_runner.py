@@ -1,23 +1,36 @@
-"""The guarded runner really guards: each limit is run into by a real process."""
+"""The guarded runner really guards: each limit is run into by a real process, within a sandbox and where there is none."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import reframer_pipeline.media
 from reframer_pipeline.failures import DamagedVideo, MediaToolMissing, MediaToolTimeout
-from reframer_pipeline.media.fence import Limits, without_network
+from reframer_pipeline.media.fence import Limits, standing, without_network
 from reframer_pipeline.media.runner import STDOUT, GuardedProcess, run_guarded
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.media.fences import tools_without
 
 LIMITS = replace(Limits.of(Settings(memory_mb=400)), stall_s=20, wall_s=30)
+
+
+@pytest.fixture(params=["sandbox", "no sandbox"], autouse=True)
+def fence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which fence stands: that of bubblewrap, or what is left where it is not installed."""
+    if request.param == "no sandbox":
+        monkeypatch.setenv("PATH", str(tools_without(tmp_path_factory.mktemp("tools"), "bwrap")))
+    elif not standing(sys.executable).files:
+        pytest.skip("bubblewrap is not installed, or the system forbids it")
+    return str(request.param)
 
 
 def python(code: str) -> list[str]:
@@ -32,7 +45,7 @@ def test_a_program_runs_and_is_reported() -> None:
 def test_the_child_sees_no_secret_and_an_empty_private_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "hush")
     done = run_guarded(python("import os; print(sorted(os.environ), os.listdir(), os.getcwd())"), LIMITS)
-    said = done.stdout.decode()
+    said = done.stdout.decode().replace(", 'PWD'", "")  # bubblewrap says where it is
     assert "GEMINI" not in said and "['LANG', 'PATH'] [] /" in said
     folder = said.split()[-1]
     assert not os.path.exists(folder) and folder != os.getcwd()
@@ -48,15 +61,17 @@ def test_a_missing_program_is_named() -> None:
 
 
 def test_silence_is_ended_and_the_whole_group_with_it() -> None:
-    code = "import subprocess, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
+    seconds = f"600.{uuid.uuid4().int}"  # by which it is known: a sandbox has process ids of its own
+    code = f"import subprocess, time; subprocess.Popen(['sleep', '{seconds}']); print('begun', flush=True); time.sleep(600)"
     started = time.monotonic()
     with (
         pytest.raises(MediaToolTimeout, match="wrote nothing for 0.5 s"),
         GuardedProcess(python(code), replace(LIMITS, stall_s=0.5)) as process,
     ):
-        grandchild = int(next(process.lines()))
+        assert next(process.lines()) == "begun"
+        (grandchild,) = _running(["sleep", seconds])
         process.wait()
-    assert time.monotonic() - started < 40
+    assert time.monotonic() - started < 400
     _await_end(grandchild)
 
 
@@ -143,7 +158,16 @@ def test_leaving_early_ends_the_program_and_closes_its_pipes() -> None:
 def test_nothing_else_in_media_starts_processes() -> None:
     folder = Path(reframer_pipeline.media.__file__).parent
     users = {path.name for path in folder.glob("*.py") for word in ("subprocess", "os.system", "VideoCapture(") if word in path.read_text()}
-    assert users == {"runner.py", "fence.py"}  # the fence tries `unshare` on `true`
+    assert users == {"runner.py", "fence.py", "sandbox.py"}  # the latter two try whether `unshare` and `bwrap` work
+
+
+def _running(command: list[str]) -> list[int]:
+    """The ids of the processes of a command, which has just been started."""
+    for _ in range(600):
+        if found := [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == command]:
+            return found
+        time.sleep(0.1)
+    return []
 
 
 def _await_end(pid: int) -> None:
