@@ -46,8 +46,8 @@ _FORKSERVER: Final = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload([__name__, "cv2", "ffmpeg._utils", "pandas", "pyarrow.parquet"])
 
 _OF_THE_FILE: Final = {
-    "not_a_video", "no_video_stream", "unsupported_codec", "encrypted", "dimensions_out_of_range", "video_too_long", "frame_store_too_large",
-    "too_many_streams", "no_decodable_frames", "truncated", "damaged", "media_limit_exceeded",
+    "not_a_video", "no_video_stream", "unsupported_codec", "encrypted", "dimensions_out_of_range", "video_too_long",
+    "frame_store_too_large", "too_many_streams", "no_decodable_frames", "truncated", "damaged", "media_limit_exceeded",
 }  # fmt: skip
 
 

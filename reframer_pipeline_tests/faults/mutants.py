@@ -20,10 +20,25 @@ _KINDS: Final = (
     b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"stts", b"stsz", b"stco", b"co64", b"ctts", b"stsc", b"elst", b"moof", b"mdat",
     b"free", b"cmov", b"dcom", b"cmvd", b"uuid", b"meta", b"ilst", b"sidx", b"senc", b"pssh", b"tfdt", b"trun", b"avcC", b"tmcd", b"chap",
 )  # fmt: skip
-_CODES: Final = (b"avc1", b"hvc1", b"mp4v", b"apcn", b"mjpa", b"png ", b"raw ", b"rpza", b"SVQ3", b"qtrle"[:4], b"encv", b"tmcd", b"\0\0\0\0")
+_CODES: Final = (
+    b"avc1",
+    b"hvc1",
+    b"mp4v",
+    b"apcn",
+    b"mjpa",
+    b"png ",
+    b"raw ",
+    b"rpza",
+    b"SVQ3",
+    b"qtrle"[:4],
+    b"encv",
+    b"tmcd",
+    b"\0\0\0\0",
+)
 _AVI_KINDS: Final = (b"LIST", b"RIFF", b"JUNK", b"strh", b"strf", b"avih", b"idx1", b"indx", b"ix00", b"00dc", b"01wb", b"99dc", b"00pc")
 _TABLES: Final = (b"stsz", b"stco", b"co64", b"stts", b"stsc", b"ctts", b"stss", b"elst", b"trun", b"sidx", b"stsd", b"dref")
 _SETUPS: Final = (b"avcC", b"hvcC", b"esds", b"av1C", b"strf")
+_PLACES: Final = {b"strh": (0, 4, 20, 20, 24, 24, 28, 32, 36, 44), b"avih": (0, 12, 16, 24, 32), b"strf": (0, 4, 8, 14, 16, 20)}
 _MOST_BYTES: Final = 4_000_000
 
 
@@ -258,7 +273,9 @@ def _head(tree: Tree, rng: Random) -> str:
     if not found:
         return ""
     part, value = rng.choice(found), _extreme(rng)
-    at = rng.choice({b"strh": (0, 4, 20, 20, 24, 24, 28, 32, 36, 44), b"avih": (0, 12, 16, 24, 32), b"strf": (0, 4, 8, 14, 16, 20)}[part.kind])
+    at = rng.choice(
+        {b"strh": (0, 4, 20, 20, 24, 24, 28, 32, 36, 44), b"avih": (0, 12, 16, 24, 32), b"strf": (0, 4, 8, 14, 16, 20)}[part.kind]
+    )
     return f"{_name(part)}+{at} {value}" if tree.put(part.content + at, value) else ""
 
 
@@ -292,7 +309,8 @@ def _packets(tree: Tree, rng: Random) -> str:
 
 
 _ANY: Final[tuple[Change, ...]] = (
-    _size, _size, _kind, _swap, _duplicate, _remove, _move, _nest, _junk, _number, _number, _number, _setup, _setup, _bits, _bits, _blank, _cut,
+    _size, _size, _kind, _swap, _duplicate, _remove, _move, _nest, _junk, _number, _number, _number, _setup, _setup, _bits, _bits,
+    _blank, _cut,
 )  # fmt: skip
 _OF_MP4: Final[tuple[Change, ...]] = (
     _table, _table, _table, _table, _table, _table, _offsets, _times, _times, _times, _matrix, _sides, _sides, _long_size, _handler,
