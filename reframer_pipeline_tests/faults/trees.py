@@ -71,9 +71,9 @@ class Tree:
     def _part(self, start: int, end: int, above: tuple[int, ...]) -> Part | None:
         if self.avi:
             kind, size = struct.unpack_from("<4sI", self.data, start)
-            listed = kind in (b"RIFF", b"LIST")
+            listed = kind in (b"RIFF", b"LIST") and start + 12 <= end
             kind = bytes(self.data[start + 8 : start + 12]) if listed else kind
-            return Part(kind, start, start + (12 if listed else 8), min(end, start + 8 + size), above)
+            return Part(kind, start, start + (12 if listed else 8), max(start + 12 if listed else 0, min(end, start + 8 + size)), above)
         size, kind = struct.unpack_from(">I4s", self.data, start)
         head = 8
         if size == 1 and start + 16 <= end:
