@@ -65,7 +65,9 @@ def corrections_of(video: Video, source: BinaryIO, allow_deletions: bool = False
     """
     results = video.open()
     frames = sampled_times(results["frames"])[0].tolist()
-    file, tracks = cvat_reading.read(source, frames), tracking.read(results["trajectories"].batches())
+    tracks = tracking.read(results["trajectories"].batches())
+    sightings = sum(len(track.numbers) for track in tracks.by_id.values())
+    file = cvat_reading.read(source, frames, TIMES * sightings + MORE * len(frames))
     _demand_same_video(file, facts(results))
     found = _found(tracks, file)
     if tracks.by_id:

@@ -3,8 +3,8 @@
 What belongs here: reading, and its limits. What does not: what was corrected in it (`cvat_corrections`), writing (`cvat`).
 
 Whoever sends a file may mean harm. It is read as a stream, by expat alone: a document type, and with it every entity, is refused before it
-is looked at. Bytes, depth, tracks and boxes have limits; a zip is read as far as its one XML file goes, and never unpacked. Boxes of frames
-that nobody asks for are not kept.
+is looked at. Bytes, depth, tags, names, tracks and boxes have limits; a zip is read as far as its one XML file goes, and never unpacked.
+Boxes of frames that nobody asks for are not kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from reframer_pipeline.schemas import CLASSES
 
 MOST_BYTES: Final = 300_000_000  # of XML; a mask is some 10 kB of it
 MOST_DEPTH: Final = 12  # CVAT has 7
+MOST_TAG: Final = 1_000_000  # bytes of a tag or comment, which expat holds whole; a mask of 4K has some 100,000
+MOST_NAMES: Final = 1000  # different ones of elements and attributes, which expat holds to the end; CVAT has some 60
 MOST_TRACKS: Final = 200_000  # masks are tracks as well
 MOST_BOXES: Final = 5_000_000  # that are kept
 MOST_TEXT: Final = 500  # characters of an attribute's text that are kept
@@ -63,17 +65,18 @@ class File:
     chosen: set[str] = field(default_factory=set)
 
 
-def read(source: BinaryIO, frames: Collection[int]) -> File:
+def read(source: BinaryIO, frames: Collection[int], most_boxes: int | None = None) -> File:
     """The tracks of a file.
 
     Args:
         source: The XML file, or the zip that CVAT puts it in; seekable.
         frames: Only boxes of these are kept.
+        most_boxes: So many of them at most, and never more than `MOST_BOXES`; some 300 bytes each.
 
     Raises:
         AnnotationsRefused: It is none, it is broken, or it passes a limit.
     """
-    reader = _Reader(frames)
+    reader = _Reader(frames, MOST_BOXES if most_boxes is None else min(most_boxes, MOST_BOXES))
     try:
         for piece in _pieces(source):
             reader.feed(piece)
@@ -126,15 +129,15 @@ def _counted(file: IO[bytes]) -> Iterator[bytes]:
 class _Reader:
     """Takes a document apart as it comes."""
 
-    def __init__(self, frames: Collection[int]) -> None:
-        self._frames = frozenset(frames)
+    def __init__(self, frames: Collection[int], most_boxes: int) -> None:
+        self._frames, self._most_boxes = frozenset(frames), most_boxes
         self._file = File()
         self._path: list[str] = []
         self._track: FileTrack | None = None
         self._visible: FileTrack | None = None  # the track whose visible box is open
         self._name = ""  # of the attribute that is open
         self._text: list[str] = []
-        self._length = self._boxes = self._tracks = 0
+        self._length = self._boxes = self._tracks = self._fed = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._refuse
@@ -145,6 +148,11 @@ class _Reader:
 
     def feed(self, piece: bytes) -> None:
         self._parser.Parse(piece, False)
+        self._fed += len(piece)
+        if self._fed - self._parser.CurrentByteIndex > MOST_TAG:  # a tag of 30 MB would keep a processor busy for minutes
+            raise AnnotationsRefused(f"The file has a tag of more than {MOST_TAG // 1_000_000} MB.")
+        if len(self._parser.intern) > MOST_NAMES:
+            raise AnnotationsRefused(f"The file has more than {MOST_NAMES} different names of elements and attributes.")
 
     def end(self) -> File:
         self._parser.Parse(b"", True)
@@ -188,8 +196,8 @@ class _Reader:
         if frame not in self._frames or values.get("outside", "0") != "0":
             return
         self._boxes += 1
-        if self._boxes > MOST_BOXES:
-            raise AnnotationsRefused(f"The file has more than {MOST_BOXES} boxes.")
+        if self._boxes > self._most_boxes:
+            raise AnnotationsRefused(f"The file has more than {self._most_boxes} boxes.")
         track.boxes[frame] = x1, y1, x2, y2
         self._visible = track
 

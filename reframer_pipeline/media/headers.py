@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from reframer_pipeline.failures import DamagedVideo, NoVideoStream, TooManyStreams, UnsupportedCodec
+from reframer_pipeline.failures import DamagedVideo, NoVideoStream, PermanentFailure, TooManyStreams, UnsupportedCodec
 from reframer_pipeline.media import commands
 from reframer_pipeline.media.boxes import read_boxes, riff_is_whole
 from reframer_pipeline.media.commands import Opened
@@ -35,12 +35,14 @@ class Header:
         picture: ffprobe's answer for the stream that is taken for the picture.
         opened: That stream, for further questions.
         has_audio: Whether there is sound, in whatever codec.
+        refused: What FFmpeg refused while it looked for the facts, such as a picture that is too large; such a picture has no size here.
     """
 
     container: str
     picture: dict[str, Any]
     opened: Opened
     has_audio: bool
+    refused: PermanentFailure | None = None
 
     @property
     def codec(self) -> str:
@@ -122,11 +124,11 @@ def read_header(path: Path, settings: Settings) -> Header:
     Raises:
         NotAVideo, NoVideoStream, UnsupportedCodec, TooManyStreams, TruncatedVideo, DamagedVideo: As their classes say.
     """
-    answer, opened = _ask(path, settings)
+    answer, opened, refused = _ask(path, settings)
     streams = answer.get("streams", [])
     picture = _main_stream(streams)
     sound = any(stream.get("codec_type") == "audio" for stream in streams)
-    return Header(answer["format"]["format_name"], picture, replace(opened, index=picture["index"]), sound)
+    return Header(answer["format"]["format_name"], picture, replace(opened, index=picture["index"]), sound, refused)
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,8 @@ def look(path: Path, header: Header, container: Container, settings: Settings) -
     )
 
 
-def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened]:
-    """What ffprobe says of the file, and what it takes to have it say so."""
+def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened, PermanentFailure | None]:
+    """What ffprobe says of the file, what it takes to have it say so, and what it refuses all the same."""
     opened = Opened()
     while True:
         done = run_guarded(commands.headers(path, opened, settings), Limits.of(settings), reads=[path])
@@ -191,7 +193,7 @@ def _ask(path: Path, settings: Settings) -> tuple[dict[str, Any], Opened]:
     answer: dict[str, Any] = json.loads(done.stdout)
     if answer.get("format", {}).get("nb_streams", 0) > settings.max_streams:
         raise TooManyStreams(f"The file holds {answer['format']['nb_streams']} streams; {settings.max_streams} are allowed.")
-    return answer, opened
+    return answer, opened, refusal(done.stderr, codecs=False)
 
 
 def _main_stream(streams: list[dict[str, Any]]) -> dict[str, Any]:

@@ -120,6 +120,8 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
     first = look(path, header, container, settings)
     way = orientation(first.matrix or header.matrix)
     coded = first.size or header.size
+    if not all(coded):
+        raise header.refused or DamagedVideo("The header gives the picture no size.")
     width, height = displayed(coded, header.sar, way or Orientation())
     _check_size(coded, (width, height), settings)
     promised_s, time_base = header.promised_s(container, path), header.time_base
@@ -166,8 +168,6 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
 
 
 def _check_size(coded: tuple[int, int], displayed: tuple[int, int], settings: Settings) -> None:
-    if not coded[0] or not coded[1]:
-        raise DamagedVideo("The header gives the picture no size.")
     if min(displayed) < settings.min_side:
         raise DimensionsOutOfRange(f"The picture is {displayed[0]}x{displayed[1]} pixels; each side needs at least {settings.min_side}.")
     if max(coded[0] * coded[1], displayed[0] * displayed[1]) > settings.max_pixels:

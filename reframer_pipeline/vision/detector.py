@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from reframer_pipeline.failures import WeightsUnsuitable
 from reframer_pipeline.handover import Progress, no_progress, record_batches
 from reframer_pipeline.media.sampled import TimedFrame
 from reframer_pipeline.schemas import DETECTIONS
@@ -24,6 +25,8 @@ from reframer_pipeline.vision.labels import mapped
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
+
+MOST_BOXES: Final = 1000  # of a picture. YOLO gives 300 at most; of 100,000 the overlaps alone would take 80 GB
 
 
 class Detector(Protocol):
@@ -90,6 +93,7 @@ def detect_frames(
 
     Raises:
         OutOfMemory: Not even one frame fits the device.
+        WeightsUnsuitable: The detector answers with more than `MOST_BOXES` boxes of a picture.
     """
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -108,6 +112,11 @@ def detect_frames(
 
 def _rows_of(boxes: Boxes, image: Rgb, settings: Settings) -> Iterator[dict[str, Any]]:
     """One frame's rows, but for what names the frame."""
+    if len(boxes) > MOST_BOXES:
+        raise WeightsUnsuitable(
+            f"The detector sees {len(boxes)} boxes in one picture; {MOST_BOXES} are allowed.",
+            "Use a detector that suppresses overlapping boxes, or raise REFRAMER_CONF.",
+        )
     kept, classes = mapped(boxes, image.shape[0], image.shape[1], settings)
     for ordinal, (box, confidence, label, object_class) in enumerate(zip(kept.xyxy, kept.confidence, kept.labels, classes, strict=True)):
         yield {
