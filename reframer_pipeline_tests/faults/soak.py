@@ -85,9 +85,9 @@ class Soak:
         while (left := self._under_way()) and time.monotonic() < end:
             self._say(f"waiting for {left}")
             time.sleep(2)
-        self._own.wait(
-            "the end of all runs", lambda: not self._own.db.fetch("SELECT 1 FROM leases WHERE expires_at > clock_timestamp()"), 120
-        )
+        self._own.wait("the end of all runs", lambda: not [*invariants.idle(self.storage)], 300, 2)
+        beating = "SELECT 1 FROM leases WHERE expires_at > clock_timestamp()"
+        self._own.wait("the end of all leases", lambda: not self._own.db.fetch(beating), 120)
 
     def clips(self) -> list[Path]:
         """Files of videos that must be completed, as they were handed in."""
