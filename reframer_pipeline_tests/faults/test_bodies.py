@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from reframer_pipeline_tests.api.library import claim
 from reframer_pipeline_tests.api.serving import Serving, serving
 from reframer_pipeline_tests.factories import Maker, add_video, commit_all, video_bytes
 
@@ -41,6 +42,7 @@ def peak(serving: Serving) -> int:
 def test_a_packed_body_is_not_unpacked(serving: Serving) -> None:
     video_id, sha256 = add_video(serving.storage)
     commit_all(serving.storage, video_id, Maker(sha256, serving.storage.settings))
+    claim(serving.db, "one@example.org", video_id, "clip.mp4")
     form, xml = bomb(FILE), bomb(b"<annotations>")
     assert len(form) < 500_000
     with serving.client(serving.key("one@example.org")) as client:
