@@ -143,10 +143,10 @@ def count_wrong(request: Request, served: Services) -> None:
 
 def cookie_of(request: Request) -> str:
     """The name of the session's cookie. The port that the browser asks is in it: all ports of a host share their cookies (RFC 6265, section
-    8.5), and a server on another one would write over it.
+    8.5), and a server on another one would write over it. Over HTTPS no host beside ours can set it: browsers see to that by its beginning.
     """
-    port = request.headers.get("Host", "").rpartition(":")[2]
-    return f"reframer_session_{port}" if port.isdecimal() else "reframer_session"
+    port, beginning = request.headers.get("Host", "").rpartition(":")[2], "__Host-" if request.url.scheme == "https" else ""
+    return f"{beginning}reframer_session_{port}" if port.isdecimal() else f"{beginning}reframer_session"
 
 
 def _address(request: Request) -> str:
