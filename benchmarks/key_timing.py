@@ -39,9 +39,9 @@ NOTHING = "nothing is right"
 @contextmanager
 def _server(settings: Settings) -> Iterator[None]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REFRAMER_")}
-    more = {"REFRAMER_HOME": str(settings.home_dir), "REFRAMER_API_WRONG_KEYS_PER_MINUTE": "100000000"}
+    more = {"REFRAMER_HOME": str(settings.home_dir), "REFRAMER_API_WRONG_KEYS_PER_MINUTE": "1000000"}
     command = [sys.executable, "-m", "reframer_pipeline", "serve", "--quiet", "--api-port", str(PORT)]
-    process = subprocess.Popen(command, env=kept | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=kept | more, stdout=subprocess.DEVNULL)
     try:
         for _ in range(6000):
             try:

@@ -47,7 +47,7 @@ def numbers(cell: str) -> Iterator[str]:
 
 
 @functools.cache
-def tests_of(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     """The names of the tests in a file."""
     tree = ast.parse((TESTS / path).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -76,7 +76,7 @@ def test_a_line_says_how_it_stands_and_names_what_exists(line: tuple[str, str, s
     for one in named:
         path, separator, name = one.partition("::")
         if separator:
-            assert (TESTS / path).is_file() and name in tests_of(path), one
+            assert (TESTS / path).is_file() and name in names_in(path), one
         else:
             assert (REPOSITORY / path).is_file(), one
 

@@ -177,5 +177,7 @@ def _same_site(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = request.headers.get("Origin", "")
-    return bool(origin) and origin.partition("://")[2] == request.headers.get("Host")
+    scheme, _, host = request.headers.get("Origin", "").partition("://")
+    if scheme == "http" and request.url.scheme == "https":  # whoever is on the line can make such a page of our name
+        return False
+    return bool(host) and host == request.headers.get("Host")

@@ -14,7 +14,6 @@ CHANGING = [one for one in routes() if one.changes]
 FOREIGN = {
     "another site, by Origin": {"Origin": "https://evil.example"},
     "another port of this machine": {"Origin": "http://127.0.0.1:1"},
-    "https of the same name": {"Origin": "https://OURS"},
     "a name that begins like ours": {"Origin": "http://OURS.evil.example"},
     "a page in a sandbox": {"Origin": "null"},
     "no word of it": {},

@@ -38,7 +38,7 @@ def test_a_bomb_is_as_large_as_what_was_sent(owned: Owned, route: Route) -> None
 @pytest.mark.parametrize("coding", PACKED)
 def test_what_is_packed_is_not_taken_for_what_is_in_it(owned: Owned, coding: str) -> None:
     pack, said = PACKED[coding], {"Content-Encoding": coding}
-    change = json.dumps({"kind": "rename", "track_id": "obj_001", "label": "packed"}).encode()
+    change = json.dumps({"kind": "rename", "track_id": "obj_001", "label": coding}).encode()
     address = f"/videos/{owned.ids['video_id']}/corrections"
     plain = {"Content-Type": "application/json"}
     assert owned.owner.post(address, content=pack(change), headers=plain | said).status_code == 422

@@ -94,16 +94,18 @@ class Owned:
         serving: The server.
         ids: An id for each name that paths have.
         key: One of the owner's keys.
+        other_key: One of somebody else's, with all scopes.
     """
 
     serving: Serving
     ids: dict[str, str]
     key: str
+    other_key: str
 
     @cached_property
     def stranger(self) -> httpx2.Client:
         """Somebody else's client, with all scopes."""
-        return self.serving.client(self.serving.key("stranger@example.org"))
+        return self.serving.client(self.other_key)
 
     @cached_property
     def owner(self) -> httpx2.Client:
@@ -157,4 +159,4 @@ def owned(tmp_path_factory: pytest.TempPathFactory, embedded_server: Server) -> 
             "detection_id": maker.rows("detections")[0]["detection_id"], "number": "1", "name": "main.js",
             "upload_id": begun.headers["location"].rpartition("/")[2],
         }  # fmt: skip
-        yield Owned(serving, ids, key)
+        yield Owned(serving, ids, key, serving.key("stranger@example.org"))
