@@ -1,5 +1,5 @@
 # The README's commands. Each works as the very first one on a fresh Debian or Ubuntu machine.
-.PHONY: demo test test-quick test-long test-again lint dev setup docs lock bench bench-quick bench-gpu soak help
+.PHONY: demo test test-quick test-long test-again lint dev setup docs lock sbom audit bench bench-quick bench-gpu soak help
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -46,7 +46,16 @@ soak: setup ## small videos and faults at random: make soak MINUTES=30 SEED="1 2
 docs: setup ## write the tables of docs/ anew from the code
 	@$(BIN)/python scripts/docs_tables.py
 
+sbom: ## list the locked packages as CycloneDX, in build/
+	@scripts/setup.sh supply
+	@.tools/supply/bin/python scripts/supply.py sbom
+
+audit: ## ask for known defects of the locked packages
+	@scripts/setup.sh supply
+	@.tools/supply/bin/python scripts/supply.py audit
+
 lock: ## resolve the dependencies anew into requirements.lock (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml --extra dev --extra s3 --extra openvino --extra celery -o requirements.lock
 	@echo datumaro | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/exports/datumaro.lock
 	@printf 'check-jsonschema\nhadolint-bin\nkubernetes-validate\nmodal\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/deploy/tools.lock
+	@printf 'cyclonedx-bom\npip-audit\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes - -o reframer_pipeline_tests/supply/tools.lock

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes everything the Makefile's targets need, once: ffmpeg, an environment in .venv with the locked packages, this package.
 # Package indexes and certificates come from the user's own configuration (pip's or uv's). Runs again in a blink.
+# With the word `supply`: the tools of `make sbom` and `make audit`, too.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -177,6 +178,11 @@ own_environment() {
 if [ -n "${REFRAMER_TEST_SERVERS:-}" ]; then
     own_environment datumaro reframer_pipeline_tests/exports/datumaro.lock "with which the tests read CVAT's format (about 500 MB, once)"
     own_environment deploy reframer_pipeline_tests/deploy/tools.lock "with which the tests check deploy/ (about 210 MB, once)"
+fi
+
+# `make sbom` and `make audit` ask for theirs.
+if [ -n "${REFRAMER_TEST_SERVERS:-}" ] || [ "${1:-}" = supply ]; then
+    own_environment supply reframer_pipeline_tests/supply/tools.lock "which lists the locked packages and their known defects (about 50 MB, once)"
 fi
 
 # What checks the types of the page's scripts: one package that needs no other, of exactly these bytes.

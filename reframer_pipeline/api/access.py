@@ -143,10 +143,10 @@ def count_wrong(request: Request, served: Services) -> None:
 
 def cookie_of(request: Request) -> str:
     """The name of the session's cookie. The port that the browser asks is in it: all ports of a host share their cookies (RFC 6265, section
-    8.5), and a server on another one would write over it.
+    8.5), and a server on another one would write over it. Over HTTPS no host beside ours can set it: browsers see to that by its beginning.
     """
-    port = request.headers.get("Host", "").rpartition(":")[2]
-    return f"reframer_session_{port}" if port.isdecimal() else "reframer_session"
+    port, beginning = request.headers.get("Host", "").rpartition(":")[2], "__Host-" if request.url.scheme == "https" else ""
+    return f"{beginning}reframer_session_{port}" if port.isdecimal() else f"{beginning}reframer_session"
 
 
 def _address(request: Request) -> str:
@@ -177,5 +177,7 @@ def _same_site(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = request.headers.get("Origin", "")
-    return bool(origin) and origin.partition("://")[2] == request.headers.get("Host")
+    scheme, _, host = request.headers.get("Origin", "").partition("://")
+    if scheme == "http" and request.url.scheme == "https":  # whoever is on the line can make such a page of our name
+        return False
+    return bool(host) and host == request.headers.get("Host")

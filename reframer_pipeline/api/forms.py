@@ -30,8 +30,9 @@ _FILE: Final = "file"
 
 
 def base_name(filename: str) -> str:
-    """What a sender calls a file, without the folders of their machine."""
-    return clean_text(PureWindowsPath(filename).name)[-200:] or "upload"
+    """What a sender calls a file, without the folders of their machine; it names no folder itself."""
+    name = clean_text(PureWindowsPath(filename).name)[-200:]
+    return name if name.strip(".") else "upload"
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reframer_pipeline.api import tracing
+from reframer_pipeline.api.framing import Framed
 from reframer_pipeline.api.guarding import AT_WORK, SLOWEST
 from reframer_pipeline.api.problems import problem
 from reframer_pipeline.api.services import Services
@@ -47,7 +48,6 @@ def run(app: FastAPI, host: str, port: int, opened: Callable[[], None]) -> None:
         server_header=False,
         proxy_headers=bool(app.state.services.settings.api_proxies),  # by default uvicorn believes whoever asks from this machine
         forwarded_allow_ips=list(app.state.services.settings.api_proxies),
-        h11_max_incomplete_event_size=HEADERS_BYTES,
         timeout_keep_alive=int(HEADERS_S),
         timeout_graceful_shutdown=END_S,
     )
@@ -81,6 +81,7 @@ class Impatient(H11Protocol):
 
     def __init__(self, *args: Any, idle_s: float, at_rest: dict[Impatient, None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = Framed(h11.SERVER, HEADERS_BYTES)
         self._idle_s, self._at_rest = idle_s, at_rest
         self._clock: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None

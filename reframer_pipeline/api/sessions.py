@@ -50,7 +50,7 @@ def end(request: Request, served: Served, _: Anybody) -> Response:
     keys.end_session(served.db, secret)
     served.doorman.forget(secret, "session")
     response = Response(status_code=204)
-    response.delete_cookie(cookie_of(request))
+    response.delete_cookie(cookie_of(request), httponly=True, samesite="lax", secure=request.url.scheme == "https")
     return response
 
 

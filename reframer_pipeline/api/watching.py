@@ -17,8 +17,14 @@ from reframer_pipeline.api import tracing
 from reframer_pipeline.api.services import Services
 
 # Said of every answer unless its route says otherwise: it is for this client alone, it is what it says it is, and its address, which may
-# hold a token, is told to nobody.
-_ALWAYS: Final = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+# hold a token, is told to nobody. What a browser opens by itself, such as a film, stands in no other page and runs nothing.
+_ALWAYS: Final = {
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 _GONE: Final = 499  # in log and metrics: the client went away before it had an answer
 _log = logging.getLogger(__name__)
 

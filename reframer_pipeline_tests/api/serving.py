@@ -65,7 +65,7 @@ class Serving:
         """Start it, and wait until it is ready."""
         with open(terminal(self.log), "wb") if self._on_terminal else self.log.open("ab") as out:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=out)
-        self.until(self._answers, 60)
+        self.until(self._answers, 240)  # on a machine that many share
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its end."""

@@ -129,3 +129,24 @@ def test_problems_of_the_framework_look_like_ours(serving: Serving) -> None:
     assert (value.status_code, value.json()["code"]) == (422, "request_invalid")
     assert value.json()["errors"] == [{"place": "query.token", "message": "Field required"}]
     assert {one.headers["content-type"] for one in (nothing, method, value)} == {PROBLEM}
+
+
+def test_no_answer_can_stand_in_another_page_or_run_anything(serving: Serving) -> None:
+    """Whatever is answered, and however; the page has a policy of its own."""
+    with serving.client(serving.key()) as client, serving.client() as nobody:
+        answers = [client.get("/me"), client.get("/nothing"), client.post("/tickets"), client.get("/openapi.json"), client.get("/metrics")]
+        answers += [
+            client.request("TRACE", "/me"),
+            client.get("/"),
+            nobody.get("/me"),
+            nobody.get("/app/main.js"),
+            nobody.options("/uploads"),
+        ]
+        answers += [client.get("/healthz", headers={"Host": "rebound.example"}), client.get("/search"), client.head("/healthz")]
+    assert {one.status_code for one in answers} == {200, 204, 401, 404, 405, 421, 422}
+    for one in answers:
+        policy = dict(part.strip().partition(" ")[::2] for part in one.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'", one.url
+        assert policy.get("script-src", "'none'") == "'none'" or one.headers["content-type"].startswith(("text/html", "text/javascript"))
+        assert one.headers["x-content-type-options"] == "nosniff" and one.headers["referrer-policy"] == "no-referrer"
+        assert not one.content or "content-type" in one.headers

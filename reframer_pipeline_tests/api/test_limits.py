@@ -61,6 +61,25 @@ def test_nobody_says_where_others_are_unless_a_setting_says_so(serving: Serving)
     assert "192.0.2.77" not in serving.log.read_text()
 
 
+def test_over_https_no_host_beside_ours_can_set_the_cookie(strict: Serving) -> None:
+    with strict.client(**{"X-Forwarded-Proto": "https", "Host": "localhost", "Sec-Fetch-Site": "same-origin"}) as browser:
+        came = browser.post("/session", headers={"X-API-Key": strict.key()})
+        said, *attributes = came.headers["set-cookie"].split("; ")
+        assert said.startswith("__Host-reframer_session=") and {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(attributes)
+        assert not any(one.startswith("Domain") for one in attributes)
+        assert browser.get("/me", headers={"Cookie": said}).is_success
+        assert browser.get("/me", headers={"Cookie": said.removeprefix("__Host-")}).status_code == 401
+        ended = browser.delete("/session", headers={"Cookie": said}).headers["set-cookie"]
+        assert ended.startswith('__Host-reframer_session=""') and "Secure" in ended and "Path=/" in ended
+
+
+def test_over_https_a_page_of_our_name_without_it_changes_nothing(strict: Serving) -> None:
+    with strict.client(**{"X-Forwarded-Proto": "https", "Host": "localhost"}) as browser:
+        said = browser.post("/session", headers={"X-API-Key": strict.key()}).headers["set-cookie"].partition(";")[0]
+        answers = [browser.delete("/session", headers={"Cookie": said, "Origin": f"{one}://localhost"}) for one in ("http", "https")]
+    assert [one.status_code for one in answers] == [403, 204] and answers[0].json()["code"] == "cross_site"
+
+
 def test_a_key_with_all_its_jobs_is_told_so_before_its_bytes_come(strict: Serving) -> None:
     with strict.client(strict.key()) as client:
         first = {"files": {"file": ("clip.mp4", video_bytes())}, "headers": {"Idempotency-Key": "k"}}

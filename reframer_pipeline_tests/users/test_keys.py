@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from reframer_pipeline.failures import UnknownKey, UnknownUser
@@ -58,6 +60,30 @@ def test_comparing_takes_the_same_work_where_there_is_no_such_key(storage: Stora
     for said in (secret, secret[:11] + "x" * 35, "vr_" + "x" * 43):
         keys.holder(storage.db, said, "key")
     assert compared == [(32, 32)] * 3
+
+
+def test_the_database_is_asked_the_same_for_every_wrong_key(storage: Storage, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much of it is right. A wrong token is no exception; a good key may be noted as used, which only its holder can see."""
+    secret, token = keys.add(storage.db, user, "key", ["read"]), keys.add(storage.db, user, "login", ["read"], kind="login")
+    said: list[str] = []
+    execute = psycopg.Connection.execute
+
+    def noting(conn: psycopg.Connection[Any], query: Any, *args: Any, **more: Any) -> Any:
+        said.append(str(query))
+        return execute(conn, query, *args, **more)
+
+    def asked(act: Callable[[], object]) -> list[str]:
+        said.clear()
+        assert act() is None
+        return list(said)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", noting)
+    wrong = [secret[:11] + "x" * 35, secret[:-1] + ("A" if secret[-1] != "A" else "B"), "vr_" + "x" * 43, "x", token]
+    looks = [asked(lambda one=one: keys.holder(storage.db, one, "key")) for one in wrong]  # type: ignore[misc]
+    assert looks[0] and all(one == looks[0] for one in looks)
+    tokens = [token[:-1] + ("A" if token[-1] != "A" else "B"), "vr_" + "x" * 43, secret]
+    exchanged = [asked(lambda one=one: keys.exchange(storage.db, one, "browser", DAY)) for one in tokens]  # type: ignore[misc]
+    assert exchanged[0] and all(one == exchanged[0] for one in exchanged)
 
 
 def test_a_key_is_found_by_an_index(storage: Storage, user: str) -> None:
