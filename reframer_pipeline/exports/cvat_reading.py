@@ -22,7 +22,9 @@ from reframer_pipeline.schemas import CLASSES
 
 MOST_BYTES: Final = 300_000_000  # of XML; a mask is some 10 kB of it
 MOST_DEPTH: Final = 12  # CVAT has 7
-MOST_TAG: Final = 1_000_000  # bytes of a tag or comment, which expat holds whole; a mask of 4K has some 100,000
+MOST_TAG: Final = (
+    1_000_000  # bytes of a tag or comment, which expat holds whole: 10 MB took it 4 s and 110 MB; a mask of 4K has some 100,000
+)
 MOST_NAMES: Final = 1000  # different ones of elements and attributes, which expat holds to the end; CVAT has some 60
 MOST_TRACKS: Final = 200_000  # masks are tracks as well
 MOST_BOXES: Final = 5_000_000  # that are kept
@@ -149,7 +151,7 @@ class _Reader:
     def feed(self, piece: bytes) -> None:
         self._parser.Parse(piece, False)
         self._fed += len(piece)
-        if self._fed - self._parser.CurrentByteIndex > MOST_TAG:  # a tag of 30 MB would keep a processor busy for minutes
+        if self._fed - self._parser.CurrentByteIndex > MOST_TAG:
             raise AnnotationsRefused(f"The file has a tag of more than {MOST_TAG // 1_000_000} MB.")
         if len(self._parser.intern) > MOST_NAMES:
             raise AnnotationsRefused(f"The file has more than {MOST_NAMES} different names of elements and attributes.")

@@ -77,7 +77,7 @@ def test_a_zip_that_becomes_a_thousand_times_as_much(tmp_path: Path) -> None:
     ids=["attributes", "a value", "a comment", "an instruction", "elements", "attributes of many"],
 )
 def test_xml_that_a_parser_would_hold_whole(tmp_path: Path, begin: bytes, piece: bytes, said: str) -> None:
-    """A tag of 30 MB kept a processor busy for minutes, and names are held to the end."""
+    """A tag of 10 MB took 4 s and 110 MB of memory, one of 32 MB had not ended after 18 s. Names are held to the end."""
     path = repeated(tmp_path / "bomb.zip", begin, (piece % number for number in range(1_000_000)))
     told, grown = read_apart(path)
     assert said in told and grown < 30_000_000
