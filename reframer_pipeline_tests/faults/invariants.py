@@ -44,6 +44,7 @@ from reframer_pipeline.scratch import sweep_scratch
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.stages import BY_NAME, NAMES
 from reframer_pipeline.uploads.ingest import ingest_file
+from reframer_pipeline.versions import video_id_of
 from reframer_pipeline_tests.faults.ledger import Accepted, Ledger
 
 OF_SURROUNDINGS = {"run_died", "interrupted", "lease_lost", "video_busy"}  # ends of a run whose process or lease went
@@ -87,10 +88,11 @@ def ended(storage: Storage, ledger: Ledger, within_s: float) -> Iterator[str]:
 
 def end_of(storage: Storage, one: Accepted) -> tuple[float, str | None] | None:
     """When an upload ended, seconds since the epoch, and its failure code; None while it has not."""
-    uploads = storage.db.fetch("SELECT * FROM uploads WHERE filename = %s ORDER BY created_at", (one.name,))
+    # who has a film already keeps its name, so it is looked for by its content, too
+    uploads = storage.db.fetch("SELECT * FROM uploads WHERE filename = %s OR video_id = %s ORDER BY created_at", (one.name, one.video_id))
     videos = storage.db.fetch("SELECT * FROM videos WHERE id = %s AND status IN ('completed', 'failed')", (one.video_id,))
     for upload in uploads:
-        if upload["status"] == "failed":
+        if upload["status"] == "failed" and upload["filename"] == one.name:
             return upload["created_at"].timestamp(), upload["failure_code"]
     if not uploads or not videos:
         return None
@@ -195,14 +197,12 @@ def single(storage: Storage, ledger: Ledger) -> Iterator[str]:
         "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE indisunique AND NOT (indisvalid AND indisready)"
     ):
         yield f"I3: the unique index {row['name']} is not in force"
-    handed_in = Counter(one.name for one in ledger.accepted)
-    for row in storage.db.fetch("SELECT filename, count(*) AS n FROM uploads GROUP BY filename"):
-        if row["filename"] in handed_in and row["n"] > handed_in[row["filename"]]:
-            yield f"I3: {row['filename']} was handed in once, and is {row['n']} uploads"
-    for row in storage.db.fetch(
-        "SELECT video_id, count(*) AS n FROM processing_jobs WHERE status = 'completed' GROUP BY 1, run_id HAVING count(*) > 1"
-    ):
-        yield f"I3: one run completed video {row['video_id']} {row['n']} times"
+    handed_in = Counter(one.video_id if one.refusal is None else one.name for one in ledger.accepted)
+    handed_in.update({video_id_of(sha256): more for sha256, more in ledger.unsure.items()})
+    count = "SELECT coalesce(video_id::text, filename) AS what, min(filename) AS name, count(*) AS n FROM uploads GROUP BY 1"
+    for row in storage.db.fetch(count):
+        if row["what"] in handed_in and row["n"] > handed_in[row["what"]]:
+            yield f"I3: {row['name']} was handed in {handed_in[row['what']]} times, and is {row['n']} uploads"
     for row in storage.db.fetch("SELECT video_id, count(*) AS n FROM processing_jobs WHERE status = 'processing' GROUP BY 1"):
         yield f"I3: {row['n']} jobs of video {row['video_id']} are still at work"
     twice = (

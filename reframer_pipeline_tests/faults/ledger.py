@@ -6,6 +6,7 @@ What belongs here: what was accepted, what must become of it, and what people de
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,9 +40,16 @@ class Accepted:
 
 @dataclass
 class Ledger:
-    """Everything accepted, and the videos that a person deleted and nobody handed in again."""
+    """Everything accepted.
+
+    Attributes:
+        accepted: The uploads.
+        unsure: By digest, how many more were handed in and broke off before anybody said whether they were accepted.
+        deleted: Ids of videos that a person deleted, and that nobody handed in again.
+    """
 
     accepted: list[Accepted] = field(default_factory=list)
+    unsure: Counter[str] = field(default_factory=Counter)
     deleted: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

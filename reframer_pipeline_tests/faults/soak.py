@@ -32,6 +32,7 @@ from reframer_pipeline.demo.world import FIRST_EVALUATION_SEED, make_clip, write
 from reframer_pipeline.failures import ReframerError
 from reframer_pipeline.fake_gemini import Behaviour, Endpoint, FakeGemini, Kind
 from reframer_pipeline.results.storage import Storage, storage_of
+from reframer_pipeline.uploads.content import sha256_of
 from reframer_pipeline.users import keys, people
 from reframer_pipeline_tests.command import environment
 from reframer_pipeline_tests.deployment.deployment import VARIABLES, Deployment
@@ -42,7 +43,7 @@ from reframer_pipeline_tests.faults.watching import Watching
 
 WITHIN_S: Final = 1800.0  # from acceptance to end, faults and all; without faults it is a minute
 SETTLED_S: Final = 1500.0  # after the last fault
-AT_ONCE: Final = 5  # videos under way: more would only wait
+AT_ONCE: Final = 8  # videos under way: more would only wait
 WAYS: Final = ("folder", "folder", "folder", "api", "api", "api", "command")
 NOT_A_VIDEO: Final = "not_a_video"
 UNPAID: Final = (Kind.RATE_LIMITED, Kind.INTERNAL, Kind.UNAVAILABLE, Kind.HTML, Kind.DROP)  # what Gemini answers, and charges nothing for
@@ -122,6 +123,7 @@ class Soak:
                 getattr(self, f"_by_{way}")(path, refusal, rng)
             except (httpx2.HTTPError, OSError, psycopg.Error, ReframerError) as error:
                 self.not_taken[f"{way}: {type(error).__name__}"] += 1
+                self.ledger.unsure[sha256_of(path)] += 1
             self._over.wait(rng.uniform(0, 4))
 
     def _by_folder(self, path: Path, refusal: str | None, rng: random.Random) -> None:
@@ -175,7 +177,7 @@ class Soak:
     def _break(self) -> None:
         rng = random.Random(f"faults {self._seed}")
         bag: list[str] = []
-        while not self._over.wait(rng.uniform(8, 30)):
+        while not self._over.wait(rng.uniform(15, 60)):
             bag = bag or rng.sample([*sorted(FAULTS), ""], len(FAULTS) + 1)  # each of them before any comes again
             name = bag.pop()
             if not name:
@@ -223,7 +225,7 @@ def soak(minutes: float, seed: int, folder: Path) -> list[str]:
 
 def at_gemini(gemini: FakeGemini) -> dict[str, str]:
     """The variables by which the real client asks the stand-in."""
-    return {"GEMINI_API_KEY": "soak", "REFRAMER_GEMINI_URL": gemini.url}
+    return {"GEMINI_API_KEY": "soak", "GOOGLE_GEMINI_BASE_URL": gemini.url}
 
 
 def paid(gemini: FakeGemini) -> dict[str, int]:
