@@ -51,7 +51,7 @@ def objects(serving: Serving) -> list[str]:
 def ready(serving: Serving, client: httpx2.Client) -> dict[str, Any]:
     """Ask for the copy, and wait until it is there."""
     client.post("proxy")
-    serving.until(lambda: client.get("film").json()["proxy"]["state"] not in ("none", "making"), 30)
+    serving.until(lambda: client.get("film").json()["proxy"]["state"] not in ("none", "making"), 120)
     said: dict[str, Any] = client.get("film").json()["proxy"]
     return said
 

@@ -201,7 +201,7 @@ def test_a_key_has_so_many_at_once_and_the_sensor_gets_what_dagster_did_not(alon
         third = client.post(f"/videos/{video_id}/reframes", json={"ratio": "3:5", "form": "ae"})
         assert (third.status_code, third.json()["code"]) == (429, "quota_used_up") and "Retry-After" in third.headers
         assert client.post(f"/videos/{video_id}/reframes", json={"ratio": "5:5", "form": "ae"}).status_code == 202  # the same once more
-        alone.until(lambda: len(deliverables.due(alone.db, 9)) == 2, 20)
+        alone.until(lambda: len(deliverables.due(alone.db, 9)) == 2, 120)
         assert "could not be asked for at once" in Path(alone.log).read_text()
         make(alone, two[0].json()["deliverable_id"])
         assert client.post(f"/videos/{video_id}/reframes", json={"ratio": "3:5", "form": "ae"}).status_code == 202

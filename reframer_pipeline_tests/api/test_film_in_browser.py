@@ -130,7 +130,7 @@ def test_the_copy_is_presented_as_our_times_say(serving: Serving, page: Page, tm
     ffmpeg("-i", whole, "-c", "copy", "-metadata:s:v", "rotate=90", tmp_path / "clip.mp4")
     video_id = film(serving.storage, tmp_path / "clip.mp4", ONE)
     page.evaluate(f"fetch('/v1/videos/{video_id}/proxy', {{method: 'POST'}}).then(answer => answer.status)")
-    serving.until(lambda: proxies.look(serving.db, video_id).state == "ready", 30)
+    serving.until(lambda: proxies.look(serving.db, video_id).state == "ready", 120)
     shown = look(page, video_id, "proxy")
     assert shown["by_time"] == shown["by_light"] == shown["wanted"] and shown["apart"] < 0.001
     assert (shown["width"], shown["height"]) == (128, 256)

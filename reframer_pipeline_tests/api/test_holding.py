@@ -54,10 +54,10 @@ def test_a_key_holds_so_many_long_requests_open(narrow: Serving) -> None:
             assert (refused.status_code, refused.json()["code"]) == (429, "too_many_open") and int(refused.headers["Retry-After"]) > 0
         assert client.get(f"/jobs/{job}").is_success and other.get(f"/jobs/{job}", params={"wait": 0.1}).is_success
         stream.close()
-        narrow.until(lambda: not held(), 10)
+        narrow.until(lambda: not held(), 120)
         with client.stream("GET", f"/jobs/{job}/events") as again:
             assert again.is_success and held()
-        narrow.until(lambda: not held(), 10)
+        narrow.until(lambda: not held(), 120)
         assert client.get("/videos/x/sheet.jpg").status_code == 404 and not held()  # what fails gives its place back
 
 
@@ -75,7 +75,7 @@ def test_so_many_uploads_of_a_key_come_at_a_time(narrow: Serving) -> None:
         return connection
 
     def has_come(name: str, size: int) -> None:
-        narrow.until(lambda: any(one.stat().st_size == size for one in narrow.storage.settings.scratch_dir.glob(name)), 10)
+        narrow.until(lambda: any(one.stat().st_size == size for one in narrow.storage.settings.scratch_dir.glob(name)), 120)
 
     with narrow.client(key) as client, narrow.client(narrow.key(ONE)) as other, ExitStack() as streams:
 
@@ -90,11 +90,12 @@ def test_so_many_uploads_of_a_key_come_at_a_time(narrow: Serving) -> None:
         has_come("received-*.part", 0)  # it is open
         sending(content[100:200], "PATCH", where, **tus, **{"Upload-Offset": "100"})
         assert b" 423 " in first.recv(1000).splitlines()[0]
+        has_come("resumable-*.part", 200)  # the other one has its place
         refused = submit(client)
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_open") and int(refused.headers["Retry-After"]) > 0
         assert submit(other).status_code == 202
         form.close()
-        narrow.until(lambda: submit(client).status_code == 202, 10)
+        narrow.until(lambda: submit(client).status_code == 202, 120)
 
 
 def test_one_look_serves_all_who_follow_a_job() -> None:
@@ -162,4 +163,4 @@ def test_the_scratch_folder_is_swept_by_the_server_alone(narrow: Serving) -> Non
     os.utime(old, (time.time() - 25 * 3600,) * 2)
     narrow.stop()
     narrow.start()
-    narrow.until(lambda: not old.exists(), 10)
+    narrow.until(lambda: not old.exists(), 120)

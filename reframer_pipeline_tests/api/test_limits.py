@@ -119,11 +119,11 @@ def test_the_database_is_asked_for_readiness_once_a_second_at_most(strict: Servi
         assert client.get("/readyz").is_success
         strict.db.execute("UPDATE schema_migrations SET sha256 = 'x' || sha256")
         try:
-            strict.until(lambda: client.get("/readyz").status_code == 503, 5)
+            strict.until(lambda: client.get("/readyz").status_code == 503, 120)
         finally:
             strict.db.execute("UPDATE schema_migrations SET sha256 = substr(sha256, 2)")
         assert client.get("/readyz").status_code == 503
-        strict.until(lambda: client.get("/readyz").is_success, 5)
+        strict.until(lambda: client.get("/readyz").is_success, 120)
 
 
 def test_headers_that_are_too_large_or_too_slow(strict: Serving) -> None:

@@ -74,8 +74,8 @@ def test_it_is_told_signed_and_again_until_it_is_heard_also_after_a_kill(serving
         assert len(told) == 1
         serving.stop(signal.SIGKILL)
         serving.start()
-        serving.until(lambda: len(told) == 2, 30)
-        serving.until(lambda: serving.db.fetch("SELECT 1 FROM webhooks WHERE told = 'completed' AND trouble IS NULL"), 20)
+        serving.until(lambda: len(told) == 2, 120)
+        serving.until(lambda: serving.db.fetch("SELECT 1 FROM webhooks WHERE told = 'completed' AND trouble IS NULL"), 120)
     (first, body), (second, again) = told
     assert first["webhook-id"] == second["webhook-id"] and json.loads(body)["type"] == json.loads(again)["type"] == "job.completed"
     assert made["webhook_secret"].startswith("whsec_")

@@ -57,7 +57,7 @@ def test_users_and_keys_come_and_go(storage: Storage) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_serve_lets_the_local_person_in_and_ends(storage: Storage, how: signal.Signals) -> None:
     with Serving(storage, on_terminal=True, TERM="dumb") as serving:
-        serving.until(lambda: "token=" in serving.log.read_text(), 10)
+        serving.until(lambda: "token=" in serving.log.read_text(), 120)
         (address,) = re.findall(r"http\S+/login\?token=\S+", serving.log.read_text())
         assert f"API: {serving.url}/v1" in serving.log.read_text()
         with httpx2.Client(base_url=serving.url, follow_redirects=True) as browser:
@@ -76,7 +76,7 @@ def test_serve_says_no_token(storage: Storage, kept: str) -> None:
     if on_terminal:
         keys.add(storage.db, people.add(storage.db, "one@example.org"), "key", ["read"])
     with Serving(storage, on_terminal=on_terminal, TERM="dumb") as serving:
-        serving.until(lambda: "To come in, make a key: reframer keys add\n" in serving.log.read_text(), 10)
+        serving.until(lambda: "To come in, make a key: reframer keys add\n" in serving.log.read_text(), 120)
         assert "token" not in serving.log.read_text()
         assert serving.db.fetch("SELECT 1 FROM api_keys WHERE kind = 'login'") == []
 
