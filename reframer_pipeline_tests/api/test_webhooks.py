@@ -70,7 +70,7 @@ def test_it_is_told_signed_and_again_until_it_is_heard_also_after_a_kill(serving
     with receiver(500, 204) as (url, told), serving.client(serving.key()) as client:
         made = client.post("/jobs", files={"file": ("clip.mp4", video_bytes())}, data={"webhook_url": url}).json()
         completed(serving.storage, made["video_id"], 0)
-        serving.until(lambda: serving.db.fetch("SELECT 1 FROM webhooks WHERE attempts = 1"), 20)  # else it is tried after a minute
+        serving.until(lambda: serving.db.fetch("SELECT 1 FROM webhooks WHERE attempts = 1"), 50)  # else it is tried after a minute
         assert len(told) == 1
         serving.stop(signal.SIGKILL)
         serving.start()

@@ -31,7 +31,7 @@ def test_dev_says_both_addresses_keeps_the_api_up_and_ends_both(own: Deployment)
     (api,) = own.processes("reframer_pipeline serve")
 
     os.kill(api, signal.SIGKILL)
-    own.wait("the API", lambda: own.said().count(f"API: {own.api_url}/v1") == 2, 60)
+    own.wait("the API", lambda: own.said().count(f"API: {own.api_url}/v1") == 2, 240)
     assert own.said().count("The API has ended (SIGKILL). It is started again in 1 s.") == 1
     assert httpx2.get(f"{own.api_url}/healthz").is_success
     (api,) = own.processes("reframer_pipeline serve")

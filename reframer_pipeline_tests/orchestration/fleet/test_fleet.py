@@ -185,7 +185,7 @@ def test_the_run_of_a_killed_worker_ends_and_another_goes_on(two: Fleet, long: s
     else:
         os.kill(worker.child, signal.SIGKILL)
     assert two.ended(run_id) is FAILURE
-    two.wait(lambda: two.rows("SELECT 1 FROM processing_jobs WHERE run_id = %s AND failure_code = 'run_died'", run_id), 20)
+    two.wait(lambda: two.rows("SELECT 1 FROM processing_jobs WHERE run_id = %s AND failure_code = 'run_died'", run_id), 50)
     assert two.run(run_id).tags["dagster/will_retry"] == "true"  # Dagster's daemon starts the rest again
     assert two.leases() == []  # without waiting for its end
     rest = two.launch(long, *(stage for stage in NAMES if stage not in before))
