@@ -18,7 +18,7 @@ test: setup lint ## lint, types and all tests but the few that CI alone runs
 test-quick: setup ## the fast ones of the tests that need no model, server, browser or shared clip
 	@REFRAMER_TEST_MEDIA=none scripts/test.sh -m "not models and not deployment and not browser and not slow"
 
-test-long: ## whole deployments and fleets that are killed, cut off and told to end (half an hour)
+test-long: ## whole deployments and fleets that are killed, cut off and told to end, the page in Firefox (an hour)
 	@REFRAMER_TEST_SERVERS=1 scripts/setup.sh
 	@REFRAMER_TEST_SERVERS=1 REFRAMER_TEST_LONG=1 scripts/test.sh -m long
 

@@ -57,5 +57,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("soak") and not IN_CI:
             item.add_marker(pytest.mark.skip(reason="takes minutes: CI runs it (REFRAMER_TEST_SERVERS=1)"))
         if item.get_closest_marker("long") and not LONG:
-            item.add_marker(pytest.mark.skip(reason="a whole deployment for many minutes: `make test-long` runs it"))
+            item.add_marker(pytest.mark.skip(reason="takes many minutes: `make test-long` runs it"))
     items.sort(key=lambda item: not item.path.is_relative_to(DEPLOYMENT))

@@ -65,7 +65,7 @@ def owned(serving: Serving) -> dict[str, str]:
     ("email", "methods"),
     [
         pytest.param(OWNER, ("--exclude-method", "DELETE"), id="owner"),
-        pytest.param(OTHER, (), id="other", marks=pytest.mark.soak),
+        pytest.param(OTHER, (), id="other", marks=pytest.mark.long),
         pytest.param(OWNER, ("--include-method", "DELETE"), id="owner deletes", marks=pytest.mark.soak),
     ],
 )

@@ -27,7 +27,7 @@ from reframer_pipeline_tests.page.desk import Desk
 from reframer_pipeline_tests.page.films import HEIGHT, WIDTH, number_of, write_film
 
 __all__ = ["browser", "trouble"]
-pytestmark = pytest.mark.timeout(1500)  # most of it is waiting
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]  # most of it is waiting
 
 DRAWN = ("rotated", "variable", "hevc")
 NAMES = ("demo.mp4", *(f"{kind}.mp4" for kind in DRAWN))

@@ -29,7 +29,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.computed import add
 
 GPU_STEPS = ("detections", "masks")
-EXECUTORS = pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
+EXECUTORS = pytest.mark.parametrize("executor", ["in_process", pytest.param("multiprocess", marks=pytest.mark.long)])
 Span = tuple[float, float]
 
 

@@ -1,4 +1,4 @@
-"""The page in real browsers, over a real server. The tests of a file run in Chromium, then in Firefox."""
+"""The page in real browsers, over a real server: in Chromium, and by `make test-long` in Firefox, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE_MS = 90_000
 HARMLESS = re.compile("Failed to load resource|sha256-YjaKGiklmzC6wjXA513HAMmzus8VE61XCOT\\+SmwNZWA=")
 
 
-@pytest.fixture(scope="module", params=BROWSERS)
+@pytest.fixture(scope="module", params=["chromium", pytest.param("firefox", marks=pytest.mark.long)])
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with BROWSERS[request.param]() as browser:

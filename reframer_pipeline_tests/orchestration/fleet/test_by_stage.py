@@ -136,7 +136,8 @@ def test_one_that_was_suspended_loses_its_stage_and_says_nothing_when_it_is_back
     all_kinds.wait(lambda: suspended.process.poll() is not None or suspended.child != child)  # it has another process now
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 2])
 def test_a_worker_that_is_told_to_end_finishes_its_stage_or_hands_it_over_and_the_run_goes_on(
     all_kinds: Fleet, long: str, times: int
 ) -> None:

@@ -194,7 +194,7 @@ def test_the_run_of_a_killed_worker_ends_and_another_goes_on(two: Fleet, long: s
     assert set(before) == {"metadata", "frames", "detections"}
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("whom", ["the parent", pytest.param("both processes, as a service manager does", marks=pytest.mark.long)])
 def test_a_worker_that_is_told_to_end_finishes_its_stage(two: Fleet, long: str, whom: str) -> None:
     run_id = two.launch(long)
@@ -224,7 +224,7 @@ def test_told_twice_it_ends_at_once(two: Fleet, long: str) -> None:
     assert two.run(run_id).tags["dagster/will_retry"] == "true"
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_a_broker_that_is_away_loses_nothing(two: Fleet, broker: RunningBroker, long: str, short: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")
@@ -244,7 +244,7 @@ def test_a_broker_that_is_away_loses_nothing(two: Fleet, broker: RunningBroker, 
     assert two.leases() == []
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_one_that_was_suspended_commits_nothing_after_another_took_over(two: Fleet, long: str) -> None:
     run_id = two.launch(long)
     two.at(run_id, "masks")
