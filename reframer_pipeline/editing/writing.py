@@ -161,6 +161,10 @@ class _FilmWriter:
 def _film(command: list[str], part: Part, settings: Settings, target: Path) -> Iterator[Writer]:
     frames, (width, height) = part.stop - part.start, part.size
     limits = replace(patient(settings, part.stop, _ENCODING, part.start), file_bytes=frames * width * height * 8 + 100_000_000)
+    try:
+        target.touch()
+    except OSError as error:
+        raise OutputNotWritable(f"The film cannot be written: {error.strerror or type(error).__name__}.") from error
     with GuardedProcess(command, limits, fed=True, reads=[part.path], writes=[target]) as process:
         yield _FilmWriter(process)
         _demand_written(process)
