@@ -22,10 +22,8 @@ from reframer_pipeline.schemas import CLASSES
 
 MOST_BYTES: Final = 300_000_000  # of XML; a mask is some 10 kB of it
 MOST_DEPTH: Final = 12  # CVAT has 7
-MOST_TAG: Final = (
-    1_000_000  # bytes of a tag or comment, which expat holds whole: 10 MB took it 4 s and 110 MB; a mask of 4K has some 100,000
-)
-MOST_NAMES: Final = 1000  # different ones of elements and attributes, which expat holds to the end; CVAT has some 60
+MOST_TAG: Final = 4_000_000  # bytes of a tag or comment, which expat holds whole: one of 10 MB took it 4 s and 110 MB
+MOST_NAMES: Final = 1000  # different ones of elements and attributes, which expat holds to the end; CVAT writes some dozens
 MOST_TRACKS: Final = 200_000  # masks are tracks as well
 MOST_BOXES: Final = 5_000_000  # that are kept
 MOST_TEXT: Final = 500  # characters of an attribute's text that are kept

@@ -67,10 +67,10 @@ def test_a_zip_that_becomes_a_thousand_times_as_much(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("begin", "piece", "said"),
     [
-        (b"<annotations ", b"a%d='' ", "a tag of more than 1 MB"),
-        (b"<annotations><meta a='", b"%d", "a tag of more than 1 MB"),
-        (b"<annotations><!-- ", b"%d", "a tag of more than 1 MB"),
-        (b"<annotations><![CDATA[ ]]><?x ", b"%d", "a tag of more than 1 MB"),
+        (b"<annotations ", b"a%d='' ", "a tag of more than 4 MB"),
+        (b"<annotations><meta a='", b"%d", "a tag of more than 4 MB"),
+        (b"<annotations><!-- ", b"%d", "a tag of more than 4 MB"),
+        (b"<annotations><![CDATA[ ]]><?x ", b"%d", "a tag of more than 4 MB"),
         (b"<annotations><meta>", b"<a%d/>", "different names"),
         (b"<annotations><meta>", b"<a a%d=''/>", "different names"),
     ],
