@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,37 @@ def test_a_commit_that_was_not_heard_of_keeps_its_objects(storage: Storage, monk
     with pytest.raises(LeaseLost):
         storage.results.commit_prepared(prepared, {}, lease_token=token)
     assert all(map(storage.store.exists, storage.results.open(prepared.row.result_id).manifest.objects)) and not prepared.local.exists()
+
+
+def test_a_commit_that_was_never_heard_of_keeps_its_objects(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to COMMIT is lost, and the database stays away: perhaps it was committed, and then the objects are needed."""
+    video_id, sha = add_video(storage)
+    prepared = prepared_metadata(storage, video_id, sha)
+    token = lease.acquire(storage.db, video_id, "test")
+    transaction = storage.results._transaction
+    committed: list[Committed] = []
+
+    def unheard(conn: Any, *args: Any, **more: Any) -> Committed:
+        if not committed:
+            committed.append(storage.db.run(lambda other: transaction(other, *args, **more)))
+        raise DatabaseUnavailable("cut off")
+
+    monkeypatch.setattr(storage.results, "_transaction", unheard)
+    monkeypatch.setattr("reframer_pipeline.results.commit.PAUSES_S", (0.0,))
+    monkeypatch.setattr(postgres, "_ATTEMPTS", 1)
+    with pytest.raises(DatabaseUnavailable):
+        storage.results.commit_prepared(prepared, {}, lease_token=token)
+    assert committed and all(map(storage.store.exists, storage.results.open(prepared.row.result_id).manifest.objects))
+
+
+def test_a_set_of_which_a_result_is_missing_is_not_shown(storage: Storage) -> None:
+    video_id, sha = add_video(storage)
+    maker = Maker(sha, storage.settings)
+    commit_all(storage, video_id, maker, NAMES[:5])
+    with lease.hold(storage.db, video_id, "test") as token:
+        last = prepare(storage, video_id, maker, "scenes")
+        storage.results.commit_prepared(last, {**whole(maker), "masks": str(uuid.uuid4())}, lease_token=token)
+    assert storage.db.fetch("SELECT 1 FROM published") == []
 
 
 def test_remote_results_work_too(storage: Storage) -> None:
