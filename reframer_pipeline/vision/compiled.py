@@ -96,7 +96,9 @@ def _demand_bfloat16(settings: Settings, device: str) -> None:
         raise SettingsInvalid("This machine's processor has no bfloat16.", "Set REFRAMER_PRECISION to float32.")
 
 
-def compiled(engine: Engine, name: str, module: Any, examples: Sequence[Any], free: frozenset[int] = frozenset()) -> Callable[..., Any]:
+def compiled(
+    engine: Engine, name: str, module: Any, examples: Sequence[Any], free: frozenset[int] = frozenset(), threads: int = 0
+) -> Callable[..., Any]:
     """A function that computes what a module computes.
 
     Args:
@@ -105,6 +107,7 @@ def compiled(engine: Engine, name: str, module: Any, examples: Sequence[Any], fr
         module: A torch module in evaluation mode, whose answer is a tensor or a tuple of tensors, and which is a function of its inputs.
         examples: Tensors that it can be called with. All others must have their shapes, but for the first dimension of those in `free`.
         free: Which of the inputs have a first dimension of any size.
+        threads: How many it computes with; 0: as many as torch has now.
 
     Returns:
         Takes tensors as `examples`, gives the tuple of answers. Only one thread may call it at a time.
@@ -116,7 +119,7 @@ def compiled(engine: Engine, name: str, module: Any, examples: Sequence[Any], fr
     options = {
         "INFERENCE_PRECISION_HINT": _HINTS[engine.precision],
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
     }
     path = engine.folder / f"{name}-{_digest(core, engine, shapes)}"
     network = _kept(core, path, options)

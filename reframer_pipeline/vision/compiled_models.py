@@ -22,9 +22,11 @@ def compile_yolo(model: Any, engine: Engine) -> None:
         model: For the task `detect`; the answers of other tasks have other forms, and are left to torch.
         engine: What compiles it.
     """
+    import torch
+
     if model.task != "detect":
         return
-    network, computed = model.model, type(model.model).forward
+    network, computed, threads = model.model, type(model.model).forward, torch.get_num_threads()
     known: dict[tuple[int, ...], Callable[..., Any]] = {}
 
     def forward(pictures: Any, *args: Any, **options: Any) -> Any:
@@ -32,7 +34,7 @@ def compile_yolo(model: Any, engine: Engine) -> None:
         compute = known.pop(shape, None)
         if compute is None:
             module = _module(lambda one: _first(computed(network, one)), network)
-            compute = compiled(engine, "detector", module, [pictures], frozenset({0}))
+            compute = compiled(engine, "detector", module, [pictures], frozenset({0}), threads)  # of which ultralytics takes one away
         known[shape] = compute  # the last one used stands last
         if len(known) > SHAPES:
             del known[next(iter(known))]

@@ -55,6 +55,25 @@ def test_the_detector_finds_the_same_boxes_in_pictures_of_every_size_and_batch(y
     assert len(list(engine.folder.glob("detector-*"))) == 2  # one for each shape
 
 
+def test_the_detector_computes_with_all_threads_though_ultralytics_takes_some_away(
+    yolo: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr(compiled, "_kept", lambda core, path, options: seen.append(options["INFERENCE_NUM_THREADS"]))
+    torch.set_num_threads(11)
+    try:
+        compile_yolo(yolo, engine)
+        yolo.predictor = None
+        YoloDetector(yolo, Settings()).detect([WIDE])
+    finally:
+        torch.set_num_threads(before)
+        del yolo.model.forward
+        yolo.predictor = None
+    assert seen == [11]
+
+
 def test_the_segmenter_gives_the_same_logits_for_any_number_of_boxes(engine: Engine) -> None:
     theirs, ours = segmenter(None), segmenter(engine)
     for boxes in (1, 5):
