@@ -28,6 +28,7 @@ from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.ingest import ingest_file
+from reframer_pipeline_tests.descendants import used
 
 SEED: Final = 1_000_005
 TIMES: Final = 10
@@ -64,9 +65,10 @@ def pipeline(home: Path, short: Path, film: Path) -> Work:
 
     def work() -> Ran:
         frames = run(film)
-        own, children = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        own, children = (one.ru_maxrss / 1024 for one in (resource.getrusage(resource.RUSAGE_SELF), used()))
         return Ran(own, children, frames)
 
+    used()
     run(short)
     return work
 

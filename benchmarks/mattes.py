@@ -50,6 +50,7 @@ from reframer_pipeline.running.run_videos import run_videos
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.uploads.ingest import ingest_file
 from reframer_pipeline.vision import models, rle
+from reframer_pipeline_tests.descendants import used
 
 FIRST_SEED: Final = 1_400_001
 FRAMES: Final = 100
@@ -159,10 +160,11 @@ def _counts(thing: TruthObject) -> bool:
 def cost(home: Path, video_id: str, target: Path) -> dict[str, float]:
     """Makes a ProRes cutout of all tracks, and says what that took. The first frame's seconds, in which models are loaded, do not count."""
     storage = storage_of(Settings(home=home, models="demo", device="cpu"))
+    used()
     results, times = stored(storage, video_id), list[float]()
     order = order_of(results, storage.settings, Wanted([one.track_id for one in paths(results)]), Shape("prores", True))
     make_matte(storage, order, target, lambda done, total: times.append(time.perf_counter()))
-    own, children = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, children = (one.ru_maxrss / 1024 for one in (resource.getrusage(resource.RUSAGE_SELF), used()))
     return {"frames": len(times), "seconds": (times[-1] - times[0]) / (len(times) - 1), "own": own, "children": children}
 
 

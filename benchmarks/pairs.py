@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+from reframer_pipeline_tests.descendants import processor_s
+
 PAIRS: Final = 5
 Work = Callable[[], Any]
 Gate = Callable[[Any, Any], str]  # what agreed, in a few words; raises AssertionError where the answers differ
@@ -28,7 +30,7 @@ class Took:
     Attributes:
         answer: What the work returned.
         wall: Seconds of the clock.
-        cpu: Seconds of the processor, of the process and the children it waited for.
+        cpu: Seconds of the processor, of the process and of what it started, where that has ended.
         peak_mb: Largest resident memory of the process so far.
     """
 
@@ -114,9 +116,9 @@ class Warm:
 
 def timed(work: Work) -> Took:
     """Run the work here."""
-    began, before = time.perf_counter(), _cpu()
+    before, began = processor_s(), time.perf_counter()
     answer = work()
-    return Took(answer, time.perf_counter() - began, _cpu() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Took(answer, time.perf_counter() - began, processor_s() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def compare(key: str, what: str, peer: Side, ours: Side, gate: Gate, target: str, pairs: int = PAIRS) -> Row:
@@ -169,11 +171,6 @@ def _spread(ratios: Sequence[float]) -> str:
 def _figures(figures: tuple[float, float, float]) -> str:
     wall, cpu, peak = figures
     return f"{wall:.3g}, {cpu:.3g}, {peak:.0f}"
-
-
-def _cpu() -> float:
-    both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))  # `os.times` counts in hundredths of a second
-    return sum(spent.ru_utime + spent.ru_stime for spent in both)
 
 
 def _serve(end: Any, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:

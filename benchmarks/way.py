@@ -13,7 +13,6 @@ import argparse
 import collections
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import psycopg
 
 from reframer_pipeline.demo.world import make_clip, write_clip
+from reframer_pipeline_tests.descendants import used
 
 SEED = 3_900_001
 DATABASES = {"ours": "reframer", "Dagster's": "dagster"}
@@ -70,8 +70,8 @@ class Home:
 
 
 def _processor() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    spent = used()
+    return spent.ru_utime + spent.ru_stime
 
 
 def main() -> None:

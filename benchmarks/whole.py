@@ -28,6 +28,7 @@ from benchmarks.homes import fresh_home
 from benchmarks.pairs import HEADER, PAIRS, Row, Side, Took, compare, row_of
 from reframer_pipeline.demo.world import bundled_clip_path, make_clip, write_clip
 from reframer_pipeline.settings import Settings
+from reframer_pipeline_tests.descendants import used
 
 SEED: Final = 3_700_001
 GATE_FRAMES: Final = 12
@@ -169,11 +170,9 @@ def _best(boxes: Any, box: Any) -> tuple[int, float]:
 
 def cold(way: str, clip: str, home: str) -> Took:
     """The same in a new process: imports, models, and for ours the embedded database that runs already."""
-    import resource
-
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, began = used(), time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "benchmarks.whole", "--once", way, clip, home], check=True, capture_output=True, text=True)
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, after = time.perf_counter() - began, used()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Took(done.stdout.strip().splitlines()[-1:], wall, cpu, after.ru_maxrss / 1024)
 

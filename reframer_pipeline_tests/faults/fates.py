@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import time
 import traceback
 from contextlib import nullcontext
@@ -34,6 +33,7 @@ from reframer_pipeline.stages.metadata import METADATA
 from reframer_pipeline.stages.order import Order, VideoCard
 from reframer_pipeline.stages.stage import Work
 from reframer_pipeline.versions import sha256_of, video_id_of
+from reframer_pipeline_tests.descendants import used
 from reframer_pipeline_tests.support import MemoryInput
 
 # Tight, so that a mutant that asks for much is refused soon; the clock is not, since other work may have the processor.
@@ -120,6 +120,7 @@ def _wrong(fate: Fate, settings: Settings) -> str:
 def _in_child(tell: Connection, path: Path, scratch: Path, settings: dict[str, Any]) -> None:
     began = time.monotonic()
     told: dict[str, Any] = {}
+    used()
     try:
         told["frames"] = _both_stages(path, scratch, Settings(**settings))
         told["code"] = "completed"
@@ -129,10 +130,10 @@ def _in_child(tell: Connection, path: Path, scratch: Path, settings: dict[str, A
             told["wrong"] = f"{error.code} does not blame the file: {error.message}"
     except BaseException:  # that is what is looked for
         told |= {"code": "crashed", "says": traceback.format_exc(), "wrong": "an exception without a type"}
+    told["seconds"] = time.monotonic() - began
+    told["tool_bytes"] = used().ru_maxrss * 1024
     if psutil.Process().children():
         told["wrong"] = "a tool still runs"
-    told["seconds"] = time.monotonic() - began
-    told["tool_bytes"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     told["own_bytes"] = _peak()
     tell.send_bytes(json.dumps(told).encode())
 
