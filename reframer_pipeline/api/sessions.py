@@ -33,25 +33,34 @@ def log_in(request: Request, served: Served, token: Annotated[str, Query(max_len
             "This address was used already, is too old, or somebody else has a key now.",
             "Start `reframer serve` again: it prints a new one.",
         )
+    _end_former(request, served)
     return _with_cookie(RedirectResponse(request.scope.get("root_path", "") + "/", 303), request, secret)
 
 
 @router.post("/session", status_code=204, response_class=Response)
 def begin(request: Request, served: Served, who: Anybody) -> Response:
-    """Begin a session with a key: for a page where somebody types their key in. The session has the key's scopes."""
+    """Begin a session with a key: for a page where somebody types their key in. The session has the key's scopes, and takes the place of
+    the one that the browser has.
+    """
     secret = keys.add(served.db, who.user_id, NAME, who.scopes, LASTS, "session", made_by=who.key_id)
+    _end_former(request, served, who.key_id)
     return _with_cookie(Response(status_code=204), request, secret)
 
 
 @router.delete("/session", status_code=204, response_class=Response)
 def end(request: Request, served: Served, _: Anybody) -> Response:
     """End the session that the cookie holds."""
-    secret = request.cookies.get(cookie_of(request), "")
-    keys.end_session(served.db, secret)
-    served.doorman.forget(secret, "session")
+    _end_former(request, served)
     response = Response(status_code=204)
     response.delete_cookie(cookie_of(request), httponly=True, samesite="lax", secure=request.url.scheme == "https")
     return response
+
+
+def _end_former(request: Request, served: Served, unless: str | None = None) -> None:
+    """End the session that the browser came with, unless it has this id: then the new one hangs on it."""
+    if secret := request.cookies.get(cookie_of(request)):
+        keys.end_session(served.db, secret, unless)
+        served.doorman.forget(secret, "session")
 
 
 def _with_cookie(response: Response, request: Request, secret: str) -> Response:

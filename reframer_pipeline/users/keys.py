@@ -198,11 +198,12 @@ def revoke(db: Database, key_id: str) -> None:
     db.execute("UPDATE api_keys SET revoked_at = now() WHERE id = %s AND revoked_at IS NULL", (key_id,))
 
 
-def end_session(db: Database, secret: str) -> None:
-    """The session with this secret is over."""
+def end_session(db: Database, secret: str, unless: str | None = None) -> None:
+    """The session with this secret is over, unless it has this id."""
     db.execute(
-        "UPDATE api_keys SET revoked_at = now() WHERE prefix = %s AND hash = %s AND kind = 'session' AND revoked_at IS NULL",
-        (_prefix(secret), _digest(secret)),
+        """UPDATE api_keys SET revoked_at = now() WHERE prefix = %s AND hash = %s AND kind = 'session' AND revoked_at IS NULL
+           AND id IS DISTINCT FROM %s::uuid""",
+        (_prefix(secret), _digest(secret), unless),
     )
 
 

@@ -68,6 +68,23 @@ def test_a_session_that_is_ended_is_over_at_once(serving: Serving, token: str) -
         assert browser.get("/me").status_code == 401
 
 
+def test_signing_in_again_ends_the_session_before_unless_the_new_one_hangs_on_it(serving: Serving, token: str) -> None:
+    with serving.client(**{"Sec-Fetch-Site": "same-origin"}) as browser:
+
+        def cookie() -> dict[str, str]:
+            ((name, value),) = browser.cookies.items()
+            return {"Cookie": f"{name}={value}"}
+
+        browser.get("/login", params={"token": token})
+        by_token = cookie()
+        browser.post("/session").raise_for_status()  # its child
+        child = cookie()
+        answers = [browser.get("/me", headers=one).status_code for one in (by_token, child)]
+        browser.post("/session", headers={"X-API-Key": serving.key("one@example.org")}).raise_for_status()
+        answers += [browser.get("/me", headers=one).status_code for one in (child, cookie())]
+    assert answers == [200, 200, 401, 200]
+
+
 def test_a_session_that_a_key_begins_has_its_scopes_and_ends_with_it(serving: Serving) -> None:
     key = serving.key("one@example.org", ("read",))
     with serving.client() as browser:
