@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -183,6 +185,38 @@ def embedded_server() -> Iterator[Server]:
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a new, empty database, on each kind of server in turn."""
     yield from fresh_database(request.getfixturevalue(request.param))
+
+
+def embedded_processes(settings: Settings) -> list[int]:
+    """All processes of the embedded server of a data folder; none where it does not run."""
+    found = embedded.running(settings)
+    if found is None:
+        return []
+    with suppress(psutil.NoSuchProcess):
+        return [found.pid, *(child.pid for child in psutil.Process(found.pid).children(recursive=True))]
+    return []
+
+
+def tell_embedded(settings: Settings, number: signal.Signals) -> None:
+    """Send all of them a signal."""
+    _tell(embedded_processes(settings), number)
+
+
+@contextmanager
+def embedded_suspended(settings: Settings) -> Iterator[None]:
+    """SIGSTOP of all its processes, as when a serverless database sleeps, until the block ends."""
+    pids = embedded_processes(settings)
+    _tell(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _tell(pids, signal.SIGCONT)
+
+
+def _tell(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def fresh_database(server: Server) -> Iterator[str]:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import psycopg
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline_tests.deployment.deployment import Deployment, is_running
+from reframer_pipeline_tests.servers import embedded_suspended, tell_embedded
 
 Fault = Callable[[Deployment, random.Random], object]
 
@@ -81,9 +81,7 @@ def a_run_is_suspended(own: Deployment, rng: random.Random) -> bool:
 
 def postgres_is_killed(own: Deployment, rng: random.Random) -> bool:
     """kill -9 of the embedded server and all its processes at once."""
-    for pid in _postgres(own):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    tell_embedded(own.settings, signal.SIGKILL)
     return True
 
 
@@ -96,14 +94,8 @@ def postgres_is_restarted(own: Deployment, rng: random.Random) -> bool:
 
 def postgres_is_suspended(own: Deployment, rng: random.Random) -> bool:
     """SIGSTOP of all its processes, as when a serverless database sleeps."""
-    pids = _postgres(own)
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    time.sleep(rng.uniform(2, 25))
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+    with embedded_suspended(own.settings):
+        time.sleep(rng.uniform(2, 25))
     return True
 
 
@@ -166,15 +158,6 @@ def _one(own: Deployment, rng: random.Random, how: signal.Signals, words: str) -
     with suppress(ProcessLookupError):
         os.kill(rng.choice(pids), how)
     return True
-
-
-def _postgres(own: Deployment) -> list[int]:
-    found = embedded.running(own.settings)
-    if found is None:
-        return []
-    with suppress(psutil.NoSuchProcess):
-        return [found.pid, *(child.pid for child in psutil.Process(found.pid).children(recursive=True))]
-    return []
 
 
 def _store(own: Deployment) -> Path:

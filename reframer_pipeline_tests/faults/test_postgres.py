@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-import psutil
 import psycopg
 import pytest
 
@@ -23,6 +22,7 @@ from reframer_pipeline_tests.factories import Maker, add_video, commit_all
 from reframer_pipeline_tests.faults.invariants import agreeing, clean
 from reframer_pipeline_tests.faults.watching import Watching
 from reframer_pipeline_tests.machine import fill, small_disk
+from reframer_pipeline_tests.servers import embedded_suspended, tell_embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -65,12 +65,6 @@ def _ids(maker: Maker) -> set[str]:
     return {key.result_id for key in maker.keys.values()}
 
 
-def _all_of_it(settings: Settings) -> list[int]:
-    found = embedded.running(settings)
-    assert found is not None
-    return [found.pid, *(child.pid for child in psutil.Process(found.pid).children(recursive=True))]
-
-
 def _at_copy(own: Storage, act: Callable[[], object]) -> threading.Thread:
     """Do something once a COPY goes on: a lock lets it wait for that."""
     locked = threading.Event()
@@ -93,14 +87,8 @@ def _at_copy(own: Storage, act: Callable[[], object]) -> threading.Thread:
 
 def test_killed_in_the_middle_of_copy_it_is_started_again_and_the_commit_goes_through(own: Storage) -> None:
     with _published(own, 1) as (video_id, _, new):
-
-        def kill() -> None:
-            for pid in _all_of_it(own.settings):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-
         before = embedded.server(own.settings).pid
-        thread = _at_copy(own, kill)
+        thread = _at_copy(own, lambda: tell_embedded(own.settings, signal.SIGKILL))
         outcomes = commit_all(own, video_id, new)
         thread.join(120)
         assert embedded.server(own.settings).pid != before
@@ -111,12 +99,8 @@ def test_suspended_in_the_middle_of_copy_it_is_waited_for(own: Storage) -> None:
     with _published(own, 2) as (video_id, _, new):
 
         def suspend() -> None:
-            pids = _all_of_it(own.settings)
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-            time.sleep(5)
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            with embedded_suspended(own.settings):
+                time.sleep(5)
 
         thread = _at_copy(own, suspend)
         assert commit_all(own, video_id, new)["detections"].outcome == "new"

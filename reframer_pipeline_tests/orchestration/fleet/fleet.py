@@ -19,7 +19,9 @@ from pydantic import SecretStr
 
 from reframer_pipeline.database.postgres import Row
 from reframer_pipeline.orchestration.dagster_internals import reconstructable_job
-from reframer_pipeline.orchestration.tags import PARTITION_TAG, PARTITIONS, PROCESS_VIDEO
+from reframer_pipeline.orchestration.requests.deliverable_runs import run_config
+from reframer_pipeline.orchestration.tags import ASSET_OF, JOB_OF, PARTITION_TAG, PARTITIONS, PROCESS_VIDEO
+from reframer_pipeline.results.deliverable import Deliverable
 from reframer_pipeline.results.storage import Storage, storage_of
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.embedded_broker import broker
@@ -40,8 +42,11 @@ class RunningBroker:
         url: How clients reach it.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: str = "") -> None:
+        """Start it with these lines more in its configuration."""
         self._made = broker(Settings(home=home))
+        with Path(f"{self._made.environment['RABBITMQ_CONFIG_FILE']}.conf").open("a") as file:
+            file.write(more)
         self.url = self._made.url
         self.start()
 
@@ -65,9 +70,9 @@ class RunningBroker:
 
 
 @contextmanager
-def running_broker(home: Path) -> Iterator[RunningBroker]:
+def running_broker(home: Path, more: str = "") -> Iterator[RunningBroker]:
     """A RabbitMQ, for a while."""
-    made = RunningBroker(home)
+    made = RunningBroker(home, more)
     try:
         yield made
     finally:
@@ -169,10 +174,17 @@ class Fleet:
 
     def launch(self, video_id: str, *stages: str) -> str:
         """Launch a run of these stages, or of all; the run's id."""
-        job = reconstructable_job(PROCESS_VIDEO)
+        return self._launch(PROCESS_VIDEO, video_id, stages or NAMES)
+
+    def launch_deliverable(self, one: Deliverable) -> str:
+        """Launch the run that makes it; the run's id."""
+        return self._launch(JOB_OF[one.kind], one.video_id, [ASSET_OF[one.kind]], run_config(one))
+
+    def _launch(self, name: str, video_id: str, assets: Sequence[str], config: dict[str, Any] | None = None) -> str:
+        job = reconstructable_job(name)
         run = self.instance.create_run_for_job(
-            job.get_definition(), tags={PARTITION_TAG: video_id}, job_code_origin=job.get_python_origin(),
-            asset_selection=frozenset(dg.AssetKey(name) for name in stages or NAMES),
+            job.get_definition(), run_config=config, tags={PARTITION_TAG: video_id}, job_code_origin=job.get_python_origin(),
+            asset_selection=frozenset(map(dg.AssetKey, assets)),
         )  # fmt: skip
         self.instance.launch_run(run.run_id, workspace=cast("Any", None))
         return run.run_id

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
+from reframer_pipeline.database import embedded
+from reframer_pipeline.editing import keeping
+from reframer_pipeline.editing.wishes import MatteWish
 from reframer_pipeline.orchestration.fleet.stages import key_of
 from reframer_pipeline.orchestration.tags import WAITS_TAG
 from reframer_pipeline.running import embedded_broker
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import workers
-from reframer_pipeline_tests.orchestration.fleet.fleet import Fleet, Worker, fleet_over, running_broker
+from reframer_pipeline_tests.orchestration.fleet.fleet import Fleet, RunningBroker, Worker, fleet_over, running_broker
 from reframer_pipeline_tests.orchestration.fleet.test_fleet import drawn
-from reframer_pipeline_tests.servers import short_folder
+from reframer_pipeline_tests.servers import administer, embedded_suspended, short_folder, tell_embedded
 
 pytestmark = [
     pytest.mark.models,
@@ -25,12 +29,20 @@ pytestmark = [
     pytest.mark.skipif(embedded_broker.program() is None, reason="RabbitMQ is not installed: apt-get install rabbitmq-server"),
 ]
 GPUS = ("0", "1")
+AWAY_S = 30.0
+LATE_S = 4  # that an event becomes visible late
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
-    with running_broker(short_folder("broker")) as broker, fleet_over(short_folder("fleet"), broker.url, executor="celery") as made:
+def broker() -> Iterator[RunningBroker]:
+    with running_broker(short_folder("broker")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(broker: RunningBroker) -> Iterator[Fleet]:
+    with fleet_over(short_folder("fleet"), broker.url, executor="celery") as made:
         yield made
 
 
@@ -212,3 +224,74 @@ def test_a_stage_that_nobody_can_take_over_waits_and_holds_nobody_up_who_is_told
     assert all_kinds.run(run_id).tags["dagster/will_retry"] == "true" and not all_kinds.leases()
     (job,) = all_kinds.rows("SELECT failure_code FROM processing_jobs WHERE run_id = %s", run_id)
     assert job["failure_code"] == "interrupted"
+
+
+@pytest.mark.long
+def test_broker_and_database_that_are_away_together_lose_nothing(all_kinds: Fleet, broker: RunningBroker, long: str) -> None:
+    run_id = all_kinds.launch(long)
+    all_kinds.at(run_id, "masks")
+    broker.kill()
+    with embedded_suspended(all_kinds.settings):
+        time.sleep(AWAY_S)
+    broker.start()
+    assert all_kinds.ended(run_id) is SUCCESS
+    whole(all_kinds, long, run_id)
+    all_kinds.wait(lambda: [row["state"] for row in workers.living(all_kinds.storage.db)].count("ready") >= 4)
+
+
+@pytest.mark.long
+def test_a_database_that_dies_between_two_stages_is_no_fault_of_the_video(all_kinds: Fleet, long: str) -> None:
+    for one in [one for one in all_kinds.workers if all_kinds.row_of(one).get("queue") == "gpu"]:
+        one.end()
+    run_id = all_kinds.launch(long)
+    all_kinds.wait(lambda: all_kinds.run(run_id).tags.get(WAITS_TAG) == "no gpu worker")
+    tell_embedded(all_kinds.settings, signal.SIGKILL)
+    time.sleep(2)
+    all_kinds.start(1, "--queue", "gpu", CUDA_VISIBLE_DEVICES=GPUS[0])
+    runs = [run_id]
+    if all_kinds.ended(run_id) is not SUCCESS:
+        (job,) = all_kinds.rows("SELECT failure_code FROM processing_jobs WHERE run_id = %s", run_id)
+        assert job["failure_code"] in ("database_unavailable", "dagster_failed", "interrupted"), job
+        assert all_kinds.run(run_id).tags["dagster/will_retry"] == "true" and not all_kinds.leases()
+        made = all_kinds.made(long)
+        runs.append(all_kinds.launch(long, *(stage for stage in NAMES if stage not in made)))
+        assert all_kinds.ended(runs[-1]) is SUCCESS
+    whole(all_kinds, long, *runs)
+
+
+@pytest.mark.long
+def test_an_end_that_becomes_visible_after_a_later_event_is_heard(all_kinds: Fleet, tmp_path: Path) -> None:
+    """Ids of events are given out before their transactions end: who reads on from the last id it saw overlooks what comes in below it."""
+    video_id = all_kinds.ingest(drawn(tmp_path, 3_830_005, frames=15))
+    url = embedded.server(all_kinds.settings).dagster_url
+    late = f"CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep({LATE_S}); RETURN NULL; END'"
+    administer(url, late, """CREATE TRIGGER late AFTER INSERT ON event_logs FOR EACH ROW
+        WHEN (NEW.dagster_event_type = 'STEP_SUCCESS' AND NEW.step_key = 'frames') EXECUTE FUNCTION late()""")  # fmt: skip
+    try:
+        run_id = all_kinds.launch(video_id)
+        with psycopg.connect(url, autocommit=True) as looking:
+            all_kinds.wait(lambda: looking.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone())
+        all_kinds.instance.report_engine_event("Written later, seen sooner.", all_kinds.run(run_id))
+        assert all_kinds.ended(run_id) is SUCCESS
+        whole(all_kinds, video_id, run_id)
+        events = [(one.message or "", one.dagster_event_type, one.step_key) for one in all_kinds.instance.all_logs(run_id)]
+        ends = [place for place, (_, kind, step) in enumerate(events) if (kind, step) == (dg.DagsterEventType.STEP_SUCCESS, "frames")]
+        (later,) = (place for place, (message, _, _) in enumerate(events) if message == "Written later, seen sooner.")
+        assert len(ends) == 1 and ends[0] < later  # so it was given its id first
+    finally:
+        administer(url, "DROP TRIGGER late ON event_logs", "DROP FUNCTION late")
+
+
+@pytest.mark.long
+def test_the_matte_of_a_killed_worker_is_made_again_in_the_same_run(all_kinds: Fleet, long: str) -> None:
+    assert all_kinds.ended(all_kinds.launch(long)) is SUCCESS
+    one = keeping.ask(all_kinds.storage, long, MatteWish(scene=1, form="webm"))
+    run_id = all_kinds.launch_deliverable(one)
+    key = key_of(run_id, "matte", 0)
+    all_kinds.wait(lambda: any(row["run_id"] == key for row in workers.living(all_kinds.storage.db)))
+    all_kinds.wait(lambda: all_kinds.rows("SELECT 1 FROM deliverables WHERE id = %s AND status = 'making'", one.id))
+    at(all_kinds, run_id, "matte").end()
+    assert all_kinds.ended(run_id) is SUCCESS
+    (row,) = all_kinds.rows("SELECT status, run_id FROM deliverables WHERE id = %s", one.id)
+    assert row["status"] == "made"
+    assert words(all_kinds, run_id).count("computes matte on") == 2
