@@ -6,6 +6,7 @@ What belongs here: all that is special about it. What does not: reading files (`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,10 +19,15 @@ from reframer_pipeline.stages.stage import Cells, Stage, Work, facts, first_rows
 
 
 def _compute(work: Work) -> StageOutput:
-    found = probe(work.hold(work.upload()), work.settings, work.progress, sha256=work.order.video.sha256)
-    if found.notes:
-        work.notes["notes"] = list(found.notes)
-    return StageOutput("metadata", iter([found.to_batch()]))
+    upload = work.hold(work.upload())
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        found = probe(upload, work.settings, work.progress, sha256=work.order.video.sha256)
+        if found.notes:
+            work.notes["notes"] = list(found.notes)
+        yield found.to_batch()
+
+    return StageOutput("metadata", rows())
 
 
 class MetadataValidator(Validator):

@@ -228,6 +228,7 @@ def test_a_job_goes_on_until_its_last_stage(shared: Storage, done: VideoOutcome,
     assert states == ["processing"] * 6
     assert last_job(shared, done.video_id)["status"] == "completed"
     assert set(outcome.seconds) == set(NAMES)
+    assert outcome.seconds["metadata"] > 0.01  # programs were started, and that is its work
 
 
 def test_a_failure_of_the_caller_s_leaves_the_video_completed(shared: Storage, done: VideoOutcome) -> None:
