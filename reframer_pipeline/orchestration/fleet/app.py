@@ -25,6 +25,7 @@ QUEUES: Final = (RUNS, GPU, CPU)  # runs and their stages never share one: a run
 TASK: Final = "reframer.run"
 STAGE: Final = "reframer.stage"
 HEARTBEAT_S: Final = 10
+LOST_S: Final = 2  # that the end of a killed child's run is waited for. Celery's 10 s would keep its message from others for so long
 CHILD_START_S: Final = 900  # downloads of weights included; Celery's 4 s would kill each child that loads a model, for ever
 PUBLISH: Final = {"max_retries": 8, "interval_start": 0.5, "interval_step": 0.5, "interval_max": 5}  # some 20 s
 
@@ -51,7 +52,7 @@ def celery_app(broker_url: str | None) -> Celery:
         task_publish_retry_policy=PUBLISH,
         broker_heartbeat=HEARTBEAT_S, broker_connection_timeout=10, broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None, broker_transport_options={"confirm_publish": True},
-        worker_prefetch_multiplier=1, worker_proc_alive_timeout=CHILD_START_S,
+        worker_prefetch_multiplier=1, worker_proc_alive_timeout=CHILD_START_S, worker_lost_wait=LOST_S,
         worker_cancel_long_running_tasks_on_connection_loss=False,  # they go on: nobody else may have them
         worker_enable_remote_control=False,  # whoever reaches the broker could end workers
         worker_hijack_root_logger=False, worker_redirect_stdouts=False,
