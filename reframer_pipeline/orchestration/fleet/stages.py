@@ -71,12 +71,13 @@ class StageDesk:
             ReframerError: The database is away, or the dead one's last commit goes on: the message must come again.
         """
         run = known_run(self.instance, run_id)
-        if run is None or _is_to_end(run) or not self._take(run, key_of(run_id, stage, tried), stage, tried):
+        if run is None or _is_to_end(run):
             return
         try:
-            self._say_where(run, stage)
-            self._compute(run, stage, tried, known_state)
-        finally:
+            if self._take(run, key_of(run_id, stage, tried), stage, tried):
+                self._say_where(run, stage)
+                self._compute(run, stage, tried, known_state)
+        finally:  # also of one that was ours and has ended
             with suppress(ReframerError):  # the next beat says so
                 self.presence.ready()
 

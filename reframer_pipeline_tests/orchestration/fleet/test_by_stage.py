@@ -15,7 +15,7 @@ from reframer_pipeline.database import embedded
 from reframer_pipeline.editing import keeping
 from reframer_pipeline.editing.wishes import MatteWish
 from reframer_pipeline.orchestration.fleet.stages import key_of
-from reframer_pipeline.orchestration.tags import WAITS_TAG
+from reframer_pipeline.orchestration.tags import ASSET_OF, WAITS_TAG
 from reframer_pipeline.running import embedded_broker
 from reframer_pipeline.stages import NAMES
 from reframer_pipeline.work import workers
@@ -263,7 +263,7 @@ def test_a_database_that_dies_between_two_stages_is_no_fault_of_the_video(all_ki
 def test_an_end_that_becomes_visible_after_a_later_event_is_heard(all_kinds: Fleet, tmp_path: Path) -> None:
     """Ids of events are given out before their transactions end: who reads on from the last id it saw overlooks what comes in below it."""
     video_id = all_kinds.ingest(drawn(tmp_path, 3_830_005, frames=15))
-    url = embedded.server(all_kinds.settings).dagster_url
+    url = embedded.server(all_kinds.settings).dagster_url.replace("+psycopg2", "")
     late = f"CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep({LATE_S}); RETURN NULL; END'"
     administer(url, late, """CREATE TRIGGER late AFTER INSERT ON event_logs FOR EACH ROW
         WHEN (NEW.dagster_event_type = 'STEP_SUCCESS' AND NEW.step_key = 'frames') EXECUTE FUNCTION late()""")  # fmt: skip
@@ -287,11 +287,12 @@ def test_the_matte_of_a_killed_worker_is_made_again_in_the_same_run(all_kinds: F
     assert all_kinds.ended(all_kinds.launch(long)) is SUCCESS
     one = keeping.ask(all_kinds.storage, long, MatteWish(scene=1, form="webm"))
     run_id = all_kinds.launch_deliverable(one)
-    key = key_of(run_id, "matte", 0)
+    stage = ASSET_OF[one.kind]
+    key = key_of(run_id, stage, 0)
     all_kinds.wait(lambda: any(row["run_id"] == key for row in workers.living(all_kinds.storage.db)))
     all_kinds.wait(lambda: all_kinds.rows("SELECT 1 FROM deliverables WHERE id = %s AND status = 'making'", one.id))
-    at(all_kinds, run_id, "matte").end()
+    at(all_kinds, run_id, stage).end()
     assert all_kinds.ended(run_id) is SUCCESS
     (row,) = all_kinds.rows("SELECT status, run_id FROM deliverables WHERE id = %s", one.id)
     assert row["status"] == "made"
-    assert words(all_kinds, run_id).count("computes matte on") == 2
+    assert words(all_kinds, run_id).count(f"computes {stage} on") == 2
