@@ -176,6 +176,7 @@ def many(fleet: Fleet, clips: int, say: Callable[[str], None]) -> None:
 def ends(fleet: Fleet, clips: int, say: Callable[[str], None]) -> None:
     """What is held after runs that end in each way."""
     ended: list[dg.DagsterRunStatus] = []
+    fleet.start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 

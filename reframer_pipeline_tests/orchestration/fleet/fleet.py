@@ -42,11 +42,10 @@ class RunningBroker:
         url: How clients reach it.
     """
 
-    def __init__(self, home: Path, more: str = "") -> None:
-        """Start it with these lines more in its configuration."""
+    def __init__(self, home: Path, terms: str = "") -> None:
+        """Start it, with these Erlang terms for its application `rabbit`."""
         self._made = broker(Settings(home=home))
-        with Path(f"{self._made.environment['RABBITMQ_CONFIG_FILE']}.conf").open("a") as file:
-            file.write(more)
+        Path(self._made.environment["RABBITMQ_ADVANCED_CONFIG_FILE"]).write_text(f"[{{rabbit, [{terms}]}}].\n")
         self.url = self._made.url
         self.start()
 
@@ -70,9 +69,9 @@ class RunningBroker:
 
 
 @contextmanager
-def running_broker(home: Path, more: str = "") -> Iterator[RunningBroker]:
+def running_broker(home: Path, terms: str = "") -> Iterator[RunningBroker]:
     """A RabbitMQ, for a while."""
-    made = RunningBroker(home, more)
+    made = RunningBroker(home, terms)
     try:
         yield made
     finally:
@@ -93,6 +92,12 @@ class Worker:
         """The process that computes now."""
         (child,) = psutil.Process(self.process.pid).children()
         return child.pid
+
+    def has(self, child: int) -> bool:
+        """Whether that process computes still."""
+        with suppress(psutil.NoSuchProcess):
+            return child in [one.pid for one in psutil.Process(self.process.pid).children()]
+        return False
 
     def send(self, number: signal.Signals) -> None:
         """To both processes, as the machine's going would."""

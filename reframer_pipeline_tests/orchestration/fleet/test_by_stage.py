@@ -145,7 +145,7 @@ def test_one_that_was_suspended_loses_its_stage_and_says_nothing_when_it_is_back
     suspended.send(signal.SIGCONT)
     assert all_kinds.ended(run_id) is SUCCESS
     whole(all_kinds, long, run_id)
-    all_kinds.wait(lambda: suspended.process.poll() is not None or suspended.child != child)  # it has another process now
+    all_kinds.wait(lambda: not suspended.has(child))  # it has another process now
 
 
 @pytest.mark.long

@@ -148,7 +148,7 @@ def test_a_machine_that_is_cut_off_in_a_stage_loses_it_to_another_within_the_sam
     there.mend()
     assert fleet.ended(run_id) is dg.DagsterRunStatus.SUCCESS
     assert fleet.made(long) == dict.fromkeys(NAMES, run_id) and fleet.leases() == []
-    fleet.wait(lambda: worker.child != child)  # it found out, and began a process anew
+    fleet.wait(lambda: not worker.has(child))  # it found out, and began a process anew
     fleet.wait(lambda: [row["state"] for row in workers.living(fleet.storage.db)] == ["ready"] * 4)
     again = fleet.launch(long, "scenes")
     assert fleet.ended(again) is dg.DagsterRunStatus.SUCCESS

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.skipif(embedded_broker.program() is None, reason="RabbitMQ is not installed: apt-get install rabbitmq-server"),
 ]
-SHORT = "consumer_timeout = 3000\nchannel_tick_interval = 1000\n"
+SHORT = "{consumer_timeout, 3000}, {channel_tick_interval, 1000}"
 
 
 @pytest.fixture(scope="module")
