@@ -76,7 +76,8 @@ class Deployment:
         command = [sys.executable, "-m", "reframer_pipeline", "dev", "--port", str(self._port), "--api-port", str(self._api_port)]
         others = {name: value for name, value in os.environ.items() if not (is_setting(name) or name.startswith(("DAGSTER_", "GEMINI_")))}
         environment = {**others, **self._variables, "REFRAMER_HOME": str(self.settings.home_dir)}
-        told = self._log.stat().st_size if self._log.exists() else 0
+        self._log.touch()  # else whoever reads for the terminal may make it later
+        told = self._log.stat().st_size
         with open(terminal(self._log), "wb") if self._on_terminal else self._log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
         self.wait("the web server", lambda: f"Dagster UI: {self.url}".encode() in self._log.read_bytes()[told:])
