@@ -197,18 +197,20 @@ def embedded_processes(settings: Settings) -> list[int]:
     return []
 
 
-def tell_embedded(settings: Settings, number: signal.Signals) -> None:
-    """Send all of them a signal."""
-    _tell(embedded_processes(settings), number)
+def tell_embedded(settings: Settings, number: signal.Signals) -> bool:
+    """Send all of them a signal. Returns whether there were any."""
+    pids = embedded_processes(settings)
+    _tell(pids, number)
+    return bool(pids)
 
 
 @contextmanager
-def embedded_suspended(settings: Settings) -> Iterator[None]:
-    """SIGSTOP of all its processes, as when a serverless database sleeps, until the block ends."""
+def embedded_suspended(settings: Settings) -> Iterator[bool]:
+    """SIGSTOP of all its processes, as when a serverless database sleeps, until the block ends. Gives whether there were any."""
     pids = embedded_processes(settings)
     _tell(pids, signal.SIGSTOP)
     try:
-        yield
+        yield bool(pids)
     finally:
         _tell(pids, signal.SIGCONT)
 

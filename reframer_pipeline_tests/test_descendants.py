@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -21,7 +22,8 @@ print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after
 @pytest.mark.parametrize("words", [[], ["bwrap", "--unshare-pid", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev"]])
 def test_seconds_and_memory_of_what_ran_are_counted_also_behind_a_sandbox(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", BURNS, *words], capture_output=True, text=True)
-    if words and "bwrap" in done.stderr:
+    if words and ("bwrap: " in done.stderr or shutil.which("bwrap") is None):
         pytest.skip("no sandbox can be made here")
+    assert done.returncode == 0, done.stderr
     seconds, kilobytes = map(float, done.stdout.split())
-    assert 0.9 <= seconds < 10 and 300_000 <= kilobytes < 600_000
+    assert 0.9 <= seconds < 10 and 280_000 <= kilobytes < 600_000

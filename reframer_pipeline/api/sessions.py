@@ -6,6 +6,7 @@ of reach for scripts, and other sites' pages cannot send it along.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from reframer_pipeline.api.access import Anybody, cookie_of, count_wrong, demand_guess
 from reframer_pipeline.api.services import Served
-from reframer_pipeline.failures import KeyMissing
+from reframer_pipeline.failures import KeyMissing, ReframerError
 from reframer_pipeline.users import keys
 
 LASTS: Final = timedelta(days=30)
@@ -33,7 +34,8 @@ def log_in(request: Request, served: Served, token: Annotated[str, Query(max_len
             "This address was used already, is too old, or somebody else has a key now.",
             "Start `reframer serve` again: it prints a new one.",
         )
-    _end_former(request, served)
+    with suppress(ReframerError):  # the new one is there, and the browser is to have it
+        _end_former(request, served)
     return _with_cookie(RedirectResponse(request.scope.get("root_path", "") + "/", 303), request, secret)
 
 
@@ -43,7 +45,8 @@ def begin(request: Request, served: Served, who: Anybody) -> Response:
     the one that the browser has.
     """
     secret = keys.add(served.db, who.user_id, NAME, who.scopes, LASTS, "session", made_by=who.key_id)
-    _end_former(request, served, who.key_id)
+    with suppress(ReframerError):
+        _end_former(request, served, who.key_id)
     return _with_cookie(Response(status_code=204), request, secret)
 
 

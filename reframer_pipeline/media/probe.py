@@ -106,7 +106,8 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
     Args:
         path: The file; its name plays no part.
         settings: Limits.
-        progress: Told the number of packets that were read, of a total that is not known; then of pictures that were decoded, of packets.
+        progress: Told of nothing yet between two tools; then the number of packets that were read, of a total that is not known; then of
+            pictures that were decoded, of packets.
         sha256: Its digest, as hex: known from the copy, not computed again.
 
     Raises:
@@ -117,7 +118,9 @@ def probe(path: Path, settings: Settings, progress: Progress = no_progress, *, s
     with path.open("rb") as file:
         container = recognise(file.read(HEAD_BYTES))
     header = read_header(path, settings)
+    progress(0, 0)
     first = look(path, header, container, settings)
+    progress(0, 0)
     way = orientation(first.matrix or header.matrix)
     coded = first.size or header.size
     if not all(coded):

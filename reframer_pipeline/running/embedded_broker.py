@@ -84,6 +84,7 @@ def broker(settings: Settings) -> Broker:
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),  # else in the working folder, for all to read, with the cookie in it
         "RABBITMQ_DIST_PORT": str(between),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_ADDRESS": "127.0.0.1",

@@ -87,7 +87,8 @@ def add(
         if kind in MOST:
             conn.execute(
                 """DELETE FROM api_keys WHERE id IN
-                   (SELECT id FROM api_keys WHERE made_by = %s AND kind = %s ORDER BY created_at DESC, id OFFSET %s)""",
+                   (SELECT id FROM api_keys WHERE made_by = %s AND kind = %s
+                    ORDER BY revoked_at IS NOT NULL, created_at DESC, id OFFSET %s)""",
                 (made_by, kind, MOST[kind]),
             )
         return secret
@@ -199,10 +200,11 @@ def revoke(db: Database, key_id: str) -> None:
 
 
 def end_session(db: Database, secret: str, unless: str | None = None) -> None:
-    """The session with this secret is over, unless it has this id."""
+    """The session with this secret is over, and the session that began it, but for the one with this id."""
     db.execute(
-        """UPDATE api_keys SET revoked_at = now() WHERE prefix = %s AND hash = %s AND kind = 'session' AND revoked_at IS NULL
-           AND id IS DISTINCT FROM %s::uuid""",
+        """WITH its AS (SELECT id, made_by FROM api_keys WHERE prefix = %s AND hash = %s AND kind = 'session')
+           UPDATE api_keys k SET revoked_at = now() FROM its WHERE k.id IN (its.id, its.made_by) AND k.kind = 'session'
+           AND k.revoked_at IS NULL AND k.id IS DISTINCT FROM %s::uuid""",
         (_prefix(secret), _digest(secret), unless),
     )
 

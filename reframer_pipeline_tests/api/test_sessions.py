@@ -81,8 +81,18 @@ def test_signing_in_again_ends_the_session_before_unless_the_new_one_hangs_on_it
         child = cookie()
         answers = [browser.get("/me", headers=one).status_code for one in (by_token, child)]
         browser.post("/session", headers={"X-API-Key": serving.key("one@example.org")}).raise_for_status()
+        serving.until(lambda: browser.get("/me", headers=by_token).status_code == 401, 60)
         answers += [browser.get("/me", headers=one).status_code for one in (child, cookie())]
     assert answers == [200, 200, 401, 200]
+
+
+def test_sessions_that_are_over_take_nobody_s_place(serving: Serving) -> None:
+    key = serving.key("one@example.org")
+    with serving.client() as steady, serving.client() as restless:
+        steady.post("/session", headers={"X-API-Key": key}).raise_for_status()
+        for _ in range(keys.MOST["session"] + 1):
+            restless.post("/session", headers={"X-API-Key": key}).raise_for_status()
+        assert [browser.get("/me").status_code for browser in (steady, restless)] == [200, 200]
 
 
 def test_a_session_that_a_key_begins_has_its_scopes_and_ends_with_it(serving: Serving) -> None:

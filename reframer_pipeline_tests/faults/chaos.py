@@ -81,8 +81,7 @@ def a_run_is_suspended(own: Deployment, rng: random.Random) -> bool:
 
 def postgres_is_killed(own: Deployment, rng: random.Random) -> bool:
     """kill -9 of the embedded server and all its processes at once."""
-    tell_embedded(own.settings, signal.SIGKILL)
-    return True
+    return tell_embedded(own.settings, signal.SIGKILL)
 
 
 def postgres_is_restarted(own: Deployment, rng: random.Random) -> bool:
@@ -94,9 +93,9 @@ def postgres_is_restarted(own: Deployment, rng: random.Random) -> bool:
 
 def postgres_is_suspended(own: Deployment, rng: random.Random) -> bool:
     """SIGSTOP of all its processes, as when a serverless database sleeps."""
-    with embedded_suspended(own.settings):
+    with embedded_suspended(own.settings) as done:
         time.sleep(rng.uniform(2, 25))
-    return True
+    return done
 
 
 def connections_are_ended(own: Deployment, rng: random.Random) -> bool:

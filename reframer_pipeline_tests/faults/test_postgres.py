@@ -88,24 +88,27 @@ def _at_copy(own: Storage, act: Callable[[], object]) -> threading.Thread:
 def test_killed_in_the_middle_of_copy_it_is_started_again_and_the_commit_goes_through(own: Storage) -> None:
     with _published(own, 1) as (video_id, _, new):
         before = embedded.server(own.settings).pid
-        thread = _at_copy(own, lambda: tell_embedded(own.settings, signal.SIGKILL))
+        told = list[bool]()
+        thread = _at_copy(own, lambda: told.append(tell_embedded(own.settings, signal.SIGKILL)))
         outcomes = commit_all(own, video_id, new)
         thread.join(120)
-        assert embedded.server(own.settings).pid != before
+        assert told == [True] and embedded.server(own.settings).pid != before
         assert outcomes["detections"].outcome == "new" and _shown(own, video_id) == _ids(new)
 
 
 def test_suspended_in_the_middle_of_copy_it_is_waited_for(own: Storage) -> None:
+    suspended = list[bool]()
     with _published(own, 2) as (video_id, _, new):
 
         def suspend() -> None:
-            with embedded_suspended(own.settings):
+            with embedded_suspended(own.settings) as done:
                 time.sleep(5)
+                suspended.append(done)
 
         thread = _at_copy(own, suspend)
         assert commit_all(own, video_id, new)["detections"].outcome == "new"
         thread.join(120)
-        assert _shown(own, video_id) == _ids(new)
+        assert suspended == [True] and _shown(own, video_id) == _ids(new)
 
 
 def test_a_restart_between_two_stages_is_not_noticed(own: Storage) -> None:

@@ -31,6 +31,7 @@ from reframer_pipeline.uploads.ingest import local_copy
 from reframer_pipeline.work import jobs
 
 PROGRESS_EVERY_S = 0.5
+TOOLS_FIRST_S = 2.0  # a tool that stands still for as long as a stage may is ended by its own limit, which says whose fault it is
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def run_stage(context: dg.AssetExecutionContext, storage: Storage, stage: Stage,
         raise_if_leaving()
         job_id = run.start(stage.name, context.retry_number + 1)
         _demand_weights(run, stage)
-        watchdog = Watchdog(storage.settings.stall_s, f"The stage {stage.name}")
+        watchdog = Watchdog(storage.settings.stall_s + TOOLS_FIRST_S, f"The stage {stage.name}")
         with _work(run, stage, scratch, watchdog, job_id) as work:
             output = stage.compute(work, **inputs)
             try:

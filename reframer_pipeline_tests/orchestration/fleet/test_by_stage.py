@@ -231,8 +231,9 @@ def test_broker_and_database_that_are_away_together_lose_nothing(all_kinds: Flee
     run_id = all_kinds.launch(long)
     all_kinds.at(run_id, "masks")
     broker.kill()
-    with embedded_suspended(all_kinds.settings):
+    with embedded_suspended(all_kinds.settings) as done:
         time.sleep(AWAY_S)
+    assert done
     broker.start()
     assert all_kinds.ended(run_id) is SUCCESS
     whole(all_kinds, long, run_id)
@@ -245,7 +246,7 @@ def test_a_database_that_dies_between_two_stages_is_no_fault_of_the_video(all_ki
         one.end()
     run_id = all_kinds.launch(long)
     all_kinds.wait(lambda: all_kinds.run(run_id).tags.get(WAITS_TAG) == "no gpu worker")
-    tell_embedded(all_kinds.settings, signal.SIGKILL)
+    assert tell_embedded(all_kinds.settings, signal.SIGKILL)
     time.sleep(2)
     all_kinds.start(1, "--queue", "gpu", CUDA_VISIBLE_DEVICES=GPUS[0])
     runs = [run_id]
@@ -270,8 +271,10 @@ def test_an_end_that_becomes_visible_after_a_later_event_is_heard(all_kinds: Fle
     try:
         run_id = all_kinds.launch(video_id)
         with psycopg.connect(url, autocommit=True) as looking:
-            all_kinds.wait(lambda: looking.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone())
-        all_kinds.instance.report_engine_event("Written later, seen sooner.", all_kinds.run(run_id))
+            asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            all_kinds.wait(lambda: looking.execute(asleep).fetchone())
+            all_kinds.instance.report_engine_event("Written later, seen sooner.", all_kinds.run(run_id))
+            assert looking.execute(asleep).fetchone()
         assert all_kinds.ended(run_id) is SUCCESS
         whole(all_kinds, video_id, run_id)
         events = [(one.message or "", one.dagster_event_type, one.step_key) for one in all_kinds.instance.all_logs(run_id)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -181,6 +183,22 @@ def test_a_long_statement_of_a_commit_does_not_look_stalled(shared: Storage, don
     finally:
         shared.db.execute("DROP TRIGGER long ON results; DROP FUNCTION take_long()")
     assert (last_job(shared, done.video_id)["status"], last_job(shared, done.video_id)["attempts"]) == ("completed", 1)
+
+
+def test_a_tool_that_stands_still_is_ended_by_its_own_limit(
+    shared: Storage, done: VideoOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the file is to blame; a stage that stands still blames nothing. The tools before it take time, too."""
+    assert done.video_id is not None
+    ffprobe = tmp_path / "ffprobe"
+    ffprobe.write_text(f'#!/bin/sh\ncase "$*" in *packet=pts*) sleep 60;; esac\nsleep 1.2\nexec {shutil.which("ffprobe")} "$@"\n')
+    ffprobe.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    impatient = shared.settings.model_copy(update={"stall_s": 4.0})
+    assert not materialize_as_the_ui(impatient, done.video_id, "metadata").success
+    assert last_job(shared, done.video_id)["failure_code"] == "media_limit_exceeded"
+    monkeypatch.undo()
+    assert run_videos(shared.settings, [done.video_id])  # for the tests after it
 
 
 def test_a_library_that_ends_the_process_is_a_failure_like_any_other(
