@@ -1,4 +1,6 @@
-"""An upgrade with a run in flight: an earlier version was killed in masks; today's code ends that run, and goes on with what is there."""
+"""An upgrade with a run in flight: an earlier version was killed in masks. Today's code ends that run, still reads what it had finished,
+and completes the video.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 
 from reframer_pipeline.orchestration.upkeep.reconcile import reconcile
+from reframer_pipeline.results import parquet
 from reframer_pipeline.results.storage import open_storage
 from reframer_pipeline.running import dagster_home
 from reframer_pipeline.running.run_videos import run_videos
@@ -50,6 +53,8 @@ def test_the_run_is_ended_and_the_video_completed(old: Deployment) -> None:
         assert (ended["status"], ended["failure_code"]) == ("failed", "run_died")
         assert [row["status"] for row in old.rows("SELECT status FROM videos")] == ["pending"]
         assert not old.rows("SELECT 1 FROM leases WHERE expires_at > clock_timestamp()")
+        for row in old.rows("SELECT object_key, row_count FROM results"):
+            assert sum(batch.num_rows for batch in parquet.read_batches(storage.store.open_object(row["object_key"]))) == row["row_count"]
         (outcome,) = run_videos(old.settings, [job["video_id"]])
         assert outcome.status == "completed", outcome.failure_message
         assert [*agreeing(storage), *clean(storage)] == []
