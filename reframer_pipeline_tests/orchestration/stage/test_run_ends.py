@@ -198,7 +198,8 @@ def test_a_tool_that_stands_still_is_ended_by_its_own_limit(
     assert not materialize_as_the_ui(impatient, done.video_id, "metadata").success
     assert last_job(shared, done.video_id)["failure_code"] == "media_limit_exceeded"
     monkeypatch.undo()
-    assert run_videos(shared.settings, [done.video_id])  # for the tests after it
+    (outcome,) = run_videos(shared.settings, [done.video_id])  # for the tests after it
+    assert outcome.status == "completed", outcome.failure_message
 
 
 def test_a_library_that_ends_the_process_is_a_failure_like_any_other(
