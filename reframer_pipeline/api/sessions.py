@@ -52,9 +52,9 @@ def begin(request: Request, served: Served, who: Anybody) -> Response:
 
 @router.delete("/session", status_code=204, response_class=Response)
 def end(request: Request, served: Served, _: Anybody) -> Response:
-    """End the session that the cookie holds."""
+    """End the session that the cookie holds. The browser is told to forget the pictures that it keeps, where it listens to that."""
     _end_former(request, served)
-    response = Response(status_code=204)
+    response = Response(status_code=204, headers={"Clear-Site-Data": '"cache"'})
     response.delete_cookie(cookie_of(request), httponly=True, samesite="lax", secure=request.url.scheme == "https")
     return response
 

@@ -30,11 +30,13 @@ Kind = Literal["key", "session", "login", "ticket"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MARK: Final = "vr_"
 MOST: Final[dict[Kind, int]] = {"session": 20, "ticket": 100}  # that a key has begun; a new one ends the oldest
+IDLE: Final = timedelta(days=14)  # after which a session that nobody used is over
 _BYTES: Final = 32
 _SHOWN: Final = len(MARK) + 8  # 48 bits: enough to find one, of no use to guess the rest
 _LONGEST: Final = 128  # of what is looked at: nothing that long is a key
 _NOBODY: Final = bytes(32)
-_IS_GOOD: Final = """k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+_IS_GOOD: Final = f"""k.revoked_at IS NULL AND u.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    AND (k.kind <> 'session' OR coalesce(k.last_used_at, k.created_at) > now() - interval '{IDLE.days} days')
     AND NOT EXISTS (SELECT 1 FROM api_keys p WHERE p.id = k.made_by AND (p.revoked_at IS NOT NULL OR p.expires_at <= now()))"""
 _ALONE: Final = f"""NOT EXISTS (SELECT 1 FROM api_keys k JOIN users u ON u.id = k.user_id
     WHERE k.kind = 'key' AND k.user_id <> %s AND {_IS_GOOD}) AS alone"""

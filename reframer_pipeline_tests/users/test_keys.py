@@ -113,6 +113,17 @@ def test_a_key_ends(storage: Storage, user: str) -> None:
     assert not good(lasting)  # who comes back needs a new one
 
 
+def test_a_session_that_nobody_uses_ends(storage: Storage, user: str) -> None:
+    used, unused, fresh = (keys.add(storage.db, user, name, ["read"], 30 * DAY, "session") for name in ("used", "unused", "fresh"))
+    program = keys.add(storage.db, user, "program", ["read"])
+    storage.db.execute("UPDATE api_keys SET created_at = now() - %s WHERE name <> 'fresh'", (keys.IDLE + 2 * DAY,))
+    storage.db.execute("UPDATE api_keys SET last_used_at = now() - %s WHERE name = 'used'", (keys.IDLE - DAY,))
+    good = [keys.holder(storage.db, secret, "session") is not None for secret in (used, unused, fresh)]
+    assert good == [True, False, True]
+    assert keys.holder(storage.db, program, "key") is not None  # a program may rest
+    assert {row["name"] for row in keys.list_(storage.db)} == {"used", "fresh", "program"}
+
+
 def test_rotation_overlaps(storage: Storage, user: str) -> None:
     old = keys.add(storage.db, user, "camera", ["write"], 30 * DAY)
     row = keys.named(storage.db, old[:11])
