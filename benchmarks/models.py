@@ -15,13 +15,13 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, compare
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Way, Work, compare, compare_ways
 from reframer_pipeline.demo.world import make_clip
 from reframer_pipeline.vision import compiled, rle
 from reframer_pipeline.vision.compiled import Engine
@@ -243,22 +243,34 @@ def _ways() -> tuple[str, ...]:
 
 def detector_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F5, as it is measured. `quick` leaves the official size out."""
-    for name, how in product(("yolov8n",) if quick else ("yolov8n", "yolov8m"), _ways()):
-        peer, ours = Side("predict, a frame each", predicts, (name,)), Side("ours", detects, (name, how))
-        gate = near_tensor if how == COARSE else same_tensor
-        yield compare("F5", f"{name} (random weights) by {how}, {FRAMES} frames of 1080x1920", peer, ours, gate, "≥ 1.4", pairs)
+    for name in ("yolov8n",) if quick else ("yolov8n", "yolov8m"):
+        ways = [
+            Way(
+                f"{name} (random weights) by {how}, {FRAMES} frames of 1080x1920",
+                Side(how, detects, (name, how)),
+                near_tensor if how == COARSE else same_tensor,
+            )
+            for how in _ways()
+        ]
+        yield from compare_ways("F5", Side("predict, a frame each", predicts, (name,)), ways, "≥ 1.4", pairs)
 
 
 def segmenter_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F6, as it is measured. `quick` leaves the official size out."""
-    for name, how in product(("demo",) if quick else ("demo", "sam2_hiera_base_plus"), _ways()):
-        what = f"{'demo SAM2' if name == 'demo' else f'{name} (random weights)'} by {how}"
-        times = pairs if name == "demo" else min(3, pairs)  # half a minute each
-        peer, ours = Side("`set_image`", encoder, (name, None)), Side("ours", encoder, (name, how))
-        yield compare("F6", f"{what}: encoder, a frame", peer, ours, near_features if how == COARSE else same_features, "≥ 1.15", times)
-        peer, ours = Side("`predict`, all boxes", decoder, (name, None)), Side("ours", decoder, (name, how))
-        masks = near_masks if how == COARSE else same_masks
-        yield compare("F6", f"{what}: decoder, {BOXES} boxes, {DECODINGS} times", peer, ours, masks, "≥ 1.0", times)
+    for name in ("demo",) if quick else ("demo", "sam2_hiera_base_plus"):
+        model = "demo SAM2" if name == "demo" else f"{name} (random weights)"
+        what = "encoder, a frame"
+        ways = [
+            Way(f"{model} by {how}: {what}", Side(how, encoder, (name, how)), near_features if how == COARSE else same_features)
+            for how in _ways()
+        ]
+        yield from compare_ways("F6", Side("`set_image`", encoder, (name, None)), ways, "≥ 1.15", pairs)
+        what = f"decoder, {BOXES} boxes, {DECODINGS} times"
+        ways = [
+            Way(f"{model} by {how}: {what}", Side(how, decoder, (name, how)), near_masks if how == COARSE else same_masks)
+            for how in _ways()
+        ]
+        yield from compare_ways("F6", Side("`predict`, all boxes", decoder, (name, None)), ways, "≥ 1.0", pairs)
     peer, ours = Side("full-size masks, pycocotools", full_size, ("demo",)), Side("ours", run_lengths, ("demo",))
     yield compare("F6", f"demo SAM2: logits to run lengths, {BOXES} masks of 1080x1920", peer, ours, same_masks, "≥ 8", pairs)
 

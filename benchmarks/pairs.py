@@ -50,6 +50,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Way:
+    """One of ours: what is done, the side that does it, and the judge of its answers."""
+
+    what: str
+    side: Side
+    gate: Gate
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: the peer's seconds over ours, so above 1 we are faster.
 
@@ -139,15 +148,24 @@ def compare(key: str, what: str, peer: Side, ours: Side, gate: Gate, target: str
         target: What is aimed at, in words.
         pairs: How many.
     """
+    (row,) = compare_ways(key, peer, [Way(what, ours, gate)], target, pairs)
+    return row
+
+
+def compare_ways(key: str, peer: Side, ways: Sequence[Way], target: str, pairs: int = PAIRS) -> list[Row]:
+    """Run several of our ways in turn with one peer: a row each, and the peer is run once a round for all of them."""
     with ExitStack() as stack:
-        theirs, own = stack.enter_context(Warm(peer)), stack.enter_context(Warm(ours))
-        theirs.run(), own.run()
-        took = []
+        sides = [stack.enter_context(Warm(side)) for side in (peer, *(way.side for way in ways))]
+        for side in sides:
+            side.run()
+        rounds = []
         for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
-            first, second = (theirs, own) if number % 2 == 0 else (own, theirs)
-            one, two = first.run(), second.run()
-            took.append((one, two) if first is theirs else (two, one))
-    return row_of(key, what, peer.name, took, gate, target)
+            took = [side.run() for side in (sides if number % 2 == 0 else reversed(sides))]
+            rounds.append(took if number % 2 == 0 else took[::-1])
+    return [
+        row_of(key, way.what, peer.name, [(took[0], took[place]) for took in rounds], way.gate, target)
+        for place, way in enumerate(ways, start=1)
+    ]
 
 
 def row_of(key: str, what: str, peer: str, took: Sequence[tuple[Took, Took]], gate: Gate, target: str) -> Row:
