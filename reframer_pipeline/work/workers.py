@@ -8,6 +8,7 @@ All times are the server's.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -123,7 +124,12 @@ class Presence:
     def leave(self) -> None:
         """It ends."""
         self._heart.stop()
-        self._db.execute("DELETE FROM workers WHERE id = %s", (self.id,))
+        forget(self._db, self.id)
+
+
+def forget(db: Database, worker_id: str, within_s: float = math.inf) -> None:
+    """A worker is no more, as whoever says this has seen."""
+    db.execute("DELETE FROM workers WHERE id = %s", (worker_id,), within_s=within_s)
 
 
 def resident_bytes() -> int:

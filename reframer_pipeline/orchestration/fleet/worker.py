@@ -24,9 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from celery import Celery, signals
-from celery.exceptions import Reject, SecurityWarning
+from celery.exceptions import Reject, SecurityWarning, WorkerLostError
 from celery.worker import state as celery_state
+from celery.worker.request import Request
 
+from reframer_pipeline.database import embedded
+from reframer_pipeline.database.postgres import Database
 from reframer_pipeline.failures import ReframerError, RunDied
 from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.orchestration.fleet.app import QUEUES, RUNS, STAGE, TASK, celery_app
@@ -35,7 +38,7 @@ from reframer_pipeline.orchestration.fleet.tasks import Desk, StuckRun
 from reframer_pipeline.results.storage import storage_of
 from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision.device import resolve_device
-from reframer_pipeline.work.workers import Presence, resident_bytes
+from reframer_pipeline.work.workers import Presence, forget, resident_bytes
 
 GROWN: Final = 1.5  # times what it was after its first runs, and
 GROWN_BYTES: Final = 500_000_000  # by this more
@@ -45,6 +48,7 @@ HURRY_S: Final = 10.0  # from being told to end at once to being killed
 AGAIN: Final = 75  # exit status: start it anew
 STEADY_S: Final = 10.0  # who ends by itself sooner than that after being ready would only do so again
 TRIES: Final = 2
+SAY_S: Final = 3.0  # to tell the database that the child is dead
 AGAIN_S: Final = 3.0  # before a message is given back that could not be handled, as the database is away
 
 _log = logging.getLogger(__name__)
@@ -74,6 +78,7 @@ class Worker:
     _hurrying: Any = field(default_factory=multiprocessing.Event)
     _loaded: Any = field(default_factory=multiprocessing.Event)
     _unfit: Any = field(default_factory=multiprocessing.Event)
+    _presence_id: Any = field(default_factory=lambda: multiprocessing.Array("c", 36))  # of the child, the newest
     _starts: Any = field(default_factory=lambda: multiprocessing.Value("i", 0))  # of children, before the first was ready
     _ready_at: float | None = None
     _desk: Desk | StageDesk | None = None  # in the child
@@ -107,11 +112,36 @@ class Worker:
         return AGAIN if self._ready_at is not None and time.monotonic() - self._ready_at > STEADY_S else 1
 
     def _define(self, app: Celery) -> None:
-        @app.task(name=TASK if self.queue == RUNS else STAGE, bind=True)
+        @app.task(name=TASK if self.queue == RUNS else STAGE, bind=True, Request=self._watched())
         def compute(task: Any, *message: Any) -> None:
             self._handle(*message)
 
     # --- the parent
+    def _watched(self) -> type[Request]:
+        """What Celery's parent keeps of a message that the child has: here the end of a child that was killed is seen."""
+
+        class Watched(Request):
+            def on_failure(request, exc_info: Any, *how: Any, **more: Any) -> Any:
+                error = exc_info.exception
+                if isinstance(getattr(error, "exc", error), WorkerLostError):  # billiard may wrap it
+                    self._say_gone()
+                return super().on_failure(exc_info, *how, **more)
+
+        return Watched
+
+    def _say_gone(self) -> None:
+        """That the child is dead: who gets its message next need not wait for a sign of it. This process talks to the broker, so it waits
+        for no database; nor does it keep a connection, which the next child would inherit.
+        """
+        try:
+            url = self.settings.database_url.get_secret_value() if self.settings.database_url else None
+            own = embedded.running(self.settings) if url is None else None
+            if url := own.database_url if own is not None else url:
+                with Database(url, max_size=1, schema=self.settings.database_schema) as db:
+                    forget(db, self._presence_id.value.decode(), SAY_S)
+        except ReframerError as error:
+            _log.info("Nobody was told that the process is gone, which they find out by themselves: %s", error)
+
     def _connected(self, sender: Any, **_: Any) -> None:
         """To the broker, for the first time or again. Celery has set its own signal handlers, and does not know of stages; it would also
         take a run while the models are being loaded, which another worker could begin at once.
@@ -171,6 +201,7 @@ class Worker:
 
             storage = storage_of(self.settings)
             presence = Presence(storage.db, self.queue, resolve_device("auto") if self.device == "auto" else self.device)
+            self._presence_id.value = presence.id.encode()
             instance = self._held.enter_context(dg.DagsterInstance.get())
             if self.queue == RUNS:
                 self._desk = Desk(instance, storage, presence, self._leaving.is_set, self._hurrying.is_set)

@@ -179,12 +179,14 @@ def test_the_run_of_a_killed_worker_ends_and_another_goes_on(two: Fleet, long: s
     run_id = two.launch(long)
     two.at(run_id, "masks")
     worker = two.worker_at(run_id)
-    before = two.made(long)
+    before, (taker,) = two.made(long), two.rows("SELECT worker_id FROM worker_runs WHERE run_id = %s", run_id)
     if which == "both processes":
         worker.send(signal.SIGKILL)
     else:
         os.kill(worker.child, signal.SIGKILL)
     assert two.ended(run_id) is FAILURE
+    told = not two.rows("SELECT 1 FROM workers WHERE id = %s", taker["worker_id"])
+    assert told is (which != "both processes")  # by the parent, so that nobody waits for a sign
     two.wait(lambda: two.rows("SELECT 1 FROM processing_jobs WHERE run_id = %s AND failure_code = 'run_died'", run_id), 50)
     assert two.run(run_id).tags["dagster/will_retry"] == "true"  # Dagster's daemon starts the rest again
     assert two.leases() == []  # without waiting for its end
