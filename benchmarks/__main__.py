@@ -12,6 +12,7 @@ import importlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,9 @@ def measured(wanted: set[str], pairs: int, quick: bool) -> Iterator[Row]:
     """The rows, one after the other as they are measured."""
     for key, (name, measure) in MEASURES.items():
         if key in wanted:
+            began = time.monotonic()
             yield from getattr(importlib.import_module(f"benchmarks.{name}"), measure)(pairs, quick)
+            print(f"{key} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 def hardware() -> str:

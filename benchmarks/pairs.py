@@ -153,19 +153,25 @@ def compare(key: str, what: str, peer: Side, ours: Side, gate: Gate, target: str
 
 
 def compare_ways(key: str, peer: Side, ways: Sequence[Way], target: str, pairs: int = PAIRS) -> list[Row]:
-    """Run several of our ways in turn with one peer: a row each, and the peer is run once a round for all of them."""
-    with ExitStack() as stack:
-        sides = [stack.enter_context(Warm(side)) for side in (peer, *(way.side for way in ways))]
-        for side in sides:
-            side.run()
-        rounds = []
-        for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
-            took = [side.run() for side in (sides if number % 2 == 0 else reversed(sides))]
-            rounds.append(took if number % 2 == 0 else took[::-1])
+    """The same for several of our ways: a row each, and the peer is run once a round for all of them."""
+    took = rounds([peer, *(way.side for way in ways)], pairs)
     return [
-        row_of(key, way.what, peer.name, [(took[0], took[place]) for took in rounds], way.gate, target)
+        row_of(key, way.what, peer.name, [(one[0], one[place]) for one in took], way.gate, target)
         for place, way in enumerate(ways, start=1)
     ]
+
+
+def rounds(sides: Sequence[Side], pairs: int = PAIRS) -> list[list[Took]]:
+    """Run all sides in turn, so many times, after one run each that does not count. A list a round, in the order of the sides."""
+    with ExitStack() as stack:
+        warm = [stack.enter_context(Warm(side)) for side in sides]
+        for side in warm:
+            side.run()
+        took = []
+        for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
+            found = [side.run() for side in (warm if number % 2 == 0 else reversed(warm))]
+            took.append(found if number % 2 == 0 else found[::-1])
+    return took
 
 
 def row_of(key: str, what: str, peer: str, took: Sequence[tuple[Took, Took]], gate: Gate, target: str) -> Row:

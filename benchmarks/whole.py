@@ -32,7 +32,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.descendants import used
 
 SEED: Final = 3_700_001
-GATE_FRAMES: Final = 12
+GATE_FRAMES: Final = 6
 TARGET: Final = "1.2, both"
 COLD: Final = "1.0"
 

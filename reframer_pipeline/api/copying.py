@@ -71,7 +71,7 @@ class Copying:
         except _Unwanted:
             pass
         except BaseException as error:
-            failure = typed(error)
+            failure = typed(error, self._storage.settings.scratch_dir)
             trace = None if error is failure else error  # what nobody foresaw
             _log.warning("The copy of video %s for browsers: [%s] %s", video_id, failure.code, failure.message, exc_info=trace)
             with contextlib.suppress(ReframerError):  # else it counts as dead in a minute

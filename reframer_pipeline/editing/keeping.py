@@ -109,7 +109,7 @@ def make(
             alive()
             return deliverables.keep(storage.db, storage.store, claimed, token, target, time.monotonic() - began, alive)
     except Exception as error:
-        failure = typed(error)
+        failure = typed(error, storage.settings.scratch_dir)
         if not isinstance(failure, LeaseLost):
             note(storage, claimed.id, failure, token)
         raise failure from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from reframer_pipeline.failures import DiskFull, InternalError, MachineTrouble, ReframerError, all_failures
@@ -24,11 +25,19 @@ _TROUBLE: Final = {
 }  # fmt: skip
 
 
-def typed(error: BaseException) -> ReframerError:
-    """The failure that an exception is: itself, trouble of the machine, or a defect of the pipeline if nobody foresaw it."""
+def typed(error: BaseException, scratch: Path | None = None) -> ReframerError:
+    """The failure that an exception is: itself, trouble of the machine, or a defect of the pipeline if nobody foresaw it.
+
+    Args:
+        error: The exception.
+        scratch: Where the work keeps files that it has made itself. That one of them is gone is the machine's trouble: whoever mounts
+            another disk there, or cleans up, takes them away.
+    """
     if isinstance(error, ReframerError):
         return error
     trouble = of_machine(error, "The work broke off") if isinstance(error, OSError) else None
+    if scratch is not None and isinstance(error, FileNotFoundError) and str(scratch) in str(error):
+        trouble = MachineTrouble(f"A file that this work has made is gone from {scratch}.")
     return trouble or InternalError(f"{type(error).__name__}: {error}")
 
 

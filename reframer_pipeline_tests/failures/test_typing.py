@@ -82,3 +82,18 @@ def test_limits_of_the_process(limit: str, value: int, act: str, said: str, tmp_
     code = CHILD.format(limit=limit, value=value, act=act.format(tmp=tmp_path))
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.startswith("machine_trouble|True|False|") and said in told
+
+
+def test_what_is_gone_from_the_scratch_folder_was_taken_away(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    for read in (Path.read_bytes, pq.read_table, Path.stat):
+        failures = []
+        for folder in (scratch, tmp_path / "other"):
+            try:
+                read(folder / "a.parquet")
+            except OSError as error:
+                failures.append(typed(error, scratch))
+        assert [(one.code, one.retryable, one.blames_video) for one in failures] == [
+            ("machine_trouble", True, False),
+            (InternalError.code, InternalError.retryable, InternalError.blames_video),
+        ]

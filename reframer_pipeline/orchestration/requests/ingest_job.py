@@ -35,7 +35,7 @@ def take_in_upload(context: dg.OpExecutionContext, config: UploadConfig) -> None
         bucket = Bucket.open(storage.settings)
         result = take_in(bucket, config.bucket_key, config.etag, storage.db, storage.store, storage.settings)
     except Exception as error:
-        failure = typed(error)
+        failure = typed(error, storage.settings.scratch_dir)
         context.instance.add_run_tags(context.run_id, {FAILURE_TAG: failure.code})
         raise dg.Failure(description=f"[{failure.code}] {failure}", metadata=as_metadata(failure), allow_retries=False) from error
     if result.video_id is not None:

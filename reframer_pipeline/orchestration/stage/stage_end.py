@@ -49,7 +49,7 @@ def typed_failures(context: Context, storage: Storage, video_id: str) -> Iterato
         _record(storage, run, stage, video_id, Interrupted("The run was interrupted."))
         raise type(interrupt) from None  # anew: where it happened to arrive is a long story that tells nothing
     except (Exception, SystemExit) as error:  # the latter is a library's
-        failure = typed(error)
+        failure = typed(error, storage.settings.scratch_dir)
         vanish_if_overtaken(run.run_id)
         if failure.retryable and tries < len(RETRY_PAUSES_S) and not isinstance(failure, FOR_ANOTHER_RUN):
             raise dg.RetryRequested(len(RETRY_PAUSES_S), RETRY_PAUSES_S[tries]) from error

@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,24 @@ def test_a_full_disk_is_no_fault_of_the_video(shared: Storage, done: VideoOutcom
         filler.unlink()
         assert materialize_as_the_ui(shared.settings, done.video_id, "metadata").success
     assert video_of(shared, done.video_id) == ("completed", None)
+
+
+def test_scratch_files_that_somebody_takes_away_are_no_fault_of_the_video(shared: Storage, done: VideoOutcome) -> None:
+    """As where another disk is mounted on the folder, or a cleaner goes through it: the stage is tried again."""
+    assert done.video_id is not None
+    taken: list[Path] = []
+
+    def take_one() -> None:
+        until = time.monotonic() + 120
+        while not taken and time.monotonic() < until:
+            for path in shared.settings.scratch_dir.glob("*.parquet"):
+                path.unlink()
+                taken.append(path)
+
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(take_one)
+        assert materialize_as_the_ui(shared.settings, done.video_id, "frames").success
+    assert taken and video_of(shared, done.video_id) == ("completed", None)
 
 
 def test_a_disk_that_fails_under_ffmpeg_is_no_damaged_video(shared: Storage, done: VideoOutcome) -> None:
