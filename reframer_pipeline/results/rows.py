@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reframer_pipeline.database.postgres import Row
 
 STATEMENT_S = 1800.0  # deleting the rows of the longest video, in one cascade
-COPY_ROWS = 128  # a write holds a few copies of its text; a mask is some 9 kB of it
+COPY_BYTES = 500_000  # of columns, a write, which holds a few copies of their text: some 100 masks, or thousands of boxes
 
 
 def copy_rows(
@@ -64,8 +64,9 @@ def copy_rows(
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    for start in range(0, batch.num_rows, COPY_ROWS):
-        yield batch.slice(start, COPY_ROWS)
+    rows = max(1, COPY_BYTES * batch.num_rows // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _copy_text(columns: list[pa.Array | str]) -> bytes:

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -78,7 +79,7 @@ class Worker:
     _hurrying: Any = field(default_factory=multiprocessing.Event)
     _loaded: Any = field(default_factory=multiprocessing.Event)
     _unfit: Any = field(default_factory=multiprocessing.Event)
-    _presence_id: Any = field(default_factory=lambda: multiprocessing.Array("c", 36))  # of the child, the newest
+    _presence_id: Any = field(default_factory=lambda: RawArray("c", 36))  # of the child, the newest. No lock: who dies with one keeps it
     _starts: Any = field(default_factory=lambda: multiprocessing.Value("i", 0))  # of children, before the first was ready
     _ready_at: float | None = None
     _desk: Desk | StageDesk | None = None  # in the child
@@ -134,11 +135,10 @@ class Worker:
         for no database; nor does it keep a connection, which the next child would inherit.
         """
         try:
-            url = self.settings.database_url.get_secret_value() if self.settings.database_url else None
-            own = embedded.running(self.settings) if url is None else None
-            if url := own.database_url if own is not None else url:
-                with Database(url, max_size=1, schema=self.settings.database_schema) as db:
-                    forget(db, self._presence_id.value.decode(), SAY_S)
+            if self.settings.database_url is None and embedded.running(self.settings) is None:
+                return  # it is not started from here
+            with Database(embedded.database_url(self.settings), max_size=1, schema=self.settings.database_schema) as db:
+                forget(db, self._presence_id.value.decode(), SAY_S)
         except ReframerError as error:
             _log.info("Nobody was told that the process is gone, which they find out by themselves: %s", error)
 
