@@ -193,7 +193,10 @@ def test_settings_changed_back_are_shown_again_by_a_tick(shared: Storage, three:
     people = called(before.home_dir, "plan", three[0]).stdout
     assert "1 videos are fresh (1 of them computed before and not shown yet), 0 have work." in people and "not shown yet" in people
     ticked = tick(shared)
-    assert isinstance(ticked, dg.SkipReason) and "had their results already" in str(ticked.skip_message)
+    if isinstance(ticked, dg.SkipReason):
+        assert "had their results already" in str(ticked.skip_message)
+    else:  # another file's videos, in the same library, have work
+        assert not {one.partition_key for one in ticked} & set(three)
     (told,) = json.loads(called(before.home_dir, "plan", three[0], "--json").stdout)["videos"]
     assert [stage["reason"] for stage in told["stages"]] == [None] * 6
     db.execute("UPDATE deployment SET settings = '{}'")
