@@ -31,7 +31,7 @@ lint: setup ## lint, layers and types only
 dev: setup ## the Dagster UI and the HTTP API, with the embedded Postgres
 	@$(BIN)/reframer dev
 
-bench: setup ## speed beside hand-written scripts, as a table (CPU, some 20 minutes)
+bench: setup ## speed beside hand-written scripts, as a table (CPU, about half an hour)
 	@$(BIN)/python -m benchmarks
 
 bench-quick: setup ## the rows that CI guards

@@ -243,16 +243,13 @@ def _ways() -> tuple[str, ...]:
 
 def detector_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F5, as it is measured. `quick` takes the smallest size."""
-    for name in ("yolov8n",) if quick else ("yolov8m",):
-        ways = [
-            Way(
-                f"{name} (random weights) by {how}, {FRAMES} frames of 1080x1920",
-                Side(how, detects, (name, how)),
-                near_tensor if how == COARSE else same_tensor,
-            )
-            for how in _ways()
-        ]
-        yield from compare_ways("F5", Side("predict, a frame each", predicts, (name,)), ways, "≥ 1.4", pairs)
+    name = "yolov8n" if quick else "yolov8m"
+    what = f"{FRAMES} frames of 1080x1920"
+    ways = [
+        Way(f"{name} (random weights) by {how}, {what}", Side(how, detects, (name, how)), near_tensor if how == COARSE else same_tensor)
+        for how in _ways()
+    ]
+    yield from compare_ways("F5", Side("predict, a frame each", predicts, (name,)), ways, "≥ 1.4", pairs)
 
 
 def segmenter_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:

@@ -36,7 +36,7 @@ def typed(error: BaseException, scratch: Path | None = None) -> ReframerError:
     if isinstance(error, ReframerError):
         return error
     trouble = of_machine(error, "The work broke off") if isinstance(error, OSError) else None
-    if scratch is not None and isinstance(error, FileNotFoundError) and str(scratch) in str(error):
+    if scratch is not None and isinstance(error, FileNotFoundError) and f"{scratch}/" in str(error):
         trouble = MachineTrouble(f"A file that this work has made is gone from {scratch}.")
     return trouble or InternalError(f"{type(error).__name__}: {error}")
 
