@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from reframer_pipeline.vision.torchvision_setup import import_torchvision
+
 
 def import_sam2() -> ModuleType:
     """Import `sam2` under Hydra 1.4.
@@ -31,6 +33,7 @@ def import_sam2() -> ModuleType:
             initialize_config_module("sam2", version_base="1.3")
     import sam2
 
+    import_torchvision()  # the predictor would
     return sam2
 
 

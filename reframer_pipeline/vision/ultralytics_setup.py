@@ -13,6 +13,8 @@ import shutil
 import tempfile
 from types import ModuleType
 
+from reframer_pipeline.vision.torchvision_setup import import_torchvision
+
 
 def import_ultralytics() -> ModuleType:
     """Import `ultralytics` with telemetry, downloads, installing and printing off.
@@ -34,6 +36,8 @@ def import_ultralytics() -> ModuleType:
     import ultralytics
     from ultralytics.nn import tasks
     from ultralytics.utils import LOGGER, SETTINGS
+
+    import_torchvision()  # prediction would
 
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)
