@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from benchmarks.homes import one_weights_folder
 from benchmarks.pairs import HEADER, PAIRS, Row
 
 MEASURES: Final = {  # by row: the file, and the function in it that measures this row and no other
@@ -79,10 +80,12 @@ def main() -> None:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     wanted = set(arguments.rows) or (set(GUARDED) if arguments.quick or arguments.publish else set(every))
     print(hardware(), HEADER, sep="\n\n", flush=True)
+    pairs = min(3, arguments.pairs) if arguments.quick else arguments.pairs
     found = []
-    for row in measured(wanted, min(3, arguments.pairs) if arguments.quick else arguments.pairs, arguments.quick or arguments.publish):
-        found.append(row)
-        print(row.line(), flush=True)
+    with one_weights_folder():
+        for row in measured(wanted, pairs, arguments.quick or arguments.publish):
+            found.append(row)
+            print(row.line(), flush=True)
     if arguments.publish:
         PUBLISHED.write_text(json.dumps({_name(row): round(row.ratio, 3) for row in found}, indent=1) + "\n")
     wrong = [f"{_name(row)}: {row.gate}" for row in found if row.gate.startswith("FAILED")]

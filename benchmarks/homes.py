@@ -1,14 +1,18 @@
-"""A data folder for a measurement, with an embedded server of its own; both are gone afterwards."""
+"""Data folders for measurements, each with an embedded server of its own, and their weights; all are gone afterwards."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from reframer_pipeline.database import embedded
 from reframer_pipeline.settings import Settings
+
+WEIGHTS: Final = "REFRAMER_WEIGHTS_DIR"
 
 
 @contextmanager
@@ -21,3 +25,15 @@ def fresh_home() -> Iterator[Path]:
             yield home
         finally:
             embedded.stop(Settings(home=home))
+
+
+@contextmanager
+def one_weights_folder() -> Iterator[None]:
+    """All data folders meanwhile share one for weights, unless one is set already: models are prepared once, not for each of them."""
+    with tempfile.TemporaryDirectory(prefix="reframer-bench-") as folder:
+        ours = os.environ.setdefault(WEIGHTS, folder) == folder
+        try:
+            yield
+        finally:
+            if ours:
+                del os.environ[WEIGHTS]

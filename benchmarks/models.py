@@ -21,8 +21,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.pairs import HEADER, PAIRS, Row, Side, Way, Work, compare, compare_ways
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Way, Work, compare, compare_ways, rounds, row_of, warmed
 from reframer_pipeline.demo.world import make_clip
+from reframer_pipeline.settings import Settings
 from reframer_pipeline.vision import compiled, rle
 from reframer_pipeline.vision.compiled import Engine
 from reframer_pipeline.vision.compiled_models import compile_yolo
@@ -43,6 +44,8 @@ TORCH: Final = "torch"
 FAST: Final = "OpenVINO"
 COARSE: Final = "OpenVINO, bfloat16"
 DECODINGS: Final = 5  # of one frame: short work, so more often
+ENCODER: Final = "encoder, a frame"
+DECODER: Final = f"decoder, {BOXES} boxes, {DECODINGS} times"
 
 
 def scene(frames: int, boxes: int = BOXES) -> tuple[list[np.ndarray], np.ndarray]:
@@ -78,7 +81,7 @@ def engine_for(name: str, how: str) -> Engine | None:
     """What compiles an untrained model: `torch`, `OpenVINO` or `OpenVINO, bfloat16`."""
     if how == TORCH:
         return None
-    kept = Path(tempfile.gettempdir()) / "reframer-bench-openvino"  # preparing base+ takes half a minute a process
+    kept = (Settings().weights_dir or Path(tempfile.gettempdir())) / "reframer-bench-openvino"  # preparing base+ takes half a minute
     return Engine("bfloat16" if how == COARSE else "float32", kept, f"{name} of seed 0")
 
 
@@ -100,8 +103,6 @@ def predicts(architecture: str) -> Work:
 
 def detects(architecture: str, how: str) -> Work:
     """Ours."""
-    from reframer_pipeline.settings import Settings
-
     model, frames = yolo_of(architecture), scene(FRAMES)[0]
     if engine := engine_for(architecture, how):
         compile_yolo(model, engine)
@@ -139,16 +140,22 @@ def segmenter_of(name: str, how: str | None) -> Sam2Segmenter:
     return Sam2Segmenter(for_single_frames(model, "cpu", engine_for(name, how)) if how else model)
 
 
-def encoder(name: str, how: str | None) -> Work:
-    """`set_image` of one picture."""
-    segmenter, image = segmenter_of(name, how), scene(1)[0][0]
+def segments(name: str, how: str | None) -> Work:
+    """The encoder: `set_image` of one picture. The decoder: all boxes of the picture that is set, some times."""
+    segmenter, ((image,), boxes) = segmenter_of(name, how), scene(1)
 
-    def work() -> np.ndarray:
+    def encode() -> np.ndarray:
         segmenter._set_images([image])
         features: np.ndarray = segmenter._predictor._features["image_embed"].numpy()
         return features
 
-    return work
+    def decode() -> list[str]:
+        for _ in range(DECODINGS):
+            masks = segmenter._predict(list(boxes))
+        return [encoded(mask.logits, HEIGHT, WIDTH)[0] for mask in masks]
+
+    parts = {ENCODER: encode, DECODER: decode}
+    return lambda part: parts[part]()
 
 
 def same_features(theirs: np.ndarray, ours: np.ndarray) -> str:
@@ -156,20 +163,6 @@ def same_features(theirs: np.ndarray, ours: np.ndarray) -> str:
     differ = float(np.abs(theirs - ours).max() / np.abs(theirs).max())
     assert theirs.shape == ours.shape and differ <= 1e-4, f"features differ by {differ:.1e}"
     return "features to 0.0001"
-
-
-def decoder(name: str, how: str | None) -> Work:
-    """All boxes of the frame that is set, some times."""
-    (image,), boxes = scene(1)
-    segmenter = segmenter_of(name, how)
-    segmenter._set_images([image])
-
-    def work() -> list[str]:
-        for _ in range(DECODINGS):
-            masks = segmenter._predict(list(boxes))
-        return [encoded(mask.logits, HEIGHT, WIDTH)[0] for mask in masks]
-
-    return work
 
 
 def near_features(theirs: np.ndarray, ours: np.ndarray) -> str:
@@ -256,18 +249,15 @@ def segmenter_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F6, as it is measured. `quick` leaves the official size out."""
     for name in ("demo",) if quick else ("demo", "sam2_hiera_base_plus"):
         model = "demo SAM2" if name == "demo" else f"{name} (random weights)"
-        what = "encoder, a frame"
-        ways = [
-            Way(f"{model} by {how}: {what}", Side(how, encoder, (name, how)), near_features if how == COARSE else same_features)
-            for how in _ways()
-        ]
-        yield from compare_ways("F6", Side("`set_image`", encoder, (name, None)), ways, "≥ 1.15", pairs)
-        what = f"decoder, {BOXES} boxes, {DECODINGS} times"
-        ways = [
-            Way(f"{model} by {how}: {what}", Side(how, decoder, (name, how)), near_masks if how == COARSE else same_masks)
-            for how in _ways()
-        ]
-        yield from compare_ways("F6", Side("`predict`, all boxes", decoder, (name, None)), ways, "≥ 1.0", pairs)
+        with warmed([Side("sam2", segments, (name, None)), *(Side(how, segments, (name, how)) for how in _ways())]) as warm:
+            for part, named, same, near, target in (
+                (ENCODER, "`set_image`", same_features, near_features, "≥ 1.15"),
+                (DECODER, "`predict`, all boxes", same_masks, near_masks, "≥ 1.0"),
+            ):
+                took = rounds(warm, pairs, part)
+                for place, how in enumerate(_ways(), start=1):
+                    pair = [(one[0], one[place]) for one in took]
+                    yield row_of("F6", f"{model} by {how}: {part}", named, pair, near if how == COARSE else same, target)
     peer, ours = Side("full-size masks, pycocotools", full_size, ("demo",)), Side("ours", run_lengths, ("demo",))
     yield compare("F6", f"demo SAM2: logits to run lengths, {BOXES} masks of 1080x1920", peer, ours, same_masks, "≥ 8", pairs)
 

@@ -13,14 +13,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.homes import fresh_home
-from benchmarks.pairs import HEADER, PAIRS, Gate, Row, Side, Took, Warm, row_of, timed
+from benchmarks.pairs import HEADER, PAIRS, Gate, Row, Side, Took, Work, rounds, row_of, timed, warmed
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline.settings import Settings
 
@@ -35,7 +35,7 @@ Parts = tuple[Took, Took]  # the whole, and the part of it; the whole's answer i
 def clip_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F3. Quick: three clips."""
     clips = 3 if quick else CLIPS
-    took = _measured(pairs, clips, SIZES[0], 1, stages_alone)
+    (took,) = _measured(pairs, clips, [SIZES[0]], 1, stages_alone)
     # the clock of the stages is that of their results, which is what people see
     sides = [(replace(part, wall=sum(sum(one.seconds.values()) for one in whole.answer)), whole) for whole, part in took]
     wall = statistics.median((whole.wall - 1.2 * stages.wall) / clips for stages, whole in sides)
@@ -46,9 +46,9 @@ def clip_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
 
 def picture_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
     """F8 for each size. Quick: pictures of a short clip."""
-    for width, height in SIZES:
-        took = _measured(pairs, 1, (width, height), 2 if quick else SECONDS, pictures)
-        what = f"pictures for Dagster's UI, {width}x{height}, {2 if quick else SECONDS} s"
+    seconds = 2 if quick else SECONDS
+    for (width, height), took in zip(SIZES, _measured(pairs, 1, SIZES, seconds, pictures), strict=True):
+        what = f"pictures for Dagster's UI, {width}x{height}, {seconds} s"
         yield row_of("F8", what, "the video's whole run", took, _all_done(1), ">= 50, that is <= 2 %")
 
 
@@ -66,8 +66,8 @@ def pictures() -> tuple[Any, str]:
     return io_manager, "_pictures"
 
 
-def run(home: str, clip: str, clips: int, part: Callable[[], tuple[Any, str]]) -> Callable[[], Parts]:
-    """A warm process: each call takes in so many copies of the clip, which differ in a comment, and computes them."""
+def run(home: str, clips: int, part: Callable[[], tuple[Any, str]]) -> Work:
+    """A warm process: each call takes in so many copies of a clip, which differ in a comment, and computes them."""
     import torch
 
     from reframer_pipeline.results.storage import storage_of
@@ -86,7 +86,7 @@ def run(home: str, clip: str, clips: int, part: Callable[[], tuple[Any, str]]) -
 
     setattr(module, name, noted)
 
-    def work() -> Parts:
+    def work(clip: str) -> Parts:
         ids = []
         for _ in range(clips):
             copy = Path(clip).with_name("copy.mp4")
@@ -101,14 +101,15 @@ def run(home: str, clip: str, clips: int, part: Callable[[], tuple[Any, str]]) -
     return work
 
 
-def _measured(pairs: int, clips: int, size: tuple[int, int], seconds: int, part: Callable[[], tuple[Any, str]]) -> list[Parts]:
-    """So many runs, after one that does not count."""
-    with fresh_home() as home:
-        clip = home.parent / "clip.mp4"
-        write_clip(make_clip(SEED, width=size[0], height=size[1], n_frames=FPS * seconds, shots=1), clip)
-        with Warm(Side(part.__name__, run, (str(home), str(clip), clips, part))) as process:
-            process.run()
-            return [process.run().answer for _ in range(pairs)]
+def _measured(
+    pairs: int, clips: int, sizes: Sequence[tuple[int, int]], seconds: int, part: Callable[[], tuple[Any, str]]
+) -> Iterator[list[Parts]]:
+    """For each size so many runs, after one that does not count."""
+    with fresh_home() as home, warmed([Side(part.__name__, run, (str(home), clips, part))]) as warm:
+        for width, height in sizes:
+            clip = home.parent / f"{width}.mp4"
+            write_clip(make_clip(SEED, width=width, height=height, n_frames=FPS * seconds, shots=1), clip)
+            yield [took.answer for (took,) in rounds(warm, pairs, str(clip))]
 
 
 def _all_done(clips: int) -> Gate:

@@ -10,16 +10,17 @@ import multiprocessing
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from reframer_pipeline_tests.descendants import used
 
 PAIRS: Final = 5
-Work = Callable[[], Any]
+Work = Callable[..., Any]
 Gate = Callable[[Any, Any], str]  # what agreed, in a few words; raises AssertionError where the answers differ
 
 
@@ -31,7 +32,7 @@ class Took:
         answer: What the work returned.
         wall: Seconds of the clock.
         cpu: Seconds of the processor, of the process and of what it started, where that has ended.
-        peak_mb: Largest resident memory of the process so far.
+        peak_mb: Largest resident memory of the process meanwhile.
     """
 
     answer: Any
@@ -107,9 +108,9 @@ class Warm:
         self._process.start()
         far.close()
 
-    def run(self) -> Took:
-        """Do the work once. Raises what it raised."""
-        self._end.send(True)
+    def run(self, *given: Any) -> Took:
+        """Do the work once, with these arguments. Raises what it raised."""
+        self._end.send(given)
         took = self._end.recv()
         if isinstance(took, BaseException):
             raise took
@@ -119,17 +120,26 @@ class Warm:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end.send(False)
+        self._end.send(None)
         self._process.join()
 
 
-def timed(work: Work) -> Took:
+def timed(work: Work, *given: Any) -> Took:
     """Run the work here."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the largest memory is counted anew (proc_pid_clear_refs(5))
     below, own, began = used(), resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    answer = work()
+    answer = work(*given)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = _seconds(after) - _seconds(own) + _seconds(used()) - _seconds(below)  # the looking around is outside
-    return Took(answer, wall, cpu, after.ru_maxrss / 1024)
+    return Took(answer, wall, cpu, peak_mb())
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process. `ru_maxrss` would have that of the process which started it in it."""
+    with suppress(OSError):
+        return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _seconds(spent: resource.struct_rusage) -> float:
@@ -154,23 +164,35 @@ def compare(key: str, what: str, peer: Side, ours: Side, gate: Gate, target: str
 
 def compare_ways(key: str, peer: Side, ways: Sequence[Way], target: str, pairs: int = PAIRS) -> list[Row]:
     """The same for several of our ways: a row each, and the peer is run once a round for all of them."""
-    took = rounds([peer, *(way.side for way in ways)], pairs)
+    with warmed([peer, *(way.side for way in ways)]) as warm:
+        took = rounds(warm, pairs)
     return [
         row_of(key, way.what, peer.name, [(one[0], one[place]) for one in took], way.gate, target)
         for place, way in enumerate(ways, start=1)
     ]
 
 
-def rounds(sides: Sequence[Side], pairs: int = PAIRS) -> list[list[Took]]:
-    """Run all sides in turn, so many times, after one run each that does not count. A list a round, in the order of the sides."""
+@contextmanager
+def warmed(sides: Sequence[Side]) -> Iterator[list[Warm]]:
+    """Their processes, which get ready at the same time."""
     with ExitStack() as stack:
-        warm = [stack.enter_context(Warm(side)) for side in sides]
-        for side in warm:
-            side.run()
-        took = []
-        for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
-            found = [side.run() for side in (warm if number % 2 == 0 else reversed(warm))]
-            took.append(found if number % 2 == 0 else found[::-1])
+        yield [stack.enter_context(Warm(side)) for side in sides]
+
+
+def rounds(warm: Sequence[Warm], pairs: int = PAIRS, *given: Any) -> list[list[Took]]:
+    """Run all sides in turn, so many times, after one run each that does not count. A list a round, in the order of the sides.
+
+    Args:
+        warm: Of `warmed`.
+        pairs: How many rounds.
+        given: What each side's work is given.
+    """
+    for side in warm:
+        side.run(*given)
+    took = []
+    for number in range(pairs):  # who goes first changes, so that a drift of the machine favours nobody
+        found = [side.run(*given) for side in (warm if number % 2 == 0 else reversed(warm))]
+        took.append(found if number % 2 == 0 else found[::-1])
     return took
 
 
@@ -204,10 +226,10 @@ def _figures(figures: tuple[float, float, float]) -> str:
 
 
 def _serve(end: Any, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
-    """The side's process: one run for each message, until the message is no."""
+    """The side's process: one run for each message, until it is None."""
     work = prepare(*arguments)
-    while end.recv():
+    while (given := end.recv()) is not None:
         try:
-            end.send(timed(work))
+            end.send(timed(work, *given))
         except BaseException as error:
             end.send(error)

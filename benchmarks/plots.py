@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.homes import fresh_home
-from benchmarks.pairs import Side, Took, Warm
+from benchmarks.pairs import Side, Took, rounds, warmed
 from benchmarks.whole import ours, script
 from reframer_pipeline.demo.world import make_clip, write_clip
 
@@ -30,11 +30,11 @@ Points = dict[str, list[tuple[float, float, float]]]  # of each way: what it is 
 
 def several(way: str, clips: list[str], home: str) -> Callable[[], Any]:
     """One after the other, in one process."""
-    once = WAYS[way](clips[0], home)  # each time it is another upload
+    once = WAYS[way](home)
 
     def work() -> int:
-        for _ in clips:
-            once()
+        for clip in clips:  # each time it is another upload
+            once(clip)
         return len(clips)
 
     return work
@@ -44,12 +44,8 @@ def measured(clips: list[str], runs: int) -> dict[str, Took]:
     """Both ways over these clips: the medians."""
     with fresh_home() as first, fresh_home() as second:
         sides = [Side(way, several, (way, clips, str(home))) for way, home in zip(WAYS, (first, second), strict=True)]
-        with Warm(sides[0]) as one, Warm(sides[1]) as other:
-            one.run(), other.run()
-            took = []
-            for turn in range(runs):  # who begins changes
-                pair = [side.run() for side in ((one, other) if turn % 2 == 0 else (other, one))]
-                took.append(pair if turn % 2 == 0 else pair[::-1])
+        with warmed(sides) as warm:
+            took = rounds(warm, runs)
     return {
         side.name: Took(None, *(statistics.median(getattr(pair[at], figure) for pair in took) for figure in ("wall", "cpu", "peak_mb")))
         for at, side in enumerate(sides)

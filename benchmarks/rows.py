@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.homes import fresh_home
-from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, rounds, row_of
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Work, rounds, row_of, warmed
 from benchmarks.storage import HEIGHT, WIDTH, LongMaker
 from reframer_pipeline.database import embedded
 from reframer_pipeline.results import manifest
@@ -119,7 +119,8 @@ def rows(pairs: int = PAIRS, quick: bool = False, sampled: int | None = None) ->
             for stage in ("detections", "masks"):
                 made = prepare(storage, video_id, maker, stage)
                 ways = ("ours", copied), ("INSERT row by row", one_by_one), ("executemany", many)
-                took = rounds([Side(name, filling, (embedded.database_url(settings), made, fill)) for name, fill in ways], pairs)
+                with warmed([Side(name, filling, (embedded.database_url(settings), made, fill)) for name, fill in ways]) as warm:
+                    took = rounds(warm, pairs)
                 for place, target in ((1, "≥ 10"), (2, "≥ 1.1")):
                     one = [(found[place], found[0]) for found in took]
                     yield row_of("F9", f"{stage} into Postgres", ways[place][0], one, same, target)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.homes import fresh_home
-from benchmarks.pairs import HEADER, PAIRS, Row, Side, Took, compare, row_of
+from benchmarks.pairs import HEADER, PAIRS, Row, Side, Took, Work, peak_mb, rounds, row_of, warmed
 from reframer_pipeline.demo.world import bundled_clip_path, make_clip, write_clip
 from reframer_pipeline.settings import Settings
 from reframer_pipeline_tests.descendants import used
@@ -50,8 +50,8 @@ def _another(clip: Path, folder: Path) -> Path:
     return target
 
 
-def ours(clip: str, home: str) -> Callable[[], Any]:
-    """Our way; the answer is the settings and the video's id."""
+def ours(home: str) -> Work:
+    """Our way with a clip; the answer is the data folder and the video's id."""
     from reframer_pipeline.results.storage import storage_of
     from reframer_pipeline.running.run_videos import run_videos
     from reframer_pipeline.uploads.ingest import ingest_file
@@ -59,7 +59,7 @@ def ours(clip: str, home: str) -> Callable[[], Any]:
     settings = _settings(home)
     storage = storage_of(settings)
 
-    def work() -> tuple[str, str]:
+    def work(clip: str) -> tuple[str, str]:
         upload = _another(Path(clip), settings.home_dir)
         video_id = ingest_file(upload, storage.db, storage.store, settings).video_id
         assert video_id is not None
@@ -91,14 +91,14 @@ def models(settings: Settings) -> Any:
     return made
 
 
-def script(clip: str, home: str) -> Callable[[], Any]:
-    """The script's way; the answer is what it found."""
+def script(home: str) -> Work:
+    """The script's way with a clip; the answer is what it found."""
     from benchmarks.script import analyse, store
 
     settings = _settings(home)
     made, url = models(settings), script_database(home)
 
-    def work() -> Any:
+    def work(clip: str) -> Any:
         found = analyse(_another(Path(clip), settings.home_dir), made)
         store(url, found)
         return found
@@ -186,7 +186,7 @@ def cold(way: str, clip: str, home: str) -> Took:
     done = subprocess.run([sys.executable, "-m", "benchmarks.whole", "--once", way, clip, home], check=True, capture_output=True, text=True)
     wall, after = time.perf_counter() - began, used()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Took(done.stdout.strip().splitlines()[-1:], wall, cpu, after.ru_maxrss / 1024)
+    return Took(None, wall, cpu, float(done.stdout.split()[-1]))
 
 
 def clips(folder: Path, quick: bool, long: bool) -> Iterator[tuple[str, Path, int]]:
@@ -202,11 +202,15 @@ def clips(folder: Path, quick: bool, long: bool) -> Iterator[tuple[str, Path, in
 
 def warm_rows(pairs: int = PAIRS, quick: bool = False, long: bool = False) -> Iterator[Row]:
     """F1 for each clip."""
-    with tempfile.TemporaryDirectory() as name:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        fresh_home() as theirs,
+        fresh_home() as own,
+        warmed([Side("the script", script, (str(theirs),)), Side("ours", ours, (str(own),))]) as warm,
+    ):
         for what, path, most in clips(Path(name), quick, long):
-            with fresh_home() as theirs, fresh_home() as own:
-                sides = Side("the script", script, (str(path), str(theirs))), Side("ours", ours, (str(path), str(own)))
-                yield compare("F1", f"whole clip, warm: {what}", *sides, gate, TARGET, min(pairs, most))
+            took = [(one, other) for one, other in rounds(warm, min(pairs, most), str(path))]
+            yield row_of("F1", f"whole clip, warm: {what}", "the script", took, gate, TARGET)
 
 
 def cold_rows(pairs: int = PAIRS, quick: bool = False) -> Iterator[Row]:
@@ -231,7 +235,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.once:
         way, clip, home = arguments.once
-        print({"ours": ours, "script": script}[way](clip, home)())
+        {"ours": ours, "script": script}[way](home)(clip)
+        print(peak_mb())
         return
     print(HEADER)
     for row in chain(warm_rows(arguments.pairs, arguments.quick, arguments.long), cold_rows(arguments.pairs, arguments.quick)):
