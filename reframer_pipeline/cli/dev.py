@@ -37,8 +37,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     """Open the Dagster UI, and watch a folder for uploads.
 
     It starts the embedded Postgres, brings its tables up to date, and runs Dagster's webserver and daemon. Beside them it runs the
-    HTTP API, as `reframer serve` does, and starts that again if it ends. Both addresses are said once they answer. Files that are dropped
-    into REFRAMER_HOME/uploads are taken in and computed.
+    HTTP API, as `reframer serve` does. Whatever of these ends by itself is started again. Both addresses are said once they answer. Files
+    that are dropped into REFRAMER_HOME/uploads are taken in and computed.
 
     Its settings are saved as the deployment's. All videos are computed with them, except those that somebody ran with others. Older
     videos are brought up to date, a few at a time: `reframer plan` says beforehand what that will be.
@@ -82,7 +82,8 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
         Settings.variable("dagster_url"): f"http://127.0.0.1:{port}",
     }
     aside(f"Dagster starts. Its UI opens at http://127.0.0.1:{port} within a minute; this is said here.")
-    threading.Thread(target=_tell_when_open, args=(port,), name="ui", daemon=True).start()
+    opened = threading.Event()
+    threading.Thread(target=_tell_when_open, args=(port, opened), name="ui", daemon=True).start()
     aside(f"Drop videos into: {re.sub('//[^/]*@', '//', settings.bucket_url)}")
     if bucket.root is not None and not bucket.root.is_dir():
         aside("There is no such folder now: the sensor goes on looking for it.", style="yellow")
@@ -93,7 +94,7 @@ def dev(settings: Settings, port: int, print_env: bool) -> None:
     programs += [Program(f"Worker {number + 1}", [*ours, WORKER, "--same-machine"], environment) for number in range(settings.workers)]
     with dagster_home.open_instance(settings) as instance, alone:
         put_right(instance, storage_of(settings))
-        sys.exit(run_until_stopped(command, programs, environment, instance, storage_of(settings)))
+        sys.exit(run_until_stopped(Program("Dagster", command, environment), programs, opened, instance, storage_of(settings)))
 
 
 def _fleet(settings: Settings) -> tuple[Settings, list[Program]]:
@@ -121,7 +122,7 @@ def _fleet(settings: Settings) -> tuple[Settings, list[Program]]:
     return own, [Program("The broker", found.command, plain | found.environment)]
 
 
-def _tell_when_open(port: int) -> None:
+def _tell_when_open(port: int, opened: threading.Event) -> None:
     """Say where the UI is once it answers. Before, a browser would only show an error."""
     while True:
         server = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # nobody's proxy lies between
@@ -129,6 +130,7 @@ def _tell_when_open(port: int) -> None:
             server.request("GET", "/server_info")
             server.getresponse()
             ERR.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]")
+            opened.set()
             return
         time.sleep(0.5)
 

@@ -1,9 +1,9 @@
 """`dagster dev` and what stands beside it as children, and their end: after Ctrl-C nothing that they started is left within ten seconds.
 
 What belongs here: processes, signals and the clock. What does not: the runs' side of it (`orchestration.upkeep.stopping`), what an earlier
-one left behind (`alone`), the API coming back (`beside`).
+one left behind (`alone`), children coming back (`beside`, `parts`).
 
-The children have a process group of their own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it
+The children have process groups of their own, so a terminal's Ctrl-C arrives here alone, and the order is ours. The daemon goes first: it
 would start what waits in the queue. Runs and what stands beside are asked to end; they clear up, and runs write their end down. What lives
 on after `GENTLE_S` is killed, and the end of killed runs is written for them.
 """
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reframer_pipeline.cli.alone import PARTS
 from reframer_pipeline.cli.beside import Beside
+from reframer_pipeline.cli.parts import keep_whole
 from reframer_pipeline.cli.tables import aside
 from reframer_pipeline.failures.typing import typed
 from reframer_pipeline.orchestration.upkeep import stopping
@@ -37,7 +38,7 @@ WRITE_S: Final = 2.5
 
 
 class Program(NamedTuple):
-    """A program that stands beside `dagster dev`.
+    """A program that is kept running.
 
     Attributes:
         name: What people call it.
@@ -51,65 +52,72 @@ class Program(NamedTuple):
 
 
 def run_until_stopped(
-    command: Sequence[str], programs: Sequence[Program], environment: Mapping[str, str], instance: dg.DagsterInstance, storage: Storage
+    dagster: Program, programs: Sequence[Program], opened: threading.Event, instance: dg.DagsterInstance, storage: Storage
 ) -> int:
-    """Run `dagster dev`, with programs beside it, until it ends, or SIGINT, SIGTERM or SIGHUP arrives; then end all that was started.
+    """Run `dagster dev`, with programs beside it, until SIGINT, SIGTERM or SIGHUP arrives; then end all that was started.
+
+    What ends by itself is started again, and the rest goes on. If one of Dagster's parts is gone, that is the end of `dagster dev`.
 
     Args:
-        command: Of `dagster dev`.
-        programs: If one of them ends, the rest goes on, and it is started again. The first to be started is the last to be ended.
-        environment: Of `dagster dev`.
+        dagster: `dagster dev`. Where it ends before it was of use, it is not started again.
+        programs: The first to be started is the last to be ended.
+        opened: Set once Dagster's UI has answered.
         instance: Dagster's.
         storage: Where ends of runs are written down.
 
     Returns:
-        The exit status of `dagster dev`; 0 after a signal.
+        The exit status of `dagster dev` if it was of no use; 0 after a signal.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup means
             signal.signal(number, signal.default_int_handler)
-    home = environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
-    dagster = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
+    home = dagster.environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
+    groups: list[int] = []
 
     def start(program: Program) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(program.command, env=program.environment, cwd=home, stdin=subprocess.DEVNULL, process_group=dagster.pid)
+        process = subprocess.Popen(program.command, env=program.environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
+        groups.append(process.pid)
+        return process
 
-    beside = [Beside(program.name, partial(start, program)) for program in programs]
+    children = [Beside(dagster.name, partial(start, dagster), signal.SIGINT, opened.is_set)]
+    keep_whole(lambda: children[0].process, children[0].over)
+    children += [Beside(program.name, partial(start, program)) for program in programs]
     try:
-        return dagster.wait()
+        children[0].over.wait()
+        return children[0].wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        _end(dagster, beside, instance, storage)
+        _end(children, groups, instance, storage)
 
 
-def _end(dagster: subprocess.Popen[bytes], beside: Sequence[Beside], instance: dg.DagsterInstance, storage: Storage) -> None:
+def _end(children: Sequence[Beside], groups: Sequence[int], instance: dg.DagsterInstance, storage: Storage) -> None:
     import psutil
 
     until = time.monotonic() + GENTLE_S
     try:
-        dagster.send_signal(signal.SIGINT)  # it ends the code server as soon as that has no runs any more
+        dagster, *beside = children
+        dagster.end()  # it ends the code server as soon as that has no runs any more
         for one in reversed(beside):
             one.end()
-        for process in _members(dagster.pid):
+        for process in _members(groups):
             with suppress(psutil.Error):
                 if not PARTS.isdisjoint(process.cmdline()):  # daemon and webserver keep nothing that must be saved
                     process.kill()
         _within(TELL_S, partial(_tell, instance, storage), "What still runs cannot be told")
         _within(TELL_S, partial(_ask_to_end, instance, storage), "Not all runs could be asked to end")
-        psutil.wait_procs(_members(dagster.pid), max(until - time.monotonic(), 0))
+        psutil.wait_procs(_members(groups), max(until - time.monotonic(), 0))
     except KeyboardInterrupt:
         aside("Ending at once.")
     for name in (signal.SIGINT, signal.SIGTERM):  # what follows is short, and leaves nothing running
         signal.signal(name, signal.SIG_IGN)
-    for one in beside:
+    for one in children:
         one.end()  # a second Ctrl-C may have come before the first was obeyed
-    left = _members(dagster.pid, with_children=True)
+    left = _members(groups, with_children=True)
     for process in left:
         with suppress(psutil.Error):
             process.kill()
-    dagster.wait()
-    for one in beside:
+    for one in children:
         one.wait()
     psutil.wait_procs(left, 1)
     _within(WRITE_S, partial(stopping.write_ends, instance, storage), "How runs end could not be written down")
@@ -150,13 +158,14 @@ def _within(seconds: float, act: Callable[[], None], trouble: str) -> None:
         aside(f"{trouble}: no answer in time.")
 
 
-def _members(group: int, with_children: bool = False) -> list[psutil.Process]:
-    """The living processes of the group, and those of their children that have another one."""
+def _members(groups: Sequence[int], with_children: bool = False) -> list[psutil.Process]:
+    """The living processes of these groups, and those of their children that have another one."""
     import psutil
 
-    found = set()
+    found, session = set(), os.getsid(0)  # the number of a group that has gone may be another's by now, but not in this session
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it ended meanwhile
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+            ours = os.getsid(process.pid) == session and os.getpgid(process.pid) in groups
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found |= {process, *(process.children(recursive=True) if with_children else ())}
     return list(found)
