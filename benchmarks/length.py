@@ -69,7 +69,7 @@ def pipeline(home: Path, short: Path, film: Path) -> Work:
     def work() -> Ran:
         with largest("ffmpeg") as seen:
             frames = run(film)
-        return Ran(peak_mb(), max(seen), frames)
+        return Ran(peak_mb(), max(seen, default=0.0), frames)
 
     run(short)
     return work
@@ -77,12 +77,12 @@ def pipeline(home: Path, short: Path, film: Path) -> Work:
 
 @contextmanager
 def largest(name: str) -> Iterator[list[float]]:
-    """MB at most of each process of this name below this one. Looked at ten times a second: `getrusage` tells of more than of them."""
+    """MB at most of each process of this name below this one, looked at five times a second. `getrusage` counts other children, too."""
     seen: list[float] = []
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.1):
+        while not over.wait(0.2):
             for one in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error, OSError):
                     if one.name() == name:
@@ -100,6 +100,7 @@ def largest(name: str) -> Iterator[list[float]]:
 
 def steady(ten: Ran, one: Ran) -> str:
     """The gate."""
+    assert one.children_mb and ten.children_mb, "no FFmpeg was seen"
     memory, decoder = ten.peak_mb / one.peak_mb, ten.children_mb / one.children_mb
     assert ten.frames == TIMES * one.frames, f"{ten.frames} frames are not {TIMES} times {one.frames}"
     assert memory <= MEMORY and decoder <= MEMORY, f"memory {memory:.2f} times, FFmpeg's {decoder:.2f} times"
@@ -120,7 +121,10 @@ def rows(pairs: int = PAIRS, quick: bool = False, fps: int = 5) -> Iterator[Row]
         try:
             sides = [Side(home.name, pipeline, (home, short, film)) for home, film in zip(homes, (ten, one), strict=True)]
             with warmed(sides) as warm:
-                took = [(warm[0].run(), warm[1].run()) for _ in range(min(PAIRS, pairs))]
+                took = []
+                for number in range(min(PAIRS, pairs)):  # who goes first changes
+                    found = [side.run() for side in (warm if number % 2 == 0 else reversed(warm))]
+                    took.append((found[number % 2], found[1 - number % 2]))
         finally:
             for home in homes:
                 embedded.stop(Settings(home=home))

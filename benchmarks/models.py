@@ -81,7 +81,7 @@ def engine_for(name: str, how: str) -> Engine | None:
     """What compiles an untrained model: `torch`, `OpenVINO` or `OpenVINO, bfloat16`."""
     if how == TORCH:
         return None
-    kept = (Settings().weights_dir or Path(tempfile.gettempdir())) / "reframer-bench-openvino"  # preparing base+ takes half a minute
+    kept = Path(tempfile.gettempdir()) / "reframer-bench-openvino"  # preparing base+ takes half a minute
     return Engine("bfloat16" if how == COARSE else "float32", kept, f"{name} of seed 0")
 
 

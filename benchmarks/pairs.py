@@ -32,7 +32,7 @@ class Took:
         answer: What the work returned.
         wall: Seconds of the clock.
         cpu: Seconds of the processor, of the process and of what it started, where that has ended.
-        peak_mb: Largest resident memory of the process meanwhile.
+        peak_mb: Largest resident memory of the process during the run.
     """
 
     answer: Any
@@ -108,6 +108,10 @@ class Warm:
         self._process.start()
         far.close()
 
+    def wait_until_ready(self) -> None:
+        """Until it has prepared its work."""
+        self._end.recv()
+
     def run(self, *given: Any) -> Took:
         """Do the work once, with these arguments. Raises what it raised."""
         self._end.send(given)
@@ -126,8 +130,6 @@ class Warm:
 
 def timed(work: Work, *given: Any) -> Took:
     """Run the work here."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the largest memory is counted anew (proc_pid_clear_refs(5))
     below, own, began = used(), resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     answer = work(*given)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
@@ -136,7 +138,7 @@ def timed(work: Work, *given: Any) -> Took:
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process. `ru_maxrss` would have that of the process which started it in it."""
+    """Largest resident memory of this process. `ru_maxrss` would count that of its parent when it was started, too."""
     with suppress(OSError):
         return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -174,9 +176,12 @@ def compare_ways(key: str, peer: Side, ways: Sequence[Way], target: str, pairs: 
 
 @contextmanager
 def warmed(sides: Sequence[Side]) -> Iterator[list[Warm]]:
-    """Their processes, which get ready at the same time."""
+    """Their processes, which get ready at the same time; all of them are."""
     with ExitStack() as stack:
-        yield [stack.enter_context(Warm(side)) for side in sides]
+        warm = [stack.enter_context(Warm(side)) for side in sides]
+        for side in warm:
+            side.wait_until_ready()
+        yield warm
 
 
 def rounds(warm: Sequence[Warm], pairs: int = PAIRS, *given: Any) -> list[list[Took]]:
@@ -228,7 +233,10 @@ def _figures(figures: tuple[float, float, float]) -> str:
 def _serve(end: Any, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
     """The side's process: one run for each message, until it is None."""
     work = prepare(*arguments)
+    end.send("ready")
     while (given := end.recv()) is not None:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the largest memory is counted anew (proc_pid_clear_refs(5))
         try:
             end.send(timed(work, *given))
         except BaseException as error:

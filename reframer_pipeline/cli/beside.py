@@ -64,6 +64,7 @@ class Beside:
             if self.over.is_set():
                 return
             if not self._comes_back():
+                aside(f"{self._name} has ended ({how}).", style="yellow")
                 self.over.set()
                 return
             if time.monotonic() - began >= LONGEST_S:

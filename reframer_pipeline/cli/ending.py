@@ -59,32 +59,40 @@ def run_until_stopped(
     What ends by itself is started again, and the rest goes on. If one of Dagster's parts is gone, that is the end of `dagster dev`.
 
     Args:
-        dagster: `dagster dev`. Where it ends before it was of use, it is not started again.
+        dagster: `dagster dev`. If it ends before its UI has answered, it is not started again.
         programs: The first to be started is the last to be ended.
         opened: Set once Dagster's UI has answered.
         instance: Dagster's.
         storage: Where ends of runs are written down.
 
     Returns:
-        The exit status of `dagster dev` if it was of no use; 0 after a signal.
+        The exit status of `dagster dev` if its UI never answered, 1 for a signal that ended it; else 0.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup means
             signal.signal(number, signal.default_int_handler)
     home = dagster.environment["DAGSTER_HOME"]  # a dagster.yaml or workspace.yaml of the present folder must not interfere
     groups: list[int] = []
+    children: list[Beside] = []
+    one_at_a_time = threading.Lock()
 
     def start(program: Program) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(program.command, env=program.environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
-        groups.append(process.pid)
-        return process
+        with one_at_a_time:
+            groups[:] = _present(groups)
+            if program is dagster:
+                _end_parts(groups)
+            process = subprocess.Popen(program.command, env=program.environment, cwd=home, stdin=subprocess.DEVNULL, process_group=0)
+            groups.append(process.pid)
+            return process
 
-    children = [Beside(dagster.name, partial(start, dagster), signal.SIGINT, opened.is_set)]
-    keep_whole(lambda: children[0].process, children[0].over)
-    children += [Beside(program.name, partial(start, program)) for program in programs]
     try:
+        children.append(Beside(dagster.name, partial(start, dagster), signal.SIGINT, opened.is_set))
+        keep_whole(lambda: children[0].process, children[0].over)
+        for program in programs:
+            children.append(Beside(program.name, partial(start, program)))
         children[0].over.wait()
-        return children[0].wait()
+        status = children[0].wait()
+        return status if status >= 0 else 1
     except KeyboardInterrupt:
         return 0
     finally:
@@ -96,9 +104,9 @@ def _end(children: Sequence[Beside], groups: Sequence[int], instance: dg.Dagster
 
     until = time.monotonic() + GENTLE_S
     try:
-        dagster, *beside = children
-        dagster.end()  # it ends the code server as soon as that has no runs any more
-        for one in reversed(beside):
+        for one in children[:1]:  # it ends the code server as soon as that has no runs any more
+            one.end()
+        for one in reversed(children[1:]):
             one.end()
         for process in _members(groups):
             with suppress(psutil.Error):
@@ -158,11 +166,35 @@ def _within(seconds: float, act: Callable[[], None], trouble: str) -> None:
         aside(f"{trouble}: no answer in time.")
 
 
+def _present(groups: Sequence[int]) -> list[int]:
+    """Those groups that have a process: the number of another may be given to somebody else."""
+    import psutil
+
+    there = set()
+    for pid in psutil.pids():
+        with suppress(OSError):
+            there.add(os.getpgid(pid))
+    return [group for group in groups if group in there]
+
+
+def _end_parts(groups: Sequence[int]) -> None:
+    """End daemon and web server of a `dagster dev` that was killed: they live on, look at everything twice, and hold the port."""
+    import psutil
+
+    left = []
+    for process in _members(groups):
+        with suppress(psutil.Error):
+            if not PARTS.isdisjoint(process.cmdline()):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, GENTLE_S)
+
+
 def _members(groups: Sequence[int], with_children: bool = False) -> list[psutil.Process]:
     """The living processes of these groups, and those of their children that have another one."""
     import psutil
 
-    found, session = set(), os.getsid(0)  # the number of a group that has gone may be another's by now, but not in this session
+    found, session = set(), os.getsid(0)
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it ended meanwhile
             ours = os.getsid(process.pid) == session and os.getpgid(process.pid) in groups

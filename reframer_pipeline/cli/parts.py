@@ -11,13 +11,9 @@ import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from reframer_pipeline.cli.alone import PARTS
 from reframer_pipeline.cli.tables import aside
-
-if TYPE_CHECKING:
-    import psutil
 
 LOOK_S: Final = 5.0
 NAMES: Final = {"dagster._daemon": "daemon", "dagster_webserver": "web server", "grpc": "code server"}  # by a word of the command line
@@ -39,24 +35,22 @@ def _look(dagster: Callable[[], subprocess.Popen[bytes]], over: threading.Event)
     seen: set[tuple[int, str]] = set()  # with the `dagster dev` that started it: the next one's have to come first
     while not over.wait(LOOK_S):
         process = dagster()
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             there = _parts(process.pid)
             gone = [NAMES[word] for pid, word in seen if pid == process.pid and word not in there]
             seen = {(process.pid, word) for word in there} | {one for one in seen if one[0] == process.pid}
             if gone and not over.is_set() and process.poll() is None:
                 aside(f"Dagster's {gone[0]} is gone.", style="yellow")
-                for word in PARTS & there.keys():  # a code server that is left ends by itself when its last run has
-                    there[word].kill()
-                process.kill()
+                process.kill()  # whoever starts it again ends its daemon and web server; its code server ends with its last run
 
 
-def _parts(pid: int) -> dict[str, psutil.Process]:
-    """The living parts below a process, by their words."""
+def _parts(pid: int) -> set[str]:
+    """The words of the living parts below a process."""
     import psutil
 
-    found = {}
+    found = set()
     for process in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE:
-                found.update(dict.fromkeys(NAMES.keys() & set(process.cmdline()), process))
+                found |= NAMES.keys() & set(process.cmdline())
     return found

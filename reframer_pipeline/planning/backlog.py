@@ -36,11 +36,13 @@ class DueVideo:
         stages: What is to be computed, in order.
         key: Names the work within one tick. Dagster compares it with the runs of the same tick alone: one that is repeated after a
             crash requests nothing twice. What earlier ticks requested is known by its unfinished runs.
+        awaited: Its runs failed, and none was ever good: somebody waits for it as for a new one.
     """
 
     video_id: str
     stages: tuple[str, ...]
     key: str
+    awaited: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Failed:
         last: When the last one ended.
         code: Of the last one's failure.
         recipes: Where the video may have been the cause, the recipe that failed, once for each run.
+        never_good: There was no good one before them, either.
     """
 
     times: int
     last: datetime
     code: str
     recipes: tuple[str, ...] = ()
+    never_good: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ def _waits(conn: psycopg.Connection[Row]) -> Waits:
     failed = conn.execute(  # a command that died before a video's turn has tried nothing
         """SELECT video_id::text AS id, count(*) AS times, max(finished_at) AS last,
                (array_agg(failure_code ORDER BY finished_at DESC))[1] AS code,
-               coalesce(array_agg(failed_recipe) FILTER (WHERE failed_recipe IS NOT NULL AND NOT failure_code = ANY(%s)), '{}') AS recipes
+               coalesce(array_agg(failed_recipe) FILTER (WHERE failed_recipe IS NOT NULL AND NOT failure_code = ANY(%s)), '{}') AS recipes,
+               NOT EXISTS (SELECT FROM processing_jobs AS good
+                   WHERE good.video_id = job.video_id AND good.status = 'completed') AS never_good
            FROM processing_jobs AS job
            WHERE status = 'failed' AND NOT starts_with(run_id, %s)
                AND finished_at > coalesce((SELECT max(good.finished_at) FROM processing_jobs AS good
@@ -118,7 +124,7 @@ def _waits(conn: psycopg.Connection[Row]) -> Waits:
     ).fetchall()
     return Waits(
         busy=frozenset(row["id"] for row in busy),
-        failed={row["id"]: Failed(row["times"], row["last"], row["code"], tuple(row["recipes"])) for row in failed},
+        failed={row["id"]: Failed(row["times"], row["last"], row["code"], tuple(row["recipes"]), row["never_good"]) for row in failed},
         asked={(row["id"], row["model"], row["prompt_version"]): row["until"] for row in asked},
         new={row["id"]: row["uploaded"] for row in new},
         now=clock["now"],
@@ -135,8 +141,9 @@ def due(plans: Iterable[VideoPlan], known: Waits, queued: Collection[str], limit
         limit: Most requests.
         max_attempts: Failures that may be its own fault after which a video is left alone.
     """
+    awaited = {video_id for video_id, failed in known.failed.items() if failed.never_good}
     ready = (
-        DueVideo(plan.video_id, plan.to_compute, f"{plan.video_id}:{plan.wanted[plan.to_compute[-1]].digest}")
+        DueVideo(plan.video_id, plan.to_compute, f"{plan.video_id}:{plan.wanted[plan.to_compute[-1]].digest}", plan.video_id in awaited)
         for plan in plans
         if plan.to_compute and not plan.failed and plan.video_id not in queued and not held_back(plan, known, max_attempts)
     )

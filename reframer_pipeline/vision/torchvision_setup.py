@@ -1,18 +1,20 @@
 """The one place that imports torchvision, which sam2 and ultralytics ask for.
 
 What belongs here: importing it without torch's compiler. What does not: the models (`ultralytics_setup`, `sam2_build`).
-torchvision takes one function from `torch._dynamo.utils`, and with that come dynamo, inductor and sympy: two or three seconds of the
-processor and 150 MB in every process. The function is asked only where a GPU has to compute regions in a reproducible way.
+torchvision takes one function from `torch._dynamo.utils`, and with that come dynamo, inductor and sympy: some three seconds of the
+processor and 160 MB in every process. The function is asked only where a GPU has to compute regions in a reproducible way.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from types import ModuleType
 from typing import Any, Final
 
 DYNAMO: Final = "torch._dynamo.utils"
+_lock = threading.Lock()
 
 
 class Later(ModuleType):
@@ -29,18 +31,18 @@ class Later(ModuleType):
 
 
 def import_torchvision() -> ModuleType:
-    """Import `torchvision`; nothing that it gives is another.
+    """Import `torchvision`. It behaves as if it were imported plainly.
 
     Returns:
         The package.
     """
     import torch  # noqa: F401 (it must be whole before a part of it is stood for)
 
-    stands_in = DYNAMO not in sys.modules and "torchvision" not in sys.modules
-    if stands_in:
-        sys.modules[DYNAMO] = Later(DYNAMO)
-    try:
-        return importlib.import_module("torchvision")
-    finally:
-        if stands_in:
-            del sys.modules[DYNAMO]
+    with _lock:
+        if DYNAMO not in sys.modules and "torchvision" not in sys.modules:
+            sys.modules[DYNAMO] = Later(DYNAMO)
+        try:
+            return importlib.import_module("torchvision")
+        finally:
+            if isinstance(sys.modules.get(DYNAMO), Later):
+                del sys.modules[DYNAMO]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(1500)
-PARTS = {"daemon": "dagster._daemon", "web server": "dagster_webserver", "code server": "dagster api grpc"}
+PARTS = {
+    "daemon": "dagster._daemon", "web server": "dagster_webserver", "code server": "dagster api grpc", "first process": "dagster dev"
+}  # fmt: skip
 
 
 def test_a_killed_part_comes_back_and_runs_go_on(tmp_path: Path) -> None:
@@ -32,10 +35,12 @@ def test_a_killed_part_comes_back_and_runs_go_on(tmp_path: Path) -> None:
             own.wait("a run", lambda: [row for row in own.rows("processing_jobs") if row["stage"] in ("detections", "masks")])
             before, told = own.processes(word), len(own.said())
             for pid in before:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             own.wait(f"another {name}", lambda word=word, before=before: set(own.processes(word)) - set(before))
             assert "Dagster has ended" in own.said()[told:]
             own.wait_for_completed(videos=number)
+            assert len(own.processes("dagster._daemon")) == 1
         hand_in(len(PARTS) + 1)
         own.wait_for_completed(videos=len(PARTS) + 1)
         assert [row["status"] for row in own.rows("processing_jobs")] == ["completed"] * (len(PARTS) + 1)

@@ -161,10 +161,11 @@ class Soak:
         )
         with self._one_at_a_time:
             taken = self.storage.db.fetch("SELECT 1 FROM uploads WHERE filename = %s", (path.name,))
-        if taken:
+        if taken or ended.returncode == 0:  # a film that is there already keeps its name
             self.ledger.note(path, path.name, "command", time.time(), refusal)
         else:
             self.not_taken[f"command: exit {ended.returncode}"] += 1
+            self.ledger.unsure[sha256_of(path)] += 1
 
     def _delete(self, video_id: str) -> None:
         """A person's deletion; it counts once the API says that it is done. Nobody hands the same bytes in again."""

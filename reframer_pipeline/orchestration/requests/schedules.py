@@ -2,8 +2,9 @@
 
 What belongs here: the schedule and its run requests. What does not: who is due (`planning.backlog`), what is stale (`planner`). Uploads
 have a higher priority and the number of waiting backfill runs is bounded, so a change of settings over a thousand videos drains over
-many ticks and keeps nobody else waiting. Its own runs that still wait when something else is wanted are taken out of the queue. What is
-computed already and only has to be shown is shown at once (`showing`).
+many ticks and keeps nobody else waiting. A new video whose run failed is no backlog: it waits in one line with uploads. Runs of the
+backfill that still wait when something else is wanted are taken out of the queue. What is computed already and only has to be shown is
+shown at once (`showing`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from reframer_pipeline.orchestration.tags import (
     PARTITION_TAG,
     PRIORITY_TAG,
     PROCESS_VIDEO,
+    VIDEO_PRIORITY,
 )
 from reframer_pipeline.planning import showing
 from reframer_pipeline.planning.backlog import due, waits
@@ -79,7 +81,7 @@ def backfill(context: dg.ScheduleEvaluationContext, storage: dg.ResourceParam[St
             run_key=one.key,
             partition_key=one.video_id,
             asset_selection=[dg.AssetKey(stage) for stage in one.stages],
-            tags={PRIORITY_TAG: BACKFILL_PRIORITY, BACKFILL_TAG: ",".join(one.stages)},
+            tags={PRIORITY_TAG: VIDEO_PRIORITY if one.awaited else BACKFILL_PRIORITY, BACKFILL_TAG: ",".join(one.stages)},
         )
         for one in requests
     ]

@@ -25,6 +25,7 @@ from reframer_pipeline.settings import Settings
 from reframer_pipeline.work import jobs, lease
 from reframer_pipeline_tests.command import called, started
 from reframer_pipeline_tests.computed import add
+from reframer_pipeline_tests.factories import add_video
 
 ORIGIN = RemoteJobOrigin(  # where a queued run is to be started from
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("reframer_pipeline.definitions"), SINGLETON_REPOSITORY_NAME), PROCESS_VIDEO
@@ -235,6 +236,29 @@ def test_plan_says_what_keeps_a_video(shared: Storage, conf: Settings, three: li
         assert "given up after 5 attempts" in reason and not asked
     finally:
         db.execute("DELETE FROM processing_jobs WHERE failure_message = 'It failed.'")
+
+
+def test_a_new_video_whose_run_failed_waits_in_one_line_with_uploads(shared: Storage, conf: Settings, three: list[str]) -> None:
+    """Behind all of them it would wait for as long as uploads come in. One that has results to show is backlog as before."""
+    new, _ = add_video(shared, seed=3_300_007)
+    try:
+        for video_id in (new, three[0]):
+            shared.db.execute(
+                """INSERT INTO processing_jobs (video_id, run_id, status, failure_code, failure_message, retryable, finished_at)
+                   VALUES (%s, %s, 'failed', 'interrupted', 'It failed.', true, clock_timestamp() - interval '2 minutes')""",
+                (video_id, f"run of {video_id}"),
+            )
+        shared.db.execute("UPDATE processing_jobs SET finished_at = finished_at - interval '1 day' WHERE status = 'completed'")
+        shared.db.execute("UPDATE videos SET status = 'failed', failure_code = 'interrupted' WHERE id = %s", (new,))
+        requests = tick(shared)
+        assert isinstance(requests, list)
+        assert {one.partition_key: one.tags["dagster/priority"] for one in requests if one.partition_key in (new, three[0])} == {
+            new: "5", three[0]: "-5"
+        }  # fmt: skip
+    finally:
+        shared.db.execute("DELETE FROM processing_jobs WHERE failure_message = 'It failed.'")
+        shared.db.execute("DELETE FROM uploads WHERE video_id = %s", (new,))
+        shared.db.execute("DELETE FROM videos WHERE id = %s", (new,))
 
 
 def test_one_videos_own_weights_keep_no_other_waiting(shared: Storage, conf: Settings, three: list[str]) -> None:
