@@ -40,7 +40,7 @@ def test_a_killed_part_comes_back_and_runs_go_on(tmp_path: Path) -> None:
             own.wait(f"another {name}", lambda word=word, before=before: set(own.processes(word)) - set(before))
             assert "Dagster has ended" in own.said()[told:]
             own.wait_for_completed(videos=number)
-            assert len(own.processes("dagster._daemon")) == 1
+            own.wait("one daemon", lambda: len(own.processes("dagster._daemon")) == 1)
         hand_in(len(PARTS) + 1)
         own.wait_for_completed(videos=len(PARTS) + 1)
         assert [row["status"] for row in own.rows("processing_jobs")] == ["completed"] * (len(PARTS) + 1)
