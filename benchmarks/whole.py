@@ -73,6 +73,7 @@ def ours(home: str) -> Work:
 def models(settings: Settings) -> Any:
     """The demo models for the script, with as many threads as ours: ultralytics would take one less, for the whole process."""
     import torch
+    import torchvision  # noqa: F401 (plainly, as a script does: what follows would leave a part of it out)
 
     from benchmarks.script import Models
     from reframer_pipeline.vision.demo_models import build_demo_sam2, build_demo_yolo
