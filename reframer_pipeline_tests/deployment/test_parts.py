@@ -14,7 +14,7 @@ from reframer_pipeline.cli.parts import LOOK_S
 from reframer_pipeline.demo.world import make_clip, write_clip
 from reframer_pipeline_tests.deployment.deployment import Deployment
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.soak]  # six minutes, most of it waiting
 PARTS = {
     "daemon": "dagster._daemon", "web server": "dagster_webserver", "code server": "dagster api grpc", "first process": "dagster dev"
 }  # fmt: skip
